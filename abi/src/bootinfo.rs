@@ -1,0 +1,204 @@
+//! What a domain finds when it starts: one read-only page at [`BOOTINFO_IPA`], its address in x0.
+//!
+//! Every domain sees the same plan of intermediate physical addresses, wherever its memory really is:
+//!
+//! | IPA | what | rights |
+//! |---|---|---|
+//! | `0x0801_0000` | virtual GIC CPU interface (GICV, two pages), EL1 kernels only | RW device |
+//! | a device's own | device frames the manifest gives to this service | RW device |
+//! | `0x1000_0000` | this page | R |
+//! | `0x1000_1000` | [`DomainStatus`] table (one page) | R |
+//! | `0x1000_2000` | positions this domain publishes for its *stream* channels ([`POSITION_IPA`]) | RW |
+//! | `0x2000_0000` + i * 16 MiB | channel i | writer RW, readers R |
+//! | `0x4000_0000` | the domain's memory; its image stands at the start | RWX by segment |
+//! | `0x8000_0000` | modules of the bundle that the manifest gives it (root image, recorded log), page-aligned | R |
+//!
+//! An EL1 kernel is entered at EL1h with MMU and caches off and all interrupts masked; a service at EL0 with a flat view
+//! (stage 2 only, cacheable) and W^X by segment. x0 = [`BOOTINFO_IPA`]; sp is the image's own business.
+//! At entry all memory beyond the image is zero.
+
+/// Address of the [`BootInfo`] page.
+pub const BOOTINFO_IPA: u64 = 0x1000_0000;
+/// Address of the table of domain states, indexed by domain.
+pub const STATUS_IPA: u64 = 0x1000_1000;
+/// Address of the page of positions that this domain publishes: u64 number i is its read position in *stream* channel i.
+/// The stream's writer maps that page read-only, at [`PEER_POSITION_IPA`] + i * 4096.
+pub const POSITION_IPA: u64 = 0x1000_2000;
+/// Where the writer of stream channel i finds its reader's position page.
+pub const PEER_POSITION_IPA: u64 = 0x1010_0000;
+/// Channel i lies at `CHANNEL_IPA + i * CHANNEL_STRIDE`.
+pub const CHANNEL_IPA: u64 = 0x2000_0000;
+/// Distance between channels, bytes; also the largest channel.
+pub const CHANNEL_STRIDE: u64 = 16 << 20;
+/// Start of a domain's memory.
+pub const MEMORY_IPA: u64 = 0x4000_0000;
+/// Start of the modules.
+pub const MODULE_IPA: u64 = 0x8000_0000;
+
+/// At most so many domains.
+pub const DOMAINS_MAX: usize = 16;
+/// At most so many channels; each is a bit of the notification word.
+pub const CHANNELS_MAX: usize = 32;
+/// At most so many modules in one domain.
+pub const MODULES_MAX: usize = 4;
+/// At most so many device frames in one domain.
+pub const DEVICES_MAX: usize = 4;
+/// Longest name, bytes (padded with zeros).
+pub const NAME_MAX: usize = 16;
+
+/// First word of a [`BootInfo`]: "TETRBOOT" in little-endian.
+pub const BOOTINFO_MAGIC: u64 = u64::from_le_bytes(*b"TETRBOOT");
+
+/// A name, UTF-8, padded with zero bytes.
+pub type Name = [u8; NAME_MAX];
+
+/// The text of a [`Name`]; bytes that are not UTF-8 end it.
+pub fn name_str(name: &Name) -> &str {
+    let len = name.iter().position(|&b| b == 0).unwrap_or(NAME_MAX);
+    match core::str::from_utf8(&name[..len]) {
+        Ok(s) => s,
+        Err(e) => core::str::from_utf8(&name[..e.valid_up_to()]).unwrap_or(""),
+    }
+}
+
+/// `s` as a [`Name`]; `None` when it is longer than [`NAME_MAX`].
+pub fn name_from(s: &str) -> Option<Name> {
+    let mut name = [0; NAME_MAX];
+    name.get_mut(..s.len())?.copy_from_slice(s.as_bytes());
+    Some(name)
+}
+
+/// The page a domain starts with. Plain data, little-endian, `repr(C)`, no padding.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BootInfo {
+    /// [`BOOTINFO_MAGIC`].
+    pub magic: u64,
+    /// Index of this domain.
+    pub domain: u32,
+    /// Number of domains.
+    pub domains: u32,
+    /// This domain's name, as in the manifest.
+    pub name: Name,
+    /// Bytes of memory at [`MEMORY_IPA`].
+    pub memory_size: u64,
+    /// First byte after the image (and its zeroed data) within that memory, page-aligned: free memory starts here.
+    pub image_end: u64,
+    /// Frequency of the counter, Hz.
+    pub counter_hz: u64,
+    /// Parameters of the run, from the manifest.
+    pub run: RunParameters,
+    /// 32 fresh random bytes; zero in domains that the manifest does not give `entropy`.
+    pub entropy: [u8; 32],
+    /// Names of all domains, by index.
+    pub domain_names: [Name; DOMAINS_MAX],
+    /// Channels by index; those that are not this domain's have role [`ROLE_NONE`].
+    pub channels: [ChannelInfo; CHANNELS_MAX],
+    /// Modules; an unused row has size 0.
+    pub modules: [ModuleInfo; MODULES_MAX],
+    /// Device frames; an unused row has size 0.
+    pub devices: [DeviceInfo; DEVICES_MAX],
+}
+
+/// Numbers of the manifest's `run` node that domains need.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct RunParameters {
+    /// Bit k set: domain k is a voter (a personality).
+    pub voters: u64,
+    /// Equal votes that release an effect.
+    pub quorum: u32,
+    /// How long the others wait for a late voter, milliseconds.
+    pub grace_ms: u32,
+    /// A thread that makes no call for so long holds its turn, milliseconds.
+    pub stuck_ms: u32,
+    /// State digests are voted at every so many sync points; 0: never.
+    pub digest_interval: u32,
+    /// Wall clock at start, microseconds since 1970; 0: ask the real-time clock.
+    pub start_time_us: u64,
+}
+
+/// This domain has nothing to do with the channel.
+pub const ROLE_NONE: u32 = 0;
+/// This domain writes.
+pub const ROLE_WRITER: u32 = 1;
+/// This domain reads.
+pub const ROLE_READER: u32 = 2;
+
+/// One channel as a domain sees it. The region's layout is [`crate::ring`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ChannelInfo {
+    /// As in the manifest.
+    pub name: Name,
+    /// Address of the region.
+    pub ipa: u64,
+    /// Bytes of the region, a multiple of 4096.
+    pub size: u64,
+    /// One of the `ROLE_` constants.
+    pub role: u32,
+    /// 0: broadcast; 1: stream (see `ipa` of positions in the table above).
+    pub stream: u32,
+    /// Domain index of the writer.
+    pub writer: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+}
+
+/// One module of the bundle.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct ModuleInfo {
+    /// As in the bundle.
+    pub name: Name,
+    /// Address, page-aligned.
+    pub ipa: u64,
+    /// Exact length, bytes.
+    pub size: u64,
+}
+
+/// One device frame.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct DeviceInfo {
+    /// Node name without the unit address, e.g. `pl011`.
+    pub name: Name,
+    /// Address (the device's own).
+    pub ipa: u64,
+    /// Bytes.
+    pub size: u64,
+    /// INTID of its interrupt; 0 for none.
+    pub intid: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+}
+
+const _: () = assert!(core::mem::size_of::<BootInfo>() <= 4096);
+
+/// What became of a domain. A row is written only by the EL2 instance of the domain's core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum DomainState {
+    /// No such domain.
+    Absent = 0,
+    /// It runs, as far as EL2 knows.
+    Running = 1,
+    /// It faulted in a way that it did not survive, or said so itself.
+    Crashed = 2,
+}
+
+/// One row of the table at [`STATUS_IPA`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct DomainStatus {
+    /// A [`DomainState`] as a number.
+    pub state: u32,
+    /// Exception class (ESR_EL2.EC) of the fault that ended it, 0 when it ended itself.
+    pub cause: u32,
+    /// Program counter at the end.
+    pub pc: u64,
+    /// Faulting address, if any.
+    pub address: u64,
+    /// Entries into EL2 so far.
+    pub exits: u64,
+}
