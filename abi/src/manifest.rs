@@ -1,0 +1,1 @@
+//! The manifest; see `docs/manifest.md`.
