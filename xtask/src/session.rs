@@ -3,10 +3,13 @@
 
 use abi::log::Entry;
 use abi::vote::{EffectKind, Output};
+use crate::machine::{Images, Machine, Options};
 use anyhow::{Context, Result, ensure};
 use ipc::{BroadcastReader, ReadError};
+use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 /// A channel's place in the machine's memory.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,7 @@ impl<'a> Tap<'a> {
     /// The next record, if any. Before the guest has made the ring there is none.
     fn next<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, ReadError> {
         if self.reader.is_none() {
-            self.reader = BroadcastReader::new(self.words).ok();
+            self.reader = BroadcastReader::new(self.words);
         }
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let len = reader.read(buffer)?;
@@ -137,4 +140,25 @@ fn output_path(path: &Path) -> std::path::PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".out");
     name.into()
+}
+
+/// Boots `options` (which hold a log to replay) and returns the program's output: all of it if the program ended, otherwise what
+/// there is once `expect` bytes have come and nothing more follows for a second, or time is up.
+pub fn replay(images: &Images, options: &Options, expect: usize, timeout: Duration) -> Result<Vec<u8>> {
+    let mut machine = Machine::boot(images, options)?;
+    let end = Instant::now() + timeout;
+    let (mut buffer, mut quiet) = ([0; 4096], Instant::now());
+    machine.console.set_read_timeout(Some(Duration::from_millis(50)))?;
+    machine.operator.set_read_timeout(Some(Duration::from_millis(50)))?;
+    while Instant::now() < end && !machine.has_ended()? {
+        // Both consoles must be emptied, or the machine waits for us.
+        let read = machine.console.read(&mut buffer).unwrap_or(0) + machine.operator.read(&mut buffer).unwrap_or(0);
+        if read > 0 || machine.released() < expect {
+            quiet = Instant::now();
+        }
+        if quiet.elapsed() > Duration::from_secs(1) {
+            break;
+        }
+    }
+    Ok(machine.finish()?.output)
 }
