@@ -24,7 +24,10 @@ pub struct Tools {
 impl Tools {
     /// From the environment that cargo gives.
     pub fn find() -> Result<Tools> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent directory")?.to_path_buf();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask has no parent directory")?
+            .to_path_buf();
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         std::fs::create_dir_all(&target)?;
         Ok(Tools { target: target.canonicalize()?, root })
@@ -58,10 +61,28 @@ pub fn apps(tools: &Tools) -> Result<Vec<(String, PathBuf)>> {
     let manifest = tools.root.join("apps/Cargo.toml");
     let target = tools.target.join("apps");
     let (manifest_text, target_text) = (manifest.to_string_lossy(), target.to_string_lossy());
-    cargo(tools, &["build", "--quiet", "--release", "--target", LINUX, "--manifest-path", &manifest_text, "--target-dir", &target_text])?;
+    cargo(
+        tools,
+        &[
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            LINUX,
+            "--manifest-path",
+            &manifest_text,
+            "--target-dir",
+            &target_text,
+        ],
+    )?;
     let mut found = Vec::new();
     for entry in std::fs::read_dir(tools.root.join("apps/src/bin"))? {
-        let name = entry?.path().file_stem().and_then(|s| s.to_str()).context("odd file in apps/src/bin")?.to_owned();
+        let name = entry?
+            .path()
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .context("odd file in apps/src/bin")?
+            .to_owned();
         found.push((name.clone(), target.join(LINUX).join("release").join(name)));
     }
     found.sort();
@@ -73,7 +94,8 @@ pub fn device_tree(tools: &Tools, overlay: &str, dir: &Path) -> Result<Vec<u8>> 
     let (source, out) = (dir.join("run.dts"), dir.join("run.dtb"));
     let board = tools.root.join("qemu-virt.dts");
     std::fs::write(&source, format!("/include/ \"{}\"\n{overlay}", board.display()))?;
-    let output = Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&out).arg(&source).output();
+    let output =
+        Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&out).arg(&source).output();
     let output = output.context("cannot run dtc (package device-tree-compiler); `make setup` installs it")?;
     if !output.status.success() {
         bail!("dtc: {}", String::from_utf8_lossy(&output.stderr).trim());

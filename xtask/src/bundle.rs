@@ -26,7 +26,8 @@ pub fn write(items: &[Item]) -> Result<Vec<u8>> {
         row[32..40].copy_from_slice(&(item.data.len() as u64).to_le_bytes());
         row[40..48].copy_from_slice(&item.entry.to_le_bytes());
         for (s, at) in item.segments.iter().zip((80..).step_by(40)) {
-            for (v, k) in [s.ipa, s.offset, s.file_size, s.memory_size, s.flags].iter().zip((at..).step_by(8)) {
+            for (v, k) in [s.ipa, s.offset, s.file_size, s.memory_size, s.flags].iter().zip((at..).step_by(8))
+            {
                 row[k..k + 8].copy_from_slice(&v.to_le_bytes());
             }
         }
@@ -47,8 +48,15 @@ mod tests {
     use abi::bundle::{Bundle, BundleError, Segment};
 
     fn sample() -> Vec<u8> {
-        let segments = vec![Segment { ipa: 0x4000_0000, offset: 0, file_size: 100, memory_size: 9000, flags: 5 }];
-        let image = Item { name: "gate".into(), kind: Kind::Service, entry: 0x4000_0000, segments, data: vec![1; 100] };
+        let segments =
+            vec![Segment { ipa: 0x4000_0000, offset: 0, file_size: 100, memory_size: 9000, flags: 5 }];
+        let image = Item {
+            name: "gate".into(),
+            kind: Kind::Service,
+            entry: 0x4000_0000,
+            segments,
+            data: vec![1; 100],
+        };
         write(&[image, Item::module("root", vec![2; 5000])]).unwrap()
     }
 
@@ -57,7 +65,10 @@ mod tests {
         let bytes = sample();
         let bundle = Bundle::parse(&bytes).unwrap();
         let gate = bundle.find("gate").unwrap();
-        assert_eq!((gate.kind, gate.segments[0].memory_size, gate.data), (Kind::Service, 9000, &[1; 100][..]));
+        assert_eq!(
+            (gate.kind, gate.segments[0].memory_size, gate.data),
+            (Kind::Service, 9000, &[1; 100][..])
+        );
         assert_eq!(bundle.find("root").unwrap().data, &[2; 5000][..]);
         assert!(bundle.find("none").is_none());
     }

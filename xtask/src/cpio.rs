@@ -92,10 +92,14 @@ mod tests {
         let mut at = 0;
         let mut names = Vec::new();
         loop {
-            let field = |i: usize| u32::from_str_radix(std::str::from_utf8(&image[at + 6 + i * 8..at + 14 + i * 8]).unwrap(), 16).unwrap();
+            let field = |i: usize| {
+                u32::from_str_radix(std::str::from_utf8(&image[at + 6 + i * 8..at + 14 + i * 8]).unwrap(), 16)
+                    .unwrap()
+            };
             let (size, name_size) = (field(6) as usize, field(11) as usize);
             let name = &image[at + HEADER..at + HEADER + name_size];
-            let name = std::str::from_utf8(&name[..name.iter().position(|&b| b == 0).unwrap()]).unwrap().to_owned();
+            let name =
+                std::str::from_utf8(&name[..name.iter().position(|&b| b == 0).unwrap()]).unwrap().to_owned();
             let data_at = (at + HEADER + name_size).next_multiple_of(4);
             if name == "bin/x" {
                 assert_eq!(data_at % 4096, 0);

@@ -62,8 +62,11 @@ impl Images {
     }
 
     fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
-        let mut items =
-            self.items.iter().map(|(name, kind, elf)| Item::from_elf(name, *kind, elf)).collect::<Result<Vec<_>>>()?;
+        let mut items = self
+            .items
+            .iter()
+            .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
+            .collect::<Result<Vec<_>>>()?;
         items.push(Item::module("root", self.root.clone()));
         items.push(Item::module("program", program(options.command.as_deref())?));
         if let Some(log) = &options.replay {
@@ -205,14 +208,27 @@ fn ram_file(dir: &Path) -> PathBuf {
 fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
     let mut q = Command::new(QEMU);
     let cores = 6;
-    q.args(["-M", "virt,virtualization=on,gic-version=2,memory-backend=ram", "-cpu", "cortex-a72", "-m", "2G"]);
+    q.args([
+        "-M",
+        "virt,virtualization=on,gic-version=2,memory-backend=ram",
+        "-cpu",
+        "cortex-a72",
+        "-m",
+        "2G",
+    ]);
     q.args(["-smp", &cores.to_string(), "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
     q.arg("-object").arg(format!("memory-backend-file,id=ram,size=2G,share=on,mem-path={}", ram.display()));
     for name in ["console", "operator"] {
-        q.arg("-chardev").arg(format!("socket,id={name},server=on,wait=on,path={}/{name}.sock", dir.display()));
+        q.arg("-chardev")
+            .arg(format!("socket,id={name},server=on,wait=on,path={}/{name}.sock", dir.display()));
         q.arg("-serial").arg(format!("chardev:{name}"));
     }
-    q.arg("-kernel").arg(&images.kernel).arg("-dtb").arg(dir.join("run.dtb")).arg("-initrd").arg(dir.join("bundle.bin"));
+    q.arg("-kernel")
+        .arg(&images.kernel)
+        .arg("-dtb")
+        .arg(dir.join("run.dtb"))
+        .arg("-initrd")
+        .arg(dir.join("bundle.bin"));
     q.args(&options.qemu);
     let log = std::fs::File::create(dir.join("qemu.log"))?;
     q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -229,7 +245,10 @@ fn connect(path: &Path, child: &mut Child) -> Result<UnixStream> {
         }
         if let Some(status) = child.try_wait()? {
             let log = path.with_file_name("qemu.log");
-            bail!("QEMU ended at once ({status}): {}", std::fs::read_to_string(log).unwrap_or_default().trim());
+            bail!(
+                "QEMU ended at once ({status}): {}",
+                std::fs::read_to_string(log).unwrap_or_default().trim()
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }

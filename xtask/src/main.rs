@@ -58,7 +58,8 @@ impl Arguments {
                 "--verbose" => a.verbose = true,
                 "--set" => {
                     let v = value()?;
-                    let (k, n) = v.split_once('=').with_context(|| format!("--set {v}: expected KEY=NUMBER"))?;
+                    let (k, n) =
+                        v.split_once('=').with_context(|| format!("--set {v}: expected KEY=NUMBER"))?;
                     a.options.run.push((k.into(), n.parse().with_context(|| format!("--set {v}"))?));
                 }
                 f if !f.starts_with('-') && a.file.is_none() => a.file = Some(f.into()),
@@ -89,7 +90,9 @@ fn run(tools: &Tools, a: Arguments) -> Result<u8> {
         End::Program(status) => Ok(status as u8),
         End::Quit => Ok(0),
         End::Timeout => bail!("time is up"),
-        End::Machine => bail!("the machine stopped before the program ended; the operator's lines above say why"),
+        End::Machine => {
+            bail!("the machine stopped before the program ended; the operator's lines above say why")
+        }
     }
 }
 
@@ -109,7 +112,11 @@ fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
         }
         at => {
             let at = at.unwrap_or(recorded.output.len().min(again.len()));
-            println!("replay: differs at byte {at} (recorded {} bytes, again {})", recorded.output.len(), again.len());
+            println!(
+                "replay: differs at byte {at} (recorded {} bytes, again {})",
+                recorded.output.len(),
+                again.len()
+            );
             Ok(1)
         }
     }

@@ -19,7 +19,9 @@ fn package(tools: &Tools, name: &str) -> Result<PathBuf> {
     eprintln!("xtask: fetching Debian package {name} for arm64 (once)");
     let status = Command::new(tools.root.join("scripts/fetch-deb")).arg(name).arg(&dir).status()?;
     if !status.success() {
-        bail!("cannot fetch Debian package {name}: see above; the machine's apt sources must be reachable once");
+        bail!(
+            "cannot fetch Debian package {name}: see above; the machine's apt sources must be reachable once"
+        );
     }
     std::fs::write(dir.join("done"), "")?;
     Ok(dir.join("files"))
@@ -29,7 +31,12 @@ fn package(tools: &Tools, name: &str) -> Result<PathBuf> {
 pub fn image(tools: &Tools) -> Result<Vec<u8>> {
     let mut tree = Tree::default();
     for name in PACKAGES {
-        add_directory(&mut tree, &package(tools, name)?, "", &["usr/share/doc", "usr/share/man", "usr/share/lintian"])?;
+        add_directory(
+            &mut tree,
+            &package(tools, name)?,
+            "",
+            &["usr/share/doc", "usr/share/man", "usr/share/lintian"],
+        )?;
     }
     let busybox = std::fs::read(package(tools, "busybox-static")?.join("bin/busybox"))?;
     for applet in applets(&busybox)? {
@@ -50,7 +57,8 @@ pub fn image(tools: &Tools) -> Result<Vec<u8>> {
 }
 
 fn add_directory(tree: &mut Tree, dir: &Path, at: &str, leave_out: &[&str]) -> Result<()> {
-    let mut entries: Vec<_> = std::fs::read_dir(dir).with_context(|| dir.display().to_string())?.collect::<Result<_, _>>()?;
+    let mut entries: Vec<_> =
+        std::fs::read_dir(dir).with_context(|| dir.display().to_string())?.collect::<Result<_, _>>()?;
     entries.sort_by_key(|e| e.file_name());
     for entry in entries {
         let name = entry.file_name().into_string().ok().context("file name is not UTF-8")?;
@@ -76,7 +84,8 @@ fn add_directory(tree: &mut Tree, dir: &Path, at: &str, leave_out: &[&str]) -> R
 
 /// The names of busybox' applets, from its own table: NUL-separated, sorted, beginning with "[" and "[[".
 fn applets(busybox: &[u8]) -> Result<Vec<String>> {
-    let start = busybox.windows(6).position(|w| w == b"\0[\0[[\0").context("busybox: no table of applets found")? + 1;
+    let start =
+        busybox.windows(6).position(|w| w == b"\0[\0[[\0").context("busybox: no table of applets found")? + 1;
     let table = busybox[start..].split(|&b| b == 0).take_while(|name| !name.is_empty());
     Ok(table.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }

@@ -1,9 +1,9 @@
 //! Reads a running machine from outside, through its memory: the agreed log and the released output. The rings are treated as hostile,
 //! with the same reader that domains use.
 
+use crate::machine::{Images, Machine, Options};
 use abi::log::Entry;
 use abi::vote::{EffectKind, Output};
-use crate::machine::{Images, Machine, Options};
 use anyhow::{Context, Result, ensure};
 use ipc::{BroadcastReader, ReadError};
 use std::io::Read;
@@ -83,7 +83,9 @@ impl<'a> Recorder<'a> {
     /// Over a machine's memory.
     pub fn new(memory: &'a Memory, log: Place, output: Place) -> Result<Recorder<'a>> {
         let tap = |place, name: &str| -> Result<Tap<'a>> {
-            let words = memory.words(place).with_context(|| format!("channel {name} lies outside the machine's memory"))?;
+            let words = memory
+                .words(place)
+                .with_context(|| format!("channel {name} lies outside the machine's memory"))?;
             Ok(Tap { words, reader: None })
         };
         Ok(Recorder { log: tap(log, "log")?, output: tap(output, "output")?, record: Record::default() })
@@ -92,14 +94,19 @@ impl<'a> Recorder<'a> {
     /// Takes all that is there now.
     pub fn drain(&mut self) -> Result<()> {
         let mut buffer = vec![0; abi::ring::RECORD_MAX];
-        while let Some(bytes) = self.log.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel log: {e:?}"))? {
+        while let Some(bytes) =
+            self.log.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel log: {e:?}"))?
+        {
             postcard::from_bytes::<Entry<'_>>(bytes).context("channel log holds what is no entry")?;
             self.record.log.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             self.record.log.extend_from_slice(bytes);
             self.record.entries += 1;
         }
-        while let Some(bytes) = self.output.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel output: {e:?}"))? {
-            let output: Output<'_> = postcard::from_bytes(bytes).context("channel output holds what is no effect")?;
+        while let Some(bytes) =
+            self.output.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel output: {e:?}"))?
+        {
+            let output: Output<'_> =
+                postcard::from_bytes(bytes).context("channel output holds what is no effect")?;
             if output.kind == EffectKind::TtyOutput {
                 self.record.output.extend_from_slice(output.payload);
             }
@@ -125,13 +132,19 @@ impl Record {
             let entry = len.and_then(|n| log.get(at + 4..at + 4 + n as usize));
             let entry = entry.with_context(|| format!("{}: truncated at byte {at}", path.display()))?;
             let decoded = postcard::from_bytes::<Entry<'_>>(entry);
-            let decoded = decoded.map_err(|e| anyhow::anyhow!("{}: no log entry at byte {at}: {e}", path.display()))?;
-            ensure!(at > 0 || matches!(decoded, Entry::Boot(_)), "{}: the first entry is not Boot", path.display());
+            let decoded =
+                decoded.map_err(|e| anyhow::anyhow!("{}: no log entry at byte {at}: {e}", path.display()))?;
+            ensure!(
+                at > 0 || matches!(decoded, Entry::Boot(_)),
+                "{}: the first entry is not Boot",
+                path.display()
+            );
             at += 4 + entry.len();
             entries += 1;
         }
         ensure!(entries > 0, "{}: empty", path.display());
-        let output = std::fs::read(output_path(path)).with_context(|| format!("no recorded output beside {}", path.display()))?;
+        let output = std::fs::read(output_path(path))
+            .with_context(|| format!("no recorded output beside {}", path.display()))?;
         Ok(Record { log, entries, output })
     }
 }
@@ -152,7 +165,8 @@ pub fn replay(images: &Images, options: &Options, expect: usize, timeout: Durati
     machine.operator.set_read_timeout(Some(Duration::from_millis(50)))?;
     while Instant::now() < end && !machine.has_ended()? {
         // Both consoles must be emptied, or the machine waits for us.
-        let read = machine.console.read(&mut buffer).unwrap_or(0) + machine.operator.read(&mut buffer).unwrap_or(0);
+        let read =
+            machine.console.read(&mut buffer).unwrap_or(0) + machine.operator.read(&mut buffer).unwrap_or(0);
         if read > 0 || machine.released() < expect {
             quiet = Instant::now();
         }

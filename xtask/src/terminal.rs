@@ -41,7 +41,9 @@ impl OperatorLog {
         let before = self.lines.len();
         for &b in bytes {
             match b {
-                b'\n' => self.lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned()),
+                b'\n' => {
+                    self.lines.push(String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned())
+                }
                 b'\r' => {}
                 _ => self.partial.push(b),
             }
@@ -87,7 +89,12 @@ impl Drop for Raw {
 }
 
 /// Runs a session to its end. `interactive`: the person's keys go to the program.
-pub fn attach(machine: &mut Machine, interactive: bool, verbose: bool, timeout: Option<Duration>) -> Result<End> {
+pub fn attach(
+    machine: &mut Machine,
+    interactive: bool,
+    verbose: bool,
+    timeout: Option<Duration>,
+) -> Result<End> {
     let raw = if interactive { Raw::enter()? } else { Raw(None) };
     let deadline = timeout.map(|t| Instant::now() + t);
     let mut log = OperatorLog::default();
@@ -138,7 +145,9 @@ fn wait(machine: &Machine, stdin: &std::io::Stdin, open: [bool; 3]) -> Result<[b
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(e) => return Err(e).context("poll"),
     }
-    let hit = |i: usize| open[i] && fds.get(i).is_some_and(|f: &PollFd<'_>| f.revents().is_some_and(|r| !r.is_empty()));
+    let hit = |i: usize| {
+        open[i] && fds.get(i).is_some_and(|f: &PollFd<'_>| f.revents().is_some_and(|r| !r.is_empty()))
+    };
     Ok([hit(0), hit(1), hit(2)])
 }
 
@@ -146,7 +155,9 @@ fn wait(machine: &Machine, stdin: &std::io::Stdin, open: [bool; 3]) -> Result<[b
 fn show(lines: &[String], verbose: bool, raw: bool) {
     let colour = std::io::stderr().is_terminal();
     for line in lines {
-        let quiet = line.is_empty() || line.starts_with("tetrarch: program") || line.starts_with("tetrarch: power off");
+        let quiet = line.is_empty()
+            || line.starts_with("tetrarch: program")
+            || line.starts_with("tetrarch: power off");
         if verbose || !quiet {
             let (on, off) = if colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
             eprint!("{on}| {line}{off}{}", if raw { "\r\n" } else { "\n" });
