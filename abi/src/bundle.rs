@@ -178,7 +178,11 @@ impl<'a> Bundle<'a> {
         let size = usize::try_from(u64_at(row, 32)?).ok()?;
         let data = self.bytes.get(offset..offset.checked_add(size)?)?;
         let image = kind != Kind::Module;
-        if name.is_empty() || !offset.is_multiple_of(ALIGN) || image != (segment_count > 0) || segment_count > SEGMENTS_MAX {
+        if name.is_empty()
+            || !offset.is_multiple_of(ALIGN)
+            || image != (segment_count > 0)
+            || segment_count > SEGMENTS_MAX
+        {
             return None;
         }
         let mut segments = [Segment::default(); SEGMENTS_MAX];

@@ -44,7 +44,9 @@ impl Call {
     /// The call with number `n`.
     pub fn from_number(n: u64) -> Option<Call> {
         use Call::*;
-        [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield].into_iter().find(|c| *c as u64 == n)
+        [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield]
+            .into_iter()
+            .find(|c| *c as u64 == n)
     }
 }
 

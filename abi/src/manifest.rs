@@ -5,13 +5,18 @@
 //! tools refuse the same trees with the same words. An unknown property is a mistake rather than ignored: a misspelt
 //! `entropy` would otherwise start a domain without its secret.
 
+mod error;
+mod reader;
+
+pub use error::{Found, ManifestError, Path, Problem};
+
 use crate::bootinfo::{
-    CHANNEL_STRIDE, CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MODULES_MAX, NAME_MAX, Name, RunParameters, name_from,
+    CHANNEL_STRIDE, CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MODULES_MAX, Name, RunParameters, name_from,
     name_str,
 };
-use core::fmt;
 use fdt::{Fdt, node::FdtNode};
-use heapless::{String, Vec};
+use heapless::Vec;
+use reader::{Here, be32, be64, path};
 
 /// The value of `/tetrarch/compatible`.
 pub const COMPATIBLE: &str = "tetrarch,manifest-1";
@@ -143,228 +148,6 @@ pub struct Manifest {
     pub channels: Vec<Channel, CHANNELS_MAX>,
 }
 
-/// A node's path, cut at 64 bytes.
-pub type Path = String<64>;
-
-/// A mistake: where, and what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestError {
-    /// The node.
-    pub node: Path,
-    /// What is wrong with it.
-    pub problem: Problem,
-}
-
-/// What can be wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
-    /// The node is absent.
-    MissingNode,
-    /// `compatible` is not [`COMPATIBLE`].
-    Incompatible,
-    /// No property of this name belongs here.
-    UnknownProperty(Path),
-    /// No node of this name belongs here.
-    UnknownNode(Path),
-    /// A property is absent.
-    MissingProperty(&'static str),
-    /// A property has another type; what it should be.
-    BadValue(&'static str, &'static str),
-    /// A name is longer than [`NAME_MAX`] or empty.
-    BadName(Path),
-    /// Two nodes have this name.
-    DuplicateName,
-    /// More of these than this.
-    TooMany(&'static str, usize),
-    /// `/cpus` has no such core.
-    NoSuchCore(u32),
-    /// A personality shares its core with this partition.
-    SharedCore(u32, Path),
-    /// Memory starts or ends off a 2 MiB boundary, or is empty, or larger than [`MEMORY_SIZE_MAX`].
-    Unaligned(Range),
-    /// Memory is not RAM of this machine.
-    NotRam(Range),
-    /// Memory overlaps this.
-    Overlap(Range, Path),
-    /// No partition has this name.
-    NoSuchPartition(&'static str, Path),
-    /// A channel's writer is also its reader.
-    ReadsItself(Path),
-    /// A stream with other than one reader.
-    StreamReaders(usize),
-    /// Channel size is not a multiple of 4096, below 8192, or above 16 MiB.
-    ChannelSize(u64),
-    /// Channels do not fit into `channels/memory`.
-    ChannelMemory(u64),
-    /// A phandle that names no device with one `reg`.
-    BadDevice,
-    /// The device belongs to this partition already.
-    DeviceTaken(Path),
-    /// Devices or entropy where they cannot be.
-    ServicesOnly(&'static str),
-    /// Quorum against number of voters.
-    Quorum(u32, u32),
-    /// `entropy` without `/chosen/rng-seed`.
-    NoSeed,
-}
-
-impl fmt::Display for ManifestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "manifest: {}: ", self.node)?;
-        match &self.problem {
-            Problem::MissingNode => write!(f, "the node is missing; add it (docs/manifest.md)"),
-            Problem::Incompatible => write!(f, "compatible is not \"{COMPATIBLE}\"; write it, or use a matching EL2"),
-            Problem::UnknownProperty(p) => write!(f, "property `{p}` is unknown here; remove it or correct its spelling"),
-            Problem::UnknownNode(n) => write!(f, "node `{n}` is unknown here; remove it or correct its spelling"),
-            Problem::MissingProperty(p) => write!(f, "property `{p}` is missing; add it"),
-            Problem::BadValue(p, want) => write!(f, "property `{p}` has a bad value; write {want}"),
-            Problem::BadName(n) => write!(f, "`{n}` is no name of 1 to {NAME_MAX} bytes; choose another"),
-            Problem::DuplicateName => write!(f, "a second node of this name; rename one"),
-            Problem::TooMany(what, max) => write!(f, "more than {max} {what}; remove some"),
-            Problem::NoSuchCore(c) => write!(f, "core {c} is not in /cpus; choose one that is"),
-            Problem::SharedCore(c, p) => {
-                write!(f, "core {c} is shared with `{p}`, but a personality has its core alone; choose another")
-            }
-            Problem::Unaligned(r) => write!(
-                f,
-                "memory {:#x}+{:#x} is not 1 to {} blocks of 2 MiB; align address and size",
-                r.base,
-                r.size,
-                MEMORY_SIZE_MAX / MEMORY_ALIGN
-            ),
-            Problem::NotRam(r) => {
-                write!(f, "memory {:#x}+{:#x} is not RAM of this machine; choose within /memory", r.base, r.size)
-            }
-            Problem::Overlap(r, what) => {
-                write!(f, "memory {:#x}+{:#x} overlaps `{what}`; move one of them", r.base, r.size)
-            }
-            Problem::NoSuchPartition(p, n) => write!(f, "{p} `{n}` is no partition; correct the name"),
-            Problem::ReadsItself(n) => write!(f, "`{n}` would read what it writes; remove it from readers"),
-            Problem::StreamReaders(n) => write!(f, "a stream has one reader, not {n}; make it broadcast or split it"),
-            Problem::ChannelSize(s) => {
-                write!(f, "size {s:#x} is no multiple of 0x1000 from 0x2000 to {CHANNEL_STRIDE:#x}; change it")
-            }
-            Problem::ChannelMemory(n) => {
-                write!(f, "channels/memory is {n:#x} bytes short of this channel; enlarge it or shrink channels")
-            }
-            Problem::BadDevice => write!(f, "`devices` holds a phandle that is no node with one reg of whole pages; correct it"),
-            Problem::DeviceTaken(p) => write!(f, "a device of it belongs to `{p}` already; a device has one owner"),
-            Problem::ServicesOnly(p) => write!(f, "`{p}` is for services only; remove it"),
-            Problem::Quorum(q, v) => write!(f, "quorum {q} with {v} voters; choose 1 to {v}"),
-            Problem::NoSeed => write!(f, "entropy wanted, but /chosen/rng-seed has no 32 bytes; add a seed to the tree"),
-        }
-    }
-}
-
-fn path(parts: &[&str]) -> Path {
-    let mut p = Path::new();
-    for c in parts.iter().flat_map(|s| s.chars()) {
-        if p.push(c).is_err() {
-            break;
-        }
-    }
-    p
-}
-
-/// A node with its path: every check speaks through it.
-struct Here<'b, 'a> {
-    node: FdtNode<'b, 'a>,
-    path: Path,
-}
-
-impl<'b, 'a: 'b> Here<'b, 'a> {
-    fn fail<T>(&self, problem: Problem) -> Result<T, ManifestError> {
-        Err(ManifestError { node: self.path.clone(), problem })
-    }
-
-    fn child(&self, node: FdtNode<'b, 'a>) -> Here<'b, 'a> {
-        Here { node, path: path(&[&self.path, "/", node.name]) }
-    }
-
-    fn need_child(&self, name: &str) -> Result<Here<'b, 'a>, ManifestError> {
-        match self.node.children().find(|n| n.name == name) {
-            Some(n) => Ok(self.child(n)),
-            None => Err(ManifestError { node: path(&[&self.path, "/", name]), problem: Problem::MissingNode }),
-        }
-    }
-
-    fn only(&self, properties: &[&str]) -> Result<(), ManifestError> {
-        // dtc gives a `phandle` to any node that something refers to.
-        match self.node.properties().find(|p| p.name != "phandle" && !properties.contains(&p.name)) {
-            Some(p) => self.fail(Problem::UnknownProperty(path(&[p.name]))),
-            None => Ok(()),
-        }
-    }
-
-    fn only_nodes(&self, names: &[&str]) -> Result<(), ManifestError> {
-        match self.node.children().find(|n| !names.contains(&n.name)) {
-            Some(n) => self.fail(Problem::UnknownNode(path(&[n.name]))),
-            None => Ok(()),
-        }
-    }
-
-    fn bytes(&self, name: &'static str) -> Result<&'a [u8], ManifestError> {
-        match self.node.property(name) {
-            Some(p) => Ok(p.value),
-            None => self.fail(Problem::MissingProperty(name)),
-        }
-    }
-
-    fn u32(&self, name: &'static str) -> Result<u32, ManifestError> {
-        match self.bytes(name)?.try_into() {
-            Ok(b) => Ok(u32::from_be_bytes(b)),
-            Err(_) => self.fail(Problem::BadValue(name, "one cell: <number>")),
-        }
-    }
-
-    fn range(&self, name: &'static str) -> Result<Range, ManifestError> {
-        let b = self.bytes(name)?;
-        match (be64(b, 0), be64(b, 8), b.len()) {
-            (Some(base), Some(size), 16) => Ok(Range { base, size }),
-            _ => self.fail(Problem::BadValue(name, "address and size, two cells each: <0x0 0x50000000 0x0 0x01000000>")),
-        }
-    }
-
-    fn strings(&self, name: &'static str) -> Result<impl Iterator<Item = &'a str> + use<'a>, ManifestError> {
-        let text = self.bytes(name)?.strip_suffix(&[0]).and_then(|b| core::str::from_utf8(b).ok());
-        match text {
-            Some(t) => Ok(t.split('\0')),
-            None => self.fail(Problem::BadValue(name, "strings: \"a\", \"b\"")),
-        }
-    }
-
-    fn string(&self, name: &'static str) -> Result<&'a str, ManifestError> {
-        let mut all = self.strings(name)?;
-        match (all.next(), all.next()) {
-            (Some(s), None) => Ok(s),
-            _ => self.fail(Problem::BadValue(name, "one string")),
-        }
-    }
-
-    fn name(&self, s: &str) -> Result<Name, ManifestError> {
-        match name_from(s) {
-            Some(n) if !s.is_empty() => Ok(n),
-            _ => self.fail(Problem::BadName(path(&[s]))),
-        }
-    }
-
-    fn flag(&self, name: &'static str) -> Result<bool, ManifestError> {
-        match self.node.property(name) {
-            None => Ok(false),
-            Some(p) if p.value.is_empty() => Ok(true),
-            Some(_) => self.fail(Problem::BadValue(name, "nothing: a flag has no value")),
-        }
-    }
-}
-
-fn be64(b: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_be_bytes(b.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn be32(b: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(b.get(at..at + 4)?.try_into().ok()?))
-}
-
 impl Manifest {
     /// Types `/tetrarch` of `tree`. `reserved` is what partitions must leave alone (EL2's image, bundle, tree).
     pub fn parse(tree: &Fdt<'_>, reserved: &[Reserved<'_>]) -> Result<Self, ManifestError> {
@@ -380,8 +163,12 @@ impl Manifest {
         let run = parse_run(&top.need_child("run")?)?;
         let partitions = top.need_child("partitions")?;
         let channels = top.need_child("channels")?;
-        let mut manifest =
-            Manifest { run, domains: Vec::new(), channel_memory: channels.range("memory")?, channels: Vec::new() };
+        let mut manifest = Manifest {
+            run,
+            domains: Vec::new(),
+            channel_memory: channels.range("memory")?,
+            channels: Vec::new(),
+        };
         manifest.parse_partitions(tree, &partitions, reserved)?;
         manifest.parse_channels(tree, &partitions, &channels, reserved)?;
         let voters = manifest.run.voters.count_ones();
@@ -512,7 +299,9 @@ impl Manifest {
             let Some(device) = tree.find_phandle(phandle).and_then(device) else {
                 return at.fail(Problem::BadDevice);
             };
-            if let Some(d) = self.domains.iter().find(|d| d.devices.iter().any(|o| o.frame.overlaps(&device.frame))) {
+            if let Some(d) =
+                self.domains.iter().find(|d| d.devices.iter().any(|o| o.frame.overlaps(&device.frame)))
+            {
                 return at.fail(Problem::DeviceTaken(path(&[d.name()])));
             }
             if devices.push(device).is_err() {
@@ -553,7 +342,11 @@ impl Manifest {
     }
 
     /// One channel, without its address; `None` when its writer is disabled.
-    fn parse_channel(&self, partitions: &Here<'_, '_>, at: &Here<'_, '_>) -> Result<Option<Channel>, ManifestError> {
+    fn parse_channel(
+        &self,
+        partitions: &Here<'_, '_>,
+        at: &Here<'_, '_>,
+    ) -> Result<Option<Channel>, ManifestError> {
         at.only(&["type", "size", "writer", "readers"])?;
         at.only_nodes(&[])?;
         let name = at.name(at.node.name)?;
@@ -567,7 +360,10 @@ impl Manifest {
             return at.fail(Problem::ChannelSize(size));
         }
         // Some(None): the partition exists, but is disabled.
-        let lookup = |role: &'static str, n: &str| match (self.find(n), partitions.node.children().any(|c| c.name == n)) {
+        let lookup = |role: &'static str, n: &str| match (
+            self.find(n),
+            partitions.node.children().any(|c| c.name == n),
+        ) {
             (Some(d), _) => Ok(Some(d)),
             (None, true) => Ok(None),
             (None, false) => at.fail(Problem::NoSuchPartition(role, path(&[n]))),
@@ -646,5 +442,4 @@ fn device(node: FdtNode<'_, '_>) -> Option<Device> {
 }
 
 #[cfg(test)]
-#[path = "manifest_test.rs"]
 mod test;
