@@ -100,7 +100,8 @@ impl Core {
             frame.state = if domain.kind == DomainKind::Personality { STATE_EL1 } else { STATE_EL0 };
             frame.x[0] = BOOTINFO_IPA;
             let activity = Activity::Runnable;
-            let task = Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
+            let task =
+                Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
             assert!(tasks.push(task).is_ok(), "more tasks than domains");
         }
         let gic = interrupts::start(plan, id, role);

@@ -64,7 +64,9 @@ pub fn stop() -> ! {
 pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64) -> ! {
     record([vector, syndrome, pc, address], format_args!("unexpected exception"));
     let core = registers::core_number();
-    say!("el2: CRASH on core {core}: exception {vector} syndrome {syndrome:#x} pc {pc:#x} address {address:#x}");
+    say!(
+        "el2: CRASH on core {core}: exception {vector} syndrome {syndrome:#x} pc {pc:#x} address {address:#x}"
+    );
     stop()
 }
 

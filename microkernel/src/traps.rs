@@ -28,7 +28,11 @@ pub fn from_lower(core: &mut Core, vector: u64) {
         _ => {
             let (syndrome, address, _) = registers::fault();
             let class = syndrome >> 26;
-            kill(core, Cause::Exception(class, address), format_args!("vector {vector}, syndrome {syndrome:#x}"));
+            kill(
+                core,
+                Cause::Exception(class, address),
+                format_args!("vector {vector}, syndrome {syndrome:#x}"),
+            );
         }
     }
     core.dispatch();
@@ -56,7 +60,11 @@ fn synchronous(core: &mut Core) {
             let at = if core.role == Role::Kernel { ipa_page | address & 0xfff } else { address };
             kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
         }
-        _ => kill(core, Cause::Exception(class, address), format_args!("{}, syndrome {syndrome:#x}", name(class))),
+        _ => kill(
+            core,
+            Cause::Exception(class, address),
+            format_args!("{}, syndrome {syndrome:#x}", name(class)),
+        ),
     }
 }
 

@@ -46,8 +46,12 @@ mod guest {
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let find = |name| Channel::find(boot, name).expect("channel");
-        let mut t =
-            Test { orders: find("orders"), answers: [find("one"), find("two")], hz: boot.counter_hz, seen: 0 };
+        let mut t = Test {
+            orders: find("orders"),
+            answers: [find("one"), find("two")],
+            hz: boot.counter_hz,
+            seen: 0,
+        };
         say!("director: {} domains, entropy {}", boot.domains, boot.entropy != [0; 32]);
         assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
         assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);

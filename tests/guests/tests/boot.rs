@@ -76,7 +76,9 @@ fn bundle(images: &Path) -> Vec<u8> {
 fn objcopy() -> PathBuf {
     let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()));
     let lib = PathBuf::from(String::from_utf8(sysroot).expect("utf-8").trim()).join("lib/rustlib");
-    let mut hosts = std::fs::read_dir(&lib).expect("rustlib").filter_map(|e| Some(e.ok()?.path().join("bin/llvm-objcopy")));
+    let mut hosts = std::fs::read_dir(&lib)
+        .expect("rustlib")
+        .filter_map(|e| Some(e.ok()?.path().join("bin/llvm-objcopy")));
     hosts.find(|p| p.exists()).expect("rustup component llvm-tools is missing")
 }
 
@@ -87,7 +89,14 @@ fn boot(work: &Path, images: &Path, tree: &Path) -> String {
     std::fs::write(&initrd, bundle(images)).expect("bundle");
     run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(tree));
     let mut qemu = Command::new("timeout");
-    qemu.args(["60", "qemu-system-aarch64", "-M", "virt,virtualization=on,gic-version=2", "-cpu", "cortex-a72"]);
+    qemu.args([
+        "60",
+        "qemu-system-aarch64",
+        "-M",
+        "virt,virtualization=on,gic-version=2",
+        "-cpu",
+        "cortex-a72",
+    ]);
     qemu.args(["-smp", "6", "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
     qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
     qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display())).args(["-serial", "stdio"]);
