@@ -7,6 +7,12 @@
 
 pub mod bootinfo;
 pub mod bundle;
+pub mod digest;
 pub mod hypercall;
+pub mod layout;
+pub mod linux;
+pub mod log;
 pub mod manifest;
 pub mod ring;
+pub mod turn;
+pub mod vote;

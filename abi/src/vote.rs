@@ -1,0 +1,234 @@
+//! What a kernel says on its broadcast channel, and what gate, sequencer and manager tell each other about it.
+//!
+//! A record of an `effects-NAME` channel is one [`Vote`], of `verdicts` one [`Verdict`], of `progress` one [`Progress`], of `control`
+//! one [`Control`], of `input` one [`Input`], of `output` one [`Output`]; all in postcard's encoding.
+
+use crate::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+/// No deadline.
+pub const NO_DEADLINE: u64 = u64::MAX;
+/// Longest payload of an effect, bytes; terminal output is cut into slices of [`crate::turn::TTY_SLICE`].
+pub const PAYLOAD_MAX: usize = 8 * 1024;
+
+/// Kinds of external effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum EffectKind {
+    /// Bytes for the terminal, before output processing (OPOST happens behind the gate). Never empty.
+    TtyOutput = 0,
+    /// New terminal modes: payload is Linux' `struct termios` (asm-generic, 36 bytes: iflag, oflag, cflag, lflag, line, cc[19]).
+    TtyModes = 1,
+    /// Discard typed input that no log entry holds yet (TCSETSF, TCFLSH). Payload empty.
+    TtyFlush = 2,
+    /// Process 1 has ended; payload is its wait status, `i32` little-endian. Nothing follows.
+    Exit = 3,
+}
+
+/// One statement of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vote<'a> {
+    /// The entry of sync point `s` was taken and applied. Posted once for each s, in order.
+    Passed {
+        /// Sync point.
+        s: u64,
+        /// Calls made before it.
+        call: u64,
+        /// Effects posted before it (they are numbered from 0).
+        effects: u64,
+        /// Whether the round has a thread in it now. If not, the kernel waits for the entry of s+1.
+        runnable: bool,
+        /// If not runnable: the earliest deadline that a thread waits for, on the program's clock (µs); else [`NO_DEADLINE`].
+        deadline_us: u64,
+        /// Digest of the kernel-held state, where one is due (`docs/linux-abi.md`, "State digest").
+        state: Option<Digest>,
+    },
+    /// Digest of a process' private state and memory, posted when a digest was due at `s` and the process makes its first call after.
+    Memory {
+        /// Sync point at which it became due.
+        s: u64,
+        /// Serial number of the process.
+        process: u64,
+        /// Pid of the process, for people.
+        pid: u32,
+        /// The digest.
+        digest: Digest,
+    },
+    /// An external effect. Numbered from 0 without gaps.
+    Effect {
+        /// Its number.
+        n: u64,
+        /// The call that caused it.
+        call: u64,
+        /// Its kind.
+        kind: EffectKind,
+        /// [`crate::digest::effect_digest`] of n, call, kind and payload.
+        digest: Digest,
+        /// Its bytes.
+        payload: &'a [u8],
+    },
+    /// The thread that holds the turn has made no call for `stuck-ms`. The kernel will not make call `call` until the log says.
+    Stuck {
+        /// Number of the next call.
+        call: u64,
+    },
+    /// Call number `call` was made although its thread had run for over half of `stuck-ms` before it.
+    Took {
+        /// Number of the call.
+        call: u64,
+    },
+    /// A skipped thread wants to make a call.
+    Rejoin {
+        /// Serial number of the thread.
+        thread: u64,
+        /// The call number at which it was skipped.
+        call: u64,
+    },
+}
+
+/// What the gate says (channel `verdicts`). Domains are named by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// All effects below this number have left.
+    Released {
+        /// First effect that has not.
+        effects: u64,
+    },
+    /// A voter's effect differs from the quorum's.
+    WrongOutput {
+        /// Who.
+        voter: u32,
+        /// Number of the effect.
+        n: u64,
+        /// Call, as the quorum says.
+        call: u64,
+        /// The voter's digest.
+        own: Digest,
+        /// The quorum's.
+        quorum: Digest,
+        /// Who agreed, a bit a domain.
+        agreed: u64,
+    },
+    /// A voter's state digest differs at a sync point; `process` 0: kernel-held state, else the memory of that pid.
+    WrongState {
+        /// Who.
+        voter: u32,
+        /// Sync point.
+        s: u64,
+        /// Pid, or 0.
+        process: u32,
+        /// The voter's digest.
+        own: Digest,
+        /// The quorum's.
+        quorum: Digest,
+    },
+    /// A voter has said nothing of effect `n` for the grace, while a quorum has.
+    Late {
+        /// Who.
+        voter: u32,
+        /// Number of the effect.
+        n: u64,
+    },
+    /// A voter that was late has caught up.
+    CaughtUp {
+        /// Who.
+        voter: u32,
+    },
+    /// A voter's ring holds what no correct kernel writes (no vote, out of order, lapped).
+    Malformed {
+        /// Who.
+        voter: u32,
+        /// At which byte position of its ring.
+        position: u64,
+    },
+    /// A voter's kernel has crashed.
+    Crashed {
+        /// Who.
+        voter: u32,
+    },
+    /// No quorum is possible for effect `n`: output stops here.
+    NoQuorum {
+        /// Number of the effect.
+        n: u64,
+    },
+    /// Process 1 ended and all its output has left.
+    Exit {
+        /// Its wait status, as wait4 gives it.
+        status: i32,
+    },
+}
+
+/// What the sequencer says (channel `progress`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Progress {
+    /// The last entry issued, now and then.
+    Issued {
+        /// Its sync point.
+        s: u64,
+        /// Calls made, as far as known.
+        call: u64,
+        /// Whether the program runs.
+        runnable: bool,
+        /// Voters that nobody waits for, a bit a domain.
+        lagging: u64,
+    },
+    /// A voter fell behind by more than the grace.
+    Lagging {
+        /// Who.
+        voter: u32,
+        /// The last sync point it passed.
+        s: u64,
+    },
+    /// A lagging voter is back.
+    CaughtUp {
+        /// Who.
+        voter: u32,
+        /// The last sync point it passed.
+        s: u64,
+    },
+    /// A voter's report of a sync point contradicts the others'.
+    Contradicts {
+        /// Who.
+        voter: u32,
+        /// Sync point.
+        s: u64,
+    },
+    /// A thread was skipped at this call.
+    Skipped {
+        /// Number of the call.
+        call: u64,
+    },
+}
+
+/// Faults on demand that need a kernel's help (channel `control`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// From now on, falsify every effect: the first byte of its payload is inverted, the digest is computed over the lie.
+    Lie {
+        /// The domain meant; others ignore it.
+        domain: u32,
+    },
+    /// Invert one byte of the memory of the process that next makes a call (the lowest byte of its lowest writable page).
+    Diverge {
+        /// The domain meant; others ignore it.
+        domain: u32,
+    },
+}
+
+/// Console input on its way to the log (channel `input`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input<'a> {
+    /// One [`crate::log::Event`], encoded (only the `Tty` kinds and `WindowSize`).
+    Event(&'a [u8]),
+}
+
+/// Released effects on their way to the console (channel `output`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output<'a> {
+    /// Number of the effect.
+    pub n: u64,
+    /// Its kind.
+    pub kind: EffectKind,
+    /// Its bytes.
+    pub payload: &'a [u8],
+}

@@ -1,0 +1,108 @@
+//! The ring whose writer never waits.
+//!
+//! Why a copy that passes the check is whole (a seqlock whose sequence number is `reserve`; H.-J. Boehm, "Can seqlocks
+//! get along with programming language memory models?", MSPC 2012):
+//!
+//! - The writer: store `reserve`; *release fence* F; store data words (relaxed); store `head` (release).
+//! - The reader: load `head` (acquire); load data words (relaxed); *acquire fence* G; load `reserve` (relaxed).
+//!
+//! 1. *Not too old.* A record below the loaded `head` was complete before that `head` was stored: release and acquire on `head` make its
+//!    words visible.
+//! 2. *Not too new.* Suppose one of the reader's data loads returned a word that the writer stored later, in a record that
+//!    overwrites position p. That store comes after F, and the load before G; so F synchronises with G, and the store of
+//!    `reserve` before F happens before the reader's load of `reserve`. The reader therefore sees `reserve > p + capacity`
+//!    (it only grows) and throws the copy away.
+//!
+//! A hostile writer can make any copy pass. It could have written those bytes honestly, too: a copy is a claim of the writer, no more.
+
+use crate::region::Region;
+use crate::{ReadError, WriteError};
+use core::sync::atomic::AtomicU64;
+
+/// Writes a broadcast ring.
+pub struct BroadcastWriter<'a> {
+    region: Region<'a>,
+    head: u64,
+    reserve: u64,
+}
+
+impl<'a> BroadcastWriter<'a> {
+    /// Takes the ring in `region` over: makes its header, or goes on after a predecessor's last record in a new epoch.
+    /// `None` when the region is too small.
+    pub fn new(region: &'a [AtomicU64]) -> Option<Self> {
+        let region = Region::new(region)?;
+        let (head, reserve) = region.take_over();
+        Some(BroadcastWriter { region, head, reserve })
+    }
+
+    /// Writes one record; then ring the channel. Never waits.
+    pub fn write(&mut self, payload: &[u8]) -> Result<(), WriteError> {
+        let size = self.region.size_of(payload)?;
+        let end = self.head + size;
+        self.reserve = self.reserve.max(end);
+        self.region.put(self.head, self.reserve, size, payload);
+        self.head = end;
+        Ok(())
+    }
+
+    /// The position after the last record.
+    pub fn position(&self) -> u64 {
+        self.head
+    }
+}
+
+/// Reads a broadcast ring that somebody else writes.
+pub struct BroadcastReader<'a> {
+    region: Region<'a>,
+    position: u64,
+    epoch: Option<u32>,
+}
+
+impl<'a> BroadcastReader<'a> {
+    /// Reads `region` from its first record on. `None` when the region is too small.
+    pub fn new(region: &'a [AtomicU64]) -> Option<Self> {
+        Self::starting_at(region, 0)
+    }
+
+    /// Reads `region` from `position` on, which must be the position of a record, as [`BroadcastReader::position`] gave it.
+    pub fn starting_at(region: &'a [AtomicU64], position: u64) -> Option<Self> {
+        Some(BroadcastReader { region: Region::new(region)?, position, epoch: None })
+    }
+
+    /// Copies the next record into `out` and returns its length; `None` when there is nothing new.
+    ///
+    /// Bounded: at most one record's worth of loads. A writer can always have another record ready, so a caller that serves several
+    /// rings bounds how many it takes from one before it turns to the next.
+    pub fn read(&mut self, out: &mut [u8]) -> Result<Option<usize>, ReadError> {
+        let Some(header) = self.region.header()? else { return Ok(None) };
+        if self.epoch.replace(header.epoch).is_some_and(|e| e != header.epoch) {
+            return Err(ReadError::NewEpoch);
+        }
+        let p = self.position;
+        if p == header.head {
+            return Ok(None);
+        }
+        if p > header.head || header.reserve.saturating_sub(self.region.capacity()) > p {
+            return Err(ReadError::Overrun);
+        }
+        let copied = self.region.copy_out(p, header.head, out);
+        if !self.region.still_inside(p) {
+            return Err(ReadError::Overrun);
+        }
+        let (length, size) = copied?;
+        self.position = p + size;
+        if length > out.len() { Err(ReadError::TooLong(length)) } else { Ok(Some(length)) }
+    }
+
+    /// The position of the next record to read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Goes on at the writer's newest position: after [`ReadError::Overrun`], or to hear only what is said from now on.
+    pub fn skip_to_head(&mut self) {
+        if let Ok(Some(header)) = self.region.header() {
+            self.position = header.head;
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Rings between correct parties: what is written is read, in order, round the end, across threads.
+
+use abi::ring;
+use ipc::{BroadcastReader, BroadcastWriter, ReadError, StreamReader, StreamWriter, WriteError};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+fn region(bytes: usize) -> Vec<AtomicU64> {
+    (0..bytes / 8).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// A record that shows where it belongs and whether it is whole.
+fn record(i: u64, len: usize) -> Vec<u8> {
+    let mut r: Vec<u8> = (0..len.max(8)).map(|k| (i as u8).wrapping_mul(31).wrapping_add(k as u8)).collect();
+    r[..8].copy_from_slice(&i.to_le_bytes());
+    r
+}
+
+fn check(r: &[u8]) -> u64 {
+    let i = u64::from_le_bytes(r[..8].try_into().unwrap());
+    assert_eq!(r, record(i, r.len()), "a torn record");
+    i
+}
+
+#[test]
+fn a_ring_without_a_writer_is_empty_and_a_small_region_is_none() {
+    let words = region(8192);
+    let mut buf = [0; 64];
+    assert_eq!(BroadcastReader::new(&words).unwrap().read(&mut buf), Ok(None));
+    assert!(BroadcastReader::new(&words[..512]).is_none());
+    assert!(BroadcastWriter::new(&[]).is_none());
+}
+
+#[test]
+fn a_lapped_reader_is_told_and_goes_on_at_the_head() {
+    let words = region(8192);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    let mut r = BroadcastReader::new(&words).unwrap();
+    let mut buf = [0; 64];
+    for i in 0..200 {
+        w.write(&record(i, 40)).unwrap();
+    }
+    assert_eq!(r.read(&mut buf), Err(ReadError::Overrun));
+    assert_eq!(r.read(&mut buf), Err(ReadError::Overrun));
+    r.skip_to_head();
+    assert_eq!(r.read(&mut buf), Ok(None));
+    w.write(&record(7, 40)).unwrap();
+    assert_eq!(r.read(&mut buf), Ok(Some(40)));
+    assert_eq!(check(&buf[..40]), 7);
+}
+
+#[test]
+fn lengths_that_cannot_be_are_refused() {
+    let words = region(8192);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    assert_eq!(w.write(&[]), Err(WriteError::BadLength));
+    assert_eq!(w.write(&[0; 4089]), Err(WriteError::BadLength));
+    assert_eq!(w.write(&[0; 4088]), Ok(()));
+    let words = region(1 << 20);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    assert_eq!(w.write(&vec![0; ring::RECORD_MAX + 1]), Err(WriteError::BadLength));
+    assert_eq!(w.write(&vec![0; ring::RECORD_MAX]), Ok(()));
+}
+
+#[test]
+fn a_record_longer_than_the_buffer_is_passed_over() {
+    let words = region(8192);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    let mut r = BroadcastReader::new(&words).unwrap();
+    w.write(&record(1, 100)).unwrap();
+    w.write(&record(2, 20)).unwrap();
+    let mut buf = [0; 64];
+    assert_eq!(r.read(&mut buf), Err(ReadError::TooLong(100)));
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+}
+
+#[test]
+fn a_new_writer_goes_on_in_a_new_epoch() {
+    let words = region(8192);
+    let mut buf = [0; 64];
+    let mut r = BroadcastReader::new(&words).unwrap();
+    BroadcastWriter::new(&words).unwrap().write(&record(1, 20)).unwrap();
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+    BroadcastWriter::new(&words).unwrap().write(&record(2, 20)).unwrap();
+    assert_eq!(r.read(&mut buf), Err(ReadError::NewEpoch));
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+    assert_eq!(check(&buf[..20]), 2);
+}
+
+#[test]
+fn a_stream_is_full_until_its_reader_takes() {
+    let (words, position) = (region(8192), AtomicU64::new(0));
+    let mut w = StreamWriter::new(&words, &position).unwrap();
+    let mut r = StreamReader::new(&words, &position).unwrap();
+    let mut buf = [0; 2048];
+    w.write(&[1; 2000]).unwrap();
+    w.write(&[2; 2000]).unwrap();
+    assert_eq!(w.write(&[3; 100]), Err(WriteError::Full));
+    assert_eq!(r.peek(&mut buf), Ok(Some(2000)));
+    assert_eq!(w.write(&[3; 100]), Err(WriteError::Full));
+    r.take();
+    assert_eq!(w.write(&[3; 100]), Ok(()));
+    position.store(1 << 40, Ordering::Relaxed);
+    assert_eq!(w.write(&[3; 100]), Err(WriteError::PeerFault));
+}
+
+#[test]
+fn a_stream_reader_that_starts_again_loses_nothing() {
+    let (words, position) = (region(8192), AtomicU64::new(0));
+    let mut w = StreamWriter::new(&words, &position).unwrap();
+    let mut buf = [0; 64];
+    for i in 0..40 {
+        w.write(&record(i, 30)).unwrap();
+        let mut r = StreamReader::new(&words, &position).unwrap();
+        let n = r.read(&mut buf).unwrap().unwrap();
+        assert_eq!(check(&buf[..n]), i);
+    }
+    assert_eq!(w.unread(), Ok(0));
+}
+
+#[test]
+fn broadcast_across_threads_gives_whole_records_in_order() {
+    let words = region(4096 + 1024);
+    let done = AtomicBool::new(false);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut r = BroadcastReader::new(&words).unwrap();
+                let (mut buf, mut last, mut got) = ([0; 256], None, 0u64);
+                loop {
+                    let finished = done.load(Ordering::Acquire);
+                    match r.read(&mut buf) {
+                        Ok(Some(n)) => {
+                            let i = check(&buf[..n]);
+                            assert!(last.is_none_or(|l| i > l));
+                            (last, got) = (Some(i), got + 1);
+                        }
+                        Ok(None) if finished => break,
+                        Ok(None) => std::hint::spin_loop(),
+                        Err(ReadError::Overrun) => r.skip_to_head(),
+                        Err(e) => panic!("{e:?}"),
+                    }
+                }
+                got
+            });
+        }
+        for i in 0..300_000u64 {
+            w.write(&record(i, 8 + (i % 200) as usize)).unwrap();
+        }
+        done.store(true, Ordering::Release);
+    });
+}
+
+#[test]
+fn stream_across_threads_loses_nothing() {
+    const N: u64 = 200_000;
+    let (words, position) = (region(4096 + 1024), AtomicU64::new(0));
+    let mut w = StreamWriter::new(&words, &position).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut r = StreamReader::new(&words, &position).unwrap();
+            let (mut buf, mut next) = ([0; 256], 0);
+            while next < N {
+                match r.read(&mut buf).unwrap() {
+                    Some(n) => {
+                        assert_eq!(check(&buf[..n]), next);
+                        next += 1;
+                    }
+                    None => std::thread::yield_now(),
+                }
+            }
+        });
+        for i in 0..N {
+            while w.write(&record(i, 8 + (i % 200) as usize)) == Err(WriteError::Full) {
+                std::thread::yield_now();
+            }
+        }
+    });
+}
+
+proptest! {
+    /// Any mix of writes and reads: a stream is a bounded queue of byte strings.
+    #[test]
+    fn a_stream_is_a_queue(steps in prop::collection::vec(prop::option::of(1usize..700), 1..300)) {
+        let (words, position) = (region(4096 + 2048), AtomicU64::new(0));
+        let mut w = StreamWriter::new(&words, &position).unwrap();
+        let mut r = StreamReader::new(&words, &position).unwrap();
+        let (mut model, mut bytes, mut buf) = (VecDeque::new(), 0, [0; 700]);
+        for (i, step) in steps.into_iter().enumerate() {
+            if let Some(len) = step {
+                let payload = vec![i as u8; len];
+                let size = ring::record_size(len);
+                let expect = if bytes + size <= 2048 { Ok(()) } else { Err(WriteError::Full) };
+                prop_assert_eq!(w.write(&payload), expect);
+                if expect.is_ok() {
+                    bytes += size;
+                    model.push_back(payload);
+                }
+            } else {
+                let got = r.read(&mut buf).unwrap().map(|n| buf[..n].to_vec());
+                let expect: Option<Vec<u8>> = model.pop_front();
+                bytes -= expect.as_ref().map_or(0, |p| ring::record_size(p.len()));
+                prop_assert_eq!(got, expect);
+            }
+        }
+    }
+
+    /// A broadcast reader sees a suffix of what was written before it was lapped, and never anything else.
+    #[test]
+    fn a_broadcast_keeps_the_newest(lens in prop::collection::vec(8usize..300, 1..200), pause in 1usize..8) {
+        let words = region(4096 + 1024);
+        let mut w = BroadcastWriter::new(&words).unwrap();
+        let mut r = BroadcastReader::new(&words).unwrap();
+        let (mut buf, mut next) = ([0; 300], 0);
+        for (i, len) in lens.iter().enumerate() {
+            w.write(&record(i as u64, *len)).unwrap();
+            if i % pause != 0 {
+                continue;
+            }
+            loop {
+                match r.read(&mut buf) {
+                    Ok(Some(n)) => {
+                        prop_assert_eq!(check(&buf[..n]), next);
+                        next += 1;
+                    }
+                    Ok(None) => break,
+                    Err(e) => {
+                        prop_assert_eq!(e, ReadError::Overrun);
+                        r.skip_to_head();
+                        next = i as u64 + 1;
+                    }
+                }
+            }
+            prop_assert_eq!(next, i as u64 + 1);
+        }
+    }
+}
