@@ -23,7 +23,10 @@ pub fn from_lower(core: &mut Core, vector: u64) {
     }
     match vector {
         0 => synchronous(core),
-        1 | 2 => interrupts::serve(core),
+        1 | 2 => {
+            interrupts::serve(core);
+            lost(core);
+        }
         // SError, or any exception of an AArch32 program.
         _ => {
             let (syndrome, address, _) = registers::fault();
@@ -36,6 +39,20 @@ pub fn from_lower(core: &mut Core, vector: u64) {
         }
     }
     core.dispatch();
+}
+
+/// Ends a kernel that cannot fetch its own exception vector: it would fault there for ever, at its own level. Interrupts are the only
+/// occasion on which EL2 can see it.
+fn lost(core: &mut Core) {
+    let pc = core.frame.pc;
+    let alive = core.current().is_some_and(|t| t.activity == Activity::Runnable);
+    if core.role == Role::Kernel && alive && registers::el1_lost(pc) {
+        kill(
+            core,
+            Cause::Exception(0x21, pc),
+            format_args!("its exception vector {pc:#x} is not executable"),
+        );
+    }
 }
 
 fn synchronous(core: &mut Core) {

@@ -26,8 +26,8 @@ impl Channel {
     /// The channel `name`, whose region the caller has mapped at `base`.
     ///
     /// # Safety
-    /// 1. The whole region is mapped at `base`, normal memory, write-back, for ever. 2. Position pages, if they are used, are mapped at the
-    /// same distance from their own addresses.
+    /// 1. The whole region is mapped at `base`, normal memory, write-back, for ever.
+    /// 2. Position pages, if they are used, are mapped at the same distance from their own addresses.
     pub unsafe fn at(boot: &'static BootInfo, name: &str, base: u64) -> Option<Channel> {
         let index = index_of(boot, name)?;
         let info = boot.channels[index];

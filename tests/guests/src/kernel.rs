@@ -160,10 +160,38 @@ guest_dead:
             say!("WRONG: waited {waited} only");
         }
         say!("ticks ok");
-        serve(boot, word)
+        serve(boot)
     }
 
-    fn serve(boot: &'static BootInfo, mut word: u64) -> ! {
+    /// One block table: the second GiB one to one, nothing else.
+    #[repr(C, align(4096))]
+    struct Table([u64; 512]);
+
+    static TABLE: Table = {
+        let mut table = Table([0; 512]);
+        // AF, SH inner, Attr0, block.
+        table.0[1] = 0x4000_0000 | 1 << 10 | 0b11 << 8 | 1;
+        table
+    };
+
+    /// Turns the MMU on with vectors where nothing is mapped, and spins: only EL2 can see what an injected crash does then.
+    fn lose_vectors() -> ! {
+        // SAFETY: (1) the table maps this code one to one; (2) what comes after is the end of this kernel.
+        unsafe {
+            asm!(
+                "msr mair_el1, {mair}", "msr tcr_el1, {tcr}", "msr ttbr0_el1, {table}", "msr vbar_el1, {nowhere}",
+                "isb", "tlbi vmalle1", "dsb sy", "isb",
+                "mrs {mair}, sctlr_el1", "orr {mair}, {mair}, #1", "msr sctlr_el1, {mair}", "isb",
+                "2: b 2b",
+                // 39 bits; the upper half off; 40 bits of output.
+                mair = in(reg) 0xffu64, tcr = in(reg) 25u64 | 1 << 23 | 0b010 << 32,
+                table = in(reg) &raw const TABLE, nowhere = in(reg) 0x1_0000_0000u64,
+                options(noreturn)
+            )
+        }
+    }
+
+    fn serve(boot: &'static BootInfo) -> ! {
         let orders = Channel::find(boot, "orders").expect("orders");
         let mine = Channel::find(boot, name_str(&boot.name)).expect("my channel");
         let expected = runtime::abi::ring::MAGIC;
@@ -186,19 +214,15 @@ guest_dead:
                 }
             }
             if order == 101 && boot.domain == 4 {
-                // A kernel that is deaf: only EL2 sees what an injected crash does to it.
-                loop {
-                    core::hint::spin_loop();
-                }
+                lose_vectors();
             }
             // Odd domains sleep at EL2, even ones by WFI until the doorbell.
             if boot.domain % 2 == 1 {
-                word |= calls::wait(u64::MAX);
+                calls::wait(u64::MAX);
             } else {
                 // SAFETY: masked, look, sleep, unmask: a bell between look and sleep ends the sleep.
                 unsafe { asm!("msr daifset, #2") };
-                word = calls::poll();
-                if word == 0 {
+                if calls::poll() == 0 {
                     // SAFETY: sleeping.
                     unsafe { asm!("wfi") };
                 }

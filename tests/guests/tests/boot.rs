@@ -126,7 +126,7 @@ fn guests_get_what_is_promised_and_no_more() {
         "el2: one crashed: write forbidden by stage 2 at 0x200012c0",
         "one stopped by stage 2: ok",
         "news of domains: ok",
-        "el2: two crashed: ",
+        "el2: two crashed: its exception vector 0x100000200",
         "two crashed on demand: ok",
         "exits counted: ok",
         "el2: power off",
