@@ -68,6 +68,8 @@ pub struct Board {
     pub psci: Option<Psci>,
     /// The initial ramdisk, which is the bundle.
     pub initrd: Range,
+    /// RAM is zero at power-on, but for what firmware loaded: QEMU's is, a board's is not.
+    pub zeroed: bool,
 }
 
 /// What the tree lacks.
@@ -119,6 +121,10 @@ impl Board {
             psci: psci(tree),
             initrd: initrd(tree)
                 .ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
+            zeroed: tree
+                .find_node("/")
+                .and_then(|n| n.compatible())
+                .is_some_and(|c| c.all().any(|s| s == "linux,dummy-virt")),
         };
         let root = tree.find_node("/").ok_or(BoardError("no root node"))?;
         for node in root.children().filter(|n| n.name == "memory" || n.name.starts_with("memory@")) {

@@ -118,14 +118,24 @@ fn start_others(plan: &Plan, me: usize) {
     }
 }
 
+/// The cores without a partition, as text.
+struct Spare<'a>(&'a Plan);
+
+impl core::fmt::Display for Spare<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let spare = self.0.board.cores.iter().filter(|&&c| self.0.on_core(c as usize).next().is_none());
+        let mut count = 0;
+        for core in spare {
+            write!(f, "{}{core}", if count == 0 { ", core " } else { ", " })?;
+            count += 1;
+        }
+        if count > 0 { f.write_str(" spare") } else { Ok(()) }
+    }
+}
+
 fn summary(plan: &Plan) {
-    let busy = |core: usize| plan.on_core(core).next().is_some();
-    let used = (0..CORES_MAX).filter(|&c| busy(c)).count();
-    say!(
-        "el2: {} domains on {used} cores, {} spare",
-        plan.domains.len(),
-        plan.board.cores.len().saturating_sub(used)
-    );
+    let used = (0..CORES_MAX).filter(|&c| plan.on_core(c).next().is_some()).count();
+    say!("el2: {} domains on {used} cores{}", plan.domains.len(), Spare(plan));
 }
 
 /// Another core, MMU on.

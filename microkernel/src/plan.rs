@@ -98,6 +98,9 @@ impl Plan {
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
             let image = check_image(domain, bundle)?;
+            if !board.zeroed {
+                memory::zero(domain.memory);
+            }
             let image_end = load_image(domain, &image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
             let space = Space::new()?;
