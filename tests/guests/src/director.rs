@@ -67,6 +67,8 @@ mod guest {
             }
         }
         say!("pings: ok");
+        t.order(50);
+        t.until("soak", |t| t.answers.iter().all(|c| c.words()[600].load(Ordering::Acquire) == 50));
         // `one` (domain 3) writes where it may only read.
         t.order(100);
         t.until("one stopped by stage 2", |_| state(3) == crashed);

@@ -6,6 +6,9 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+mod fuzz;
+
+#[cfg(target_os = "none")]
 mod guest {
     use core::arch::{asm, global_asm};
     use core::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +18,7 @@ mod guest {
 
     static TICKS: AtomicU64 = AtomicU64::new(0);
     static BELLS: AtomicU64 = AtomicU64::new(0);
+    static TICKS_WANTED: AtomicU64 = AtomicU64::new(3);
 
     global_asm!(
         r#"
@@ -77,8 +81,8 @@ guest_dead:
         let intid = unsafe { gicv(0xc).read_volatile() };
         match intid & 0x3ff {
             TIMER_INTID => {
-                TICKS.fetch_add(1, Ordering::Relaxed);
-                arm_timer(TICKS.load(Ordering::Relaxed) < 3);
+                let ticks = TICKS.fetch_add(1, Ordering::Relaxed) + 1;
+                arm_timer(ticks < TICKS_WANTED.load(Ordering::Relaxed));
             }
             DOORBELL_INTID => {
                 BELLS.fetch_add(1, Ordering::Relaxed);
@@ -94,9 +98,9 @@ guest_dead:
     }
 
     fn arm_timer(on: bool) {
-        // SAFETY: this kernel's own timer: 2 ms from now, or off.
+        // SAFETY: this kernel's own timer: half a millisecond from now, or off.
         unsafe {
-            asm!("msr cntv_tval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) 125_000u64, in(reg) u64::from(on), options(nostack))
+            asm!("msr cntv_tval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) 31_250u64, in(reg) u64::from(on), options(nostack))
         };
     }
 
@@ -132,6 +136,25 @@ guest_dead:
         expect("debug register", zero as i64, 0);
     }
 
+    /// Timer interrupts one after the other, mixed with doorbells: none may be lost.
+    fn soak() {
+        let wanted = TICKS.load(Ordering::Relaxed) + 500;
+        TICKS_WANTED.store(wanted, Ordering::Relaxed);
+        arm_timer(true);
+        let mut calls = 0u64;
+        while TICKS.load(Ordering::Relaxed) < wanted {
+            calls += 1;
+            if calls.is_multiple_of(3) {
+                // Ends by the timer, whose handler runs on return.
+                calls::wait(u64::MAX);
+            } else {
+                // SAFETY: sleeping.
+                unsafe { asm!("wfi") };
+            }
+        }
+        say!("soak ok");
+    }
+
     #[unsafe(no_mangle)]
     extern "C" fn kernel_main(boot: &'static BootInfo) -> ! {
         unsafe extern "C" {
@@ -139,6 +162,7 @@ guest_dead:
         }
         say!("hello from {} with {} MiB\x1b", name_str(&boot.name), boot.memory_size >> 20);
         bad_calls();
+        crate::fuzz::calls(boot.domain.into());
         // SAFETY: (1) the vectors are whole and aligned; (2) interrupts are handled above.
         unsafe {
             asm!("msr vbar_el1, {}", "isb", in(reg) &raw const guest_vectors);
@@ -201,6 +225,9 @@ guest_dead:
             let order = orders.words()[600].load(Ordering::Acquire);
             if order > done {
                 done = order;
+                if order == 50 {
+                    soak();
+                }
                 if order < 100 {
                     mine.words()[600].store(order, Ordering::Release);
                     mine.ring();
