@@ -138,6 +138,11 @@ fn summary(plan: &Plan) {
     say!("el2: {} domains on {used} cores{}", plan.domains.len(), Spare(plan));
 }
 
+/// The plan, once there is one.
+pub fn plan() -> Option<&'static Plan> {
+    PLAN.get()
+}
+
 /// Another core, MMU on.
 pub fn secondary(id: usize) -> ! {
     match PLAN.get() {

@@ -1,6 +1,7 @@
 //! Trees compiled by `dtc`: the one of the project, and its mistakes one by one.
 
 use super::*;
+use fdt::Fdt;
 use std::format;
 use std::io::Write;
 use std::process::{Command, Stdio};
