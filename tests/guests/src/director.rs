@@ -46,8 +46,12 @@ mod guest {
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let find = |name| Channel::find(boot, name).expect("channel");
-        let mut t =
-            Test { orders: find("orders"), answers: [find("one"), find("two")], hz: boot.counter_hz, seen: 0 };
+        let mut t = Test {
+            orders: find("orders"),
+            answers: [find("one"), find("two")],
+            hz: boot.counter_hz,
+            seen: 0,
+        };
         say!("director: {} domains, entropy {}", boot.domains, boot.entropy != [0; 32]);
         assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
         assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);
@@ -63,6 +67,8 @@ mod guest {
             }
         }
         say!("pings: ok");
+        t.order(50);
+        t.until("soak", |t| t.answers.iter().all(|c| c.words()[600].load(Ordering::Acquire) == 50));
         // `one` (domain 3) writes where it may only read.
         t.order(100);
         t.until("one stopped by stage 2", |_| state(3) == crashed);
