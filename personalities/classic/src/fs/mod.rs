@@ -40,9 +40,15 @@ pub enum Outcome {
     },
     /// The call did a slice of its work and wants to be made again as the thread's next call, without waiting (terminal output).
     Again,
+    /// The call did nothing but push a signal that stops the caller's group (terminal job control). Like Linux' ERESTARTSYS: the signal
+    /// is delivered at the call's end; a handler without SA_RESTART makes it EINTR, otherwise the call is made again from its start,
+    /// after the handler or after SIGCONT.
+    Restart,
 }
 
 /// What a call that is made repeatedly remembers; starts as default, kept by the kernel in the thread until the call is done.
+///
+/// When a signal ends a call that waits or stands between two slices, the kernel asks [`Fs::interrupt`] for its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes done so far.
@@ -97,7 +103,8 @@ pub struct ProcessRow {
 
 /// What file calls must know of the rest of the kernel. Built for each call.
 pub trait System {
-    /// The process table, ascending pids. Only called for /proc.
+    /// The process table, ascending pids. Only called for /proc, and to tell ESRCH from EPERM in TIOCSPGRP. The caller's own
+    /// `fds` and `cwd` are not looked at: they are in [`Caller`].
     fn processes(&self) -> Vec<ProcessRow>;
     /// Threads in the round, serials given, last pid given (for /proc).
     fn counts(&self) -> (u64, u64, u32);
@@ -135,10 +142,11 @@ pub struct Caller<'a> {
     pub system: &'a dyn System,
 }
 
-/// A process' descriptors.
-#[derive(Debug, Default)]
+/// A process' descriptors, and its hold on its working directory (which lives on while a process stands in it, like an open file).
+#[derive(Debug)]
 pub struct FdTable {
-    // filled in by the implementation
+    /// RLIMIT_NOFILE's soft limit: a new descriptor is below it. Inherited by [`Fs::fork_fds`].
+    pub limit: usize,
 }
 
 /// The file systems.
@@ -195,6 +203,11 @@ impl Fs {
     }
     /// Absolute path of an inode (as /proc/PID/exe shows it).
     pub fn path_of(&self, ino: Ino) -> Vec<u8> {
+        todo!()
+    }
+    /// A signal ends the waiting (or the slices) of a call of process `pid`, or the process ends in it. Returns the call's result if it
+    /// had done a part: this stands in place of EINTR, and of a restart, too. None: the kernel decides between EINTR and restart.
+    pub fn interrupt(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
         todo!()
     }
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
