@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod digest;
 pub mod hypercall;
 pub mod layout;
+pub mod linux;
 pub mod log;
 pub mod manifest;
 pub mod ring;

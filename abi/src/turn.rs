@@ -1,6 +1,6 @@
 //! The turn rule's numbers and its table of calls. The rule itself: `docs/turn-rule.md`; its executable model: `tests/turn-model`.
 
-use linux_raw_sys::general as nr;
+use crate::linux::{name, nr};
 
 /// A turn ends after so many calls of one thread (Q).
 pub const CALLS_PER_TURN: u64 = 8;
@@ -50,34 +50,21 @@ pub enum Class {
 }
 
 /// The class of system call `number` with arguments `args`. Page faults that grow the stack are [`Class::Memory`];
-/// any fault that raises a signal is [`Class::Turn`].
+/// any fault that raises a signal is [`Class::Turn`]. A number that Linux does not know answers ENOSYS at once.
 pub fn class(number: u64, args: &[u64; 6]) -> Class {
-    let Ok(number) = u32::try_from(number) else { return Class::Private };
     match number {
-        nr::__NR_getpid
-        | nr::__NR_gettid
-        | nr::__NR_getuid
-        | nr::__NR_geteuid
-        | nr::__NR_getgid
-        | nr::__NR_getegid => Class::Private,
-        nr::__NR_set_tid_address | nr::__NR_set_robust_list | nr::__NR_rseq | nr::__NR_sigaltstack => {
-            Class::Private
-        }
-        nr::__NR_getrandom | nr::__NR_uname | nr::__NR_sched_getaffinity | nr::__NR_sched_yield => {
-            Class::Private
-        }
-        nr::__NR_munmap | nr::__NR_madvise | nr::__NR_getgroups => Class::Private,
-        nr::__NR_brk | nr::__NR_mremap | nr::__NR_mprotect => Class::Memory,
-        nr::__NR_mmap if args[3] & u64::from(nr::MAP_ANONYMOUS) != 0 => Class::Memory,
-        _ if !exists(number) => Class::Private,
+        nr::getpid | nr::gettid | nr::getuid | nr::geteuid | nr::getgid | nr::getegid => Class::Private,
+        nr::set_tid_address | nr::set_robust_list | nr::rseq | nr::sigaltstack => Class::Private,
+        nr::getrandom | nr::uname | nr::sched_getaffinity | nr::sched_yield => Class::Private,
+        nr::munmap | nr::madvise | nr::getgroups => Class::Private,
+        nr::brk | nr::mremap | nr::mprotect => Class::Memory,
+        nr::mmap if args[3] & MAP_ANONYMOUS != 0 => Class::Memory,
+        _ if name(number).is_none() => Class::Private,
         _ => Class::Turn,
     }
 }
 
-/// Whether Linux on arm64 has a system call of this number that an arm64 program of our tiers uses. Others answer ENOSYS, at once.
-pub fn exists(number: u32) -> bool {
-    number <= nr::__NR_recvmmsg || (nr::__NR_wait4..=nr::__NR_futex_waitv).contains(&number)
-}
+const MAP_ANONYMOUS: u64 = 0x20;
 
 #[cfg(test)]
 mod tests {
@@ -85,7 +72,7 @@ mod tests {
 
     #[test]
     fn mmap_of_a_file_takes_a_turn_and_anonymous_memory_does_not() {
-        let mmap = u64::from(nr::__NR_mmap);
+        let mmap = nr::mmap;
         assert_eq!(class(mmap, &[0, 4096, 3, 0x22, u64::MAX, 0]), Class::Memory);
         assert_eq!(class(mmap, &[0, 4096, 3, 0x02, 3, 0]), Class::Turn);
     }

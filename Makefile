@@ -1,0 +1,38 @@
+# Tetrarch. `make help` lists what there is.
+SHELL := /bin/sh
+XTASK = cargo xtask
+quote = '$(subst ','\'',$(1))'
+RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
+
+.PHONY: help setup run-qemu-aarch64 replay test test-host test-qemu lint campaign clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+setup: ## install what is missing (Debian 12), saying what and why
+	@scripts/setup
+
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=classic: one kernel alone
+	@$(XTASK) run $(RUN_ARGUMENTS)
+
+replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
+	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))
+
+test: setup lint test-host test-qemu ## everything CI runs
+
+test-host: ## unit, property and model tests on this machine
+	cargo test --workspace --quiet --exclude system-tests
+
+test-qemu: ## whole-system tests on QEMU
+	cargo test --quiet --release --package system-tests -- --test-threads=1
+
+lint: ## formatting and clippy, host and target
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -- -D warnings
+
+campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load
+	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign -- --ignored --nocapture --test-threads=1
+
+clean: ## remove what was built
+	cargo clean

@@ -1,0 +1,171 @@
+//! What a board has and where: one plain struct, filled from the device tree before anything is touched.
+//!
+//! No register is accessed here except through references that the caller made, so the crate needs no `unsafe` and its parser
+//! runs on the host. A constant table per board was rejected: the same image boots where firmware moved or removed things.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod pl011;
+pub mod tree;
+
+use abi::manifest::Range;
+use core::fmt;
+use fdt::{Fdt, node::FdtNode};
+use heapless::Vec;
+
+/// At most so many cores; each has its slot in EL2's tables.
+pub const CORES_MAX: usize = 8;
+/// At most so many ranges of RAM.
+pub const MEMORIES_MAX: usize = 4;
+
+/// A GICv2 with its virtual interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gic {
+    /// Distributor.
+    pub distributor: u64,
+    /// CPU interface.
+    pub cpu: u64,
+    /// Hypervisor control.
+    pub hypervisor: u64,
+    /// Virtual CPU interface, which guests see as their CPU interface.
+    pub virtual_cpu: u64,
+    /// INTID of the maintenance interrupt.
+    pub maintenance: u32,
+}
+
+/// Interrupts of the generic timer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timer {
+    /// INTID of the virtual timer (CNTV).
+    pub virtual_intid: u32,
+    /// INTID of EL2's physical timer (CNTHP).
+    pub hypervisor_intid: u32,
+}
+
+/// How cores are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Psci {
+    /// Function number of CPU_ON.
+    pub cpu_on: u64,
+    /// Function number of SYSTEM_OFF (fixed by PSCI 0.2 and later).
+    pub system_off: u64,
+}
+
+/// A board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// RAM.
+    pub memory: Vec<Range, MEMORIES_MAX>,
+    /// `reg` of every core, which is its number and its MPIDR affinity.
+    pub cores: Vec<u64, CORES_MAX>,
+    /// Interrupt controller.
+    pub gic: Gic,
+    /// Timer interrupts.
+    pub timer: Timer,
+    /// The PL011 on which EL2 and domains print lines.
+    pub console: u64,
+    /// `None`: firmware has no PSCI, and an SMC would be undefined.
+    pub psci: Option<Psci>,
+    /// The initial ramdisk, which is the bundle.
+    pub initrd: Range,
+}
+
+/// What the tree lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoardError(pub &'static str);
+
+impl fmt::Display for BoardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "device tree: {}", self.0)
+    }
+}
+
+fn cell(bytes: &[u8], index: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(index * 4..index * 4 + 4)?.try_into().ok()?))
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    match bytes.len() {
+        4 => cell(bytes, 0).map(u64::from),
+        8 => Some(u64::from(cell(bytes, 0)?) << 32 | u64::from(cell(bytes, 1)?)),
+        _ => None,
+    }
+}
+
+/// INTID of the interrupt number `index` of `node` (GICv2 binding: type, number, flags).
+fn intid(node: FdtNode<'_, '_>, index: usize) -> Option<u32> {
+    let value = node.property("interrupts")?.value;
+    let base = if cell(value, index * 3)? == 0 { 32 } else { 16 };
+    cell(value, index * 3 + 1)?.checked_add(base)
+}
+
+/// Address of the console that EL2 prints on: the second PL011 if there is one (the first is the program's), else the first.
+pub fn console(tree: &Fdt<'_>) -> Option<u64> {
+    let uarts = tree.all_nodes().filter(|n| n.compatible().is_some_and(|c| c.all().any(|s| s == "arm,pl011")));
+    let addresses = uarts.filter_map(|n| n.reg()?.next()).map(|r| r.starting_address as u64);
+    addresses.take(2).last()
+}
+
+impl Board {
+    /// Reads `tree`.
+    pub fn from_tree(tree: &Fdt<'_>) -> Result<Board, BoardError> {
+        let mut board = Board {
+            memory: Vec::new(),
+            cores: Vec::new(),
+            gic: gic(tree).ok_or(BoardError("no GICv2 with four reg entries and a maintenance interrupt"))?,
+            timer: timer(tree).ok_or(BoardError("no arm,armv8-timer with four interrupts"))?,
+            console: console(tree).ok_or(BoardError("no arm,pl011 to print on"))?,
+            psci: psci(tree),
+            initrd: initrd(tree).ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
+        };
+        let root = tree.find_node("/").ok_or(BoardError("no root node"))?;
+        for node in root.children().filter(|n| n.name == "memory" || n.name.starts_with("memory@")) {
+            for r in node.reg().into_iter().flatten() {
+                let range = Range { base: r.starting_address as u64, size: r.size.unwrap_or(0) as u64 };
+                board.memory.push(range).map_err(|_| BoardError("more than 4 ranges of memory"))?;
+            }
+        }
+        for cpu in tree.cpus() {
+            let id = cpu.ids().first() as u64;
+            if id >= CORES_MAX as u64 {
+                return Err(BoardError("a core's reg is above 7"));
+            }
+            board.cores.push(id).map_err(|_| BoardError("more than 8 cores"))?;
+        }
+        Ok(board)
+    }
+}
+
+fn gic(tree: &Fdt<'_>) -> Option<Gic> {
+    let node = tree.find_compatible(&["arm,cortex-a15-gic", "arm,gic-400"])?;
+    let mut regs = node.reg()?.map(|r| r.starting_address as u64);
+    Some(Gic {
+        distributor: regs.next()?,
+        cpu: regs.next()?,
+        hypervisor: regs.next()?,
+        virtual_cpu: regs.next()?,
+        maintenance: intid(node, 0)?,
+    })
+}
+
+fn timer(tree: &Fdt<'_>) -> Option<Timer> {
+    let node = tree.find_compatible(&["arm,armv8-timer"])?;
+    // The binding's order: secure, physical, virtual, hypervisor.
+    Some(Timer { virtual_intid: intid(node, 2)?, hypervisor_intid: intid(node, 3)? })
+}
+
+fn psci(tree: &Fdt<'_>) -> Option<Psci> {
+    let node = tree.find_node("/psci")?;
+    if node.property("method")?.as_str()? != "smc" {
+        return None;
+    }
+    let cpu_on = node.property("cpu_on").and_then(|p| number(p.value)).unwrap_or(0xc400_0003);
+    Some(Psci { cpu_on, system_off: 0x8400_0008 })
+}
+
+fn initrd(tree: &Fdt<'_>) -> Option<Range> {
+    let chosen = tree.find_node("/chosen")?;
+    let base = number(chosen.property("linux,initrd-start")?.value)?;
+    let end = number(chosen.property("linux,initrd-end")?.value)?;
+    Some(Range { base, size: end.checked_sub(base)? })
+}

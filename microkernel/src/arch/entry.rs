@@ -1,0 +1,93 @@
+//! Entry from firmware and from below. The assembly saves and restores; everything else is Rust behind it.
+
+use super::{percpu, sync::Once};
+use crate::core_local::Core;
+use board::CORES_MAX;
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of EL2 stack per core; the boot core checks the bundle's digest on it.
+pub const STACK_SIZE: usize = 64 * 1024;
+
+/// One stack per core. Only the assembly touches it.
+#[repr(C, align(4096))]
+struct Stacks([core::cell::UnsafeCell<[u8; STACK_SIZE]>; CORES_MAX]);
+
+// SAFETY: (1) no Rust code names the contents; (2) the assembly gives stack i to core i only.
+unsafe impl Sync for Stacks {}
+
+static STACKS: Stacks = Stacks([const { core::cell::UnsafeCell::new([0; STACK_SIZE]) }; CORES_MAX]);
+
+/// Root of stage 1, for the cores that start later with their MMU off.
+static STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
+
+global_asm!(
+    include_str!("entry.s"),
+    stacks = sym STACKS,
+    stack_size = const STACK_SIZE,
+    wrong_level = sym wrong_level,
+    early = sym early,
+    primary_main = sym primary_main,
+    secondary_main = sym secondary_main,
+    stage1_root = sym STAGE1_ROOT,
+    trap_lower = sym trap_lower,
+    trap_own = sym trap_own,
+);
+
+unsafe extern "C" {
+    safe static secondary_entry: u8;
+    safe static __image_start: u8;
+    safe static __text_end: u8;
+    safe static __rodata_end: u8;
+    safe static __image_end: u8;
+    fn enter_lower(stack_top: u64) -> !;
+}
+
+/// Boundaries of this image: start, end of text, end of read-only data, end.
+pub fn image() -> [u64; 4] {
+    [&raw const __image_start, &raw const __text_end, &raw const __rodata_end, &raw const __image_end].map(|p| p as u64)
+}
+
+/// Where PSCI starts the other cores.
+pub fn secondary_address() -> u64 {
+    &raw const secondary_entry as u64
+}
+
+extern "C" fn wrong_level(tree: u64) -> ! {
+    crate::boot::wrong_level(tree)
+}
+
+extern "C" fn early(tree: u64) -> u64 {
+    let root = crate::boot::early(tree);
+    STAGE1_ROOT.store(root, Ordering::Relaxed);
+    root
+}
+
+extern "C" fn primary_main(tree: u64) -> ! {
+    static ENTERED: Once<()> = Once::new();
+    assert!(ENTERED.set(()).is_some(), "the boot core entered twice");
+    crate::boot::primary(tree)
+}
+
+extern "C" fn secondary_main(core: u64) -> ! {
+    crate::boot::secondary(core as usize)
+}
+
+extern "C" fn trap_lower(vector: u64) {
+    // SAFETY: (1) a lower level runs only after `percpu::install` on this core; (2) EL2 runs with interrupts masked
+    // and its own exceptions never return, so no other reference to this core's state is live.
+    let core = unsafe { percpu::current() };
+    crate::traps::from_lower(core, vector);
+}
+
+extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64) -> ! {
+    crate::crash::unexpected(vector, syndrome, pc, address)
+}
+
+/// Leaves EL2 for the domain that `core` has chosen.
+pub fn enter(core: &'static mut Core) -> ! {
+    let top = &raw const STACKS.0[core.id] as u64 + STACK_SIZE as u64;
+    // SAFETY: (1) `core` is this core's state, in TPIDR_EL2, and its frame holds a domain's registers; (2) nothing on the
+    // present stack is used again, since this does not return and `core` was moved in.
+    unsafe { enter_lower(top) }
+}

@@ -1,0 +1,179 @@
+// The Linux arm64 image header (Documentation/arch/arm64/booting.rst): QEMU and the Pi's firmware hand over a device tree
+// in x0 only to images that carry it.
+    .section .head, "ax"
+    .global _start
+_start:
+    b       primary
+    .long   0
+    .quad   0                   // text_offset
+    .quad   __image_size
+    .quad   0x2                 // 4 KiB pages, little-endian
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .long   0
+
+// x0 = device tree; MMU and caches off.
+primary:
+    mov     x19, x0
+    // bss before any Rust: statics live there.
+    adrp    x1, __bss_start
+    adrp    x2, __image_end
+0:  cmp     x1, x2
+    b.hs    1f
+    stp     xzr, xzr, [x1], #16
+    b       0b
+1:  msr     spsel, #1
+    adrp    x1, {stacks}
+    add     x1, x1, :lo12:{stacks}
+    add     sp, x1, #{stack_size}
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.eq    2f
+    mov     x0, x19
+    bl      {wrong_level}
+2:  adr     x1, vectors
+    msr     vbar_el2, x1
+    mov     x0, x19
+    bl      {early}             // builds stage 1, returns its root
+    bl      mmu_on
+    mov     x0, x19
+    bl      {primary_main}
+
+// x0 = core number, by PSCI; the tables exist and are the same for all.
+    .global secondary_entry
+secondary_entry:
+    mov     x19, x0
+    msr     spsel, #1
+    adrp    x1, {stacks}
+    add     x1, x1, :lo12:{stacks}
+    mov     x2, #{stack_size}
+    add     x3, x0, #1
+    madd    x1, x2, x3, x1
+    mov     sp, x1
+    adr     x1, vectors
+    msr     vbar_el2, x1
+    adrp    x1, {stage1_root}
+    ldr     x0, [x1, :lo12:{stage1_root}]
+    bl      mmu_on
+    mov     x0, x19
+    bl      {secondary_main}
+
+// x0 = root of stage 1.
+mmu_on:
+    msr     ttbr0_el2, x0
+    // Attr0 device nGnRE, Attr1 normal write-back.
+    mov     x1, #0xff04
+    msr     mair_el2, x1
+    // TCR_EL2 (D13.2.132): RES1 31 and 23; PS 40 bits; SH0 inner; ORGN0, IRGN0 write-back; T0SZ 32 (4 GiB).
+    ldr     x1, =0x80823520
+    msr     tcr_el2, x1
+    isb
+    tlbi    alle2
+    ic      iallu
+    dsb     sy
+    isb
+    // SCTLR_EL2: RES1 | WXN | I | SA | C | M.
+    ldr     x1, =0x30cd183d
+    msr     sctlr_el2, x1
+    isb
+    ret
+    .ltorg
+
+// Enters the domain whose registers stand at the start of this core's state (TPIDR_EL2), on an empty EL2 stack.
+    .text
+    .global enter_lower
+enter_lower:
+    mov     sp, x0
+    b       restore
+
+save:
+    stp     x4, x5, [x0, #32]
+    stp     x6, x7, [x0, #48]
+    stp     x8, x9, [x0, #64]
+    stp     x10, x11, [x0, #80]
+    stp     x12, x13, [x0, #96]
+    stp     x14, x15, [x0, #112]
+    stp     x16, x17, [x0, #128]
+    stp     x18, x19, [x0, #144]
+    stp     x20, x21, [x0, #160]
+    stp     x22, x23, [x0, #176]
+    stp     x24, x25, [x0, #192]
+    stp     x26, x27, [x0, #208]
+    stp     x28, x29, [x0, #224]
+    mrs     x2, sp_el0
+    stp     x30, x2, [x0, #240]
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [x0, #256]
+    mov     x0, x1
+    mov     x29, xzr
+    bl      {trap_lower}
+restore:
+    mrs     x0, tpidr_el2
+    ldp     x2, x3, [x0, #256]
+    msr     elr_el2, x2
+    msr     spsr_el2, x3
+    ldp     x30, x2, [x0, #240]
+    msr     sp_el0, x2
+    ldp     x28, x29, [x0, #224]
+    ldp     x26, x27, [x0, #208]
+    ldp     x24, x25, [x0, #192]
+    ldp     x22, x23, [x0, #176]
+    ldp     x20, x21, [x0, #160]
+    ldp     x18, x19, [x0, #144]
+    ldp     x16, x17, [x0, #128]
+    ldp     x14, x15, [x0, #112]
+    ldp     x12, x13, [x0, #96]
+    ldp     x10, x11, [x0, #80]
+    ldp     x8, x9, [x0, #64]
+    ldp     x6, x7, [x0, #48]
+    ldp     x4, x5, [x0, #32]
+    ldp     x2, x3, [x0, #16]
+    ldp     x0, x1, [x0]
+    eret
+    // No speculation past an exception return (straight-line speculation).
+    dsb     nsh
+    isb
+
+// From EL2 itself: never expected. x0 = which vector.
+    .macro  own which
+    .balign 0x80
+    mov     x0, #\which
+    mrs     x1, esr_el2
+    mrs     x2, elr_el2
+    mrs     x3, far_el2
+    b       {trap_own}
+    .endm
+
+// From below: x0..x3 to the frame, the rest in `save`. x1 = which vector.
+    .macro  lower which
+    .balign 0x80
+    stp     x0, x1, [sp, #-16]!
+    mrs     x0, tpidr_el2
+    stp     x2, x3, [x0, #16]
+    ldp     x2, x3, [sp], #16
+    stp     x2, x3, [x0]
+    mov     x1, #\which
+    b       save
+    .endm
+
+    .section .vectors, "ax"
+    .balign 0x800
+vectors:
+    own     0
+    own     1
+    own     2
+    own     3
+    own     4
+    own     5
+    own     6
+    own     7
+    lower   0
+    lower   1
+    lower   2
+    lower   3
+    // AArch32 below: HCR_EL2.RW forbids it at EL1, and a kernel that offers it to its programs gets a crash.
+    lower   4
+    lower   5
+    lower   6
+    lower   7

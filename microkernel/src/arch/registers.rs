@@ -1,0 +1,168 @@
+//! What EL2 sets for itself and for those below, each odd value with its reason. All are this core's own registers.
+
+use aarch64_cpu::asm::barrier::{self, dsb, isb};
+use aarch64_cpu::registers::*;
+use core::arch::asm;
+
+/// VTCR_EL2 (D13.2.151): RES1 bit 31; PS 40 bits; 4 KiB; SH0 inner; ORGN0/IRGN0 write-back; SL0 1 (start at level 1); T0SZ 25 (39 bits).
+const VTCR: u64 = 1 << 31 | 0b010 << 16 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 0b01 << 6 | 25;
+/// HCR_EL2 for kernels: RW, TSW (set/way operations reach beyond a partition), TACR, TIDCP, TSC, AMO, IMO, FMO, VM.
+const HCR_KERNEL: u64 = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 20 | 1 << 19 | 0b111 << 3 | 1;
+/// HCR_EL2 for flat services: RW, TGE, TSC, DC, AMO, IMO, FMO, VM (platform.md).
+const HCR_SERVICE: u64 = 1 << 31 | 1 << 27 | 1 << 19 | 1 << 12 | 0b111 << 3 | 1;
+/// CPTR_EL2: RES1 without and with TFP. EL2 itself is built without floating point.
+const CPTR_KERNEL: u64 = 0x33ff;
+const CPTR_SERVICE: u64 = 0x33ff | 1 << 10;
+/// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR: debug and performance registers trap, they would reach the other level.
+const MDCR: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5;
+/// SCTLR_EL1 with the MMU off: RES1 only.
+const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
+/// SCTLR_EL1 as EL0 services feel it: RES1, UCI, UCT, DZE (cache maintenance by address, DC ZVA); WFI and WFE trap.
+const SCTLR_EL1_SERVICE: u64 = SCTLR_EL1_OFF | 1 << 26 | 1 << 15 | 1 << 14;
+
+/// Which kind of domain a core runs. It never changes: a personality has its core alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One EL1 kernel.
+    Kernel,
+    /// Flat EL0 services, or nothing.
+    Services,
+}
+
+/// Sets everything that stays as it is while domains come and go.
+pub fn prepare(role: Role) {
+    let kernel = role == Role::Kernel;
+    VTCR_EL2.set(VTCR);
+    VTTBR_EL2.set(0);
+    HCR_EL2.set(if kernel { HCR_KERNEL } else { HCR_SERVICE });
+    CPTR_EL2.set(if kernel { CPTR_KERNEL } else { CPTR_SERVICE });
+    // HPMN (the low bits) keeps its reset value, the number of counters.
+    MDCR_EL2.set(MDCR_EL2.get() & 0x1f | MDCR);
+    // EL1 may read the physical counter and use its timer, whose interrupt stays disabled: Linux expects both.
+    CNTHCTL_EL2.set(0b11);
+    CNTVOFF_EL2.set(0);
+    CNTV_CTL_EL0.set(0);
+    CNTHP_CTL_EL2.set(0);
+    CNTKCTL_EL1.set(if kernel { 0 } else { 0b10 });
+    SCTLR_EL1.set(if kernel { SCTLR_EL1_OFF } else { SCTLR_EL1_SERVICE });
+    CPACR_EL1.set(0);
+    MDSCR_EL1.set(0);
+    VBAR_EL1.set(0);
+    TPIDRRO_EL0.set(0);
+    // Every kernel sees the same single core, so that images do not depend on where they run.
+    VMPIDR_EL2.set(1 << 31);
+    // SAFETY: (1) VPIDR_EL2 only changes what EL1 reads as MIDR_EL1; (2) HSTR_EL2 0 traps nothing, its traps are for AArch32;
+    // (3) invalidating EL1&0 translations is always allowed, and no domain has run on this core.
+    unsafe {
+        asm!(
+            "mrs {t}, midr_el1",
+            "msr vpidr_el2, {t}",
+            "msr hstr_el2, xzr",
+            "dsb ishst",
+            "tlbi alle1",
+            "dsb nsh",
+            "isb",
+            t = out(reg) _,
+            options(nostack)
+        )
+    };
+}
+
+/// Makes `vttbr` the stage 2 of what runs next. VMIDs differ, so nothing is flushed.
+pub fn select_space(vttbr: u64) {
+    VTTBR_EL2.set(vttbr);
+    isb(barrier::SY);
+}
+
+/// The user thread register, which services own one by one.
+pub fn swap_thread_pointer(new: u64) -> u64 {
+    let old = TPIDR_EL0.get();
+    TPIDR_EL0.set(new);
+    old
+}
+
+/// The virtual counter, which is the physical one: CNTVOFF is 0 for all.
+pub fn now() -> u64 {
+    isb(barrier::SY);
+    CNTVCT_EL0.get()
+}
+
+/// Hz of [`now`].
+pub fn counter_hz() -> u64 {
+    CNTFRQ_EL0.get()
+}
+
+/// Lets EL2's timer fire at `at`; `u64::MAX`: never.
+pub fn alarm(at: u64) {
+    if at == u64::MAX {
+        CNTHP_CTL_EL2.set(0);
+        return;
+    }
+    // SAFETY: CNTHP_CVAL_EL2 is EL2's own timer; writing it has no effect but when its interrupt comes.
+    unsafe { asm!("msr cnthp_cval_el2, {}", in(reg) at, options(nomem, nostack)) };
+    CNTHP_CTL_EL2.set(1);
+}
+
+/// Silences the guest's timer.
+pub fn stop_guest_timer() {
+    CNTV_CTL_EL0.set(0);
+}
+
+/// Sleeps until an interrupt is pending, masked or not.
+pub fn sleep() {
+    dsb(barrier::SY);
+    aarch64_cpu::asm::wfi();
+}
+
+/// Syndrome, faulting virtual address and page of the faulting IPA of the exception just taken.
+pub fn fault() -> (u64, u64, u64) {
+    // HPFAR_EL2.FIPA holds bits 47:12 of the IPA from bit 4 (D13.2.66); unknown on permission faults on hardware.
+    (ESR_EL2.get(), FAR_EL2.get(), (HPFAR_EL2.get() & !0xf) << 8)
+}
+
+/// EL1's exception base and whether its vectors, at pc, are what faults (ELR_EL1 = pc, and ESR_EL1 an abort at EL1 itself).
+pub fn el1_vector_base() -> u64 {
+    VBAR_EL1.get()
+}
+
+/// EL1's last syndrome, return address and faulting address.
+pub fn el1_fault() -> (u64, u64, u64) {
+    (ESR_EL1.get(), ELR_EL1.get(), FAR_EL1.get())
+}
+
+/// Writes what EL1 reads after an exception.
+pub fn set_el1_exception(syndrome: u64, pc: u64, state: u64) {
+    ESR_EL1.set(syndrome);
+    ELR_EL1.set(pc);
+    SPSR_EL1.set(state);
+}
+
+/// This core's affinity, level 0.
+pub fn core_number() -> usize {
+    (MPIDR_EL1.get() & 0xff) as usize
+}
+
+/// Calls firmware.
+pub fn smc(function: u64, a: u64, b: u64, c: u64) -> i64 {
+    let result;
+    // SAFETY: (1) the caller found a `psci` node, so SMC is defined; (2) by SMCCC x4..x17 are at most clobbered; (3) PSCI functions
+    // touch no memory of ours.
+    unsafe {
+        asm!(
+            "smc #0",
+            inout("x0") function => result,
+            inout("x1") a => _, inout("x2") b => _, inout("x3") c => _,
+            out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _, out("x10") _, out("x11") _,
+            out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
+            options(nostack)
+        )
+    };
+    result
+}
+
+/// Makes instructions written as data visible to fetches of all cores.
+pub fn publish_code() {
+    // SAFETY: invalidating instruction caches is always allowed. Data caches are coherent with them here (QEMU), or cleaned by
+    // the caller.
+    unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack)) };
+}

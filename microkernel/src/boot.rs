@@ -1,0 +1,131 @@
+//! Boot, from top to bottom. `early` runs with the MMU off; `primary` decides everything, then starts the other cores; from
+//! then on each core is alone with its `Core`.
+
+use crate::arch::sync::Once;
+use crate::arch::{entry, percpu, registers};
+use crate::core_local::Core;
+use crate::plan::Plan;
+use crate::{console, crash, gic, memory, say, stage1, tables};
+use abi::bootinfo::name_str;
+use abi::bundle::Bundle;
+use abi::manifest::{DomainKind, Manifest, Range, seed};
+use board::{Board, CORES_MAX};
+use fdt::Fdt;
+
+static PLAN: Once<Plan> = Once::new();
+static MANIFEST: Once<Manifest> = Once::new();
+
+/// Says why there is no system, and stops.
+macro_rules! refuse {
+    ($($arg:tt)*) => {{
+        say!("el2: cannot start: {}", format_args!($($arg)*));
+        crash::stop()
+    }};
+}
+
+/// Where the device tree is that firmware left at `address`.
+fn tree_range(address: u64) -> Option<Range> {
+    let header = memory::fixed(Range { base: address, size: 8 });
+    let magic = header.get(..4)? == [0xd0, 0x0d, 0xfe, 0xed];
+    let size = u32::from_be_bytes(header.get(4..8)?.try_into().ok()?);
+    (magic && address.is_multiple_of(8)).then(|| Range { base: address, size: size.into() })
+}
+
+/// MMU off: the first map. Returns its root.
+pub fn early(tree: u64) -> u64 {
+    // Without a tree nothing is known, not even where to complain.
+    let Some(range) = tree_range(tree).filter(|&r| memory::squeeze_tree(r)) else { crash::stop() };
+    let Ok(tree) = Fdt::new(memory::fixed(range)) else { crash::stop() };
+    if let Some(port) = board::console(&tree) {
+        console::start(port);
+    }
+    match Board::from_tree(&tree) {
+        Err(e) => refuse!("{e}"),
+        Ok(board) => stage1::build(&board.memory).unwrap_or_else(|| refuse!("no pages for EL2's own tables")),
+    }
+}
+
+/// Not at EL2: one line.
+pub fn wrong_level(tree: u64) -> ! {
+    let bytes = tree_range(tree).filter(|&r| memory::squeeze_tree(r)).map(memory::fixed);
+    if let Some(port) = bytes.and_then(|b| Fdt::new(b).ok()).and_then(|t| board::console(&t)) {
+        console::start(port);
+    }
+    refuse!("entered below or above EL2; run QEMU with -M virt,virtualization=on")
+}
+
+/// The boot core, MMU on.
+pub fn primary(tree_address: u64) -> ! {
+    say!("el2: Tetrarch {} at EL2", env!("CARGO_PKG_VERSION"));
+    let Some(tree_range) = tree_range(tree_address) else { refuse!("no device tree in x0") };
+    let Ok(tree) = Fdt::new(memory::fixed(tree_range)) else { refuse!("the device tree is damaged") };
+    let board = Board::from_tree(&tree).unwrap_or_else(|e| refuse!("{e}"));
+    let (hz, cores, ram) = (registers::counter_hz(), board.cores.len(), board.memory.iter().map(|r| r.size).sum::<u64>());
+    say!("el2: {cores} cores, {} MiB, counter {hz} Hz", ram >> 20);
+
+    // The bundle and the tree are where firmware put them; partitions must leave them and this image alone.
+    let [image_start, .., image_end] = entry::image();
+    let image = Range { base: image_start, size: image_end - image_start };
+    let reserved = [("el2", image), ("bundle", board.initrd), ("device tree", tree_range)];
+    if !board.memory.iter().any(|r| r.contains(&board.initrd)) || !board.initrd.base.is_multiple_of(4096) {
+        refuse!("the bundle at {:#x} is not in RAM at a page boundary", board.initrd.base);
+    }
+    let bundle = Bundle::parse(memory::fixed(board.initrd)).unwrap_or_else(|e| refuse!("{e}"));
+    say!("el2: bundle {:#x}+{:#x}, {} entries, digest ok", board.initrd.base, board.initrd.size, bundle.entries().count());
+
+    let manifest = Manifest::parse(&tree, &reserved).unwrap_or_else(|e| refuse!("{e}"));
+    let Some(manifest) = MANIFEST.set(manifest) else { refuse!("booted twice") };
+    for c in &manifest.domains {
+        let kind = if c.kind == DomainKind::Personality { "kernel at EL1" } else { "service at EL0" };
+        let (base, mib, image) = (c.memory.base, c.memory.size >> 20, name_str(&c.image));
+        say!("el2: {:<10} core {}, {base:#x} {mib:>3} MiB, image {image}, {kind}", c.name(), c.core);
+    }
+    let secret = seed(&tree);
+    let plan = Plan::build(board, manifest, &bundle, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
+    // The tree is not read again: only the domains' own pages know their secrets.
+    secret.map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 }).into_iter().for_each(memory::wipe);
+    let (used, pages) = tables::usage();
+    say!("el2: {} channels, {used} of {pages} pages of tables", manifest.channels.len());
+    registers::publish_code();
+
+    gic::reset_distributor(&plan.board.gic);
+    let Some(plan) = PLAN.set(plan) else { refuse!("booted twice") };
+    let me = registers::core_number();
+    start_others(plan, me);
+    summary(plan);
+    run(me, plan)
+}
+
+fn start_others(plan: &Plan, me: usize) {
+    for &id in plan.board.cores.iter().filter(|&&id| id != me as u64) {
+        let Some(psci) = plan.board.psci else {
+            say!("el2: core {id} not started: the tree has no psci with method smc");
+            continue;
+        };
+        match registers::smc(psci.cpu_on, id, entry::secondary_address(), id) {
+            0 => {}
+            e => say!("el2: core {id} not started: PSCI answers {e}"),
+        }
+    }
+}
+
+fn summary(plan: &Plan) {
+    let busy = |core: usize| plan.on_core(core).next().is_some();
+    let used = (0..CORES_MAX).filter(|&c| busy(c)).count();
+    say!("el2: {} domains on {used} cores, {} spare", plan.domains.len(), plan.board.cores.len().saturating_sub(used));
+}
+
+/// Another core, MMU on.
+pub fn secondary(id: usize) -> ! {
+    match PLAN.get() {
+        Some(plan) => run(id, plan),
+        None => crash::stop(),
+    }
+}
+
+/// This core's own instance begins.
+fn run(id: usize, plan: &'static Plan) -> ! {
+    let core = percpu::install(Core::new(id, plan));
+    core.dispatch();
+    entry::enter(core)
+}

@@ -1,0 +1,165 @@
+//! The calls of `abi::hypercall`: decode, check everything, perform. Whatever a caller passes is a claim.
+
+use crate::arch::registers::{self, Role};
+use crate::console::Printable;
+use crate::core_local::{Activity, Core};
+use crate::interrupts::{self, notify};
+use crate::{crash, memory, say, shared, traps};
+use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
+
+/// What a call answers in x0 and, if there is a second result, x1.
+type Answer = Result<Outcome, Error>;
+
+/// How a call ends.
+enum Outcome {
+    /// x0 = 0.
+    Done,
+    /// x0 = 0, x1 = this.
+    Word(u64),
+    /// The caller's registers are not to be touched: it waits or is dead.
+    NoAnswer,
+}
+
+/// Performs the call in the current domain's registers.
+pub fn handle(core: &mut Core) {
+    let number = core.frame.x[8];
+    let [a, b, ..] = core.frame.x;
+    let answer = match Call::from_number(number) {
+        None => Err(Error::UnknownCall),
+        Some(Call::Null) => Ok(Outcome::Done),
+        Some(Call::Text) => text(core, a, b),
+        Some(Call::Signal) => signal(core, a),
+        Some(Call::Wait) => wait(core, a),
+        Some(Call::Poll) => poll(core),
+        Some(Call::IrqAck) => irq_ack(core, a),
+        Some(Call::Crash) => crashed(core, a, b),
+        Some(Call::Inject) => inject(core, a, b),
+        Some(Call::PowerOff) => power_off(core),
+        Some(Call::Yield) => {
+            core.slice_over = true;
+            Ok(Outcome::Done)
+        }
+    };
+    match answer {
+        Ok(Outcome::Done) => core.frame.x[0] = 0,
+        Ok(Outcome::Word(word)) => {
+            core.frame.x[0] = 0;
+            core.frame.x[1] = word;
+        }
+        Ok(Outcome::NoAnswer) => {}
+        Err(e) => core.frame.x[0] = e as i64 as u64,
+    }
+}
+
+/// Copies a text of the caller once; the copy is what is checked and printed.
+fn copy_text<'b>(core: &Core, address: u64, length: u64, buffer: &'b mut [u8; TEXT_MAX as usize]) -> Result<&'b [u8], Error> {
+    if length > TEXT_MAX {
+        return Err(Error::BadArgument);
+    }
+    let from = core.own_memory(address, length).ok_or(Error::BadAddress)?;
+    let bytes = &mut buffer[..length as usize];
+    memory::read(from, bytes);
+    Ok(bytes)
+}
+
+fn text(core: &mut Core, address: u64, length: u64) -> Answer {
+    let mut buffer = [0; TEXT_MAX as usize];
+    let bytes = copy_text(core, address, length, &mut buffer)?;
+    let (_, domain) = core.current_domain().ok_or(Error::Denied)?;
+    if domain.manages {
+        say!("{}", Printable(bytes));
+        return Ok(Outcome::Done);
+    }
+    let task = core.current().ok_or(Error::Denied)?;
+    let used = task.text.saturating_add(length);
+    if used > TEXT_BUDGET {
+        return Err(Error::Exhausted);
+    }
+    task.text = used;
+    say!("[{}] {}", domain.name(), Printable(bytes));
+    Ok(Outcome::Done)
+}
+
+fn signal(core: &mut Core, channel: u64) -> Answer {
+    let (me, _) = core.current_domain().ok_or(Error::Denied)?;
+    let manifest = &core.plan.manifest;
+    let index = usize::try_from(channel).map_err(|_| Error::BadArgument)?;
+    let c = manifest.channels.get(index).ok_or(Error::BadArgument)?;
+    let bit = 1 << index;
+    if c.writer == me {
+        for reader in (0..manifest.domains.len()).filter(|&d| c.reads(d)) {
+            notify(core, reader, bit);
+        }
+    } else if c.reads(me) {
+        notify(core, c.writer, bit);
+    } else {
+        return Err(Error::Denied);
+    }
+    Ok(Outcome::Done)
+}
+
+fn wait(core: &mut Core, deadline: u64) -> Answer {
+    core.current().ok_or(Error::Denied)?.activity = Activity::Waiting(deadline);
+    if core.role == Role::Kernel {
+        core.gic.retract_doorbell();
+    }
+    // `dispatch` answers: at once if there is something already.
+    Ok(Outcome::NoAnswer)
+}
+
+fn poll(core: &mut Core) -> Answer {
+    let (me, _) = core.current_domain().ok_or(Error::Denied)?;
+    if core.role == Role::Kernel {
+        core.gic.retract_doorbell();
+    }
+    Ok(Outcome::Word(shared::take_word(me)))
+}
+
+fn irq_ack(core: &mut Core, intid: u64) -> Answer {
+    let (_, domain) = core.current_domain().ok_or(Error::Denied)?;
+    let mine = domain.devices.iter().find(|d| d.intid != 0 && u64::from(d.intid) == intid);
+    core.gic.unmask(mine.ok_or(Error::BadArgument)?.intid);
+    Ok(Outcome::Done)
+}
+
+fn crashed(core: &mut Core, address: u64, length: u64) -> Answer {
+    let mut buffer = [0; TEXT_MAX as usize];
+    // A domain that gives up badly still gives up.
+    let bytes = copy_text(core, address, length.min(TEXT_MAX), &mut buffer).unwrap_or(b"(no readable message)");
+    traps::kill(core, traps::Cause::Itself, format_args!("gave up: {}", Printable(bytes)));
+    Ok(Outcome::NoAnswer)
+}
+
+fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
+    let (_, me) = core.current_domain().ok_or(Error::Denied)?;
+    if !me.manages {
+        return Err(Error::Denied);
+    }
+    let kind = [Inject::Crash, Inject::Hang].into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
+    let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
+    let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
+    if target == core.id {
+        // The answer first: an injected crash of the caller itself changes its registers afterwards.
+        core.frame.x[0] = 0;
+        if let Some(task) = core.tasks.iter().position(|t| t.domain == index) {
+            interrupts::inject(core, task, kind);
+        }
+        return Ok(Outcome::NoAnswer);
+    }
+    shared::post(target, interrupts::request(index, kind));
+    core.gic.knock(target);
+    Ok(Outcome::Done)
+}
+
+fn power_off(core: &mut Core) -> Answer {
+    let (_, me) = core.current_domain().ok_or(Error::Denied)?;
+    if !me.manages {
+        return Err(Error::Denied);
+    }
+    say!("el2: power off");
+    if let Some(psci) = core.plan.board.psci {
+        registers::smc(psci.system_off, 0, 0, 0);
+    }
+    say!("el2: firmware cannot turn the machine off; core {} stops", core.id);
+    crash::stop()
+}

@@ -1,0 +1,231 @@
+//! One core's whole state, and which domain it runs next.
+//!
+//! A kernel's core and the services' core differ in a constant only (`Role`): a kernel that waits is a service that waits. Round
+//! robin with a slice only when two want to run; no tick otherwise.
+
+use crate::arch::registers::{self, Role};
+use crate::gic::Gic;
+use crate::plan::Plan;
+use crate::{interrupts, shared};
+use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX, MEMORY_IPA};
+use abi::manifest::{Domain, DomainKind};
+use heapless::Vec;
+
+/// Registers of a domain. `entry.s` knows the layout.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Frame {
+    /// x0 to x30.
+    pub x: [u64; 31],
+    /// Stack pointer of EL0.
+    pub sp_el0: u64,
+    /// Where it continues.
+    pub pc: u64,
+    /// SPSR_EL2.
+    pub state: u64,
+}
+
+const _: () = assert!(core::mem::offset_of!(Frame, sp_el0) == 248 && core::mem::offset_of!(Frame, pc) == 256);
+const _: () = assert!(core::mem::offset_of!(Core, frame) == 0);
+
+/// SPSR_EL2 for a start: EL1h, and EL0t, D A I F masked (of no effect on interrupts that go to EL2).
+pub const STATE_EL1: u64 = 0x3c5;
+const STATE_EL0: u64 = 0x3c0;
+
+/// Microseconds a service may run while another wants to.
+const SLICE_US: u64 = 2_000;
+
+/// What a domain does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It runs or wants to.
+    Runnable,
+    /// It waits for its notification word, until the counter reaches this.
+    Waiting(u64),
+    /// It never runs again.
+    Dead,
+}
+
+/// A domain on this core.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its index.
+    pub domain: usize,
+    /// What it does.
+    pub activity: Activity,
+    /// Its registers while it is not the current one.
+    pub frame: Frame,
+    /// TPIDR_EL0 while it is not the current one.
+    thread_pointer: u64,
+    /// Its space.
+    vttbr: u64,
+    /// Bytes of text printed.
+    pub text: u64,
+}
+
+/// One core.
+#[repr(C)]
+pub struct Core {
+    /// Registers of the current domain.
+    pub frame: Frame,
+    /// This core.
+    pub id: usize,
+    /// Kernel or services.
+    pub role: Role,
+    /// What is fixed.
+    pub plan: &'static Plan,
+    /// This core's interrupt controller.
+    pub gic: Gic,
+    /// Its domains.
+    pub tasks: Vec<Task, DOMAINS_MAX>,
+    /// Whose registers are in `frame` (an index of `tasks`).
+    pub current: Option<usize>,
+    /// The current one must give way if another wants to run.
+    pub slice_over: bool,
+    /// What the alarm is set to.
+    alarm: u64,
+    slice: u64,
+}
+
+impl Core {
+    /// Core `id` as `plan` wants it, ready to run.
+    pub fn new(id: usize, plan: &'static Plan) -> Core {
+        let personality = plan.on_core(id).any(|(_, d)| d.kind == DomainKind::Personality);
+        let role = if personality { Role::Kernel } else { Role::Services };
+        registers::prepare(role);
+        let mut tasks = Vec::new();
+        for (index, domain) in plan.on_core(id) {
+            let start = &plan.domains[index];
+            let mut frame = Frame { pc: start.entry, ..Frame::default() };
+            frame.state = if domain.kind == DomainKind::Personality { STATE_EL1 } else { STATE_EL0 };
+            frame.x[0] = BOOTINFO_IPA;
+            let activity = Activity::Runnable;
+            let task = Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
+            assert!(tasks.push(task).is_ok(), "more tasks than domains");
+        }
+        let gic = interrupts::start(plan, id, role);
+        let slice = registers::counter_hz() * SLICE_US / 1_000_000;
+        Core {
+            frame: Frame::default(),
+            id,
+            role,
+            plan,
+            gic,
+            tasks,
+            current: None,
+            slice_over: false,
+            alarm: u64::MAX,
+            slice,
+        }
+    }
+
+    /// The current task; there is one whenever a trap came from below.
+    pub fn current(&mut self) -> Option<&mut Task> {
+        self.current.and_then(|i| self.tasks.get_mut(i))
+    }
+
+    /// The manifest's entry of the current domain.
+    pub fn current_domain(&self) -> Option<(usize, &'static Domain)> {
+        let domain = self.tasks.get(self.current?)?.domain;
+        Some((domain, self.plan.manifest.domains.get(domain)?))
+    }
+
+    /// Registers of task `index`, wherever they are.
+    pub fn frame_of(&mut self, index: usize) -> &mut Frame {
+        if self.current == Some(index) { &mut self.frame } else { &mut self.tasks[index].frame }
+    }
+
+    /// The physical address of `length` bytes at `ipa` if they are wholly the current domain's memory.
+    pub fn own_memory(&self, ipa: u64, length: u64) -> Option<u64> {
+        let (_, domain) = self.current_domain()?;
+        let offset = ipa.checked_sub(MEMORY_IPA)?;
+        let end = offset.checked_add(length)?;
+        (end <= domain.memory.size).then(|| domain.memory.base + offset)
+    }
+
+    /// Answers a waiting task if there is a reason to.
+    pub fn try_wake(&mut self, index: usize) {
+        let task = &self.tasks[index];
+        let (Activity::Waiting(deadline), domain) = (task.activity, task.domain) else { return };
+        let word = shared::take_word(domain);
+        let interrupted = self.role == Role::Kernel && self.gic.guest_timer_pending();
+        if word == 0 && !interrupted && registers::now() < deadline {
+            return;
+        }
+        self.tasks[index].activity = Activity::Runnable;
+        let frame = self.frame_of(index);
+        frame.x[0] = 0;
+        frame.x[1] = word;
+    }
+
+    /// Chooses who runs, sleeping while nobody wants to; afterwards `frame` is his.
+    pub fn dispatch(&mut self) {
+        loop {
+            for i in 0..self.tasks.len() {
+                self.try_wake(i);
+            }
+            if let Some(next) = self.choose() {
+                self.switch(next);
+                self.set_alarm(true);
+                return;
+            }
+            self.set_alarm(false);
+            registers::sleep();
+            interrupts::serve(self);
+        }
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let runnable = |t: &Task| t.activity == Activity::Runnable;
+        let from = match self.current {
+            Some(i) if !self.slice_over && self.tasks.get(i).is_some_and(runnable) => return Some(i),
+            Some(i) => i + 1,
+            None => 0,
+        };
+        let count = self.tasks.len();
+        (0..count).map(|k| (from + k) % count).find(|&i| runnable(&self.tasks[i]))
+    }
+
+    fn switch(&mut self, next: usize) {
+        self.slice_over = false;
+        if self.current == Some(next) {
+            return;
+        }
+        let old_thread_pointer = registers::swap_thread_pointer(self.tasks[next].thread_pointer);
+        if let Some(old) = self.current.and_then(|i| self.tasks.get_mut(i)) {
+            old.frame = self.frame;
+            old.thread_pointer = old_thread_pointer;
+        }
+        self.frame = self.tasks[next].frame;
+        registers::select_space(self.tasks[next].vttbr);
+        self.current = Some(next);
+        // A new slice begins: forget the old alarm.
+        self.alarm = u64::MAX - 1;
+    }
+
+    /// Earliest deadline of those who wait, and the end of the slice if another wants to run.
+    fn set_alarm(&mut self, running: bool) {
+        let deadlines = self.tasks.iter().filter_map(|t| match t.activity {
+            Activity::Waiting(deadline) => Some(deadline),
+            _ => None,
+        });
+        let mut at = deadlines.min().unwrap_or(u64::MAX);
+        let contended = self.tasks.iter().filter(|t| t.activity == Activity::Runnable).count() > 1;
+        if running && contended {
+            // The slice began at the switch; while it lasts the alarm stays where it is.
+            let now = registers::now();
+            let current = self.alarm > now && self.alarm <= now + self.slice;
+            at = at.min(if current { self.alarm } else { now + self.slice });
+        }
+        if at != self.alarm {
+            self.alarm = at;
+            registers::alarm(at);
+        }
+    }
+
+    /// The alarm went off and is disarmed.
+    pub fn alarm_fired(&mut self) {
+        self.alarm = u64::MAX;
+        self.slice_over = true;
+    }
+}

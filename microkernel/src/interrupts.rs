@@ -1,0 +1,127 @@
+//! Interrupts of one core, taken one after the other by polling: also those that end EL2's own sleep.
+
+use crate::arch::registers::{self, Role};
+use crate::core_local::{Activity, Core, STATE_EL1};
+use crate::gic::{Gic, SGI_KNOCK, Taken};
+use crate::plan::Plan;
+use crate::shared;
+use abi::hypercall::{Inject, NOTIFY_IRQ};
+use abi::manifest::DomainKind;
+
+/// Where an injected crash continues: no device, no memory, in no domain's plan (bootinfo.rs).
+const NOWHERE: u64 = 0x0dea_d000;
+
+/// This core's interrupt controller, with everything on that its domains need.
+pub fn start(plan: &Plan, core: usize, role: Role) -> Gic {
+    let board = &plan.board;
+    let private = [SGI_KNOCK, board.timer.hypervisor_intid, board.gic.maintenance, board.timer.virtual_intid];
+    let enabled = if role == Role::Kernel { &private[..] } else { &private[..2] };
+    let gic = Gic::start(&board.gic, enabled);
+    for (_, domain) in plan.on_core(core) {
+        domain.devices.iter().filter(|d| d.intid != 0).for_each(|d| gic.claim_device(d.intid));
+    }
+    gic
+}
+
+/// Serves all pending interrupts.
+pub fn serve(core: &mut Core) {
+    while let Some(taken) = core.gic.take() {
+        one(core, taken);
+    }
+}
+
+fn one(core: &mut Core, taken: Taken) {
+    let board = &core.plan.board;
+    match taken.intid() {
+        SGI_KNOCK => {
+            core.gic.end(taken);
+            knocked(core);
+        }
+        i if i == board.timer.hypervisor_intid => {
+            registers::alarm(u64::MAX);
+            core.gic.end(taken);
+            core.alarm_fired();
+        }
+        i if i == board.timer.virtual_intid => {
+            // It stays active until the guest has ended it (`Gic::maintain`).
+            core.gic.drop_priority(taken);
+            core.gic.timer_to_guest(i);
+        }
+        i if i == board.gic.maintenance => {
+            core.gic.maintain(board.timer.virtual_intid);
+            core.gic.end(taken);
+        }
+        i => {
+            core.gic.mask(i);
+            core.gic.end(taken);
+            let owner = |t: &crate::core_local::Task| {
+                core.plan.manifest.domains[t.domain].devices.iter().any(|d| d.intid == i)
+            };
+            if let Some(domain) = core.tasks.iter().find(|t| owner(t)).map(|t| t.domain) {
+                notify(core, domain, 1 << NOTIFY_IRQ);
+            }
+        }
+    }
+}
+
+/// Sets bits of a domain's word, on whatever core it is, and sees to it that it finds out.
+pub fn notify(core: &mut Core, domain: usize, bits: u64) {
+    let was_empty = shared::ring(domain, bits);
+    let Some(target) = core.plan.manifest.domains.get(domain).map(|d| d.core as usize) else { return };
+    if target == core.id {
+        if was_empty {
+            rung(core, domain);
+        }
+    } else if was_empty {
+        core.gic.knock(target);
+    }
+}
+
+/// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
+fn rung(core: &mut Core, domain: usize) {
+    let kernel = core.plan.manifest.domains.get(domain).is_some_and(|d| d.kind == DomainKind::Personality);
+    let running = core.tasks.iter().any(|t| t.domain == domain && t.activity == Activity::Runnable);
+    if kernel && running {
+        core.gic.doorbell_to_guest();
+    }
+}
+
+fn knocked(core: &mut Core) {
+    let mail = shared::take_mail(core.id);
+    for i in 0..core.tasks.len() {
+        let domain = core.tasks[i].domain;
+        for kind in [Inject::Crash, Inject::Hang] {
+            if mail & request(domain, kind) != 0 {
+                inject(core, i, kind);
+            }
+        }
+        if shared::has_word(domain) {
+            rung(core, domain);
+        }
+    }
+}
+
+/// The mailbox bit of a fault.
+pub fn request(domain: usize, kind: Inject) -> u64 {
+    1 << (2 * domain + usize::from(kind == Inject::Hang))
+}
+
+/// Causes a fault in task `index` of this core.
+pub fn inject(core: &mut Core, index: usize, kind: Inject) {
+    if core.tasks[index].activity == Activity::Dead {
+        return;
+    }
+    match kind {
+        Inject::Hang => core.tasks[index].activity = Activity::Dead,
+        Inject::Crash => {
+            core.tasks[index].activity = Activity::Runnable;
+            let kernel = core.role == Role::Kernel;
+            let frame = core.frame_of(index);
+            frame.pc = NOWHERE;
+            if kernel {
+                // Whatever program it ran: it is the kernel that goes astray.
+                frame.state = STATE_EL1;
+            }
+        }
+    }
+}

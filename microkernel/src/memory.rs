@@ -1,0 +1,74 @@
+//! The one module that turns physical addresses into access: partitions' memory, the bundle and tree, devices.
+//!
+//! EL2 maps RAM one to one. What lies in a partition may change under our hands at any time, so it is only ever copied, never
+//! referred to; what is referred to (bundle, tree, registers) belongs to EL2 alone.
+#![allow(unsafe_code)]
+
+use abi::manifest::Range;
+
+/// Bytes of RAM that no domain can write: the bundle or the tree.
+///
+/// The range must be RAM outside of partitions, which `Manifest::parse` has checked (or the caller will, before partitions run).
+pub fn fixed(range: Range) -> &'static [u8] {
+    // SAFETY: (1) the range is RAM, mapped readable; (2) partitions do not overlap it, and EL2 writes it only in `wipe`, through
+    // whose range nobody holds a reference; (3) any bytes are valid u8.
+    unsafe { core::slice::from_raw_parts(range.base as *const u8, range.size as usize) }
+}
+
+/// Squeezes the tree, before anything else refers to it; whether it is well-formed.
+pub fn squeeze_tree(range: Range) -> bool {
+    // SAFETY: (1) as in `fixed`; (2) boot calls this once, before its first `fixed` of the whole tree (an eight-byte look at the
+    // header has ended).
+    let bytes = unsafe { core::slice::from_raw_parts_mut(range.base as *mut u8, range.size as usize) };
+    board::tree::squeeze(bytes).is_some()
+}
+
+/// Overwrites RAM of EL2's own with zeros: secrets that were handed out.
+pub fn wipe(range: Range) {
+    for address in range.base..range.end() {
+        // SAFETY: (1) the byte is RAM, mapped writable; (2) volatile, and the caller uses no reference to it any more.
+        unsafe { core::ptr::write_volatile(address as *mut u8, 0) };
+    }
+}
+
+/// Copies `bytes` to physical address `to` in a partition.
+pub fn write(to: u64, bytes: &[u8]) {
+    // SAFETY: (1) the caller took `to` from a checked plan: RAM, mapped writable, disjoint from EL2; (2) no Rust reference to
+    // partition memory exists.
+    unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
+}
+
+/// Zeroes a partition's memory.
+pub fn zero(range: Range) {
+    // SAFETY: as in `write`.
+    unsafe { core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize) };
+}
+
+/// Copies from physical address `from` in a partition, once.
+pub fn read(from: u64, bytes: &mut [u8]) {
+    // SAFETY: (1) the caller checked that the range lies in a partition's memory, which is RAM, mapped readable; (2) a racing
+    // writer below can only change which bytes we get: there is no reference, and any byte is valid.
+    unsafe { core::ptr::copy(from as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+}
+
+/// Plain data, as bytes.
+///
+/// # Safety
+/// The type has no padding and no pointers.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: `repr(C)` without padding, by its documentation and the assertion in `plan`.
+unsafe impl Plain for abi::bootinfo::BootInfo {}
+
+/// Copies a plain value to physical address `to`, aligned.
+pub fn write_plain<T: Plain>(to: u64, value: &T) {
+    // SAFETY: (1) as in `write`; (2) `T` is plain, so each byte is initialised.
+    unsafe { core::ptr::copy_nonoverlapping(value as *const T as *const u8, to as *mut u8, size_of::<T>()) };
+}
+
+/// The registers of a device at `address`.
+pub fn device<T>(address: u64) -> &'static T {
+    // SAFETY: (1) the address is from the device tree, whose devices are mapped as device memory for ever; (2) `T` is a block of
+    // tock-registers cells, for which shared references may read and write.
+    unsafe { &*(address as *const T) }
+}

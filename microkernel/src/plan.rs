@@ -1,0 +1,277 @@
+//! What was decided at boot and never changes: board, manifest, and for each domain its space and entry. Built by the boot core
+//! before the others start.
+//!
+//! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
+
+use crate::memory;
+use crate::stage2::{NoTables, Rights, Space};
+use crate::{shared, tables};
+use abi::bootinfo::*;
+use abi::bundle::{Bundle, Entry, Kind};
+use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest};
+use abi::ring;
+use board::Board;
+use core::fmt;
+use heapless::Vec;
+
+/// Everything fixed.
+pub struct Plan {
+    /// The machine.
+    pub board: Board,
+    /// The partitions.
+    pub manifest: Manifest,
+    /// By domain.
+    pub domains: Vec<DomainPlan, DOMAINS_MAX>,
+}
+
+/// How a domain starts.
+#[derive(Clone, Copy, Debug)]
+pub struct DomainPlan {
+    /// VTTBR_EL2.
+    pub vttbr: u64,
+    /// First instruction.
+    pub entry: u64,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum PlanError<'a> {
+    /// The bundle has no image for this partition.
+    NoImage(&'a str, &'a str),
+    /// The image is of the other kind.
+    WrongKind(&'a str),
+    /// A segment or the entry is outside the partition's memory, or writable and executable in a service.
+    BadImage(&'a str),
+    /// Modules are larger than the space for them.
+    ModuleSize(&'a str),
+    /// Too many tables.
+    Tables,
+}
+
+impl fmt::Display for PlanError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoImage(d, i) => write!(f, "partition {d}: the bundle has no image `{i}`; add it to the bundle"),
+            Self::WrongKind(d) => write!(f, "partition {d}: its image is of another kind (EL0 or EL1) than the partition"),
+            Self::BadImage(d) => write!(f, "partition {d}: its image does not fit its memory, or has a writable executable segment"),
+            Self::ModuleSize(d) => write!(f, "partition {d}: its modules are larger than 1 GiB"),
+            Self::Tables => write!(f, "too many mappings for {} pages of tables; enlarge tables::PAGES", tables::usage().1),
+        }
+    }
+}
+
+impl From<NoTables> for PlanError<'_> {
+    fn from(_: NoTables) -> Self {
+        PlanError::Tables
+    }
+}
+
+/// Bit mask of the page offset.
+const PAGE: u64 = 4096;
+
+impl Plan {
+    /// Lays out channels, then builds every domain: memory, image, space, boot page.
+    pub fn build<'a>(
+        board: Board,
+        manifest: &'a Manifest,
+        bundle: &Bundle<'_>,
+        seed: Option<&[u8]>,
+        counter_hz: u64,
+    ) -> Result<Plan, PlanError<'a>> {
+        start_channels(manifest);
+        let mut positions: Vec<u64, DOMAINS_MAX> = Vec::new();
+        for _ in &manifest.domains {
+            let page = tables::allocate().ok_or(PlanError::Tables)?;
+            positions.push(page.address()).map_err(|_| PlanError::Tables)?;
+        }
+        let mut domains = Vec::new();
+        for (index, domain) in manifest.domains.iter().enumerate() {
+            let image = check_image(domain, bundle)?;
+            let image_end = load_image(domain, &image);
+            let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
+            let space = Space::new()?;
+            map_common(&space, manifest, index, &board, &positions)?;
+            map_memory(&space, domain, &image, image_end)?;
+            map_modules(&space, domain, bundle, board.initrd.base, &mut info)?;
+            let page = tables::allocate().ok_or(PlanError::Tables)?;
+            memory::write_plain(page.address(), &info);
+            space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
+            // VMID 0 is nobody's.
+            let plan = DomainPlan { vttbr: space.vttbr(index as u64 + 1), entry: image.entry };
+            domains.push(plan).map_err(|_| PlanError::Tables)?;
+            shared::set_running(index);
+        }
+        Ok(Plan { board, manifest: manifest.clone(), domains })
+    }
+
+    /// The domains of core `core`.
+    pub fn on_core(&self, core: usize) -> impl Iterator<Item = (usize, &Domain)> {
+        self.manifest.domains.iter().enumerate().filter(move |(_, d)| d.core as usize == core)
+    }
+}
+
+/// Zeroes channels and writes the headers of their rings.
+fn start_channels(manifest: &Manifest) {
+    for c in &manifest.channels {
+        memory::zero(c.frames);
+        let capacity = ring::capacity(c.frames.size as usize).unwrap_or(0) as u64;
+        let epoch = 1u64;
+        let words = [
+            (ring::OFFSET_MAGIC, ring::MAGIC),
+            (ring::OFFSET_VERSION_EPOCH, epoch << 32 | u64::from(ring::VERSION)),
+            (ring::OFFSET_CAPACITY, capacity),
+        ];
+        for (offset, word) in words {
+            memory::write(c.frames.base + offset as u64, &word.to_le_bytes());
+        }
+    }
+}
+
+/// The image of `domain`, every claim of which holds.
+fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
+    let image_name = name_str(&domain.image);
+    let image = bundle.find(image_name).ok_or(PlanError::NoImage(domain.name(), image_name))?;
+    let kind = match domain.kind {
+        DomainKind::Service => Kind::Service,
+        DomainKind::Personality => Kind::Kernel,
+    };
+    if image.kind != kind {
+        return Err(PlanError::WrongKind(domain.name()));
+    }
+    let memory_end = MEMORY_IPA + domain.memory.size;
+    let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
+    let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
+    let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
+    let starts = segments.iter().any(|s| s.flags & 1 != 0 && image.entry >= s.ipa && image.entry < s.ipa + s.memory_size);
+    if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
+}
+
+/// Copies the segments; returns where the image ends.
+fn load_image(domain: &Domain, image: &Entry<'_>) -> u64 {
+    let mut end = MEMORY_IPA;
+    for s in image.segments.iter().take(image.segment_count) {
+        let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
+        memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
+        end = (s.ipa + s.memory_size).next_multiple_of(PAGE);
+    }
+    end
+}
+
+fn boot_info(manifest: &Manifest, index: usize, image_end: u64, counter_hz: u64, seed: Option<&[u8]>) -> BootInfo {
+    let domain = &manifest.domains[index];
+    let no_channel =
+        ChannelInfo { name: [0; NAME_MAX], ipa: 0, size: 0, role: ROLE_NONE, stream: 0, writer: 0, reserved: 0 };
+    let no_device = DeviceInfo { name: [0; NAME_MAX], ipa: 0, size: 0, intid: 0, reserved: 0 };
+    let mut info = BootInfo {
+        magic: BOOTINFO_MAGIC,
+        domain: index as u32,
+        domains: manifest.domains.len() as u32,
+        name: domain.name,
+        memory_size: domain.memory.size,
+        image_end,
+        counter_hz,
+        run: manifest.run,
+        entropy: [0; 32],
+        domain_names: [[0; NAME_MAX]; DOMAINS_MAX],
+        channels: [no_channel; CHANNELS_MAX],
+        modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],
+        devices: [no_device; DEVICES_MAX],
+    };
+    if let (true, Some(seed)) = (domain.entropy, seed) {
+        let mut hasher = blake3::Hasher::new_derive_key("tetrarch 2026 entropy of a domain");
+        hasher.update(seed).update(&(index as u64).to_le_bytes());
+        info.entropy = *hasher.finalize().as_bytes();
+    }
+    info.domain_names.iter_mut().zip(&manifest.domains).for_each(|(n, d)| *n = d.name);
+    for (i, (row, c)) in info.channels.iter_mut().zip(&manifest.channels).enumerate() {
+        let role = if c.writer == index {
+            ROLE_WRITER
+        } else if c.reads(index) {
+            ROLE_READER
+        } else {
+            ROLE_NONE
+        };
+        // A channel that is not this domain's still has its name and writer, but no address.
+        let (ipa, size) =
+            if role == ROLE_NONE { (0, 0) } else { (CHANNEL_IPA + i as u64 * CHANNEL_STRIDE, c.frames.size) };
+        let stream = u32::from(c.kind == ChannelKind::Stream);
+        *row = ChannelInfo { name: c.name, ipa, size, role, stream, writer: c.writer as u32, reserved: 0 };
+    }
+    for (row, d) in info.devices.iter_mut().zip(&domain.devices) {
+        *row = DeviceInfo { name: d.name, ipa: d.frame.base, size: d.frame.size, intid: d.intid, reserved: 0 };
+    }
+    info
+}
+
+/// What every domain sees besides its memory: status, positions, channels, devices or the virtual interrupt controller.
+fn map_common<'a>(
+    space: &Space,
+    manifest: &Manifest,
+    index: usize,
+    board: &Board,
+    positions: &[u64],
+) -> Result<(), PlanError<'a>> {
+    let domain = &manifest.domains[index];
+    space.map(STATUS_IPA, shared::status_address(), PAGE, Rights::Read)?;
+    space.map(POSITION_IPA, positions[index], PAGE, Rights::ReadWrite)?;
+    for (i, c) in manifest.channels.iter().enumerate() {
+        let ipa = CHANNEL_IPA + i as u64 * CHANNEL_STRIDE;
+        if c.writer == index {
+            space.map(ipa, c.frames.base, c.frames.size, Rights::ReadWrite)?;
+            let reader = (0..manifest.domains.len()).find(|&d| c.reads(d));
+            if let (ChannelKind::Stream, Some(reader)) = (c.kind, reader) {
+                space.map(PEER_POSITION_IPA + i as u64 * PAGE, positions[reader], PAGE, Rights::Read)?;
+            }
+        } else if c.reads(index) {
+            space.map(ipa, c.frames.base, c.frames.size, Rights::Read)?;
+        }
+    }
+    if domain.kind == DomainKind::Personality {
+        // The guest finds its virtual CPU interface where the machine has the physical one.
+        space.map(board.gic.cpu, board.gic.virtual_cpu, 2 * PAGE, Rights::Device)?;
+    }
+    for d in &domain.devices {
+        space.map(d.frame.base, d.frame.base, d.frame.size, Rights::Device)?;
+    }
+    Ok(())
+}
+
+/// A kernel has all rights on its memory; a service W xor X by segment, and no execution elsewhere.
+fn map_memory<'a>(space: &Space, domain: &Domain, image: &Entry<'_>, image_end: u64) -> Result<(), PlanError<'a>> {
+    let (base, size) = (domain.memory.base, domain.memory.size);
+    if domain.kind == DomainKind::Personality {
+        return Ok(space.map(MEMORY_IPA, base, size, Rights::All)?);
+    }
+    let mut at = MEMORY_IPA;
+    for s in image.segments.iter().take(image.segment_count) {
+        let end = (s.ipa + s.memory_size).next_multiple_of(PAGE);
+        // A gap between segments is nobody's: it stays unmapped and catches strays.
+        space.map(s.ipa, base + (s.ipa - MEMORY_IPA), end - s.ipa, Rights::of_segment(s.flags))?;
+        at = end;
+    }
+    assert!(at == image_end, "segments are sorted");
+    let rest = MEMORY_IPA + size - at;
+    Ok(space.map(at, base + (at - MEMORY_IPA), rest, Rights::ReadWrite)?)
+}
+
+/// Modules are read where the bundle lies. One that the bundle lacks is left out.
+fn map_modules<'a>(
+    space: &Space,
+    domain: &'a Domain,
+    bundle: &Bundle<'_>,
+    bundle_base: u64,
+    info: &mut BootInfo,
+) -> Result<(), PlanError<'a>> {
+    let mut ipa = MODULE_IPA;
+    let found = domain.modules.iter().filter_map(|name| Some((name, bundle.find(name_str(name))?)));
+    for (row, (name, m)) in info.modules.iter_mut().zip(found) {
+        let size = (m.data.len() as u64).next_multiple_of(PAGE);
+        if ipa + size > MODULE_IPA + (1 << 30) {
+            return Err(PlanError::ModuleSize(domain.name()));
+        }
+        space.map(ipa, bundle_base + m.offset as u64, size, Rights::Read)?;
+        *row = ModuleInfo { name: *name, ipa, size: m.data.len() as u64 };
+        ipa += size;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The words by which cores reach each other. Each is atomic, and its meaning complete in one word: no lock, no order between two.
+
+use abi::bootinfo::{DOMAINS_MAX, DomainState};
+use board::CORES_MAX;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Notification words by domain.
+static WORDS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
+
+/// Requests to a core: bit 2d crash domain d, bit 2d + 1 hang it.
+static MAIL: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+
+/// The table that domains read at `bootinfo::STATUS_IPA`: rows of four words, as `bootinfo::DomainStatus` lays them out.
+#[repr(C, align(4096))]
+struct Status([[AtomicU64; 4]; 128]);
+
+static STATUS: Status = Status([const { [const { AtomicU64::new(0) }; 4] }; 128]);
+
+/// Sets `bits` of domain `domain`'s word; true when it was zero, so that its core must be told.
+pub fn ring(domain: usize, bits: u64) -> bool {
+    WORDS.get(domain).is_some_and(|w| w.fetch_or(bits, Ordering::AcqRel) == 0)
+}
+
+/// Takes and clears the word.
+pub fn take_word(domain: usize) -> u64 {
+    WORDS.get(domain).map_or(0, |w| w.swap(0, Ordering::AcqRel))
+}
+
+/// Whether the word holds something.
+pub fn has_word(domain: usize) -> bool {
+    WORDS.get(domain).is_some_and(|w| w.load(Ordering::Acquire) != 0)
+}
+
+/// Puts a request into core `core`'s mailbox.
+pub fn post(core: usize, request: u64) {
+    if let Some(m) = MAIL.get(core) {
+        m.fetch_or(request, Ordering::AcqRel);
+    }
+}
+
+/// Takes the mailbox of `core`.
+pub fn take_mail(core: usize) -> u64 {
+    MAIL.get(core).map_or(0, |m| m.swap(0, Ordering::AcqRel))
+}
+
+/// The status table's address.
+pub fn status_address() -> u64 {
+    &raw const STATUS as u64
+}
+
+/// Says that `domain` runs.
+pub fn set_running(domain: usize) {
+    STATUS.0[domain][0].store(DomainState::Running as u64, Ordering::Release);
+}
+
+/// Says that `domain` crashed: why and where. The state is written last.
+pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
+    let row = &STATUS.0[domain];
+    row[1].store(pc, Ordering::Relaxed);
+    row[2].store(address, Ordering::Relaxed);
+    row[0].store(u64::from(cause) << 32 | DomainState::Crashed as u64, Ordering::Release);
+}
+
+/// Counts an entry of `domain` into EL2. Only its own core writes, so a plain store serves.
+pub fn count_exit(domain: usize) {
+    let exits = &STATUS.0[domain][3];
+    exits.store(exits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}

@@ -1,0 +1,157 @@
+//! What comes from below: calls, interrupts, faults. One exhaustive decision per exception class.
+
+use crate::arch::registers::{self, Role};
+use crate::core_local::{Activity, Core};
+use crate::{calls, interrupts, say, shared};
+use abi::hypercall::NOTIFY_DOMAIN;
+use abi::manifest::DomainKind;
+use core::fmt;
+
+/// Why a domain died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It said so.
+    Itself,
+    /// An exception: its class, and the address it was about.
+    Exception(u64, u64),
+}
+
+/// A trap from below; afterwards `core.frame` is of the domain that goes on.
+pub fn from_lower(core: &mut Core, vector: u64) {
+    if let Some(task) = core.current() {
+        shared::count_exit(task.domain);
+    }
+    match vector {
+        0 => synchronous(core),
+        1 | 2 => interrupts::serve(core),
+        // SError, or any exception of an AArch32 program.
+        _ => {
+            let (syndrome, address, _) = registers::fault();
+            let class = syndrome >> 26;
+            kill(core, Cause::Exception(class, address), format_args!("vector {vector}, syndrome {syndrome:#x}"));
+        }
+    }
+    core.dispatch();
+}
+
+fn synchronous(core: &mut Core) {
+    let (syndrome, address, ipa_page) = registers::fault();
+    let class = syndrome >> 26;
+    match (class, core.role) {
+        // SVC of a service, HVC of a kernel: the pc is behind it already.
+        (0x15, Role::Services) | (0x16, Role::Kernel) => calls::handle(core),
+        // WFI or WFE of a service; kernels' do not trap.
+        (0x01, _) => {
+            core.frame.pc += 4;
+            core.slice_over = true;
+        }
+        // SMC: no firmware for guests. PSCI's and SMCCC's NOT_SUPPORTED.
+        (0x17, Role::Kernel) => {
+            core.frame.x[0] = -1i64 as u64;
+            core.frame.pc += 4;
+        }
+        (0x18, Role::Kernel) => system_register(core, syndrome),
+        // An abort at stage 2: for the virtual address see FAR, for the page HPFAR (unknown on permission faults on hardware).
+        (0x20 | 0x24, _) => {
+            let at = if core.role == Role::Kernel { ipa_page | address & 0xfff } else { address };
+            kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
+        }
+        _ => kill(core, Cause::Exception(class, address), format_args!("{}, syndrome {syndrome:#x}", name(class))),
+    }
+}
+
+/// Debug and performance registers read as zero and ignore writes, so that kernels made for bare machines start; set/way cache
+/// maintenance does nothing; everything else is undefined.
+fn system_register(core: &mut Core, syndrome: u64) {
+    let op0 = syndrome >> 20 & 3;
+    let (crn, crm) = (syndrome >> 10 & 15, syndrome >> 1 & 15);
+    let ignored = match (op0, crn) {
+        (2, _) => true,
+        (3, 9) => crm >= 12,
+        (3, 14) => crm >= 8,
+        (1, 7) => true,
+        _ => false,
+    };
+    if !ignored {
+        return undefined(core);
+    }
+    let (read, register) = (syndrome & 1 == 1, (syndrome >> 5 & 31) as usize);
+    if let (true, Some(x)) = (read, core.frame.x.get_mut(register)) {
+        *x = 0;
+    }
+    core.frame.pc += 4;
+}
+
+/// Lets EL1 find an undefined instruction, as the processor would (D1.10.2: vector by where it came from).
+fn undefined(core: &mut Core) {
+    let from = core.frame.state & 0xf;
+    let offset = match from {
+        0b0101 => 0x200,
+        0b0100 => 0x000,
+        _ => 0x400,
+    };
+    // EC 0 (unknown reason), IL.
+    registers::set_el1_exception(1 << 25, core.frame.pc, core.frame.state);
+    core.frame.pc = registers::el1_vector_base().wrapping_add(offset);
+    core.frame.state = crate::core_local::STATE_EL1;
+}
+
+/// Ends the current domain: says who, what and where, marks it, and tells the services.
+pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
+    let Some((index, domain)) = core.current_domain() else { return };
+    let Some(task) = core.current() else { return };
+    task.activity = Activity::Dead;
+    if core.role == Role::Kernel {
+        registers::stop_guest_timer();
+    }
+    let pc = core.frame.pc;
+    say!("el2: {} crashed: {what}; pc {pc:#x}, core {}", domain.name(), core.id);
+    let (class, address) = match cause {
+        Cause::Itself => (0, 0),
+        Cause::Exception(class, address) => (class as u32, address),
+    };
+    shared::set_crashed(index, class, pc, address);
+    let plan = core.plan;
+    for (d, domain) in plan.manifest.domains.iter().enumerate() {
+        if domain.kind == DomainKind::Service {
+            interrupts::notify(core, d, 1 << NOTIFY_DOMAIN);
+        }
+    }
+}
+
+/// An abort in words.
+fn abort(syndrome: u64) -> &'static str {
+    let fetch = syndrome >> 26 == 0x20;
+    let write = syndrome & 1 << 6 != 0;
+    match (syndrome & 0x3c, fetch, write) {
+        (0x0c, true, _) => "execution forbidden by stage 2",
+        (0x0c, false, true) => "write forbidden by stage 2",
+        (0x0c, false, false) => "read forbidden by stage 2",
+        (0x00 | 0x04, true, _) => "fetch where nothing is",
+        (0x00 | 0x04, false, true) => "write where nothing is",
+        (0x00 | 0x04, false, false) => "read where nothing is",
+        (_, true, _) => "fetch aborted",
+        (_, false, true) => "write aborted",
+        (_, false, false) => "read aborted",
+    }
+}
+
+/// An exception class in words (D13.2.37).
+fn name(class: u64) -> &'static str {
+    match class {
+        0x00 => "undefined instruction",
+        0x01 => "WFI or WFE",
+        0x07 => "floating point in a service",
+        0x0e => "illegal execution state",
+        0x15 => "SVC from a kernel's level",
+        0x16 => "HVC",
+        0x17 => "SMC",
+        0x18 => "forbidden system register",
+        0x22 => "misaligned pc",
+        0x26 => "misaligned stack pointer",
+        0x2f => "SError",
+        0x30 | 0x32 | 0x34 => "debug exception",
+        0x3c => "BRK",
+        _ => "unexpected exception",
+    }
+}

@@ -1,0 +1,84 @@
+//! The manager of the test: pings the kernels, watches a crash, a trespass, two injected faults, and turns the machine off.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
+
+#[cfg(target_os = "none")]
+mod guest {
+    use core::sync::atomic::Ordering;
+    use runtime::abi::bootinfo::{BootInfo, DomainState};
+    use runtime::abi::hypercall::{Error, Inject, NOTIFY_DOMAIN};
+    use runtime::{Channel, calls, channel, say};
+
+    struct Test {
+        orders: Channel,
+        answers: [Channel; 2],
+        hz: u64,
+        /// Bits seen so far.
+        seen: u64,
+    }
+
+    impl Test {
+        fn order(&self, n: u64) {
+            self.orders.words()[600].store(n, Ordering::Release);
+            self.orders.ring();
+        }
+
+        /// Waits, for two seconds at most, until `done`.
+        fn until(&mut self, what: &str, done: impl Fn(&Test) -> bool) {
+            let limit = calls::now() + 2 * self.hz;
+            while !done(self) {
+                self.seen |= calls::wait(limit);
+                if calls::now() >= limit {
+                    say!("WRONG: no {what}");
+                    return;
+                }
+            }
+            say!("{what}: ok");
+        }
+    }
+
+    fn state(domain: usize) -> u32 {
+        channel::status(domain).map_or(0, |s| s.state)
+    }
+
+    #[unsafe(no_mangle)]
+    extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+        let find = |name| Channel::find(boot, name).expect("channel");
+        let mut t =
+            Test { orders: find("orders"), answers: [find("one"), find("two")], hz: boot.counter_hz, seen: 0 };
+        say!("director: {} domains, entropy {}", boot.domains, boot.entropy != [0; 32]);
+        assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
+        assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);
+        assert!(calls::any(5, 4000, 0).0 == Error::BadArgument as i64);
+        let crashed = DomainState::Crashed as u32;
+        t.until("trespasser stopped", |_| state(1) == crashed);
+        for n in 1..=20 {
+            t.order(n);
+            let limit = calls::now() + 2 * t.hz;
+            while t.answers.iter().any(|c| c.words()[600].load(Ordering::Acquire) != n) {
+                t.seen |= calls::wait(limit);
+                assert!(calls::now() < limit, "no answer to ping");
+            }
+        }
+        say!("pings: ok");
+        // `one` (domain 3) writes where it may only read.
+        t.order(100);
+        t.until("one stopped by stage 2", |_| state(3) == crashed);
+        t.until("news of domains", |t| t.seen >> NOTIFY_DOMAIN & 1 == 1);
+        t.order(101);
+        calls::wait(calls::now() + t.hz / 50);
+        calls::inject(4, Inject::Crash).expect("inject");
+        t.until("two crashed on demand", |_| state(4) == crashed);
+        calls::inject(2, Inject::Hang).expect("inject");
+        let exits = channel::status(0).map_or(0, |s| s.exits);
+        // At least a signal and a wait for each ping.
+        say!("exits counted: {}", if exits >= 40 { "ok" } else { "WRONG" });
+        say!("director: {exits} exits");
+        let _ = calls::power_off();
+        loop {
+            calls::wait(u64::MAX);
+        }
+    }
+}

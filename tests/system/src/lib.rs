@@ -1,0 +1,207 @@
+//! A session with a machine, as a test drives it: type, wait for text, inject faults, read verdicts.
+//!
+//! Waits have generous limits that only end a test that hangs; nothing is asserted about time.
+
+pub mod determinism;
+
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+use xtask::build::Tools;
+pub use xtask::machine::Options;
+use xtask::machine::{Images, Machine};
+use xtask::session::Record;
+use xtask::terminal::OperatorLog;
+
+/// A hung test ends after so long.
+pub const LIMIT: Duration = Duration::from_secs(240);
+/// What the shell prints when it waits.
+pub const PROMPT: &str = "# ";
+
+/// The images, built once for all tests of a binary.
+pub fn images() -> &'static Images {
+    static IMAGES: OnceLock<Images> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        Tools::find().and_then(|t| Images::build(&t)).unwrap_or_else(|e| panic!("cannot build: {e:#}"))
+    })
+}
+
+/// One machine at a time: two host cores carry six emulated ones.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// A booted machine.
+pub struct Session {
+    machine: Machine,
+    /// All that the console has shown.
+    pub console: Vec<u8>,
+    /// Up to where `expect` has looked.
+    seen: usize,
+    /// What the operator's console has shown.
+    pub operator: OperatorLog,
+    open: bool,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// How a session ended.
+pub struct Finished {
+    /// Exit status of the program, as a shell gives it.
+    pub status: Option<i32>,
+    /// All that the console has shown.
+    pub console: String,
+    /// The operator's lines.
+    pub operator: Vec<String>,
+    /// Log and output.
+    pub record: Record,
+}
+
+impl Session {
+    /// Boots.
+    pub fn boot(options: &Options) -> Result<Session> {
+        let images = images();
+        let turn = turn();
+        let machine = Machine::boot(images, options)?;
+        for socket in [&machine.console, &machine.operator] {
+            socket.set_read_timeout(Some(Duration::from_millis(5)))?;
+        }
+        Ok(Session {
+            machine,
+            console: vec![],
+            seen: 0,
+            operator: OperatorLog::default(),
+            open: true,
+            _turn: turn,
+        })
+    }
+
+    /// Boots a shell and waits for its prompt.
+    pub fn shell(options: &Options) -> Result<Session> {
+        let mut s = Session::boot(options)?;
+        s.expect(PROMPT)?;
+        Ok(s)
+    }
+
+    fn pump(&mut self) {
+        let mut buffer = [0; 4096];
+        let mut open = false;
+        match self.machine.console.read(&mut buffer) {
+            Ok(0) => {}
+            Ok(n) => {
+                self.console.extend_from_slice(&buffer[..n]);
+                open = true;
+            }
+            Err(_) => open = true,
+        }
+        match self.machine.operator.read(&mut buffer) {
+            Ok(0) => {}
+            Ok(n) => {
+                self.operator.push(&buffer[..n]);
+                open = true;
+            }
+            Err(_) => open = true,
+        }
+        self.open = open;
+    }
+
+    fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Session) -> Option<T>) -> Result<T> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            if let Some(value) = done(self) {
+                return Ok(value);
+            }
+            if !self.open || Instant::now() > limit {
+                let why = if self.open { "time is up" } else { "the machine has stopped" };
+                bail!(
+                    "{why} before {what}\n--- console\n{}\n--- operator\n{}",
+                    String::from_utf8_lossy(&self.console),
+                    self.operator.lines.join("\n")
+                );
+            }
+            self.pump();
+        }
+    }
+
+    /// Waits until the console shows `text` behind what earlier calls have waited for; what stood before it.
+    pub fn expect(&mut self, text: &str) -> Result<String> {
+        self.until(&format!("the console shows {text:?}"), |s| {
+            let at = s.console[s.seen..].windows(text.len()).position(|w| w == text.as_bytes())?;
+            let before = String::from_utf8_lossy(&s.console[s.seen..s.seen + at]).into_owned();
+            s.seen += at + text.len();
+            Some(before)
+        })
+    }
+
+    /// Types.
+    pub fn send(&mut self, keys: &str) -> Result<()> {
+        Ok(self.machine.console.write_all(keys.as_bytes())?)
+    }
+
+    /// Types a command line at the prompt and waits for the next prompt; what the console showed between (echo included).
+    pub fn command(&mut self, line: &str) -> Result<String> {
+        self.send(&format!("{line}\r"))?;
+        self.expect("\r\n")?;
+        self.expect(PROMPT)
+    }
+
+    /// Types an operator's command.
+    pub fn operate(&mut self, line: &str) -> Result<()> {
+        Ok(self.machine.operator.write_all(format!("{line}\r").as_bytes())?)
+    }
+
+    /// Waits for a line on the operator's console that holds all of `words`.
+    pub fn operator_says(&mut self, words: &[&str]) -> Result<String> {
+        self.until(&format!("the operator's console says {words:?}"), |s| {
+            s.operator.lines.iter().find(|l| words.iter().all(|w| l.contains(w))).cloned()
+        })
+    }
+
+    /// Lets the machine run for a while.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end && self.open {
+            self.pump();
+        }
+    }
+
+    /// QEMU's process.
+    pub fn pid(&self) -> u32 {
+        self.machine.pid()
+    }
+
+    /// Waits until the program has ended and the machine is off.
+    pub fn finish(mut self) -> Result<Finished> {
+        self.until("the machine turns itself off", |s| (!s.open).then_some(()))?;
+        self.stop()
+    }
+
+    /// Stops the machine now.
+    pub fn stop(self) -> Result<Finished> {
+        let status = self.operator.end();
+        let console = String::from_utf8_lossy(&self.console).into_owned();
+        let record = self.machine.finish().context("recording")?;
+        Ok(Finished { status, console, operator: self.operator.lines, record })
+    }
+}
+
+impl Finished {
+    /// The lines that accuse someone.
+    pub fn verdicts(&self) -> Vec<&String> {
+        self.operator.iter().filter(|l| l.starts_with("verdict:")).collect()
+    }
+}
+
+/// Runs one command line to its end.
+pub fn run(command: &str, options: Options) -> Result<Finished> {
+    Session::boot(&Options { command: Some(command.into()), ..options })?.finish()
+}
+
+/// Options for the strict mode of tests: the abstract program's digest is compared at every sync point.
+pub fn strict() -> Options {
+    Options { run: vec![("digest-interval".into(), 1), ("grace-ms".into(), GRACE_MS)], ..Options::default() }
+}
+
+/// The grace in tests, milliseconds: emulated cores on a busy host are late more often than real ones.
+pub const GRACE_MS: u32 = 500;

@@ -1,0 +1,25 @@
+//! Programs whose course depends on timing everywhere else: here four kernels agree at every sync point (R30, R33).
+
+use system_tests::determinism::{CASES, run_case};
+use system_tests::{Session, strict};
+
+#[test]
+fn four_kernels_agree_in_every_case() {
+    for case in CASES {
+        run_case(case, &strict()).unwrap_or_else(|e| panic!("{}: {e:#}", case.name));
+    }
+}
+
+#[test]
+fn a_seeded_divergence_is_found_at_the_sync_point_where_it_happens() {
+    let mut s = Session::shell(&strict()).unwrap();
+    s.command("echo before").unwrap();
+    s.operate("inject diverge k3").unwrap();
+    s.run_for(std::time::Duration::from_millis(300));
+    let out = s.command("echo after").unwrap();
+    assert!(out.starts_with("after\r\n"), "{out:?}");
+    let line = s.operator_says(&["verdict: k3", "memory"]).unwrap();
+    assert!(line.contains("sync point"), "{line}");
+    let f = s.stop().unwrap();
+    assert!(f.verdicts().iter().all(|l| l.contains("k3")), "{:?}", f.verdicts());
+}

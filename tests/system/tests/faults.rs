@@ -1,0 +1,103 @@
+//! One of four crashes, hangs or lies: the output stays the same to the byte, and the culprit is named (R24, R26, R27, R75).
+
+use std::time::Duration;
+use system_tests::{Finished, Options, Session, run};
+
+/// Pipes, subshells, background jobs, redirections. MARK stands where the fault comes.
+const SCRIPT: &str = r#"
+mkdir /tmp/w; cd /tmp/w
+work() {
+    for i in 1 2 3 4 5 6 7 8; do
+        (echo "$1 sub $i"; echo "line $i" >> log) | sed 's/sub/SUB/'
+        seq 1 $((i * 30)) | sort -rn | head -n 2 > out.$i &
+        cat < log | wc -l
+    done
+    wait
+    cat out.*
+}
+work one
+echo MARK
+work two
+md5sum log out.*
+exit 5
+"#;
+
+fn reference() -> &'static str {
+    static ONCE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    ONCE.get_or_init(|| {
+        let f = run(SCRIPT, Options::default()).unwrap();
+        assert_eq!(f.status, Some(5), "{}\n{:?}", f.console, f.operator);
+        assert!(f.verdicts().is_empty(), "{:?}", f.verdicts());
+        f.console
+    })
+}
+
+fn in_the_middle(fault: &str, victim: &str) -> Finished {
+    let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), ..Options::default() }).unwrap();
+    s.expect("MARK").unwrap();
+    s.operate(&format!("inject {fault} {victim}")).unwrap();
+    s.finish().unwrap()
+}
+
+fn assert_contained(f: &Finished, victim: &str, words: &[&str]) {
+    assert_eq!(f.console, reference());
+    assert_eq!(f.status, Some(5));
+    let named = f.verdicts().into_iter().any(|l| l.contains(victim) && words.iter().any(|w| l.contains(w)));
+    assert!(named, "{words:?} {victim}: {:#?}", f.operator);
+    let others = ["k1", "k2", "k3", "k4"].into_iter().filter(|k| *k != victim);
+    for other in others {
+        let accused = f.verdicts().into_iter().find(|l| {
+            l.starts_with(&format!("verdict: {other} ")) && !l.contains("late") && !l.contains("caught up")
+        });
+        assert!(accused.is_none(), "{other} is accused: {accused:?}");
+    }
+}
+
+#[test]
+fn a_crash_in_the_middle_changes_no_byte() {
+    assert_contained(&in_the_middle("crash", "k2"), "k2", &["crashed"]);
+}
+
+#[test]
+fn a_hang_in_the_middle_changes_no_byte() {
+    assert_contained(&in_the_middle("hang", "k3"), "k3", &["late"]);
+}
+
+#[test]
+fn a_lie_in_the_middle_changes_no_byte() {
+    assert_contained(&in_the_middle("lie", "k4"), "k4", &["wrong output"]);
+}
+
+#[test]
+fn the_first_voter_is_not_special() {
+    assert_contained(&in_the_middle("crash", "k1"), "k1", &["crashed"]);
+    assert_contained(&in_the_middle("lie", "k1"), "k1", &["wrong output"]);
+}
+
+#[test]
+fn at_the_prompt_the_shell_goes_on() {
+    for (fault, word) in [("crash", "crashed"), ("hang", "late"), ("lie", "wrong output")] {
+        let mut s = Session::shell(&Options::default()).unwrap();
+        s.operate(&format!("inject {fault} k2")).unwrap();
+        s.run_for(Duration::from_millis(300));
+        let out = s.command("for i in 1 2 3; do echo $i; done | tac").unwrap();
+        assert!(out.starts_with("3\r\n2\r\n1\r\n"), "{fault}: {out:?}");
+        s.operator_says(&["verdict: k2", word]).unwrap();
+        s.send("exit\r").unwrap();
+        assert_eq!(s.finish().unwrap().status, Some(0));
+    }
+}
+
+#[test]
+fn the_operator_is_told_what_he_got_wrong() {
+    let mut s = Session::shell(&Options::default()).unwrap();
+    for (line, words) in [
+        ("inject crash k9", &["k9"][..]),
+        ("inject melt k1", &["melt"]),
+        ("frobnicate", &["frobnicate", "help"]),
+    ] {
+        s.operate(line).unwrap();
+        s.operator_says(words).unwrap();
+    }
+    s.stop().unwrap();
+}

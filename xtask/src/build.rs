@@ -1,0 +1,104 @@
+//! Builds every image with cargo and the device tree with dtc.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Target of everything that runs on the bare machine: EL2, services and kernels never touch FP registers.
+pub const BARE: &str = "aarch64-unknown-none-softfloat";
+/// Target of test programs.
+const LINUX: &str = "aarch64-unknown-linux-musl";
+
+/// Packages for the bare machine: one cargo call builds them all.
+const IMAGES: [&str; 6] = ["microkernel", "manager", "sequencer", "gate", "devices", "classic"];
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The project.
+    pub root: PathBuf,
+    /// Cargo's target directory; `xtask` keeps its own things there too.
+    pub target: PathBuf,
+}
+
+impl Tools {
+    /// From the environment that cargo gives.
+    pub fn find() -> Result<Tools> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("xtask has no parent directory")?
+            .to_path_buf();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        std::fs::create_dir_all(&target)?;
+        Ok(Tools { target: target.canonicalize()?, root })
+    }
+
+    /// The ELF file of a package of [`IMAGES`].
+    pub fn elf(&self, package: &str) -> PathBuf {
+        self.target.join(BARE).join("release").join(package)
+    }
+}
+
+fn cargo(tools: &Tools, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(&tools.root).args(args).env("CARGO_TARGET_DIR", &tools.target);
+    // Flags meant for the host's tests (coverage, sanitizers) have no place in the images.
+    command.env_remove("RUSTFLAGS");
+    let status = command.status().context("cannot run cargo")?;
+    ensure!(status.success(), "cargo {} failed", args.join(" "));
+    Ok(())
+}
+
+/// Builds all images for the bare machine.
+pub fn images(tools: &Tools) -> Result<()> {
+    let mut args = vec!["build", "--quiet", "--release", "--target", BARE];
+    IMAGES.iter().for_each(|p| args.extend(["-p", *p]));
+    cargo(tools, &args)
+}
+
+/// Builds the test programs; their names and files.
+pub fn apps(tools: &Tools) -> Result<Vec<(String, PathBuf)>> {
+    let manifest = tools.root.join("apps/Cargo.toml");
+    let target = tools.target.join("apps");
+    let (manifest_text, target_text) = (manifest.to_string_lossy(), target.to_string_lossy());
+    cargo(
+        tools,
+        &[
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            LINUX,
+            "--manifest-path",
+            &manifest_text,
+            "--target-dir",
+            &target_text,
+        ],
+    )?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(tools.root.join("apps/src/bin"))? {
+        let name = entry?
+            .path()
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .context("odd file in apps/src/bin")?
+            .to_owned();
+        found.push((name.clone(), target.join(LINUX).join("release").join(name)));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Compiles `qemu-virt.dts` with `overlay` (text in the same language that extends it).
+pub fn device_tree(tools: &Tools, overlay: &str, dir: &Path) -> Result<Vec<u8>> {
+    let (source, out) = (dir.join("run.dts"), dir.join("run.dtb"));
+    let board = tools.root.join("qemu-virt.dts");
+    std::fs::write(&source, format!("/include/ \"{}\"\n{overlay}", board.display()))?;
+    let output =
+        Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&out).arg(&source).output();
+    let output = output.context("cannot run dtc (package device-tree-compiler); `make setup` installs it")?;
+    if !output.status.success() {
+        bail!("dtc: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(std::fs::read(out)?)
+}

@@ -1,0 +1,11 @@
+//! What `make` calls: builds every image, the root file system and the bundle, runs them on QEMU, records and replays sessions.
+//! System tests use the same library, so that they boot what a user boots.
+
+pub mod build;
+pub mod bundle;
+pub mod cpio;
+pub mod image;
+pub mod machine;
+pub mod root;
+pub mod session;
+pub mod terminal;

@@ -1,0 +1,280 @@
+//! A machine on QEMU: its two serial ports as sockets, its memory as a file.
+
+use crate::build::{self, Tools};
+use crate::image::{self, Item};
+use crate::session::{Memory, Place, Record, Recorder};
+use crate::{bundle, root};
+use abi::bundle::Kind;
+use abi::log::Program;
+use abi::manifest::Manifest;
+use anyhow::{Context, Result, bail, ensure};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// RAM starts here on QEMU virt.
+const RAM: u64 = 0x4000_0000;
+/// The oldest QEMU with all that is needed here.
+const QEMU: &str = "qemu-system-aarch64";
+
+/// What to boot.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A command line for `ash -c`; none: an interactive shell.
+    pub command: Option<String>,
+    /// Only this kernel, alone; none: all four and a vote.
+    pub kernel: Option<String>,
+    /// A seed instead of a fresh one: then the run's chance repeats.
+    pub seed: Option<[u8; 32]>,
+    /// A recorded log to run again.
+    pub replay: Option<Vec<u8>>,
+    /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
+    pub run: Vec<(String, u32)>,
+    /// More arguments for QEMU.
+    pub qemu: Vec<String>,
+}
+
+/// Everything built that machines boot; made once, used for many.
+pub struct Images {
+    tools: Tools,
+    kernel: PathBuf,
+    items: Vec<(String, Kind, PathBuf)>,
+    root: Vec<u8>,
+}
+
+impl Images {
+    /// Builds all.
+    pub fn build(tools: &Tools) -> Result<Images> {
+        build::images(tools)?;
+        let dir = tools.target.join("machine");
+        std::fs::create_dir_all(&dir)?;
+        let kernel = dir.join("kernel8.img");
+        std::fs::write(&kernel, image::flat(&tools.elf("microkernel"))?)?;
+        let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
+        let mut items: Vec<_> = ["manager", "sequencer", "gate", "devices"].map(service).into();
+        items.push(("classic".into(), Kind::Kernel, tools.elf("classic")));
+        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+    }
+
+    fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
+        let mut items = self
+            .items
+            .iter()
+            .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
+            .collect::<Result<Vec<_>>>()?;
+        items.push(Item::module("root", self.root.clone()));
+        items.push(Item::module("program", program(options.command.as_deref())?));
+        if let Some(log) = &options.replay {
+            items.push(Item::module("replay", log.clone()));
+        }
+        bundle::write(&items)
+    }
+}
+
+fn program(command: Option<&str>) -> Result<Vec<u8>> {
+    let argv = match command {
+        None => b"ash\0-i\0".to_vec(),
+        Some(c) => {
+            ensure!(!c.contains('\0'), "RUN holds a zero byte");
+            [b"ash\0-c\0", c.as_bytes(), b"\0"].concat()
+        }
+    };
+    let env = b"PATH=/bin:/sbin:/usr/bin:/usr/sbin\0HOME=/root\0TERM=vt100\0PS1=\\w \\$ \0";
+    Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
+}
+
+/// The overlay that makes the manifest this run's.
+fn overlay(options: &Options) -> Result<String> {
+    let seed = match options.seed {
+        Some(s) => s,
+        None => {
+            let mut s = [0; 32];
+            std::fs::File::open("/dev/urandom")?.read_exact(&mut s)?;
+            s
+        }
+    };
+    let hex: Vec<String> = seed.iter().map(|b| format!("{b:02x}")).collect();
+    let mut run: String = options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")).collect();
+    let mut partitions = String::new();
+    if let Some(kernel) = &options.kernel {
+        ensure!(kernel == "classic", "no kernel is named {kernel}; there is: classic");
+        run.push_str("quorum = <1>; ");
+        partitions = format!("k1 {{ image = \"{kernel}\"; }};");
+        (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
+    }
+    Ok(format!(
+        "/ {{ chosen {{ rng-seed = [{}]; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
+        hex.join(" ")
+    ))
+}
+
+/// What the recorder's thread and the machine tell each other.
+#[derive(Default)]
+struct Shared {
+    ended: AtomicBool,
+    released: AtomicUsize,
+}
+
+/// A machine that runs.
+pub struct Machine {
+    child: Child,
+    /// The program's console.
+    pub console: UnixStream,
+    /// The operator's console.
+    pub operator: UnixStream,
+    recorder: Option<JoinHandle<Result<Record>>>,
+    shared: Arc<Shared>,
+    dir: PathBuf,
+}
+
+impl Machine {
+    /// Boots `images` as `options` say.
+    pub fn boot(images: &Images, options: &Options) -> Result<Machine> {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = images.tools.target.join("machine").join(format!("run-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&dir)?;
+        let tree = build::device_tree(&images.tools, &overlay(options)?, &dir)?;
+        std::fs::write(dir.join("bundle.bin"), images.bundle(options)?)?;
+        let ram = ram_file(&dir);
+        let mut child = start(images, options, &dir, &ram)?;
+        let sockets = connect(&dir.join("console.sock"), &mut child)
+            .and_then(|c| Ok((c, connect(&dir.join("operator.sock"), &mut child)?)));
+        let (console, operator) = match sockets {
+            Ok(s) => s,
+            Err(e) => {
+                let _ = child.kill();
+                let _ = std::fs::remove_file(&ram);
+                let _ = std::fs::remove_dir_all(&dir);
+                return Err(e);
+            }
+        };
+        let memory = Memory::map(&ram)?;
+        // Mapped by QEMU and by us: the name is not needed any more, and nothing is left behind when one of us is killed.
+        std::fs::remove_file(&ram)?;
+        let shared = Arc::new(Shared::default());
+        let recorder = record(memory, &tree, shared.clone())?;
+        Ok(Machine { child, console, operator, recorder: Some(recorder), shared, dir })
+    }
+
+    /// Whether QEMU has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// QEMU's process id, for a debugger or to stop it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Bytes of terminal output released so far.
+    pub fn released(&self) -> usize {
+        self.shared.released.load(Ordering::Relaxed)
+    }
+
+    /// Ends the machine if it still runs, and gives what was recorded.
+    pub fn finish(mut self) -> Result<Record> {
+        self.stop();
+        let recorder = self.recorder.take().context("finished twice")?;
+        recorder.join().map_err(|_| anyhow::anyhow!("the recorder panicked"))?
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.shared.ended.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// The guest's RAM as a file in memory, where there is room for one; else beside the other files.
+fn ram_file(dir: &Path) -> PathBuf {
+    let name = format!("tetrarch-{}.ram", dir.file_name().and_then(|n| n.to_str()).unwrap_or("machine"));
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() { shared.join(name) } else { dir.join(name) }
+}
+
+fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
+    let mut q = Command::new(QEMU);
+    let cores = 6;
+    q.args([
+        "-M",
+        "virt,virtualization=on,gic-version=2,memory-backend=ram",
+        "-cpu",
+        "cortex-a72",
+        "-m",
+        "2G",
+    ]);
+    q.args(["-smp", &cores.to_string(), "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
+    q.arg("-object").arg(format!("memory-backend-file,id=ram,size=2G,share=on,mem-path={}", ram.display()));
+    for name in ["console", "operator"] {
+        q.arg("-chardev")
+            .arg(format!("socket,id={name},server=on,wait=on,path={}/{name}.sock", dir.display()));
+        q.arg("-serial").arg(format!("chardev:{name}"));
+    }
+    q.arg("-kernel")
+        .arg(&images.kernel)
+        .arg("-dtb")
+        .arg(dir.join("run.dtb"))
+        .arg("-initrd")
+        .arg(dir.join("bundle.bin"));
+    q.args(&options.qemu);
+    let log = std::fs::File::create(dir.join("qemu.log"))?;
+    q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    q.spawn().with_context(|| format!("cannot run {QEMU}; `make setup` installs it"))
+}
+
+fn connect(path: &Path, child: &mut Child) -> Result<UnixStream> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match UnixStream::connect(path) {
+            Ok(s) => return Ok(s),
+            Err(_) if Instant::now() < until => {}
+            Err(e) => return Err(e).context("QEMU opens no console within 20 s"),
+        }
+        if let Some(status) = child.try_wait()? {
+            let log = path.with_file_name("qemu.log");
+            bail!(
+                "QEMU ended at once ({status}): {}",
+                std::fs::read_to_string(log).unwrap_or_default().trim()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Where the channel `name` lies in RAM.
+fn place(manifest: &Manifest, name: &str) -> Result<Place> {
+    let channel = manifest.channels.iter().find(|c| abi::bootinfo::name_str(&c.name) == name);
+    let frames = channel.with_context(|| format!("the manifest has no channel {name}"))?.frames;
+    Ok(Place { offset: (frames.base - RAM) as usize, size: frames.size as usize })
+}
+
+fn record(memory: Memory, tree: &[u8], shared: Arc<Shared>) -> Result<JoinHandle<Result<Record>>> {
+    let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
+    let manifest = Manifest::parse(&tree, &[]).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let (log, output) = (place(&manifest, "log")?, place(&manifest, "output")?);
+    Ok(std::thread::spawn(move || {
+        let mut recorder = Recorder::new(&memory, log, output)?;
+        loop {
+            let last = shared.ended.load(Ordering::Acquire);
+            recorder.drain()?;
+            shared.released.store(recorder.record.output.len(), Ordering::Relaxed);
+            if last {
+                return Ok(recorder.record);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }))
+}

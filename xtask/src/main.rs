@@ -1,0 +1,123 @@
+//! The command line behind `make`.
+
+use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use xtask::build::Tools;
+use xtask::machine::{Images, Machine, Options};
+use xtask::session::Record;
+use xtask::terminal::{End, attach};
+
+const USAGE: &str = "usage: xtask build
+       xtask run [--kernel NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
+       xtask replay [--kernel NAME] FILE";
+
+fn main() -> ExitCode {
+    match command(std::env::args().skip(1).collect()) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn command(args: Vec<String>) -> Result<u8> {
+    let Some((verb, rest)) = args.split_first() else { bail!("{USAGE}") };
+    let tools = Tools::find()?;
+    match verb.as_str() {
+        "build" => Images::build(&tools).map(|_| 0),
+        "run" => run(&tools, Arguments::parse(rest)?),
+        "replay" => replay(&tools, Arguments::parse(rest)?),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+#[derive(Default)]
+struct Arguments {
+    options: Options,
+    log: Option<PathBuf>,
+    verbose: bool,
+    timeout: Option<Duration>,
+    file: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn parse(args: &[String]) -> Result<Arguments> {
+        let mut a = Arguments::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().cloned().with_context(|| format!("{arg} needs a value"));
+            match arg.as_str() {
+                "--kernel" => a.options.kernel = Some(value()?),
+                "--run" => a.options.command = Some(value()?),
+                "--seed" => a.options.seed = Some(*seed(&value()?)),
+                "--log" => a.log = Some(value()?.into()),
+                "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),
+                "--verbose" => a.verbose = true,
+                "--set" => {
+                    let v = value()?;
+                    let (k, n) =
+                        v.split_once('=').with_context(|| format!("--set {v}: expected KEY=NUMBER"))?;
+                    a.options.run.push((k.into(), n.parse().with_context(|| format!("--set {v}"))?));
+                }
+                f if !f.starts_with('-') && a.file.is_none() => a.file = Some(f.into()),
+                other => bail!("unknown argument {other}\n{USAGE}"),
+            }
+        }
+        Ok(a)
+    }
+}
+
+/// A seed from any text.
+fn seed(text: &str) -> Box<[u8; 32]> {
+    eprintln!("xtask: seed from SEED={text}: this run's random numbers repeat, its secrets are none");
+    Box::new(abi::digest::Encoder::new("seed").raw(text.as_bytes()).finish())
+}
+
+fn run(tools: &Tools, a: Arguments) -> Result<u8> {
+    eprintln!("xtask: building");
+    let images = Images::build(tools)?;
+    let mut machine = Machine::boot(&images, &a.options)?;
+    let interactive = a.options.command.is_none();
+    let end = attach(&mut machine, interactive, a.verbose, a.timeout)?;
+    let record = machine.finish()?;
+    let path = a.log.unwrap_or_else(|| tools.target.join("session.log"));
+    record.save(&path)?;
+    eprintln!("xtask: log of {} entries recorded in {}", record.entries, path.display());
+    match end {
+        End::Program(status) => Ok(status as u8),
+        End::Quit => Ok(0),
+        End::Timeout => bail!("time is up"),
+        End::Machine => {
+            bail!("the machine stopped before the program ended; the operator's lines above say why")
+        }
+    }
+}
+
+/// Runs a recorded log on one kernel and compares what comes out.
+fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
+    let path = a.file.with_context(|| format!("which log?\n{USAGE}"))?;
+    let recorded = Record::load(&path)?;
+    let images = Images::build(tools)?;
+    let kernel = a.options.kernel.clone().unwrap_or_else(|| "classic".into());
+    eprintln!("xtask: running {} entries again on {kernel}", recorded.entries);
+    let options = Options { kernel: Some(kernel), replay: Some(recorded.log.clone()), ..a.options };
+    let again = xtask::session::replay(&images, &options, recorded.output.len(), Duration::from_secs(600))?;
+    match recorded.output.iter().zip(&again).position(|(a, b)| a != b) {
+        None if recorded.output.len() == again.len() => {
+            println!("replay: the same {} bytes", again.len());
+            Ok(0)
+        }
+        at => {
+            let at = at.unwrap_or(recorded.output.len().min(again.len()));
+            println!(
+                "replay: differs at byte {at} (recorded {} bytes, again {})",
+                recorded.output.len(),
+                again.len()
+            );
+            Ok(1)
+        }
+    }
+}
