@@ -1,70 +1,45 @@
 //! Skip or go: what becomes of a thread that holds its turn without a call.
 //!
-//! A promise for call c is answered by *Go* as soon as one live voter is known to have made c, whoever that is: had it been skipped,
-//! that voter would be off the course of the others. It is answered by *Skip* when every live voter promised, or a quorum did and
-//! the rest got no further for the grace. The race left: a silent voter may have made c and not said so yet; then it is one
-//! against a quorum, which is what a quorum is for.
+//! A promise for call c is answered by *Go* as soon as one live voter is known to be beyond c, whoever that is (c is not decided, so that
+//! voter made it): had it been skipped, that voter would be off the course of the others. It is answered by *Skip* when every live
+//! voter promised, or a quorum did and the rest got no further for the grace. The race left: a silent voter may have made c
+//! and not said so yet; then it is one against a quorum, which is what a quorum is for.
 
-use crate::voter::Promise;
 use crate::{Sequencer, Sink};
 use abi::log::Entry;
 use abi::vote::Progress;
 
 impl Sequencer<'_> {
     pub(crate) fn skip(&mut self, call: u64, sink: &mut impl Sink) {
-        self.decisions.skip(call);
+        self.decisions.close(call);
         sink.log(&Entry::Skip { call });
     }
 
     pub(crate) fn go(&mut self, call: u64, sink: &mut impl Sink) {
-        self.decisions.go(call);
+        self.decisions.close(call);
         sink.log(&Entry::Go { call });
     }
 
-    /// Answers the promises that can be answered now. Bounded: each answer closes at least one promise.
+    /// Answers the promises that can be answered now.
     pub(crate) fn decide_stuck(&mut self, now_us: u64, sink: &mut impl Sink) {
         for i in 0..self.voters.len() {
-            let Some(promise) = self.voters.get(i).filter(|v| v.live()).and_then(|v| v.promise) else {
+            let Some(call) = self.voters.get(i).filter(|v| v.live()).and_then(|v| v.promise) else {
                 continue;
             };
-            let call = promise.call;
             if !self.decisions.open(call) {
-                self.close(call, u32::MAX);
-            } else if self.made(call) || self.replay.is_some() {
+                // The voter finds the answer in the log.
+            } else if self.voters.iter().any(|v| v.live() && v.made > call) || self.replay.is_some() {
                 // In a replay, what the recording skipped is in the log already; all else was made.
                 self.go(call, sink);
-                self.close(call, u32::MAX);
-            } else if self.may_skip(call, now_us) {
-                let nth = self.decisions.skips(call);
+            } else if self.skip_at(call).is_some_and(|at| now_us >= at) {
                 self.skip(call, sink);
-                self.close(call, nth);
                 sink.progress(Progress::Skipped { call });
+            } else {
+                continue;
             }
-        }
-    }
-
-    /// Forgets the promises for `call` up to the `nth`.
-    fn close(&mut self, call: u64, nth: u32) {
-        for v in &mut self.voters {
-            if v.promise.is_some_and(|p| p.call == call && p.nth <= nth) {
+            for v in self.voters.iter_mut().filter(|v| v.promise == Some(call)) {
                 v.promise = None;
             }
-        }
-    }
-
-    fn made(&self, call: u64) -> bool {
-        self.voters.iter().any(|v| v.live() && v.made > call)
-    }
-
-    /// Who promised not to make `call`, this time: not for a thread that was skipped at it before.
-    fn promised(&self, promise: Option<Promise>, call: u64) -> bool {
-        promise.is_some_and(|p| p.call == call && p.nth >= self.decisions.skips(call))
-    }
-
-    fn may_skip(&self, call: u64, now_us: u64) -> bool {
-        match self.skip_at(call) {
-            Some(at) => now_us >= at,
-            None => false,
         }
     }
 
@@ -72,7 +47,7 @@ impl Sequencer<'_> {
     fn skip_at(&self, call: u64) -> Option<u64> {
         let (mut promised, mut promised_at, mut silent_since) = (0, 0, None);
         for v in self.voters.iter().filter(|v| v.live()) {
-            if self.promised(v.promise, call) {
+            if v.promise == Some(call) {
                 promised += 1;
                 promised_at = promised_at.max(v.heard_at_us);
             } else {
@@ -89,6 +64,6 @@ impl Sequencer<'_> {
     /// When a promise may be answered by the lapse of time.
     pub(crate) fn stuck_wake_at(&self) -> Option<u64> {
         let promises = self.voters.iter().filter(|v| v.live()).filter_map(|v| v.promise);
-        promises.filter_map(|p| self.skip_at(p.call)).min()
+        promises.filter_map(|call| self.skip_at(call)).min()
     }
 }

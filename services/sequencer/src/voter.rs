@@ -6,16 +6,6 @@ use abi::turn::{CALLS_PER_SYNC, CALLS_PER_TURN};
 /// which `CALLS_PER_SYNC` was reached); a claim beyond it is a lie. Generous, because the exact bound is the turn rule's.
 const CALLS_AHEAD_MAX: u64 = 4 * (CALLS_PER_SYNC + CALLS_PER_TURN);
 
-/// The promise of [`abi::vote::Vote::Stuck`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Promise {
-    /// The call that the voter will not make before it is told.
-    pub call: u64,
-    /// How many promises for this call the voter had made before: a skip does not use the call's number up, so the next
-    /// thread may be stuck at it too.
-    pub nth: u32,
-}
-
 /// One voter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Voter {
@@ -27,15 +17,15 @@ pub struct Voter {
     pub lagging: bool,
     /// Sync points passed: it has passed all below this number.
     pub passed: u64,
-    /// Calls below this number are known to be made.
+    /// Calls below this number are known to be made, or skipped.
     pub made: u64,
-    /// Its open promise.
-    pub promise: Option<Promise>,
+    /// The call that it promised not to make before it is told.
+    pub promise: Option<u64>,
     /// When it last got further.
     pub heard_at_us: u64,
     /// Votes were lost (its ring lapped us): nothing is checked until its next sync point.
     pub lost: bool,
-    pub(crate) last_promise: Option<Promise>,
+    pub(crate) last_promise: Option<u64>,
     pub(crate) passed_call: u64,
 }
 
@@ -79,22 +69,17 @@ impl Voter {
         Ok(())
     }
 
-    /// It promises not to make `call`. Promises go up; the same call again is the next thread's, stuck at the same number.
+    /// It promises not to make `call`. A number is promised once, and promises go up.
     pub fn promises(&mut self, call: u64, now_us: u64) -> Result<(), Implausible> {
         if self.lost {
             return Ok(());
         }
         self.plausible(call)?;
-        let nth = match self.last_promise {
-            Some(last) if last.call > call => return Err(Implausible),
-            Some(last) if last.call == call => last.nth.saturating_add(1),
-            _ => 0,
-        };
-        if call < self.passed_call {
+        if call < self.passed_call || self.last_promise.is_some_and(|last| last >= call) {
             return Err(Implausible);
         }
         self.made = self.made.max(call);
-        self.promise = Some(Promise { call, nth });
+        self.promise = Some(call);
         self.last_promise = self.promise;
         self.heard_at_us = now_us;
         Ok(())
@@ -130,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_call_again_is_the_next_promise() {
+    fn a_number_is_promised_once() {
         let mut v = Voter { member: true, ..Voter::default() };
-        v.promises(3, 0).unwrap();
-        v.promises(3, 0).unwrap();
-        assert_eq!(v.promise, Some(Promise { call: 3, nth: 1 }));
+        assert_eq!(v.promises(3, 0), Ok(()));
+        assert_eq!(v.promises(3, 0), Err(Implausible));
         assert_eq!(v.promises(2, 0), Err(Implausible));
+        assert_eq!(v.promises(4, 0), Ok(()));
     }
 }

@@ -172,16 +172,29 @@ fn stuck_is_answered_by_skip_when_all_promise_and_by_go_when_one_made_the_call()
     seq.poll(0, &mut log);
     all(&mut seq, 4..8, &Vote::Stuck { call: 5 }, 1, &mut log);
     assert_eq!(log.entries[1..], ["skip 5"]);
-    // The next head is stuck at the same number; one kernel's thread was quicker.
-    all(&mut seq, 4..6, &Vote::Stuck { call: 5 }, 2, &mut log);
-    all(&mut seq, 7..8, &Vote::Took { call: 5 }, 3, &mut log);
-    all(&mut seq, 6..7, &Vote::Stuck { call: 5 }, 4, &mut log);
-    assert_eq!(log.entries[2..], ["go 5"]);
+    // One kernel's thread was quicker.
+    all(&mut seq, 4..6, &Vote::Stuck { call: 6 }, 2, &mut log);
+    all(&mut seq, 7..8, &Vote::Took { call: 6 }, 3, &mut log);
+    all(&mut seq, 6..7, &Vote::Stuck { call: 6 }, 4, &mut log);
+    assert_eq!(log.entries[2..], ["go 6"]);
     all(&mut seq, 4..7, &Vote::Stuck { call: 8 }, 5, &mut log);
     seq.poll(4 + GRACE, &mut log);
     assert_eq!((log.entries.len(), seq.wake_at(4 + GRACE)), (3, Some(5 + GRACE)));
     seq.poll(5 + GRACE, &mut log);
     assert_eq!(log.entries[3..], ["skip 8"]);
+}
+
+#[test]
+fn a_promise_that_comes_after_the_skip_changes_nothing() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..7, &Vote::Stuck { call: 5 }, 1, &mut log);
+    seq.poll(1 + GRACE, &mut log);
+    assert_eq!(log.entries[1..], ["skip 5"]);
+    all(&mut seq, 4..7, &Vote::Took { call: 6 }, 2 + GRACE, &mut log);
+    all(&mut seq, 7..8, &Vote::Stuck { call: 5 }, 3 + GRACE, &mut log);
+    assert_eq!(log.entries.len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use abi::log::{Entry, Event, Program};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
 use proptest::prelude::*;
 use sequencer::{Config, Sequencer, Sink};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 const GRACE: u64 = 50_000;
 const FIRST: u32 = 4;
@@ -57,9 +57,9 @@ struct Kernel {
     passed: Option<u64>,
     calls: u64,
     effects: u64,
-    /// Threads skipped at each call, as this kernel took it.
-    skipped: HashMap<u64, u32>,
-    decisions: HashMap<u64, VecDeque<bool>>,
+    /// Calls at which a thread was skipped.
+    skipped: BTreeSet<u64>,
+    decisions: HashMap<u64, bool>,
     busy_until: u64,
     stuck: bool,
     out: VecDeque<Owned>,
@@ -83,8 +83,8 @@ impl Kernel {
     fn hear(&mut self, log: &[Item], seen: &mut usize) {
         for item in &log[*seen..] {
             match item {
-                Item::Skip(c) => self.decisions.entry(*c).or_default().push_back(false),
-                Item::Go(c) => self.decisions.entry(*c).or_default().push_back(true),
+                Item::Skip(c) => drop(self.decisions.insert(*c, false)),
+                Item::Go(c) => drop(self.decisions.insert(*c, true)),
                 _ => {}
             }
         }
@@ -119,12 +119,12 @@ impl Kernel {
 
     fn call(&mut self, chance: u64) {
         let c = self.calls;
-        let long = mix(c).is_multiple_of(16)
-            && self.skipped.get(&c).copied().unwrap_or(0) < (mix(c) >> 8) as u32 % 3 + 1;
-        if let Some(go) = self.decisions.get_mut(&c).and_then(VecDeque::pop_front) {
+        let long = mix(c).is_multiple_of(16);
+        if let Some(go) = self.decisions.get(&c) {
             self.stuck = false;
             if !go {
-                *self.skipped.entry(c).or_default() += 1;
+                self.skipped.insert(c);
+                self.calls += 1;
                 return;
             }
         } else if self.stuck {
@@ -152,7 +152,7 @@ struct World {
     log: Log,
     now: u64,
     rng: u64,
-    promised: HashMap<(u64, u32), u32>,
+    promised: HashMap<u64, u32>,
 }
 
 impl World {
@@ -186,8 +186,7 @@ impl World {
                 }
             }
             Owned::Stuck(call) => {
-                let nth = self.kernels[i].skipped.get(&call).copied().unwrap_or(0);
-                *self.promised.entry((call, nth)).or_default() += 1;
+                *self.promised.entry(call).or_default() += 1;
                 Vote::Stuck { call: call + shift }
             }
             Owned::Took(call) => Vote::Took { call: call + shift * 100 },
@@ -213,8 +212,7 @@ impl World {
 
     fn check(&self) {
         let mut next = 0;
-        let mut gone = std::collections::HashSet::new();
-        let mut skips: HashMap<u64, u32> = HashMap::new();
+        let mut decided = BTreeSet::new();
         for item in &self.log.items {
             match item {
                 Item::Boot => {
@@ -226,17 +224,12 @@ impl World {
                     next += 1;
                 }
                 Item::Skip(c) => {
-                    assert!(!gone.contains(c), "no skip after a go");
-                    let nth = skips.entry(*c).or_default();
+                    assert!(decided.insert(*c), "one decision for a call");
                     if self.faults.iter().all(|f| *f != Fault::Lie) {
-                        assert!(
-                            self.promised.get(&(*c, *nth)).is_some_and(|n| *n >= 3),
-                            "skip of {c} by quorum"
-                        );
+                        assert!(self.promised.get(c).is_some_and(|n| *n >= 3), "skip of {c} by quorum");
                     }
-                    *nth += 1;
                 }
-                Item::Go(c) => assert!(gone.insert(*c), "one go for a call"),
+                Item::Go(c) => assert!(decided.insert(*c), "one decision for a call"),
             }
         }
     }
@@ -325,11 +318,7 @@ proptest! {
         let w = simulate(seed, Fault::None, 0, 0);
         // All skipped the same threads at the same calls, as far as all have come.
         let calls = w.kernels.iter().map(|k| k.calls).min().unwrap();
-        let skipped = |k: &Kernel| {
-            let mut s: Vec<_> = k.skipped.iter().map(|(c, n)| (*c, *n)).filter(|(c, _)| *c < calls).collect();
-            s.sort();
-            s
-        };
+        let skipped = |k: &Kernel| k.skipped.range(..calls).copied().collect::<Vec<_>>();
         for k in &w.kernels[1..] {
             prop_assert_eq!(skipped(k), skipped(&w.kernels[0]));
         }
