@@ -235,6 +235,11 @@ impl<'a> Sequencer<'a> {
         self.next.checked_sub(1)
     }
 
+    /// Nothing is issued any more: the program, the output or the recording has ended.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
     fn boot(&self, now_us: u64) -> Boot<'a> {
         match &self.replay {
             Some(replay) => replay.boot(),
