@@ -178,6 +178,7 @@ fn guests_get_what_is_promised_and_no_more() {
         "trespasser stopped: ok",
         "[two] doorbells ok",
         "pings: ok",
+        "three device interrupts",
         "[trespasser] fuzz ok",
         "[one] fuzz ok",
         "[two] fuzz ok",

@@ -1,0 +1,234 @@
+//! The last hop of every output: what a quorum of kernels said, once, in order, and who said something else.
+//!
+//! The core is sans-IO and has neither drivers nor parsers, beyond postcard's of one [`Vote`]. It reads each voter's ring in order and *stops
+//! reading* a voter at its first effect that is not yet released: the ring itself is the buffer of one that is ahead, so here is room
+//! for one vote a voter and no more. The payload is copied out of shared memory once, hashed here, and released from that same copy.
+//!
+//! What it promises, whatever the rings contain: effect n leaves only when a quorum of voters posted the same number, call, kind and
+//! bytes for it; never twice, never out of order; it never panics and never loops for ever.
+//!
+//! `release.rs` lets out and accuses, `history.rs` and `states.rs` are the tables behind that.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod history;
+mod release;
+mod states;
+
+use abi::bootinfo::DOMAINS_MAX;
+use abi::digest::{Digest, effect_digest};
+use abi::vote::{EffectKind, Output, PAYLOAD_MAX, Verdict, Vote};
+use history::History;
+pub use states::VOTERS_MAX;
+use states::{Key, States};
+
+/// Longest record that can be a vote.
+pub const VOTE_MAX: usize = PAYLOAD_MAX + 128;
+
+/// Where the core's output goes.
+pub trait Sink {
+    /// Hands an effect to its device. `false`: no room, try again later.
+    fn output(&mut self, output: &Output<'_>) -> bool;
+    /// Whether the device has put everything out.
+    fn drained(&mut self) -> bool;
+    /// Says what was found.
+    fn verdict(&mut self, verdict: Verdict);
+}
+
+/// The parameters of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bit k: domain k is a voter.
+    pub voters: u64,
+    /// Equal votes that release.
+    pub quorum: u32,
+    /// How long a voter may be behind before it is called late.
+    pub grace_us: u64,
+}
+
+/// An effect that a voter posted and that is not released yet.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The gate's own digest of its own copy.
+    digest: Digest,
+    /// What the voter claims its digest is.
+    claimed: Digest,
+    /// Bytes of the voter's `record`.
+    length: usize,
+}
+
+struct Voter {
+    domain: u32,
+    member: bool,
+    /// Wrong, malformed or crashed: it does not count any more.
+    out: bool,
+    late: bool,
+    /// Its next effect's number.
+    next_effect: u64,
+    /// Its next sync point.
+    next_sync: u64,
+    held: Option<Held>,
+    record: [u8; VOTE_MAX],
+}
+
+const NOBODY: Voter = Voter {
+    domain: 0,
+    member: false,
+    out: false,
+    late: false,
+    next_effect: 0,
+    next_sync: 0,
+    held: None,
+    record: [0; VOTE_MAX],
+};
+
+/// How far the end of the program has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Running,
+    /// The exit is agreed; its output is still on its way.
+    Exited(i32),
+    /// Nothing more will be released.
+    Over,
+}
+
+/// The gate's state. Large (some hundred KiB) and of fixed size.
+pub struct Gate {
+    quorum: u32,
+    grace_us: u64,
+    voters: [Voter; VOTERS_MAX],
+    history: History,
+    states: States,
+    /// What the last [`Verdict::Released`] said.
+    told: u64,
+    end: End,
+}
+
+/// What one record of a ring turned out to be.
+enum Judged {
+    Fine,
+    Malformed,
+    Effect(Held, u64),
+    State(Key, u32, Digest),
+}
+
+impl Gate {
+    /// `None`: no voters, more than [`VOTERS_MAX`], or a quorum that they cannot reach.
+    pub fn new(config: Config) -> Option<Self> {
+        let mut gate = Gate {
+            quorum: config.quorum,
+            grace_us: config.grace_us,
+            voters: [NOBODY; VOTERS_MAX],
+            history: History::new(),
+            states: States::new(),
+            told: 0,
+            end: End::Running,
+        };
+        let mut slots = gate.voters.iter_mut();
+        for domain in (0..DOMAINS_MAX as u32).filter(|d| config.voters >> d & 1 == 1) {
+            let voter = slots.next()?;
+            (voter.domain, voter.member) = (domain, true);
+        }
+        let members = config.voters.count_ones();
+        (config.quorum > 0 && config.quorum <= members).then_some(gate)
+    }
+
+    fn slot(&self, domain: u32) -> Option<usize> {
+        self.voters.iter().position(|v| v.member && v.domain == domain)
+    }
+
+    /// Where to copy the next record of `domain`'s ring; `None`: it is not to be read now.
+    pub fn wants(&mut self, domain: u32) -> Option<&mut [u8; VOTE_MAX]> {
+        let slot = self.slot(domain)?;
+        let voter = self.voters.get_mut(slot)?;
+        (!voter.out && voter.held.is_none() && self.end == End::Running).then_some(&mut voter.record)
+    }
+
+    /// A record of `length` bytes, which stood at `position` of its ring, was copied to where [`Gate::wants`] said.
+    pub fn on_record(&mut self, domain: u32, length: usize, position: u64, sink: &mut impl Sink) {
+        let Some(slot) = self.slot(domain) else { return };
+        let Some(voter) = self.voters.get_mut(slot) else { return };
+        if voter.out || voter.held.is_some() {
+            return;
+        }
+        match voter.judge(length) {
+            Judged::Fine => {}
+            Judged::Malformed => self.on_malformed(domain, position, sink),
+            Judged::State(key, pid, digest) => self.compare_state(slot, key, pid, digest, sink),
+            Judged::Effect(held, n) if n < self.history.count() => {
+                self.compare_late(slot, held, n, position, sink);
+            }
+            Judged::Effect(held, _) => voter.held = Some(held),
+        }
+    }
+
+    /// `domain`'s ring holds what no correct kernel writes, or it has lapped us.
+    pub fn on_malformed(&mut self, domain: u32, position: u64, sink: &mut impl Sink) {
+        if self.expel(domain) {
+            sink.verdict(Verdict::Malformed { voter: domain, position });
+        }
+    }
+
+    /// `domain`'s kernel crashed.
+    pub fn on_crashed(&mut self, domain: u32, sink: &mut impl Sink) {
+        if self.expel(domain) {
+            sink.verdict(Verdict::Crashed { voter: domain });
+        }
+    }
+
+    /// From now on `domain` does not count. Whether it did before.
+    fn expel(&mut self, domain: u32) -> bool {
+        let Some(voter) = self.slot(domain).and_then(|slot| self.voters.get_mut(slot)) else { return false };
+        voter.held = None;
+        !core::mem::replace(&mut voter.out, true)
+    }
+}
+
+impl Voter {
+    fn live(&self) -> bool {
+        self.member && !self.out
+    }
+
+    /// Reads one vote and holds it against what a correct kernel could say here.
+    fn judge(&mut self, length: usize) -> Judged {
+        let Some(record) = self.record.get(..length) else { return Judged::Malformed };
+        let Ok((vote, [])) = postcard::take_from_bytes::<Vote>(record) else { return Judged::Malformed };
+        match vote {
+            Vote::Passed { s, state, .. } if s == self.next_sync => {
+                self.next_sync = s.saturating_add(1);
+                state.map_or(Judged::Fine, |digest| Judged::State(Key { s, process: 0 }, 0, digest))
+            }
+            Vote::Memory { s, process, pid, digest } if s < self.next_sync && process != 0 => {
+                Judged::State(Key { s, process }, pid, digest)
+            }
+            Vote::Effect { n, call, kind, digest: claimed, payload }
+                if n == self.next_effect && payload.len() <= PAYLOAD_MAX =>
+            {
+                Judged::Effect(Held { digest: effect_digest(n, call, kind, payload), claimed, length }, n)
+            }
+            Vote::Passed { .. } | Vote::Memory { .. } | Vote::Effect { .. } => Judged::Malformed,
+            Vote::Stuck { .. } | Vote::Took { .. } | Vote::Rejoin { .. } => Judged::Fine,
+        }
+    }
+
+    /// The effect it holds, as it stands in its copy.
+    fn effect(&self) -> Option<(u64, EffectKind, &[u8])> {
+        let record = self.record.get(..self.held?.length)?;
+        match postcard::from_bytes(record).ok()? {
+            Vote::Effect { call, kind, payload, .. } => Some((call, kind, payload)),
+            _ => None,
+        }
+    }
+}
+
+impl Held {
+    /// Whether it is a vote for `digest`: by what the voter wrote, and by what it says it wrote.
+    fn is_for(&self, digest: &Digest) -> bool {
+        self.digest == *digest && self.claimed == *digest
+    }
+
+    /// The digest to show for a vote that is not for `quorum`: its bytes' own, unless only the claim is wrong.
+    fn accused(&self, quorum: &Digest) -> Digest {
+        if self.digest == *quorum { self.claimed } else { self.digest }
+    }
+}

@@ -1,0 +1,101 @@
+//! Rings in, released output and verdicts out.
+
+use abi::bootinfo::{BootInfo, DOMAINS_MAX};
+use abi::hypercall::NOTIFY_DOMAIN;
+use abi::vote::{Output, PAYLOAD_MAX, Verdict};
+use gate::{Config, Gate, Sink};
+use ipc::{BroadcastReader, StreamWriter};
+use runtime::Channel;
+use shell::{Broadcast, Clock};
+
+/// So many records are taken of one ring before the others have their turn.
+const BUDGET: usize = 64;
+
+struct Out {
+    verdicts: Broadcast,
+    channel: Channel,
+    stream: StreamWriter<'static>,
+    buffer: [u8; PAYLOAD_MAX + 64],
+    written: bool,
+}
+
+impl Sink for Out {
+    fn output(&mut self, output: &Output<'_>) -> bool {
+        let Ok(record) = postcard::to_slice(output, &mut self.buffer) else { return false };
+        let written = self.stream.write(record).is_ok();
+        self.written |= written;
+        written
+    }
+
+    fn drained(&mut self) -> bool {
+        self.stream.unread() == Ok(0)
+    }
+
+    fn verdict(&mut self, verdict: Verdict) {
+        let mut buffer = [0; 128];
+        if let Ok(record) = postcard::to_slice(&verdict, &mut buffer) {
+            self.verdicts.write(record);
+        }
+    }
+}
+
+impl Out {
+    fn ring(&mut self) {
+        if core::mem::take(&mut self.written) {
+            self.channel.ring();
+        }
+        self.verdicts.ring();
+    }
+}
+
+/// Takes what the gate wants of one voter's ring. `true`: it took something.
+fn take(voter: u32, ring: &mut BroadcastReader<'static>, gate: &mut Gate, out: &mut Out) -> bool {
+    let mut taken = false;
+    for _ in 0..BUDGET {
+        let position = ring.position();
+        let Some(record) = gate.wants(voter) else { break };
+        match ring.read(record) {
+            Ok(Some(length)) => gate.on_record(voter, length, position, out),
+            Ok(None) => break,
+            // Whatever it is, no correct kernel does it.
+            Err(_) => gate.on_malformed(voter, position, out),
+        }
+        taken = true;
+    }
+    taken
+}
+
+/// Entry.
+#[unsafe(no_mangle)]
+extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    let clock = Clock::new(boot);
+    let config = Config {
+        voters: boot.run.voters,
+        quorum: boot.run.quorum,
+        grace_us: u64::from(boot.run.grace_ms) * 1000,
+    };
+    let Some(mut gate) = Gate::new(config) else {
+        panic!("the manifest's quorum does not fit its personalities")
+    };
+    let (channel, stream) = shell::stream_writer(boot, "output");
+    let verdicts = Broadcast::new(boot, "verdicts");
+    let mut out = Out { verdicts, channel, stream, buffer: [0; PAYLOAD_MAX + 64], written: false };
+    let mut rings: [Option<(u32, BroadcastReader)>; DOMAINS_MAX] = [const { None }; _];
+    for (slot, ring) in rings.iter_mut().zip(shell::voters(boot)) {
+        *slot = Some(ring);
+    }
+    let mut word = 1 << NOTIFY_DOMAIN;
+    loop {
+        let mut more = false;
+        for (voter, ring) in rings.iter_mut().flatten() {
+            more |= take(*voter, ring, &mut gate, &mut out);
+            if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(*voter) {
+                gate.on_crashed(*voter, &mut out);
+            }
+        }
+        let now_us = clock.now_us();
+        more |= gate.poll(now_us, &mut out);
+        out.ring();
+        word = if more { runtime::poll() } else { runtime::wait(clock.deadline(gate.wake_at(now_us))) };
+    }
+}

@@ -1,0 +1,9 @@
+//! Images below EL2 are linked by the runtime's script. The state of a service lives on its stack: it is large and of fixed size.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
+        println!("cargo:rustc-link-arg-bins=-Timage.ld");
+        println!("cargo:rustc-link-arg-bins=--defsym=__stack_size=0x400000");
+    }
+}

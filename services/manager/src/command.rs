@@ -1,0 +1,160 @@
+//! What the operator types.
+
+use crate::line::Line;
+use crate::{Board, Manager, Out, Row};
+use abi::hypercall::Inject;
+use abi::vote::Control;
+use core::fmt;
+
+const HELP: [&str; 5] = [
+    "help                   this text",
+    "status                 every domain, and how each voter stands",
+    "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
+    "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
+    "K: a domain's name, or the number of a voter (1: the first)",
+];
+
+#[derive(Clone, Copy)]
+enum Fault {
+    Crash,
+    Hang,
+    Lie,
+    Diverge,
+}
+
+impl Manager {
+    /// Takes one byte that the operator typed.
+    pub fn on_byte(&mut self, byte: u8, board: &mut impl Board) {
+        let after_return = core::mem::replace(&mut self.after_return, byte == b'\r');
+        match byte {
+            b'\n' if after_return => {}
+            b'\r' | b'\n' => {
+                board.echo(b"\r\n");
+                let typed = core::mem::take(&mut self.command);
+                match core::str::from_utf8(&typed) {
+                    Ok(typed) => self.command(typed.trim(), board),
+                    Err(_) => self.say(board, format_args!("a command is plain text; try `help`")),
+                }
+            }
+            0x7f | 0x08 if self.command.pop().is_some() => board.echo(b"\x08 \x08"),
+            b' '..=b'~' if self.command.push(byte).is_ok() => board.echo(&[byte]),
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, typed: &str, board: &mut impl Board) {
+        let mut words = typed.split_ascii_whitespace();
+        let words = [(); 4].map(|()| words.next());
+        match words {
+            [None, ..] => {}
+            [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
+            [Some("status"), None, ..] => self.status(board),
+            [Some("inject"), Some(fault), Some(target), None] => self.inject(fault, target, board),
+            [Some("inject"), ..] => {
+                self.say(board, format_args!("usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"));
+            }
+            [Some("help" | "status"), Some(_), ..] => {
+                self.say(board, format_args!("`{typed}`: nothing may follow that command"));
+            }
+            [Some(other), ..] => self.say(board, format_args!("unknown command `{other}`; try `help`")),
+        }
+    }
+
+    fn inject(&mut self, fault: &str, target: &str, board: &mut impl Board) {
+        let kind = match fault {
+            "crash" => Fault::Crash,
+            "hang" => Fault::Hang,
+            "lie" => Fault::Lie,
+            "diverge" => Fault::Diverge,
+            _ => {
+                return self.say(
+                    board,
+                    format_args!("unknown fault `{fault}`: there are crash, hang, lie and diverge"),
+                );
+            }
+        };
+        let Some(domain) = self.domain(target) else {
+            return self.say(
+                board,
+                format_args!("no domain `{target}`: give a name of `status`, or a voter's number from 1"),
+            );
+        };
+        if domain == self.config.own {
+            return self.say(board, format_args!("the manager does not harm itself"));
+        }
+        let name = Line::of(format_args!("{}", self.name(domain)));
+        let name = core::str::from_utf8(name.bytes()).unwrap_or("?");
+        let done = match kind {
+            Fault::Lie | Fault::Diverge if !self.voter(domain) => {
+                return self.say(board, format_args!("{name} is no kernel: only a voter can {fault}"));
+            }
+            Fault::Crash => board.inject(domain, Inject::Crash),
+            Fault::Hang => board.inject(domain, Inject::Hang),
+            Fault::Lie => {
+                board.control(Control::Lie { domain });
+                Ok(())
+            }
+            Fault::Diverge => {
+                board.control(Control::Diverge { domain });
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => self.say(board, format_args!("injected: {fault} in {name}")),
+            Err(e) => self.say(board, format_args!("EL2 refuses {fault} in {name}: {e:?}")),
+        }
+    }
+
+    /// The domain named `target`, or the voter of that number.
+    fn domain(&self, target: &str) -> Option<u32> {
+        if let Some(domain) = (0..self.config.domains).find(|d| self.name(*d) == target) {
+            return Some(domain);
+        }
+        let nth: usize = target.parse().ok()?;
+        (0..self.config.domains).filter(|d| self.voter(*d)).nth(nth.checked_sub(1)?)
+    }
+
+    fn status(&self, board: &mut impl Board) {
+        let state = if self.runnable { "running" } else { "waiting" };
+        self.say(
+            board,
+            format_args!(
+                "program {state}; sync point {}, call {}, {} effects released",
+                self.sync, self.call, self.released
+            ),
+        );
+        for domain in 0..self.config.domains {
+            let Some(row) = self.rows.get(domain as usize) else { break };
+            let standing = Standing { row, voter: self.voter(domain) };
+            let state = match row.status.map(|s| s.state) {
+                Some(1) => "running",
+                Some(2) => "crashed",
+                _ => "absent",
+            };
+            self.say(board, format_args!("{domain:>2} {:<16} {state:<8} {standing}", self.name(domain)));
+        }
+    }
+}
+
+/// How a voter stands, for the table.
+struct Standing<'a> {
+    row: &'a Row,
+    voter: bool,
+}
+
+impl fmt::Display for Standing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.row.out, self.row.late, self.row.lagging) {
+            _ if !self.voter => Ok(()),
+            (Some(Out::WrongOutput(n)), ..) => write!(f, "wrong since effect {n}"),
+            (Some(Out::WrongState(s)), ..) => write!(f, "wrong since sync point {s}"),
+            (Some(Out::Malformed), ..) => write!(f, "wrong: its ring is malformed"),
+            (Some(Out::Crashed), ..) => write!(f, "crashed"),
+            (Some(Out::Contradicts(s)), ..) => write!(f, "wrong: contradicts at sync point {s}"),
+            (_, Some(n), _) => write!(f, "late since effect {n}"),
+            (_, _, Some(s)) => write!(f, "lagging since sync point {s}"),
+            _ if self.row.crashed() => write!(f, "crashed"),
+            _ => write!(f, "voting"),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Talks to the operator: verdicts and states as lines that a person understands, commands, faults on demand, the end.
+//!
+//! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
+//! for liveness only: it sees verdicts, it does not make them.
+//!
+//! `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod command;
+mod line;
+mod report;
+
+use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Name, name_str};
+use abi::hypercall::{Error, Inject};
+use abi::vote::Control;
+
+/// Longest command, bytes.
+const COMMAND_MAX: usize = 128;
+
+/// Where the core's output goes.
+pub trait Board {
+    /// Prints one line on the operator's console.
+    fn text(&mut self, line: &[u8]);
+    /// Shows typed bytes.
+    fn echo(&mut self, bytes: &[u8]);
+    /// A fault that EL2 causes.
+    fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// A fault that the kernel itself causes.
+    fn control(&mut self, control: Control);
+    /// Turns the machine off.
+    fn power_off(&mut self);
+}
+
+/// The parameters of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Names of the domains.
+    pub names: [Name; DOMAINS_MAX],
+    /// How many there are.
+    pub domains: u32,
+    /// This domain.
+    pub own: u32,
+    /// Bit k: domain k is a voter.
+    pub voters: u64,
+    /// For the text of a late voter.
+    pub grace_ms: u32,
+}
+
+/// Why a voter does not count any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Out {
+    WrongOutput(u64),
+    WrongState(u64),
+    Malformed,
+    Crashed,
+    Contradicts(u64),
+}
+
+/// What is known of one domain.
+#[derive(Clone, Copy, Default)]
+struct Row {
+    status: Option<DomainStatus>,
+    out: Option<Out>,
+    late: Option<u64>,
+    lagging: Option<u64>,
+}
+
+impl Row {
+    fn crashed(&self) -> bool {
+        self.status.is_some_and(|s| s.state == DomainState::Crashed as u32)
+    }
+}
+
+/// The manager's state.
+pub struct Manager {
+    config: Config,
+    rows: [Row; DOMAINS_MAX],
+    /// The command being typed.
+    command: heapless::Vec<u8, COMMAND_MAX>,
+    /// The last byte was a carriage return.
+    after_return: bool,
+    released: u64,
+    sync: u64,
+    call: u64,
+    runnable: bool,
+    over: bool,
+}
+
+impl Manager {
+    /// Knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Manager {
+            config,
+            rows: [Row::default(); DOMAINS_MAX],
+            command: heapless::Vec::new(),
+            after_return: false,
+            released: 0,
+            sync: 0,
+            call: 0,
+            runnable: true,
+            over: false,
+        }
+    }
+
+    /// Takes the state of `domain` as EL2's table has it now.
+    pub fn on_domain(&mut self, domain: u32, status: DomainStatus, board: &mut impl Board) {
+        let voter = self.voter(domain);
+        let Some(row) = self.rows.get_mut(domain as usize) else { return };
+        let crashed_before = row.crashed();
+        row.status = Some(status);
+        // Of a voter's crash the gate speaks, as of all verdicts.
+        if row.crashed() && !crashed_before && !voter {
+            self.say(
+                board,
+                format_args!("tetrarch: {} crashed ({})", self.name(domain), report::Cause(status)),
+            );
+        }
+    }
+
+    fn say(&self, board: &mut impl Board, arguments: core::fmt::Arguments<'_>) {
+        board.text(line::Line::of(arguments).bytes());
+    }
+
+    fn name(&self, domain: u32) -> &str {
+        self.config.names.get(domain as usize).map_or("?", name_str)
+    }
+
+    fn voter(&self, domain: u32) -> bool {
+        self.config.voters.checked_shr(domain).unwrap_or(0) & 1 == 1
+    }
+}

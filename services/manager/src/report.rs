@@ -1,0 +1,203 @@
+//! Verdicts and progress in words. One line each; it names the culprit, and what was found.
+
+use crate::line::Short;
+use crate::{Board, Manager, Out};
+use abi::bootinfo::DomainStatus;
+use abi::vote::{Progress, Verdict};
+use core::fmt;
+
+/// The names of the domains in a set.
+struct Names<'a>(&'a Manager, u64);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut space = "";
+        for domain in (0..64).filter(|d| self.1 >> d & 1 == 1) {
+            write!(f, "{space}{}", self.0.name(domain))?;
+            space = " ";
+        }
+        Ok(())
+    }
+}
+
+/// Why a domain ended.
+pub struct Cause(pub DomainStatus);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DomainStatus { cause, pc, address, .. } = self.0;
+        if cause == 0 {
+            return write!(f, "it ended itself, pc {pc:#x}");
+        }
+        write!(f, "exception class {cause:#x}, pc {pc:#x}, address {address:#x}")
+    }
+}
+
+impl Manager {
+    /// Takes what the gate says.
+    pub fn on_verdict(&mut self, verdict: &Verdict, board: &mut impl Board) {
+        self.note_verdict(verdict);
+        let name = |d: u32| self.name(d);
+        match *verdict {
+            Verdict::Released { .. } => {}
+            Verdict::WrongOutput { voter, n, call, own, quorum, agreed } => self.say(
+                board,
+                format_args!(
+                    "verdict: {} wrong output: effect {n} (call {call}) differs: own {}, quorum {} by {}",
+                    name(voter),
+                    Short(&own),
+                    Short(&quorum),
+                    Names(self, agreed)
+                ),
+            ),
+            Verdict::WrongState { voter, s, process, own, quorum } => {
+                self.wrong_state(voter, s, process, [Short(&own), Short(&quorum)], board);
+            }
+            Verdict::Late { voter, n } => {
+                let grace = self.config.grace_ms;
+                self.say(
+                    board,
+                    format_args!(
+                        "verdict: {} late: effect {n} is missing {grace} ms after the quorum's",
+                        name(voter)
+                    ),
+                );
+            }
+            Verdict::CaughtUp { voter } => {
+                self.say(board, format_args!("verdict: {} has caught up", name(voter)))
+            }
+            Verdict::Malformed { voter, position } => self.say(
+                board,
+                format_args!(
+                    "verdict: {} malformed: no valid vote at byte {position} of its ring",
+                    name(voter)
+                ),
+            ),
+            Verdict::Crashed { voter } => self.crashed(voter, board),
+            Verdict::NoQuorum { n } => self
+                .say(board, format_args!("verdict: no quorum is possible for effect {n}: output stops here")),
+            Verdict::Exit { status } => self.exit(status, board),
+        }
+    }
+
+    fn note_verdict(&mut self, verdict: &Verdict) {
+        let (voter, out) = match *verdict {
+            Verdict::Released { effects } => {
+                self.released = self.released.max(effects);
+                return;
+            }
+            Verdict::WrongOutput { voter, n, .. } => (voter, Out::WrongOutput(n)),
+            Verdict::WrongState { voter, s, .. } => (voter, Out::WrongState(s)),
+            Verdict::Malformed { voter, .. } => (voter, Out::Malformed),
+            Verdict::Crashed { voter } => (voter, Out::Crashed),
+            Verdict::Late { voter, n } => return self.set_late(voter, Some(n)),
+            Verdict::CaughtUp { voter } => return self.set_late(voter, None),
+            Verdict::NoQuorum { .. } | Verdict::Exit { .. } => return,
+        };
+        self.set_out(voter, out);
+    }
+
+    fn set_late(&mut self, voter: u32, late: Option<u64>) {
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            row.late = late;
+        }
+    }
+
+    fn set_out(&mut self, voter: u32, out: Out) {
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            row.out.get_or_insert(out);
+        }
+    }
+
+    fn wrong_state(
+        &self,
+        voter: u32,
+        s: u64,
+        process: u32,
+        [own, quorum]: [Short<'_>; 2],
+        board: &mut impl Board,
+    ) {
+        let name = self.name(voter);
+        match process {
+            0 => self.say(
+                board,
+                format_args!("verdict: {name} wrong state: kernel state at sync point {s} differs: own {own}, quorum {quorum}"),
+            ),
+            pid => self.say(
+                board,
+                format_args!("verdict: {name} wrong state: memory of process {pid} at sync point {s} differs: own {own}, quorum {quorum}"),
+            ),
+        }
+    }
+
+    fn crashed(&self, voter: u32, board: &mut impl Board) {
+        let name = self.name(voter);
+        match self.rows.get(voter as usize).filter(|r| r.crashed()).and_then(|r| r.status) {
+            Some(status) => self.say(board, format_args!("verdict: {name} crashed ({})", Cause(status))),
+            None => self.say(board, format_args!("verdict: {name} crashed")),
+        }
+    }
+
+    /// The program has ended: so does the machine.
+    fn exit(&mut self, status: i32, board: &mut impl Board) {
+        if core::mem::replace(&mut self.over, true) {
+            return;
+        }
+        match status & 0x7f {
+            0 => self.say(board, format_args!("tetrarch: program exited with status {}", status >> 8 & 0xff)),
+            signal => self.say(board, format_args!("tetrarch: program killed by signal {signal}")),
+        }
+        self.say(board, format_args!("tetrarch: power off"));
+        board.power_off();
+    }
+
+    /// Takes what the sequencer says.
+    pub fn on_progress(&mut self, progress: &Progress, board: &mut impl Board) {
+        match *progress {
+            Progress::Issued { s, call, runnable, .. } => {
+                (self.sync, self.call, self.runnable) = (s, call, runnable);
+            }
+            Progress::Lagging { voter, s } => {
+                self.set_lagging(voter, Some(s));
+                let name = self.name(voter);
+                self.say(
+                    board,
+                    format_args!("progress: {name} lagging: the others go on, its last sync point was {s}"),
+                );
+            }
+            Progress::CaughtUp { voter, s } => {
+                self.set_lagging(voter, None);
+                let name = self.name(voter);
+                self.say(board, format_args!("progress: {name} has caught up at sync point {s}"));
+            }
+            Progress::Contradicts { voter, s } => {
+                self.set_out(voter, Out::Contradicts(s));
+                let name = self.name(voter);
+                self.say(
+                    board,
+                    format_args!(
+                        "progress: {name} contradicts the others at sync point {s}: not heard any more"
+                    ),
+                );
+            }
+            Progress::Skipped { call } => self.say(
+                board,
+                format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
+            ),
+        }
+    }
+
+    fn set_lagging(&mut self, voter: u32, lagging: Option<u64>) {
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            row.lagging = lagging;
+        }
+    }
+
+    /// Records of a channel were lost.
+    pub fn on_lost(&mut self, channel: &str, board: &mut impl Board) {
+        self.say(
+            board,
+            format_args!("tetrarch: records of channel {channel} were lost; going on with the newest"),
+        );
+    }
+}

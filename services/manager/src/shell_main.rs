@@ -1,0 +1,144 @@
+//! UART 1, verdicts and progress.
+
+use abi::bootinfo::BootInfo;
+use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
+use abi::vote::Control;
+use ipc::BroadcastReader;
+use manager::{Board, Config, Manager};
+use shell::Broadcast;
+use shell::pl011::Pl011;
+
+/// So many records are taken of one ring before the others have their turn.
+const BUDGET: usize = 256;
+
+struct Desk {
+    port: Pl011,
+    control: Broadcast,
+}
+
+impl Board for Desk {
+    fn text(&mut self, line: &[u8]) {
+        // The manager's texts have no budget, and a line is never too long.
+        let _ = runtime::calls::print(line);
+    }
+
+    fn echo(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            while !self.port.send(byte) {
+                core::hint::spin_loop();
+            }
+        }
+    }
+
+    fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
+        runtime::inject(domain as usize, inject)
+    }
+
+    fn control(&mut self, control: Control) {
+        let mut buffer = [0; 16];
+        if let Ok(record) = postcard::to_slice(&control, &mut buffer) {
+            self.control.write(record);
+            self.control.ring();
+        }
+    }
+
+    fn power_off(&mut self) {
+        if let Err(e) = runtime::power_off() {
+            panic!("EL2 refuses to turn the machine off: {e:?}");
+        }
+    }
+}
+
+/// Takes the records of one channel. `true`: there may be more.
+fn take<'a, T: Decode<'a>>(
+    name: &str,
+    ring: &mut BroadcastReader<'static>,
+    record: &'a mut [u8],
+    manager: &mut Manager,
+    desk: &mut Desk,
+) -> bool {
+    match ring.read(record) {
+        Ok(None) => return false,
+        Ok(Some(length)) => T::hand_over(record.get(..length).unwrap_or(&[]), manager, desk),
+        Err(_) => {
+            ring.skip_to_head();
+            manager.on_lost(name, desk);
+        }
+    }
+    true
+}
+
+/// What a record of a channel is.
+trait Decode<'a> {
+    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk);
+}
+
+impl<'a> Decode<'a> for abi::vote::Verdict {
+    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk) {
+        if let Ok(verdict) = postcard::from_bytes(record) {
+            manager.on_verdict(&verdict, desk);
+        }
+    }
+}
+
+impl<'a> Decode<'a> for abi::vote::Progress {
+    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk) {
+        if let Ok(progress) = postcard::from_bytes(record) {
+            manager.on_progress(&progress, desk);
+        }
+    }
+}
+
+fn domains(boot: &BootInfo, manager: &mut Manager, desk: &mut Desk) {
+    for domain in 0..boot.domains {
+        if let Some(status) = runtime::channel::status(domain as usize) {
+            manager.on_domain(domain, status, desk);
+        }
+    }
+}
+
+/// Entry.
+#[unsafe(no_mangle)]
+extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    let mut manager = Manager::new(Config {
+        names: boot.domain_names,
+        domains: boot.domains,
+        own: boot.domain,
+        voters: boot.run.voters,
+        grace_ms: boot.run.grace_ms,
+    });
+    let mut desk = Desk { port: Pl011::new(boot), control: Broadcast::new(boot, "control") };
+    let mut verdicts = shell::reader(boot, "verdicts");
+    let mut progress = shell::reader(boot, "progress");
+    desk.port.listen();
+    loop {
+        // First the states: the text of a crash verdict takes its cause from there.
+        domains(boot, &mut manager, &mut desk);
+        let mut more = false;
+        let mut record = [0; 256];
+        for _ in 0..BUDGET {
+            more =
+                take::<abi::vote::Verdict>("verdicts", &mut verdicts, &mut record, &mut manager, &mut desk)
+                    | take::<abi::vote::Progress>(
+                        "progress",
+                        &mut progress,
+                        &mut record,
+                        &mut manager,
+                        &mut desk,
+                    );
+            if !more {
+                break;
+            }
+        }
+        while let Some(byte) = desk.port.receive() {
+            manager.on_byte(byte, &mut desk);
+        }
+        let word = if more { runtime::poll() } else { runtime::wait(u64::MAX) };
+        if word >> NOTIFY_IRQ & 1 == 1 {
+            while let Some(byte) = desk.port.receive() {
+                manager.on_byte(byte, &mut desk);
+            }
+            desk.port.acknowledge();
+        }
+    }
+}

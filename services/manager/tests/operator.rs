@@ -1,0 +1,177 @@
+//! What the operator reads and types.
+
+use abi::bootinfo::{DOMAINS_MAX, DomainStatus, name_from};
+use abi::hypercall::{Error, Inject};
+use abi::vote::{Control, Progress, Verdict};
+use manager::{Board, Config, Manager};
+use proptest::prelude::*;
+
+#[derive(Default)]
+struct Desk {
+    lines: Vec<String>,
+    echo: Vec<u8>,
+    acts: Vec<String>,
+}
+
+impl Board for Desk {
+    fn text(&mut self, line: &[u8]) {
+        assert!(line.len() <= 256);
+        self.lines.push(String::from_utf8_lossy(line).into_owned());
+    }
+    fn echo(&mut self, bytes: &[u8]) {
+        self.echo.extend_from_slice(bytes);
+    }
+    fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
+        self.acts.push(format!("{inject:?} {domain}"));
+        if domain == 3 { Err(Error::Denied) } else { Ok(()) }
+    }
+    fn control(&mut self, control: Control) {
+        self.acts.push(format!("{control:?}"));
+    }
+    fn power_off(&mut self) {
+        self.acts.push("off".into());
+    }
+}
+
+fn manager() -> Manager {
+    let mut names = [[0; 16]; DOMAINS_MAX];
+    let all = ["manager", "sequencer", "gate", "devices", "k1", "k2", "k3", "k4"];
+    for (slot, name) in names.iter_mut().zip(all) {
+        *slot = name_from(name).unwrap();
+    }
+    Manager::new(Config { names, domains: 8, own: 0, voters: 0xf0, grace_ms: 50 })
+}
+
+fn type_in(manager: &mut Manager, text: &str) -> Desk {
+    let mut desk = Desk::default();
+    for byte in text.bytes() {
+        manager.on_byte(byte, &mut desk);
+    }
+    desk
+}
+
+#[test]
+fn a_verdict_is_one_line_that_names_the_culprit() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    let (own, quorum) = ([0x3f; 32], [0x9b; 32]);
+    let status = DomainStatus { state: 2, cause: 0x21, pc: 0x4000, address: 0x10, exits: 0 };
+    m.on_domain(6, status, &mut desk);
+    for verdict in [
+        Verdict::Released { effects: 17 },
+        Verdict::WrongOutput { voter: 5, n: 17, call: 1043, own, quorum, agreed: 0xd0 },
+        Verdict::WrongState { voter: 4, s: 9, process: 3, own, quorum },
+        Verdict::Late { voter: 7, n: 18 },
+        Verdict::CaughtUp { voter: 7 },
+        Verdict::Malformed { voter: 7, position: 160 },
+        Verdict::Crashed { voter: 6 },
+        Verdict::NoQuorum { n: 18 },
+    ] {
+        m.on_verdict(&verdict, &mut desk);
+    }
+    let expect = [
+        "verdict: k2 wrong output: effect 17 (call 1043) differs: own 3f3f3f3f.., quorum 9b9b9b9b.. by k1 k3 k4",
+        "verdict: k1 wrong state: memory of process 3 at sync point 9 differs: own 3f3f3f3f.., quorum 9b9b9b9b..",
+        "verdict: k4 late: effect 18 is missing 50 ms after the quorum's",
+        "verdict: k4 has caught up",
+        "verdict: k4 malformed: no valid vote at byte 160 of its ring",
+        "verdict: k3 crashed (exception class 0x21, pc 0x4000, address 0x10)",
+        "verdict: no quorum is possible for effect 18: output stops here",
+    ];
+    assert_eq!(desk.lines, expect);
+}
+
+#[test]
+fn the_end_is_two_lines_and_power_off_once() {
+    for (status, line) in [
+        (0x300, "tetrarch: program exited with status 3"),
+        (0, "tetrarch: program exited with status 0"),
+        (9, "tetrarch: program killed by signal 9"),
+    ] {
+        let (mut m, mut desk) = (manager(), Desk::default());
+        m.on_verdict(&Verdict::Exit { status }, &mut desk);
+        m.on_verdict(&Verdict::Exit { status }, &mut desk);
+        assert_eq!(desk.lines, [line, "tetrarch: power off"]);
+        assert_eq!(desk.acts, ["off"]);
+    }
+}
+
+#[test]
+fn status_shows_how_each_voter_stands() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    for domain in 0..8 {
+        let state = if domain == 7 { 2 } else { 1 };
+        let status = DomainStatus { state, cause: 0, pc: 0, address: 0, exits: 5 };
+        m.on_domain(domain, status, &mut desk);
+    }
+    let (own, quorum) = ([1; 32], [2; 32]);
+    m.on_verdict(&Verdict::WrongOutput { voter: 4, n: 2, call: 3, own, quorum, agreed: 0 }, &mut desk);
+    m.on_verdict(&Verdict::Crashed { voter: 7 }, &mut desk);
+    m.on_verdict(&Verdict::Released { effects: 12 }, &mut desk);
+    m.on_progress(&Progress::Lagging { voter: 5, s: 40 }, &mut desk);
+    m.on_progress(&Progress::Issued { s: 256, call: 4096, runnable: false, lagging: 0 }, &mut desk);
+    let desk = type_in(&mut m, "status\r");
+    let expect = [
+        "program waiting; sync point 256, call 4096, 12 effects released",
+        " 0 manager          running  ",
+        " 1 sequencer        running  ",
+        " 2 gate             running  ",
+        " 3 devices          running  ",
+        " 4 k1               running  wrong since effect 2",
+        " 5 k2               running  lagging since sync point 40",
+        " 6 k3               running  voting",
+        " 7 k4               crashed  crashed",
+    ];
+    assert_eq!(desk.lines, expect);
+}
+
+#[test]
+fn faults_are_injected_by_name_or_number() {
+    let m = &mut manager();
+    assert_eq!(type_in(m, "inject crash k2\r").acts, ["Crash 5"]);
+    assert_eq!(type_in(m, "inject hang 2\r\n").acts, ["Hang 5"]);
+    assert_eq!(type_in(m, "inject lie k4\n").acts, ["Lie { domain: 7 }"]);
+    assert_eq!(type_in(m, " inject  diverge 1 \r").acts, ["Diverge { domain: 4 }"]);
+    let desk = type_in(m, "inject crash devices\r");
+    assert_eq!(desk.lines, ["EL2 refuses crash in devices: Denied"]);
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    for (typed, answer) in [
+        ("reboot", "unknown command `reboot`; try `help`"),
+        ("inject", "usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"),
+        ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie and diverge"),
+        ("inject lie k9", "no domain `k9`: give a name of `status`, or a voter's number from 1"),
+        ("inject lie 0", "no domain `0`: give a name of `status`, or a voter's number from 1"),
+        ("inject lie gate", "gate is no kernel: only a voter can lie"),
+        ("inject crash manager", "the manager does not harm itself"),
+        ("status all", "`status all`: nothing may follow that command"),
+    ] {
+        let desk = type_in(&mut manager(), &format!("{typed}\r"));
+        assert_eq!(desk.lines, [answer]);
+        assert!(desk.acts.is_empty());
+    }
+    assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 5);
+}
+
+#[test]
+fn typing_is_echoed_and_erased() {
+    let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
+    assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
+    assert_eq!(desk.lines.len(), 5);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..600), numbers in any::<(u32, u64)>()) {
+        let (mut m, mut desk) = (manager(), Desk::default());
+        for byte in bytes {
+            m.on_byte(byte, &mut desk);
+        }
+        let (voter, n) = numbers;
+        let (own, quorum) = ([0; 32], [0; 32]);
+        m.on_verdict(&Verdict::WrongOutput { voter, n, call: n, own, quorum, agreed: n }, &mut desk);
+        m.on_progress(&Progress::Lagging { voter, s: n }, &mut desk);
+    }
+}

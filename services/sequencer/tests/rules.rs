@@ -1,0 +1,242 @@
+//! The rules of issue, one by one.
+
+use abi::log::{Boot, Entry, Event, Program, Sync};
+use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
+use sequencer::{Config, ConfigError, Sequencer, Sink};
+
+const GRACE: u64 = 50_000;
+
+#[derive(Default)]
+struct Log {
+    entries: Vec<String>,
+    progress: Vec<Progress>,
+}
+
+impl Sink for Log {
+    fn log(&mut self, entry: &Entry<'_>) {
+        self.entries.push(match entry {
+            Entry::Boot(_) => "boot".into(),
+            Entry::Sync(s) => format!("sync {} {} {}", s.s, s.time_us, s.events().count()),
+            Entry::Skip { call } => format!("skip {call}"),
+            Entry::Go { call } => format!("go {call}"),
+        });
+    }
+    fn progress(&mut self, progress: Progress) {
+        self.progress.push(progress);
+    }
+}
+
+fn program() -> Vec<u8> {
+    let mut buf = [0; 64];
+    postcard::to_slice(&Program { path: "/p", argv: b"p\0", env: b"" }, &mut buf).unwrap().to_vec()
+}
+
+fn config(program: &[u8]) -> Config<'_> {
+    Config {
+        voters: 0xf0,
+        quorum: 3,
+        grace_us: GRACE,
+        start_time_us: 1000,
+        digest_interval: 0,
+        seed: [1; 32],
+        program,
+        replay: None,
+    }
+}
+
+fn passed(s: u64, runnable: bool, deadline_us: u64) -> Vote<'static> {
+    Vote::Passed { s, call: s * 16, effects: s, runnable, deadline_us, state: None }
+}
+
+fn all(seq: &mut Sequencer, voters: core::ops::Range<u32>, vote: &Vote, now: u64, log: &mut Log) {
+    for voter in voters {
+        seq.on_vote(voter, vote, now, log);
+    }
+    seq.poll(now, log);
+}
+
+#[test]
+fn a_running_program_gets_two_entries_ahead_and_output_holds_it_back() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(10, &mut log);
+    assert_eq!(log.entries, ["boot"]);
+    all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 20, &mut log);
+    assert_eq!(log.entries, ["boot"], "the fourth is waited for");
+    all(&mut seq, 7..8, &passed(0, true, NO_DEADLINE), 30, &mut log);
+    assert_eq!(log.entries, ["boot", "sync 1 1030 0", "sync 2 1030 0"]);
+    all(&mut seq, 4..8, &passed(1, true, NO_DEADLINE), 40, &mut log);
+    assert_eq!(log.entries.len(), 3, "one effect has not left the gate");
+    seq.on_verdict(&Verdict::Released { effects: 1 });
+    seq.poll(50, &mut log);
+    assert_eq!(log.entries.last().unwrap(), "sync 3 1050 0");
+}
+
+#[test]
+fn a_late_voter_costs_one_grace_and_comes_back() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 20, &mut log);
+    assert_eq!(seq.wake_at(20), Some(20 + GRACE));
+    seq.poll(20 + GRACE - 1, &mut log);
+    assert_eq!(log.entries.len(), 1);
+    seq.poll(20 + GRACE, &mut log);
+    assert_eq!(log.entries.len(), 3);
+    assert_eq!(log.progress, [Progress::Lagging { voter: 7, s: 0 }]);
+    for s in 1..5 {
+        all(&mut seq, 4..7, &passed(s, true, NO_DEADLINE), 30 + GRACE, &mut log);
+    }
+    assert_eq!(seq.issued(), Some(6), "nobody waits for a lagging voter");
+    for s in 0..6 {
+        all(&mut seq, 7..8, &passed(s, true, NO_DEADLINE), 40 + GRACE, &mut log);
+    }
+    assert_eq!(log.progress[1..], [Progress::CaughtUp { voter: 7, s: 5 }]);
+    for s in 5..7 {
+        all(&mut seq, 4..7, &passed(s, true, NO_DEADLINE), 50 + GRACE, &mut log);
+    }
+    assert_eq!(seq.issued(), Some(7), "now it is waited for again");
+}
+
+#[test]
+fn an_idle_program_gets_one_entry_for_input_and_one_for_its_deadline() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..8, &passed(0, false, 6000), 20, &mut log);
+    assert_eq!((log.entries.len(), seq.wake_at(20)), (1, Some(5000)));
+    let mut buf = [0; 16];
+    assert!(seq.on_input(postcard::to_slice(&Event::TtyData(b"x"), &mut buf).unwrap()));
+    assert!(seq.on_input(b"\xff\xff no event"), "what is no event is dropped");
+    assert!(seq.on_input(postcard::to_slice(&Event::Rejoin { thread: 1, call: 1 }, &mut buf).unwrap()));
+    seq.poll(30, &mut log);
+    assert_eq!(log.entries[1..], ["sync 1 1030 1"]);
+    all(&mut seq, 4..8, &passed(1, false, 6000), 40, &mut log);
+    seq.poll(4999, &mut log);
+    assert_eq!(log.entries.len(), 2);
+    seq.poll(5000, &mut log);
+    assert_eq!(log.entries[2..], ["sync 2 6000 0"]);
+}
+
+#[test]
+fn input_that_does_not_fit_waits_for_the_next_entry() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (data, mut buf) = ([b'x'; 1000], [0; 1100]);
+    let event = postcard::to_slice(&Event::TtyData(&data), &mut buf).unwrap();
+    let taken = (0..10).take_while(|_| seq.on_input(event)).count();
+    assert_eq!(taken, sequencer::PENDING_MAX / event.len());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..8, &passed(0, false, NO_DEADLINE), 1, &mut log);
+    assert_eq!(log.entries[1], format!("sync 1 1001 {taken}"));
+    assert!(seq.on_input(event));
+}
+
+#[test]
+fn a_crashed_voter_is_not_waited_for_and_a_contradicting_one_is_named() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 1, &mut log);
+    seq.on_out(7);
+    seq.poll(2, &mut log);
+    assert_eq!(seq.issued(), Some(2));
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.on_vote(4, &passed(1, false, NO_DEADLINE), 3, &mut log);
+    all(&mut seq, 5..7, &passed(1, true, NO_DEADLINE), 3, &mut log);
+    assert_eq!(log.progress, [Progress::Contradicts { voter: 4, s: 1 }]);
+    assert_eq!(seq.issued(), Some(2), "two are no quorum");
+}
+
+#[test]
+fn a_rejoin_needs_a_quorum_and_comes_once() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..8, &passed(0, false, NO_DEADLINE), 1, &mut log);
+    let rejoin = Vote::Rejoin { thread: 3, call: 9 };
+    all(&mut seq, 4..6, &rejoin, 2, &mut log);
+    assert_eq!(log.entries.len(), 1);
+    all(&mut seq, 6..7, &rejoin, 3, &mut log);
+    assert_eq!(log.entries[1..], ["sync 1 1003 1"]);
+    all(&mut seq, 7..8, &rejoin, 4, &mut log);
+    assert_eq!(log.entries.len(), 2);
+}
+
+#[test]
+fn stuck_is_answered_by_skip_when_all_promise_and_by_go_when_one_made_the_call() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..8, &Vote::Stuck { call: 5 }, 1, &mut log);
+    assert_eq!(log.entries[1..], ["skip 5"]);
+    // One kernel's thread was quicker.
+    all(&mut seq, 4..6, &Vote::Stuck { call: 6 }, 2, &mut log);
+    all(&mut seq, 7..8, &Vote::Took { call: 6 }, 3, &mut log);
+    all(&mut seq, 6..7, &Vote::Stuck { call: 6 }, 4, &mut log);
+    assert_eq!(log.entries[2..], ["go 6"]);
+    all(&mut seq, 4..7, &Vote::Stuck { call: 8 }, 5, &mut log);
+    seq.poll(4 + GRACE, &mut log);
+    assert_eq!((log.entries.len(), seq.wake_at(4 + GRACE)), (3, Some(5 + GRACE)));
+    seq.poll(5 + GRACE, &mut log);
+    assert_eq!(log.entries[3..], ["skip 8"]);
+}
+
+#[test]
+fn a_promise_that_comes_after_the_skip_changes_nothing() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..7, &Vote::Stuck { call: 5 }, 1, &mut log);
+    seq.poll(1 + GRACE, &mut log);
+    assert_eq!(log.entries[1..], ["skip 5"]);
+    all(&mut seq, 4..7, &Vote::Took { call: 6 }, 2 + GRACE, &mut log);
+    all(&mut seq, 7..8, &Vote::Stuck { call: 5 }, 3 + GRACE, &mut log);
+    assert_eq!(log.entries.len(), 2);
+}
+
+#[test]
+fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
+    let program = program();
+    let boot = Boot {
+        version: 1,
+        seed: [3; 32],
+        time_us: 7,
+        digest_interval: 0,
+        rows: 24,
+        columns: 80,
+        program: &program,
+    };
+    let sync = |s| Entry::Sync(Sync { s, time_us: s, events: &[] });
+    let mut recording = Vec::new();
+    for entry in [Entry::Boot(boot), sync(1), sync(2), Entry::Skip { call: 4 }, sync(3)] {
+        let mut buf = [0; 256];
+        let bytes = postcard::to_slice(&entry, &mut buf).unwrap();
+        recording.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        recording.extend_from_slice(bytes);
+    }
+    let config = Config { voters: 0x10, quorum: 1, replay: Some(&recording), ..config(&[]) };
+    let (mut seq, mut log) = (Sequencer::new(config).unwrap(), Log::default());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.poll(0, &mut log);
+    assert_eq!(log.entries, ["boot", "skip 4"]);
+    all(&mut seq, 4..5, &Vote::Stuck { call: 6 }, 1, &mut log);
+    assert_eq!(log.entries[2..], ["go 6"]);
+    all(&mut seq, 4..5, &passed(0, false, NO_DEADLINE), 2, &mut log);
+    assert_eq!(log.entries[3..], ["sync 1 1 0", "sync 2 2 0"]);
+    all(&mut seq, 4..5, &passed(1, false, NO_DEADLINE), 3, &mut log);
+    all(&mut seq, 4..5, &passed(2, false, NO_DEADLINE), 3, &mut log);
+    assert_eq!(log.entries[5..], ["sync 3 3 0"]);
+}
+
+#[test]
+fn bad_parameters_are_named() {
+    let program = program();
+    let error = |c| Sequencer::new(c).err();
+    assert_eq!(error(config(&[255])), Some(ConfigError::BadProgram));
+    assert_eq!(error(Config { replay: Some(&[1, 2, 3]), ..config(&program) }), Some(ConfigError::BadReplay));
+    assert_eq!(error(Config { voters: 0x30, ..config(&program) }), Some(ConfigError::BadQuorum));
+    assert_eq!(error(Config { quorum: 0, ..config(&program) }), Some(ConfigError::BadQuorum));
+}

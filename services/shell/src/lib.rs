@@ -1,0 +1,90 @@
+//! What the thin I/O shells of the services share. Their logic is elsewhere, without I/O; here is what they touch.
+//!
+//! A service that misses something of its manifest cannot go on: it stops with one line that names what is missing.
+#![no_std]
+
+mod clock;
+pub mod pl011;
+mod registers;
+
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, DomainState, name_str};
+pub use clock::{Clock, wall_clock_us};
+use ipc::{BroadcastReader, BroadcastWriter, StreamReader, StreamWriter};
+use runtime::Channel;
+
+/// Channel `name`.
+pub fn channel(boot: &'static BootInfo, name: &str) -> Channel {
+    match Channel::find(boot, name) {
+        Some(channel) => channel,
+        None => panic!("the manifest gives this service no channel `{name}`"),
+    }
+}
+
+/// The reading end of broadcast channel `name`.
+pub fn reader(boot: &'static BootInfo, name: &str) -> BroadcastReader<'static> {
+    BroadcastReader::new(channel(boot, name).words()).expect("a channel is larger than a ring's header")
+}
+
+/// A broadcast channel that this service writes.
+pub struct Broadcast {
+    channel: Channel,
+    writer: BroadcastWriter<'static>,
+    written: bool,
+}
+
+impl Broadcast {
+    /// Channel `name`.
+    pub fn new(boot: &'static BootInfo, name: &str) -> Self {
+        let channel = channel(boot, name);
+        let writer = BroadcastWriter::new(channel.words()).expect("a channel is larger than a ring's header");
+        Broadcast { channel, writer, written: false }
+    }
+
+    /// Appends one record; the bell waits for [`Broadcast::ring`].
+    pub fn write(&mut self, record: &[u8]) {
+        // Records are shorter than the ring by the choice of their types; one that is not is refused, not cut.
+        self.written |= self.writer.write(record).is_ok();
+    }
+
+    /// Rings the readers if something was written since the last time: one bell for all of it.
+    pub fn ring(&mut self) {
+        if core::mem::take(&mut self.written) {
+            self.channel.ring();
+        }
+    }
+}
+
+/// The writing end of stream `name`, and the channel to ring.
+pub fn stream_writer(boot: &'static BootInfo, name: &str) -> (Channel, StreamWriter<'static>) {
+    let channel = channel(boot, name);
+    let writer = channel.position().and_then(|position| StreamWriter::new(channel.words(), position));
+    (channel, writer.expect("a stream of the manifest"))
+}
+
+/// The reading end of stream `name`, and the channel to ring.
+pub fn stream_reader(boot: &'static BootInfo, name: &str) -> (Channel, StreamReader<'static>) {
+    let channel = channel(boot, name);
+    let reader = channel.position().and_then(|position| StreamReader::new(channel.words(), position));
+    (channel, reader.expect("a stream of the manifest"))
+}
+
+/// The domains that are voters, with the channel on which each speaks.
+pub fn voters(boot: &'static BootInfo) -> impl Iterator<Item = (u32, BroadcastReader<'static>)> {
+    let voters = boot.run.voters;
+    (0..DOMAINS_MAX as u32).filter(move |d| voters >> d & 1 == 1).map(move |domain| {
+        let own = |c: &&abi::bootinfo::ChannelInfo| {
+            c.role == abi::bootinfo::ROLE_READER
+                && c.writer == domain
+                && name_str(&c.name).starts_with("effects-")
+        };
+        match boot.channels.iter().find(own) {
+            Some(info) => (domain, reader(boot, name_str(&info.name))),
+            None => panic!("the manifest gives this service no channel `effects-` of domain {domain}"),
+        }
+    })
+}
+
+/// Whether EL2 says that `domain` crashed.
+pub fn crashed(domain: u32) -> bool {
+    runtime::channel::status(domain as usize).is_some_and(|s| s.state == DomainState::Crashed as u32)
+}
