@@ -11,7 +11,7 @@
 //! | `0x1000_2000` | positions this domain publishes for its *stream* channels ([`POSITION_IPA`]) | RW |
 //! | `0x2000_0000` + i * 16 MiB | channel i | writer RW, readers R |
 //! | `0x4000_0000` | the domain's memory; its image stands at the start | RWX by segment |
-//! | `0x8000_0000` | modules of the bundle that the manifest gives it (root image, recorded log), page-aligned | R |
+//! | `0x8000_0000` | modules of the bundle that the manifest gives it (root image, recorded log), page-aligned | R; kernels RX |
 //!
 //! An EL1 kernel is entered at EL1h with MMU and caches off and all interrupts masked; a service at EL0 with a flat view
 //! (stage 2 only, cacheable) and W^X by segment. x0 = [`BOOTINFO_IPA`]; sp is the image's own business.

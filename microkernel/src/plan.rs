@@ -289,7 +289,8 @@ fn map_memory<'a>(
     Ok(space.map(at, base + (at - MEMORY_IPA), rest, Rights::ReadWrite)?)
 }
 
-/// Modules are read where the bundle lies. One that the bundle lacks is left out.
+/// Modules are read where the bundle lies. One that the bundle lacks is left out. A kernel runs programs straight from its root image, so there
+/// they may be executed; its stage 1 says by whom.
 fn map_modules<'a>(
     space: &Space,
     domain: &'a Domain,
@@ -297,6 +298,10 @@ fn map_modules<'a>(
     bundle_base: u64,
     info: &mut BootInfo,
 ) -> Result<(), PlanError<'a>> {
+    let rights = match domain.kind {
+        DomainKind::Personality => Rights::ReadExecute,
+        DomainKind::Service => Rights::Read,
+    };
     let mut ipa = MODULE_IPA;
     let found = domain.modules.iter().filter_map(|name| Some((name, bundle.find(name_str(name))?)));
     for (row, (name, m)) in info.modules.iter_mut().zip(found) {
@@ -304,7 +309,7 @@ fn map_modules<'a>(
         if ipa + size > MODULE_IPA + (1 << 30) {
             return Err(PlanError::ModuleSize(domain.name()));
         }
-        space.map(ipa, bundle_base + m.offset as u64, size, Rights::Read)?;
+        space.map(ipa, bundle_base + m.offset as u64, size, rights)?;
         *row = ModuleInfo { name: *name, ipa, size: m.data.len() as u64 };
         ipa += size;
     }

@@ -155,7 +155,7 @@ impl Machine {
                 return Err(e);
             }
         };
-        let memory = Memory::map(&ram)?;
+        let memory = map_when_there(&ram)?;
         // Mapped by QEMU and by us: the name is not needed any more, and nothing is left behind when one of us is killed.
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
@@ -197,6 +197,15 @@ impl Drop for Machine {
         self.stop();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// QEMU opens its sockets before it makes its memory.
+fn map_when_there(ram: &Path) -> Result<Memory> {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until && !std::fs::metadata(ram).is_ok_and(|m| m.len() > 0) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Memory::map(ram)
 }
 
 /// The guest's RAM as a file in memory, where there is room for one; else beside the other files.
