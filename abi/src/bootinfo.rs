@@ -82,7 +82,7 @@ pub struct BootInfo {
     pub name: Name,
     /// Bytes of memory at [`MEMORY_IPA`].
     pub memory_size: u64,
-    /// First byte after the image (and its zeroed data) within that memory, page-aligned: free memory starts here.
+    /// Address (IPA) of the first byte after the image and its zeroed data, page-aligned: free memory starts here.
     pub image_end: u64,
     /// Frequency of the counter, Hz.
     pub counter_hz: u64,

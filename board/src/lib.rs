@@ -68,6 +68,8 @@ pub struct Board {
     pub psci: Option<Psci>,
     /// The initial ramdisk, which is the bundle.
     pub initrd: Range,
+    /// RAM is zero at power-on, but for what firmware loaded: QEMU's is, a board's is not.
+    pub zeroed: bool,
 }
 
 /// What the tree lacks.
@@ -101,7 +103,8 @@ fn intid(node: FdtNode<'_, '_>, index: usize) -> Option<u32> {
 
 /// Address of the console that EL2 prints on: the second PL011 if there is one (the first is the program's), else the first.
 pub fn console(tree: &Fdt<'_>) -> Option<u64> {
-    let uarts = tree.all_nodes().filter(|n| n.compatible().is_some_and(|c| c.all().any(|s| s == "arm,pl011")));
+    let uarts =
+        tree.all_nodes().filter(|n| n.compatible().is_some_and(|c| c.all().any(|s| s == "arm,pl011")));
     let addresses = uarts.filter_map(|n| n.reg()?.next()).map(|r| r.starting_address as u64);
     addresses.take(2).last()
 }
@@ -116,7 +119,12 @@ impl Board {
             timer: timer(tree).ok_or(BoardError("no arm,armv8-timer with four interrupts"))?,
             console: console(tree).ok_or(BoardError("no arm,pl011 to print on"))?,
             psci: psci(tree),
-            initrd: initrd(tree).ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
+            initrd: initrd(tree)
+                .ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
+            zeroed: tree
+                .find_node("/")
+                .and_then(|n| n.compatible())
+                .is_some_and(|c| c.all().any(|s| s == "linux,dummy-virt")),
         };
         let root = tree.find_node("/").ok_or(BoardError("no root node"))?;
         for node in root.children().filter(|n| n.name == "memory" || n.name.starts_with("memory@")) {

@@ -52,10 +52,24 @@ mod test {
     /// Root with one property `a` = 1, a NOP, and child `c` with a NOP in it.
     fn tree() -> Vec<u8> {
         let structure: [u32; 14] = [
-            BEGIN_NODE, 0, PROPERTY, 4, 0, 1, NOP, BEGIN_NODE, u32::from_be_bytes(*b"c\0\0\0"), NOP, END_NODE, NOP, END_NODE, END,
+            BEGIN_NODE,
+            0,
+            PROPERTY,
+            4,
+            0,
+            1,
+            NOP,
+            BEGIN_NODE,
+            u32::from_be_bytes(*b"c\0\0\0"),
+            NOP,
+            END_NODE,
+            NOP,
+            END_NODE,
+            END,
         ];
         let header: [u32; 10] = [MAGIC, 40 + 16 + 56 + 2, 56, 56 + 56, 40, 17, 16, 0, 2, 56];
-        let mut bytes: Vec<u8> = header.iter().chain(&[0; 4]).chain(&structure).flat_map(|w| w.to_be_bytes()).collect();
+        let mut bytes: Vec<u8> =
+            header.iter().chain(&[0; 4]).chain(&structure).flat_map(|w| w.to_be_bytes()).collect();
         bytes.extend(b"a\0");
         bytes
     }

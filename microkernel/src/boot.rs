@@ -60,7 +60,8 @@ pub fn primary(tree_address: u64) -> ! {
     let Some(tree_range) = tree_range(tree_address) else { refuse!("no device tree in x0") };
     let Ok(tree) = Fdt::new(memory::fixed(tree_range)) else { refuse!("the device tree is damaged") };
     let board = Board::from_tree(&tree).unwrap_or_else(|e| refuse!("{e}"));
-    let (hz, cores, ram) = (registers::counter_hz(), board.cores.len(), board.memory.iter().map(|r| r.size).sum::<u64>());
+    let (hz, cores, ram) =
+        (registers::counter_hz(), board.cores.len(), board.memory.iter().map(|r| r.size).sum::<u64>());
     say!("el2: {cores} cores, {} MiB, counter {hz} Hz", ram >> 20);
 
     // The bundle and the tree are where firmware put them; partitions must leave them and this image alone.
@@ -71,7 +72,12 @@ pub fn primary(tree_address: u64) -> ! {
         refuse!("the bundle at {:#x} is not in RAM at a page boundary", board.initrd.base);
     }
     let bundle = Bundle::parse(memory::fixed(board.initrd)).unwrap_or_else(|e| refuse!("{e}"));
-    say!("el2: bundle {:#x}+{:#x}, {} entries, digest ok", board.initrd.base, board.initrd.size, bundle.entries().count());
+    say!(
+        "el2: bundle {:#x}+{:#x}, {} entries, digest ok",
+        board.initrd.base,
+        board.initrd.size,
+        bundle.entries().count()
+    );
 
     let manifest = Manifest::parse(&tree, &reserved).unwrap_or_else(|e| refuse!("{e}"));
     let Some(manifest) = MANIFEST.set(manifest) else { refuse!("booted twice") };
@@ -83,7 +89,10 @@ pub fn primary(tree_address: u64) -> ! {
     let secret = seed(&tree);
     let plan = Plan::build(board, manifest, &bundle, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
     // The tree is not read again: only the domains' own pages know their secrets.
-    secret.map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 }).into_iter().for_each(memory::wipe);
+    secret
+        .map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 })
+        .into_iter()
+        .for_each(memory::wipe);
     let (used, pages) = tables::usage();
     say!("el2: {} channels, {used} of {pages} pages of tables", manifest.channels.len());
     registers::publish_code();
@@ -109,10 +118,29 @@ fn start_others(plan: &Plan, me: usize) {
     }
 }
 
+/// The cores without a partition, as text.
+struct Spare<'a>(&'a Plan);
+
+impl core::fmt::Display for Spare<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let spare = self.0.board.cores.iter().filter(|&&c| self.0.on_core(c as usize).next().is_none());
+        let mut count = 0;
+        for core in spare {
+            write!(f, "{}{core}", if count == 0 { ", core " } else { ", " })?;
+            count += 1;
+        }
+        if count > 0 { f.write_str(" spare") } else { Ok(()) }
+    }
+}
+
 fn summary(plan: &Plan) {
-    let busy = |core: usize| plan.on_core(core).next().is_some();
-    let used = (0..CORES_MAX).filter(|&c| busy(c)).count();
-    say!("el2: {} domains on {used} cores, {} spare", plan.domains.len(), plan.board.cores.len().saturating_sub(used));
+    let used = (0..CORES_MAX).filter(|&c| plan.on_core(c).next().is_some()).count();
+    say!("el2: {} domains on {used} cores{}", plan.domains.len(), Spare(plan));
+}
+
+/// The plan, once there is one.
+pub fn plan() -> Option<&'static Plan> {
+    PLAN.get()
 }
 
 /// Another core, MMU on.

@@ -52,7 +52,12 @@ pub fn handle(core: &mut Core) {
 }
 
 /// Copies a text of the caller once; the copy is what is checked and printed.
-fn copy_text<'b>(core: &Core, address: u64, length: u64, buffer: &'b mut [u8; TEXT_MAX as usize]) -> Result<&'b [u8], Error> {
+fn copy_text<'b>(
+    core: &Core,
+    address: u64,
+    length: u64,
+    buffer: &'b mut [u8; TEXT_MAX as usize],
+) -> Result<&'b [u8], Error> {
     if length > TEXT_MAX {
         return Err(Error::BadArgument);
     }
@@ -125,7 +130,8 @@ fn irq_ack(core: &mut Core, intid: u64) -> Answer {
 fn crashed(core: &mut Core, address: u64, length: u64) -> Answer {
     let mut buffer = [0; TEXT_MAX as usize];
     // A domain that gives up badly still gives up.
-    let bytes = copy_text(core, address, length.min(TEXT_MAX), &mut buffer).unwrap_or(b"(no readable message)");
+    let bytes =
+        copy_text(core, address, length.min(TEXT_MAX), &mut buffer).unwrap_or(b"(no readable message)");
     traps::kill(core, traps::Cause::Itself, format_args!("gave up: {}", Printable(bytes)));
     Ok(Outcome::NoAnswer)
 }
@@ -135,7 +141,8 @@ fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     if !me.manages {
         return Err(Error::Denied);
     }
-    let kind = [Inject::Crash, Inject::Hang].into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
+    let kind =
+        [Inject::Crash, Inject::Hang].into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
     let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
     if target == core.id {

@@ -82,6 +82,9 @@ pub struct Core {
     pub current: Option<usize>,
     /// The current one must give way if another wants to run.
     pub slice_over: bool,
+    /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
+    /// EL2 noticing.
+    pub watch_until: u64,
     /// What the alarm is set to.
     alarm: u64,
     slice: u64,
@@ -100,7 +103,8 @@ impl Core {
             frame.state = if domain.kind == DomainKind::Personality { STATE_EL1 } else { STATE_EL0 };
             frame.x[0] = BOOTINFO_IPA;
             let activity = Activity::Runnable;
-            let task = Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
+            let task =
+                Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
             assert!(tasks.push(task).is_ok(), "more tasks than domains");
         }
         let gic = interrupts::start(plan, id, role);
@@ -114,6 +118,7 @@ impl Core {
             tasks,
             current: None,
             slice_over: false,
+            watch_until: 0,
             alarm: u64::MAX,
             slice,
         }
@@ -211,9 +216,9 @@ impl Core {
         });
         let mut at = deadlines.min().unwrap_or(u64::MAX);
         let contended = self.tasks.iter().filter(|t| t.activity == Activity::Runnable).count() > 1;
-        if running && contended {
+        let now = registers::now();
+        if running && (contended || now < self.watch_until) {
             // The slice began at the switch; while it lasts the alarm stays where it is.
-            let now = registers::now();
             let current = self.alarm > now && self.alarm <= now + self.slice;
             at = at.min(if current { self.alarm } else { now + self.slice });
         }
@@ -221,6 +226,11 @@ impl Core {
             self.alarm = at;
             registers::alarm(at);
         }
+    }
+
+    /// Watches the kernel of this core for a second.
+    pub fn watch(&mut self) {
+        self.watch_until = registers::now() + registers::counter_hz();
     }
 
     /// The alarm went off and is disarmed.

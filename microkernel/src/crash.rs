@@ -1,7 +1,7 @@
 //! EL2's own end: a record at a known symbol, one line, and this core stops. The other cores go on.
 
 use crate::arch::registers;
-use crate::say;
+use crate::{say, shared};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -53,6 +53,14 @@ fn record(cause: [u64; 4], message: core::fmt::Arguments<'_>) {
     r.magic.store(u64::from_le_bytes(*b"TETRDEAD"), Ordering::Release);
 }
 
+/// Marks the domains of this core as crashed: nobody else will. Those who wait for news find it when they next look.
+fn mark_domains(pc: u64, address: u64) {
+    let core = registers::core_number();
+    for (domain, _) in crate::boot::plan().into_iter().flat_map(|p| p.on_core(core)) {
+        shared::set_crashed(domain, 0, pc, address);
+    }
+}
+
 /// Stops this core.
 pub fn stop() -> ! {
     loop {
@@ -63,14 +71,18 @@ pub fn stop() -> ! {
 /// An exception of EL2 itself.
 pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64) -> ! {
     record([vector, syndrome, pc, address], format_args!("unexpected exception"));
+    mark_domains(pc, address);
     let core = registers::core_number();
-    say!("el2: CRASH on core {core}: exception {vector} syndrome {syndrome:#x} pc {pc:#x} address {address:#x}");
+    say!(
+        "el2: CRASH on core {core}: exception {vector} syndrome {syndrome:#x} pc {pc:#x} address {address:#x}"
+    );
     stop()
 }
 
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     record([0; 4], format_args!("{info}"));
+    mark_domains(0, 0);
     say!("el2: CRASH on core {}: {}", registers::core_number(), info.message());
     if let Some(at) = info.location() {
         say!("el2: at {}:{}", at.file(), at.line());

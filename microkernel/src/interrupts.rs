@@ -121,6 +121,7 @@ pub fn inject(core: &mut Core, index: usize, kind: Inject) {
             if kernel {
                 // Whatever program it ran: it is the kernel that goes astray.
                 frame.state = STATE_EL1;
+                core.watch();
             }
         }
     }

@@ -51,11 +51,22 @@ pub enum PlanError<'a> {
 impl fmt::Display for PlanError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoImage(d, i) => write!(f, "partition {d}: the bundle has no image `{i}`; add it to the bundle"),
-            Self::WrongKind(d) => write!(f, "partition {d}: its image is of another kind (EL0 or EL1) than the partition"),
-            Self::BadImage(d) => write!(f, "partition {d}: its image does not fit its memory, or has a writable executable segment"),
+            Self::NoImage(d, i) => {
+                write!(f, "partition {d}: the bundle has no image `{i}`; add it to the bundle")
+            }
+            Self::WrongKind(d) => {
+                write!(f, "partition {d}: its image is of another kind (EL0 or EL1) than the partition")
+            }
+            Self::BadImage(d) => write!(
+                f,
+                "partition {d}: its image does not fit its memory, or has a writable executable segment"
+            ),
             Self::ModuleSize(d) => write!(f, "partition {d}: its modules are larger than 1 GiB"),
-            Self::Tables => write!(f, "too many mappings for {} pages of tables; enlarge tables::PAGES", tables::usage().1),
+            Self::Tables => write!(
+                f,
+                "too many mappings for {} pages of tables; enlarge tables::PAGES",
+                tables::usage().1
+            ),
         }
     }
 }
@@ -87,6 +98,9 @@ impl Plan {
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
             let image = check_image(domain, bundle)?;
+            if !board.zeroed {
+                memory::zero(domain.memory);
+            }
             let image_end = load_image(domain, &image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
             let space = Space::new()?;
@@ -142,7 +156,9 @@ fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<
     let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
     let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
     let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
-    let starts = segments.iter().any(|s| s.flags & 1 != 0 && image.entry >= s.ipa && image.entry < s.ipa + s.memory_size);
+    let starts = segments
+        .iter()
+        .any(|s| s.flags & 1 != 0 && image.entry >= s.ipa && image.entry < s.ipa + s.memory_size);
     if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
 }
 
@@ -157,10 +173,23 @@ fn load_image(domain: &Domain, image: &Entry<'_>) -> u64 {
     end
 }
 
-fn boot_info(manifest: &Manifest, index: usize, image_end: u64, counter_hz: u64, seed: Option<&[u8]>) -> BootInfo {
+fn boot_info(
+    manifest: &Manifest,
+    index: usize,
+    image_end: u64,
+    counter_hz: u64,
+    seed: Option<&[u8]>,
+) -> BootInfo {
     let domain = &manifest.domains[index];
-    let no_channel =
-        ChannelInfo { name: [0; NAME_MAX], ipa: 0, size: 0, role: ROLE_NONE, stream: 0, writer: 0, reserved: 0 };
+    let no_channel = ChannelInfo {
+        name: [0; NAME_MAX],
+        ipa: 0,
+        size: 0,
+        role: ROLE_NONE,
+        stream: 0,
+        writer: 0,
+        reserved: 0,
+    };
     let no_device = DeviceInfo { name: [0; NAME_MAX], ipa: 0, size: 0, intid: 0, reserved: 0 };
     let mut info = BootInfo {
         magic: BOOTINFO_MAGIC,
@@ -198,7 +227,8 @@ fn boot_info(manifest: &Manifest, index: usize, image_end: u64, counter_hz: u64,
         *row = ChannelInfo { name: c.name, ipa, size, role, stream, writer: c.writer as u32, reserved: 0 };
     }
     for (row, d) in info.devices.iter_mut().zip(&domain.devices) {
-        *row = DeviceInfo { name: d.name, ipa: d.frame.base, size: d.frame.size, intid: d.intid, reserved: 0 };
+        *row =
+            DeviceInfo { name: d.name, ipa: d.frame.base, size: d.frame.size, intid: d.intid, reserved: 0 };
     }
     info
 }
@@ -237,7 +267,12 @@ fn map_common<'a>(
 }
 
 /// A kernel has all rights on its memory; a service W xor X by segment, and no execution elsewhere.
-fn map_memory<'a>(space: &Space, domain: &Domain, image: &Entry<'_>, image_end: u64) -> Result<(), PlanError<'a>> {
+fn map_memory<'a>(
+    space: &Space,
+    domain: &Domain,
+    image: &Entry<'_>,
+    image_end: u64,
+) -> Result<(), PlanError<'a>> {
     let (base, size) = (domain.memory.base, domain.memory.size);
     if domain.kind == DomainKind::Personality {
         return Ok(space.map(MEMORY_IPA, base, size, Rights::All)?);

@@ -80,7 +80,10 @@ impl Space {
 
     /// Maps `size` bytes at `ipa` to `pa`; all are multiples of 4096, and nothing is there yet.
     pub fn map(&self, ipa: u64, pa: u64, size: u64, rights: Rights) -> Result<(), NoTables> {
-        assert!((ipa | pa | size).is_multiple_of(4096) && ipa + size <= 1 << 39, "a mapping that no table can hold");
+        assert!(
+            (ipa | pa | size).is_multiple_of(4096) && ipa + size <= 1 << 39,
+            "a mapping that no table can hold"
+        );
         let mut done = 0;
         while done < size {
             let (at, to) = (ipa + done, pa + done);

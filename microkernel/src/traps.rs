@@ -21,17 +21,39 @@ pub fn from_lower(core: &mut Core, vector: u64) {
     if let Some(task) = core.current() {
         shared::count_exit(task.domain);
     }
-    match vector {
+    // Vectors 4 to 7 are the same, from an AArch32 program of a kernel.
+    match vector & 3 {
         0 => synchronous(core),
-        1 | 2 => interrupts::serve(core),
-        // SError, or any exception of an AArch32 program.
+        1 | 2 => {
+            interrupts::serve(core);
+            lost(core);
+        }
+        // SError.
         _ => {
             let (syndrome, address, _) = registers::fault();
             let class = syndrome >> 26;
-            kill(core, Cause::Exception(class, address), format_args!("vector {vector}, syndrome {syndrome:#x}"));
+            kill(
+                core,
+                Cause::Exception(class, address),
+                format_args!("vector {vector}, syndrome {syndrome:#x}"),
+            );
         }
     }
     core.dispatch();
+}
+
+/// Ends a kernel that cannot fetch its own exception vector: it would fault there for ever, at its own level. Interrupts are the only
+/// occasion on which EL2 can see it.
+fn lost(core: &mut Core) {
+    let pc = core.frame.pc;
+    let alive = core.current().is_some_and(|t| t.activity == Activity::Runnable);
+    if core.role == Role::Kernel && alive && registers::el1_lost(pc) {
+        kill(
+            core,
+            Cause::Exception(0x21, pc),
+            format_args!("its exception vector {pc:#x} is not executable"),
+        );
+    }
 }
 
 fn synchronous(core: &mut Core) {
@@ -42,13 +64,13 @@ fn synchronous(core: &mut Core) {
         (0x15, Role::Services) | (0x16, Role::Kernel) => calls::handle(core),
         // WFI or WFE of a service; kernels' do not trap.
         (0x01, _) => {
-            core.frame.pc += 4;
+            core.frame.pc = core.frame.pc.wrapping_add(4);
             core.slice_over = true;
         }
         // SMC: no firmware for guests. PSCI's and SMCCC's NOT_SUPPORTED.
         (0x17, Role::Kernel) => {
             core.frame.x[0] = -1i64 as u64;
-            core.frame.pc += 4;
+            core.frame.pc = core.frame.pc.wrapping_add(4);
         }
         (0x18, Role::Kernel) => system_register(core, syndrome),
         // An abort at stage 2: for the virtual address see FAR, for the page HPFAR (unknown on permission faults on hardware).
@@ -56,7 +78,11 @@ fn synchronous(core: &mut Core) {
             let at = if core.role == Role::Kernel { ipa_page | address & 0xfff } else { address };
             kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
         }
-        _ => kill(core, Cause::Exception(class, address), format_args!("{}, syndrome {syndrome:#x}", name(class))),
+        _ => kill(
+            core,
+            Cause::Exception(class, address),
+            format_args!("{}, syndrome {syndrome:#x}", name(class)),
+        ),
     }
 }
 
@@ -79,7 +105,7 @@ fn system_register(core: &mut Core, syndrome: u64) {
     if let (true, Some(x)) = (read, core.frame.x.get_mut(register)) {
         *x = 0;
     }
-    core.frame.pc += 4;
+    core.frame.pc = core.frame.pc.wrapping_add(4);
 }
 
 /// Lets EL1 find an undefined instruction, as the processor would (D1.10.2: vector by where it came from).

@@ -26,8 +26,8 @@ impl Channel {
     /// The channel `name`, whose region the caller has mapped at `base`.
     ///
     /// # Safety
-    /// 1. The whole region is mapped at `base`, normal memory, write-back, for ever. 2. Position pages, if they are used, are mapped at the
-    /// same distance from their own addresses.
+    /// 1. The whole region is mapped at `base`, normal memory, write-back, for ever.
+    /// 2. Position pages, if they are used, are mapped at the same distance from their own addresses.
     pub unsafe fn at(boot: &'static BootInfo, name: &str, base: u64) -> Option<Channel> {
         let index = index_of(boot, name)?;
         let info = boot.channels[index];
@@ -77,9 +77,19 @@ fn index_of(boot: &BootInfo, name: &str) -> Option<usize> {
 
 /// The bytes of module `name`; `None` if the bundle had none. Flat services and kernels mapped one to one.
 pub fn module(boot: &'static BootInfo, name: &str) -> Option<&'static [u8]> {
+    // SAFETY: EL2 mapped the modules at their own addresses.
+    unsafe { module_at(boot, name, 0) }
+}
+
+/// As [`module`], for a kernel that maps the modules at `virtual = ipa + offset`.
+///
+/// # Safety
+/// All modules are mapped so, readable, normal memory, for ever.
+pub unsafe fn module_at(boot: &'static BootInfo, name: &str, offset: u64) -> Option<&'static [u8]> {
     let m = boot.modules.iter().find(|m| m.size > 0 && name_str(&m.name) == name)?;
-    // SAFETY: EL2 mapped the module read-only at this address, and nobody writes it.
-    Some(unsafe { core::slice::from_raw_parts(m.ipa as *const u8, m.size as usize) })
+    let start = m.ipa.wrapping_add(offset) as *const u8;
+    // SAFETY: (1) EL2 mapped the module read-only, the caller at this address; (2) nobody writes it.
+    Some(unsafe { core::slice::from_raw_parts(start, m.size as usize) })
 }
 
 /// State of domain `domain` as EL2 last wrote it: state and cause (low and high half of the first word), pc, address, exits.

@@ -32,7 +32,9 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let mut line = crate::text::Line::new();
     // A line that is too long is cut: what matters stands first.
     let _ = match info.location() {
-        Some(at) => core::fmt::write(&mut line, format_args!("{} at {}:{}", info.message(), at.file(), at.line())),
+        Some(at) => {
+            core::fmt::write(&mut line, format_args!("{} at {}:{}", info.message(), at.file(), at.line()))
+        }
         None => core::fmt::write(&mut line, format_args!("{}", info.message())),
     };
     crate::crash(line.bytes())

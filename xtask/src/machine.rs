@@ -10,6 +10,7 @@ use abi::manifest::Manifest;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -232,6 +233,11 @@ fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<C
     q.args(&options.qemu);
     let log = std::fs::File::create(dir.join("qemu.log"))?;
     q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // A machine must not outlive whoever drives it, however that ends.
+    // SAFETY: (1) between fork and exec only the prctl system call is made, which is async-signal-safe.
+    unsafe {
+        q.pre_exec(|| nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into));
+    }
     q.spawn().with_context(|| format!("cannot run {QEMU}; `make setup` installs it"))
 }
 

@@ -45,7 +45,8 @@ unsafe extern "C" {
 
 /// Boundaries of this image: start, end of text, end of read-only data, end.
 pub fn image() -> [u64; 4] {
-    [&raw const __image_start, &raw const __text_end, &raw const __rodata_end, &raw const __image_end].map(|p| p as u64)
+    [&raw const __image_start, &raw const __text_end, &raw const __rodata_end, &raw const __image_end]
+        .map(|p| p as u64)
 }
 
 /// Where PSCI starts the other cores.

@@ -172,7 +172,7 @@ vectors:
     lower   1
     lower   2
     lower   3
-    // AArch32 below: HCR_EL2.RW forbids it at EL1, and a kernel that offers it to its programs gets a crash.
+    // AArch32 below: only programs of a kernel that offers it.
     lower   4
     lower   5
     lower   6

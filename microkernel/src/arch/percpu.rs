@@ -17,7 +17,8 @@ struct Slot {
 unsafe impl Sync for Slot {}
 
 static SLOTS: [Slot; CORES_MAX] =
-    [const { Slot { taken: AtomicBool::new(false), core: UnsafeCell::new(MaybeUninit::uninit()) } }; CORES_MAX];
+    [const { Slot { taken: AtomicBool::new(false), core: UnsafeCell::new(MaybeUninit::uninit()) } };
+        CORES_MAX];
 
 /// Makes `core` this core's state.
 pub fn install(core: Core) -> &'static mut Core {

@@ -120,14 +120,16 @@ pub fn fault() -> (u64, u64, u64) {
     (ESR_EL2.get(), FAR_EL2.get(), (HPFAR_EL2.get() & !0xf) << 8)
 }
 
-/// EL1's exception base and whether its vectors, at pc, are what faults (ELR_EL1 = pc, and ESR_EL1 an abort at EL1 itself).
+/// EL1's exception base.
 pub fn el1_vector_base() -> u64 {
     VBAR_EL1.get()
 }
 
-/// EL1's last syndrome, return address and faulting address.
-pub fn el1_fault() -> (u64, u64, u64) {
-    (ESR_EL1.get(), ELR_EL1.get(), FAR_EL1.get())
+/// Whether EL1 at `pc` faults on fetching its own vector, for ever: its last exception is an instruction abort of its own level (EC
+/// 0x21), whose address is `pc`, in its vector table.
+pub fn el1_lost(pc: u64) -> bool {
+    let same = ELR_EL1.get() == pc && FAR_EL1.get() == pc;
+    ESR_EL1.get() >> 26 == 0x21 && same && pc & !0x7ff == VBAR_EL1.get() & !0x7ff
 }
 
 /// Writes what EL1 reads after an exception.

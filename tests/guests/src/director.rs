@@ -8,7 +8,7 @@ fn main() {}
 mod guest {
     use core::sync::atomic::Ordering;
     use runtime::abi::bootinfo::{BootInfo, DomainState};
-    use runtime::abi::hypercall::{Error, Inject, NOTIFY_DOMAIN};
+    use runtime::abi::hypercall::{Error, Inject, NOTIFY_DOMAIN, NOTIFY_IRQ};
     use runtime::{Channel, calls, channel, say};
 
     struct Test {
@@ -39,6 +39,28 @@ mod guest {
         }
     }
 
+    /// The serial port's transmit interrupt, three times: masked when it fires, let come again by IrqAck.
+    fn device_interrupts(t: &mut Test, boot: &'static BootInfo) {
+        let device = boot.devices[0];
+        let register = |offset: u64| (device.ipa + offset) as *mut u32;
+        for _ in 0..3 {
+            t.seen = 0;
+            // SAFETY: the frame is this service's; UARTIMSC.TXIM lets the port interrupt when it has sent the next line's bytes.
+            unsafe { register(0x38).write_volatile(1 << 5) };
+            say!("a line that interrupts");
+            t.until("device interrupt", |t| t.seen >> NOTIFY_IRQ & 1 == 1);
+            // SAFETY: as above: UARTIMSC off, UARTICR clears the interrupt.
+            unsafe {
+                register(0x38).write_volatile(0);
+                register(0x44).write_volatile(1 << 5);
+            }
+            t.seen = calls::poll();
+            assert!(t.seen >> NOTIFY_IRQ & 1 == 0, "a masked interrupt came again");
+            calls::irq_ack(device.intid).expect("irq ack");
+        }
+        say!("three device interrupts");
+    }
+
     fn state(domain: usize) -> u32 {
         channel::status(domain).map_or(0, |s| s.state)
     }
@@ -46,8 +68,12 @@ mod guest {
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let find = |name| Channel::find(boot, name).expect("channel");
-        let mut t =
-            Test { orders: find("orders"), answers: [find("one"), find("two")], hz: boot.counter_hz, seen: 0 };
+        let mut t = Test {
+            orders: find("orders"),
+            answers: [find("one"), find("two")],
+            hz: boot.counter_hz,
+            seen: 0,
+        };
         say!("director: {} domains, entropy {}", boot.domains, boot.entropy != [0; 32]);
         assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
         assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);
@@ -63,6 +89,9 @@ mod guest {
             }
         }
         say!("pings: ok");
+        t.order(50);
+        t.until("soak", |t| t.answers.iter().all(|c| c.words()[600].load(Ordering::Acquire) == 50));
+        device_interrupts(&mut t, boot);
         // `one` (domain 3) writes where it may only read.
         t.order(100);
         t.until("one stopped by stage 2", |_| state(3) == crashed);

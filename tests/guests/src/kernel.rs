@@ -6,6 +6,9 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+mod fuzz;
+
+#[cfg(target_os = "none")]
 mod guest {
     use core::arch::{asm, global_asm};
     use core::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +18,7 @@ mod guest {
 
     static TICKS: AtomicU64 = AtomicU64::new(0);
     static BELLS: AtomicU64 = AtomicU64::new(0);
+    static TICKS_WANTED: AtomicU64 = AtomicU64::new(3);
 
     global_asm!(
         r#"
@@ -77,8 +81,8 @@ guest_dead:
         let intid = unsafe { gicv(0xc).read_volatile() };
         match intid & 0x3ff {
             TIMER_INTID => {
-                TICKS.fetch_add(1, Ordering::Relaxed);
-                arm_timer(TICKS.load(Ordering::Relaxed) < 3);
+                let ticks = TICKS.fetch_add(1, Ordering::Relaxed) + 1;
+                arm_timer(ticks < TICKS_WANTED.load(Ordering::Relaxed));
             }
             DOORBELL_INTID => {
                 BELLS.fetch_add(1, Ordering::Relaxed);
@@ -94,9 +98,9 @@ guest_dead:
     }
 
     fn arm_timer(on: bool) {
-        // SAFETY: this kernel's own timer: 2 ms from now, or off.
+        // SAFETY: this kernel's own timer: half a millisecond from now, or off.
         unsafe {
-            asm!("msr cntv_tval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) 125_000u64, in(reg) u64::from(on), options(nostack))
+            asm!("msr cntv_tval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) 31_250u64, in(reg) u64::from(on), options(nostack))
         };
     }
 
@@ -132,6 +136,25 @@ guest_dead:
         expect("debug register", zero as i64, 0);
     }
 
+    /// Timer interrupts one after the other, mixed with doorbells: none may be lost.
+    fn soak() {
+        let wanted = TICKS.load(Ordering::Relaxed) + 500;
+        TICKS_WANTED.store(wanted, Ordering::Relaxed);
+        arm_timer(true);
+        let mut calls = 0u64;
+        while TICKS.load(Ordering::Relaxed) < wanted {
+            calls += 1;
+            if calls.is_multiple_of(3) {
+                // Ends by the timer, whose handler runs on return.
+                calls::wait(u64::MAX);
+            } else {
+                // SAFETY: sleeping.
+                unsafe { asm!("wfi") };
+            }
+        }
+        say!("soak ok");
+    }
+
     #[unsafe(no_mangle)]
     extern "C" fn kernel_main(boot: &'static BootInfo) -> ! {
         unsafe extern "C" {
@@ -139,6 +162,7 @@ guest_dead:
         }
         say!("hello from {} with {} MiB\x1b", name_str(&boot.name), boot.memory_size >> 20);
         bad_calls();
+        crate::fuzz::calls(boot.domain.into());
         // SAFETY: (1) the vectors are whole and aligned; (2) interrupts are handled above.
         unsafe {
             asm!("msr vbar_el1, {}", "isb", in(reg) &raw const guest_vectors);
@@ -160,10 +184,38 @@ guest_dead:
             say!("WRONG: waited {waited} only");
         }
         say!("ticks ok");
-        serve(boot, word)
+        serve(boot)
     }
 
-    fn serve(boot: &'static BootInfo, mut word: u64) -> ! {
+    /// One block table: the second GiB one to one, nothing else.
+    #[repr(C, align(4096))]
+    struct Table([u64; 512]);
+
+    static TABLE: Table = {
+        let mut table = Table([0; 512]);
+        // AF, SH inner, Attr0, block.
+        table.0[1] = 0x4000_0000 | 1 << 10 | 0b11 << 8 | 1;
+        table
+    };
+
+    /// Turns the MMU on with vectors where nothing is mapped, and spins: only EL2 can see what an injected crash does then.
+    fn lose_vectors() -> ! {
+        // SAFETY: (1) the table maps this code one to one; (2) what comes after is the end of this kernel.
+        unsafe {
+            asm!(
+                "msr mair_el1, {mair}", "msr tcr_el1, {tcr}", "msr ttbr0_el1, {table}", "msr vbar_el1, {nowhere}",
+                "isb", "tlbi vmalle1", "dsb sy", "isb",
+                "mrs {mair}, sctlr_el1", "orr {mair}, {mair}, #1", "msr sctlr_el1, {mair}", "isb",
+                "2: b 2b",
+                // 39 bits; the upper half off; 40 bits of output.
+                mair = in(reg) 0xffu64, tcr = in(reg) 25u64 | 1 << 23 | 0b010 << 32,
+                table = in(reg) &raw const TABLE, nowhere = in(reg) 0x1_0000_0000u64,
+                options(noreturn)
+            )
+        }
+    }
+
+    fn serve(boot: &'static BootInfo) -> ! {
         let orders = Channel::find(boot, "orders").expect("orders");
         let mine = Channel::find(boot, name_str(&boot.name)).expect("my channel");
         let expected = runtime::abi::ring::MAGIC;
@@ -173,6 +225,9 @@ guest_dead:
             let order = orders.words()[600].load(Ordering::Acquire);
             if order > done {
                 done = order;
+                if order == 50 {
+                    soak();
+                }
                 if order < 100 {
                     mine.words()[600].store(order, Ordering::Release);
                     mine.ring();
@@ -186,19 +241,15 @@ guest_dead:
                 }
             }
             if order == 101 && boot.domain == 4 {
-                // A kernel that is deaf: only EL2 sees what an injected crash does to it.
-                loop {
-                    core::hint::spin_loop();
-                }
+                lose_vectors();
             }
             // Odd domains sleep at EL2, even ones by WFI until the doorbell.
             if boot.domain % 2 == 1 {
-                word |= calls::wait(u64::MAX);
+                calls::wait(u64::MAX);
             } else {
                 // SAFETY: masked, look, sleep, unmask: a bell between look and sleep ends the sleep.
                 unsafe { asm!("msr daifset, #2") };
-                word = calls::poll();
-                if word == 0 {
+                if calls::poll() == 0 {
                     // SAFETY: sleeping.
                     unsafe { asm!("wfi") };
                 }

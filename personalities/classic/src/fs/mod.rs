@@ -163,7 +163,13 @@ pub struct ExecFile {
 #[allow(unused_variables)]
 impl Fs {
     /// The file systems over the root image (cpio newc, members' data page-aligned). `seed` and times are the log's.
-    pub fn new(image: &'static [u8], seed: [u8; 32], boot_time_us: u64, rows: u16, columns: u16) -> Result<Fs, &'static str> {
+    pub fn new(
+        image: &'static [u8],
+        seed: [u8; 32],
+        boot_time_us: u64,
+        rows: u16,
+        columns: u16,
+    ) -> Result<Fs, &'static str> {
         todo!()
     }
     /// Whether system call `number` is handled here.
@@ -174,7 +180,13 @@ impl Fs {
     /// fcntl dup dup3 pipe2 getdents64 ioctl ppoll pselect6 sendfile mkdirat unlinkat renameat renameat2 symlinkat linkat mknodat fchmod fchmodat fchown
     /// fchownat utimensat statfs fstatfs getcwd chdir fchdir ftruncate truncate fallocate fsync fdatasync sync fadvise64 umask socket connect
     /// socketpair getxattr family (EOPNOTSUPP) flock.
-    pub fn syscall(&mut self, caller: &mut Caller<'_>, number: u64, args: &[u64; 6], user: &mut dyn UserMemory) -> Outcome {
+    pub fn syscall(
+        &mut self,
+        caller: &mut Caller<'_>,
+        number: u64,
+        args: &[u64; 6],
+        user: &mut dyn UserMemory,
+    ) -> Outcome {
         todo!()
     }
     /// A file to execute, `path` seen from `cwd`. EACCES, ENOENT, ... as execve.

@@ -1,0 +1,302 @@
+//! clone, execve, exit, wait4, and what is counted of a process.
+
+use super::{Call, Ended};
+use crate::errno::{E2BIG, EAGAIN, ECHILD, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH, Errno};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::process::{INFINITY, LIMITS, Life, News, Process, SpaceId};
+use crate::turns::{Key, Serial};
+use abi::turn::{ARGUMENTS_MAX, MEMORY_PAGES, PID_MAX, PROCESSES_MAX};
+use alloc::vec::Vec;
+
+const SIGCHLD: u64 = 17;
+const CLONE_VM: u64 = 0x100;
+const CLONE_VFORK: u64 = 0x4000;
+const CLONE_PARENT_SETTID: u64 = 0x10_0000;
+const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
+const CLONE_CHILD_SETTID: u64 = 0x100_0000;
+const CLONE_TIDS: u64 = CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
+
+pub(super) fn clone<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    if p.repeated {
+        // A vfork whose child has gone its way.
+        return Ok(Ended::Result(p.progress.done as i64));
+    }
+    let [flags, stack, parent_tid, _, child_tid, _] = c.args;
+    let vfork = match flags & !CLONE_TIDS {
+        SIGCHLD => false,
+        f if f == SIGCHLD | CLONE_VM | CLONE_VFORK => true,
+        _ => return Err(EINVAL),
+    };
+    if k.procs.len() >= PROCESSES_MAX {
+        return Err(EAGAIN);
+    }
+    let pid = k.next_pid().ok_or(EAGAIN)?;
+    k.save_fp();
+    let space = if vfork { k.share_space(c.serial)? } else { k.copy_space(c.serial)? };
+    let serial = k.last_serial + 1;
+    (k.last_serial, k.last_pid) = (serial, pid);
+    let now = k.turns.clock_us();
+    let parent = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let fds = k.fs.fork_fds(&parent.fds);
+    let mut child = parent.fork(serial, pid, space, fds, now);
+    if stack != 0 {
+        child.registers.sp = stack;
+    }
+    if flags & CLONE_CHILD_CLEARTID != 0 {
+        child.clear_child_tid = child_tid;
+    }
+    child.vfork_parent = vfork.then_some(c.serial);
+    k.procs.insert(serial, child);
+    k.turns.enter(serial);
+    // As on Linux, an address that cannot be written is no error here.
+    if flags & CLONE_PARENT_SETTID != 0 {
+        let _ = k.write_user(c.serial, parent_tid, &pid.to_le_bytes());
+    }
+    if flags & CLONE_CHILD_SETTID != 0 {
+        let _ = k.write_user(serial, child_tid, &pid.to_le_bytes());
+    }
+    if !vfork {
+        return Ok(Ended::Result(i64::from(pid)));
+    }
+    if let Some(p) = k.procs.get_mut(&c.serial) {
+        p.progress.done = u64::from(pid);
+    }
+    Ok(Ended::Block { keys: alloc::vec![Key::Vfork(serial)], deadline_us: None })
+}
+
+impl<M: Machine> Kernel<M> {
+    /// The smallest unused pid above the last given.
+    fn next_pid(&self) -> Option<u32> {
+        let used = |pid: u32| self.procs.values().any(|p| p.pid == pid || p.pgid == pid || p.sid == pid);
+        (self.last_pid + 1..PID_MAX).chain(2..PID_MAX).find(|&pid| !used(pid))
+    }
+
+    fn share_space(&mut self, serial: Serial) -> Result<SpaceId, Errno> {
+        let id = self.procs.get(&serial).ok_or(ESRCH)?.space;
+        self.spaces.get_mut(&id).ok_or(ESRCH)?.users += 1;
+        Ok(id)
+    }
+
+    fn copy_space(&mut self, serial: Serial) -> Result<SpaceId, Errno> {
+        let id = self.procs.get(&serial).ok_or(ESRCH)?.space;
+        let shared = self.spaces.get(&id).ok_or(ESRCH)?;
+        let charge = shared.space.charge;
+        if self.budget.charged + charge > MEMORY_PAGES {
+            return Err(ENOMEM);
+        }
+        let copy = shared.space.fork(&mut self.m).map_err(|_| ENOMEM)?;
+        self.budget.charged += charge;
+        Ok(self.add_space(copy))
+    }
+}
+
+pub(super) fn execve<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    let path = k.read_string(c.serial, c.args[0], 4096)?;
+    let mut room = ARGUMENTS_MAX;
+    let argv = read_list(k, c.serial, c.args[1], &mut room)?;
+    let env = read_list(k, c.serial, c.args[2], &mut room)?;
+    k.exec(c.serial, &path, argv, &env)?;
+    Ok(Ended::NoResult)
+}
+
+/// Strings of a list that a zero pointer ends; each takes its bytes, its zero byte and its pointer of `room`.
+fn read_list<M: Machine>(k: &mut Kernel<M>, serial: Serial, list: u64, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+    let mut strings = Vec::new();
+    if list == 0 {
+        return Ok(strings);
+    }
+    loop {
+        let [at] = k.read_words(serial, list.checked_add(strings.len() as u64 * 8).ok_or(EFAULT)?)?;
+        if at == 0 {
+            return Ok(strings);
+        }
+        let string = k.read_string(serial, at, room.saturating_sub(8)).map_err(|e| if e == EFAULT { e } else { E2BIG })?;
+        *room = room.checked_sub(string.len() + 1 + 8).ok_or(E2BIG)?;
+        strings.push(string);
+    }
+}
+
+pub(super) fn exit<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    k.end_process(c.serial, (c.int(0) & 0xff) << 8);
+    Ok(Ended::NoResult)
+}
+
+const WNOHANG: i32 = 1;
+const WUNTRACED: i32 = 2;
+const WCONTINUED: i32 = 8;
+
+/// Which children `wait4` means.
+fn meant(p: &Process, pid: i32, own_group: u32) -> bool {
+    match pid {
+        -1 => true,
+        0 => p.pgid == own_group,
+        pid if pid > 0 => i64::from(p.pid) == i64::from(pid),
+        pid => i64::from(p.pgid) == -i64::from(pid),
+    }
+}
+
+/// What `wait4` has to tell of a child.
+fn news(p: &Process, options: i32) -> Option<i32> {
+    match (p.life, p.news) {
+        (Life::Zombie, _) => Some(p.status),
+        (_, News::Stopped(signal)) if options & WUNTRACED != 0 => Some(i32::from(signal) << 8 | 0x7f),
+        (_, News::Continued) if options & WCONTINUED != 0 => Some(0xffff),
+        _ => None,
+    }
+}
+
+pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    let (pid, options) = (c.int(0), c.int(2));
+    let (status_at, usage_at) = (c.args[1], c.args[3]);
+    // __WNOTHREAD, __WCLONE, __WALL mean nothing without threads.
+    if options & !(WNOHANG | WUNTRACED | WCONTINUED) != 0 {
+        return Err(EINVAL);
+    }
+    if pid == i32::MIN {
+        return Err(ESRCH);
+    }
+    let own_group = k.procs.get(&c.serial).map_or(0, |p| p.pgid);
+    let mut children = k.procs.values().filter(|p| p.parent == c.serial && meant(p, pid, own_group)).peekable();
+    if children.peek().is_none() {
+        return Err(ECHILD);
+    }
+    let Some((child, status)) = children.find_map(|p| news(p, options).map(|status| (p.serial, status))) else {
+        if options & WNOHANG != 0 {
+            return Ok(Ended::Result(0));
+        }
+        return Ok(Ended::Block { keys: alloc::vec![Key::Children(c.serial)], deadline_us: None });
+    };
+    k.check_writable(c.serial, status_at, 4)?;
+    k.check_writable(c.serial, usage_at, RUSAGE_BYTES)?;
+    let (child_pid, calls) = take_news(k, c.serial, child);
+    if status_at != 0 {
+        k.write_user(c.serial, status_at, &status.to_le_bytes())?;
+    }
+    if usage_at != 0 {
+        k.write_user(c.serial, usage_at, &rusage(calls))?;
+    }
+    Ok(Ended::Result(i64::from(child_pid)))
+}
+
+/// Tells the parent: a zombie is gone after that. Returns its pid and the calls it and its children made.
+fn take_news<M: Machine>(k: &mut Kernel<M>, parent: Serial, child: Serial) -> (u32, u64) {
+    let Some(p) = k.procs.get_mut(&child) else { return (0, 0) };
+    let (pid, calls) = (p.pid, p.calls + p.child_calls);
+    if p.life != Life::Zombie {
+        p.news = News::None;
+        return (pid, calls);
+    }
+    k.procs.remove(&child);
+    if let Some(parent) = k.procs.get_mut(&parent) {
+        parent.child_calls += calls;
+    }
+    (pid, calls)
+}
+
+const RUSAGE_BYTES: usize = 144;
+
+/// `struct rusage`: no user time, a microsecond of system time for each call.
+fn rusage(calls: u64) -> [u8; RUSAGE_BYTES] {
+    let mut b = [0; RUSAGE_BYTES];
+    b[16..24].copy_from_slice(&(calls / 1_000_000).to_le_bytes());
+    b[24..32].copy_from_slice(&(calls % 1_000_000).to_le_bytes());
+    b
+}
+
+pub(super) fn getrusage<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let calls = match c.int(0) {
+        0 | 1 => p.calls,
+        -1 => p.child_calls,
+        _ => return Err(EINVAL),
+    };
+    k.write_user(c.serial, c.args[1], &rusage(calls))?;
+    Ok(0)
+}
+
+pub(super) fn times<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let mut b = [0; 32];
+    b[8..16].copy_from_slice(&(p.calls / 10_000).to_le_bytes());
+    b[24..32].copy_from_slice(&(p.child_calls / 10_000).to_le_bytes());
+    if c.args[0] != 0 {
+        k.write_user(c.serial, c.args[0], &b)?;
+    }
+    Ok((k.monotonic_us() / 10_000) as i64)
+}
+
+const RLIMIT_NOFILE: usize = 7;
+
+pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    let resource = c.args[1] as u32 as usize;
+    let (new_at, old_at) = (c.args[2], c.args[3]);
+    let target = match c.int(0) {
+        0 => c.serial,
+        pid => k.serial_of(pid).ok_or(ESRCH)?,
+    };
+    if resource >= LIMITS {
+        return Err(EINVAL);
+    }
+    let new = if new_at != 0 { Some(k.read_words::<2>(c.serial, new_at)?) } else { None };
+    k.check_writable(c.serial, old_at, 16)?;
+    let slot = k.procs.get_mut(&target).and_then(|p| p.limits.get_mut(resource)).ok_or(ESRCH)?;
+    let old = *slot;
+    if let Some([soft, hard]) = new {
+        if soft > hard {
+            return Err(EINVAL);
+        }
+        if hard > old.1 || resource == RLIMIT_NOFILE && hard == INFINITY {
+            return Err(EPERM);
+        }
+        *slot = (soft, hard);
+    }
+    if old_at != 0 {
+        let mut b = [0; 16];
+        b[..8].copy_from_slice(&old.0.to_le_bytes());
+        b[8..].copy_from_slice(&old.1.to_le_bytes());
+        k.write_user(c.serial, old_at, &b)?;
+    }
+    Ok(0)
+}
+
+/// ETIMEDOUT, which no file call knows.
+const ETIMEDOUT: Errno = Errno(110);
+
+/// WAIT and WAKE within one thread: a WAIT whose value matches sleeps until its deadline, for nobody else could wake it.
+pub(super) fn futex<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    let [address, op, value, timeout, ..] = c.args;
+    let absolute = match op & 0x7f {
+        0 => false,
+        9 => true,
+        1 | 10 => return Ok(Ended::Result(0)),
+        _ => return Err(ENOSYS),
+    };
+    if address % 4 != 0 {
+        return Err(EINVAL);
+    }
+    let now = k.turns.clock_us();
+    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    if p.repeated {
+        return match p.progress.deadline_us {
+            Some(deadline) if deadline <= now => Err(ETIMEDOUT),
+            deadline_us => Ok(Ended::Block { keys: Vec::new(), deadline_us }),
+        };
+    }
+    if u32::from_le_bytes(k.read_user(c.serial, address)?) != value as u32 {
+        return Err(EAGAIN);
+    }
+    let realtime = op & 256 != 0;
+    let deadline_us = match timeout {
+        0 => None,
+        at => Some(k.read_deadline(c.serial, at, absolute, realtime)?),
+    };
+    if deadline_us.is_some_and(|d| d <= now) {
+        return Err(ETIMEDOUT);
+    }
+    if let Some(p) = k.procs.get_mut(&c.serial) {
+        p.progress.deadline_us = deadline_us;
+    }
+    Ok(Ended::Block { keys: Vec::new(), deadline_us })
+}

@@ -1,0 +1,141 @@
+//! How processes end, stop and go on, and who hears of it.
+
+use crate::deliver::user_info;
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::process::{Life, News, SpaceId};
+use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
+use crate::turns::{Key, Serial};
+use abi::vote::EffectKind;
+use alloc::vec::Vec;
+
+impl<M: Machine> Kernel<M> {
+    /// A process ends by a signal.
+    pub(crate) fn end_by_signal(&mut self, serial: Serial, signal: u8) {
+        self.end_process(serial, i32::from(signal));
+    }
+
+    /// A process ends with wait status `status`. The order is the turn rule's ("Places").
+    pub(crate) fn end_process(&mut self, serial: Serial, status: i32) {
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        if !p.is_alive() {
+            return;
+        }
+        p.life = Life::Zombie;
+        p.status = status;
+        p.want = None;
+        p.alarm = None;
+        if serial == 1 {
+            self.halt(status);
+            return;
+        }
+        let (space, parent, leads) = (p.space, p.parent, p.sid == p.pid);
+        let (sid, pgid) = (p.sid, p.pgid);
+        let mut fds = core::mem::take(&mut p.fds);
+        self.turns.wake(Key::Vfork(serial));
+        self.release_space(space);
+        if self.fp_owner == Some(serial) {
+            self.fp_owner = None;
+        }
+        self.fs.close_all(&mut fds);
+        self.drain(serial);
+        if leads {
+            self.fs.session_ended(sid);
+            self.drain(serial);
+        }
+        self.orphan_children(serial);
+        self.hang_up_if_orphaned(pgid);
+        self.tell_parent_of_end(serial, parent, status);
+    }
+
+    /// Process 1 ended, and with it the system.
+    fn halt(&mut self, status: i32) {
+        self.halted = true;
+        let call = self.turns.call();
+        if let Err(why) = self.votes.effect(call, EffectKind::Exit, &status.to_le_bytes()) {
+            self.m.crash(why);
+        }
+    }
+
+    fn orphan_children(&mut self, serial: Serial) {
+        let children: Vec<Serial> = self.procs.values().filter(|p| p.parent == serial).map(|p| p.serial).collect();
+        for child in children {
+            let Some(p) = self.procs.get_mut(&child) else { continue };
+            p.parent = 1;
+            let (pgid, zombie, status) = (p.pgid, p.life == Life::Zombie, p.status);
+            if zombie {
+                self.tell_parent_of_end(child, 1, status);
+            }
+            self.hang_up_if_orphaned(pgid);
+        }
+    }
+
+    fn tell_parent_of_end(&mut self, serial: Serial, parent: Serial, status: i32) {
+        let killed = status & 0x7f;
+        let (code, shown) = if killed == 0 { (code::CLD_EXITED, status >> 8) } else { (code::CLD_KILLED, killed) };
+        self.generate(parent, SIGCHLD, self.child_info(serial, code, shown));
+        if self.procs.get(&parent).is_some_and(|p| p.disowns_children()) {
+            self.procs.remove(&serial);
+        }
+        self.turns.wake(Key::Children(parent));
+    }
+
+    fn child_info(&self, serial: Serial, code: i32, status: i32) -> Info {
+        let pid = self.procs.get(&serial).map_or(0, |p| p.pid);
+        Info { code, pid, status, ..Info::default() }
+    }
+
+    /// One user less of a space; the last one's end frees it and its charge.
+    pub(crate) fn release_space(&mut self, id: SpaceId) {
+        let Some(shared) = self.spaces.get_mut(&id) else { return };
+        shared.users -= 1;
+        if shared.users == 0
+            && let Some(mut gone) = self.spaces.remove(&id)
+        {
+            self.budget.charged -= gone.space.charge;
+            gone.space.free(&mut self.m);
+        }
+    }
+
+    /// Whether no member of the group has a parent in another group of the same session. (Process 1 is a parent like any other: as a
+    /// rule it is the shell.)
+    pub(crate) fn is_orphaned(&self, pgid: u32, without: Option<Serial>) -> bool {
+        !self.procs.values().filter(|p| p.pgid == pgid && p.is_alive() && Some(p.serial) != without).any(|p| {
+            self.procs.get(&p.parent).is_some_and(|parent| parent.pgid != pgid && parent.sid == p.sid && parent.is_alive())
+        })
+    }
+
+    fn hang_up_if_orphaned(&mut self, pgid: u32) {
+        let stopped = self.procs.values().any(|p| p.pgid == pgid && p.life == Life::Stopped);
+        if stopped && self.is_orphaned(pgid, None) {
+            self.generate_group(pgid, SIGHUP, user_info(code::SI_USER, 0));
+            self.generate_group(pgid, SIGCONT, user_info(code::SI_USER, 0));
+        }
+    }
+
+    /// A process stops; the parent hears of it.
+    pub(crate) fn stop_process(&mut self, serial: Serial, signal: u8) {
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        p.life = Life::Stopped;
+        p.news = News::Stopped(signal);
+        let parent = p.parent;
+        self.tell_parent(serial, parent, code::CLD_STOPPED, i32::from(signal));
+    }
+
+    /// SIGCONT for a stopped process: it goes on at once.
+    pub(crate) fn continue_process(&mut self, serial: Serial) {
+        self.revive(serial);
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        p.news = News::Continued;
+        let parent = p.parent;
+        self.tell_parent(serial, parent, code::CLD_CONTINUED, i32::from(SIGCONT));
+    }
+
+    fn tell_parent(&mut self, serial: Serial, parent: Serial, code: i32, status: i32) {
+        let quiet = self.procs.get(&parent).is_none_or(|p| p.action(SIGCHLD).flags & flags::NOCLDSTOP != 0);
+        if !quiet {
+            self.generate(parent, SIGCHLD, self.child_info(serial, code, status));
+        }
+        self.turns.wake(Key::Children(parent));
+    }
+}

@@ -1,0 +1,350 @@
+//! The kernel: its tables, and the loop that alternates between the turn rule and user mode.
+//!
+//! System calls on shared things are atomic in turns, so each runs to its end on the one kernel stack with interrupts masked, and a call
+//! that blocks is recorded and made again. The alternative, a kernel stack per thread with sleeping calls, would add
+//! locks and states between the calls that nobody could agree on.
+
+use crate::faults::Faults;
+use crate::fs::Fs;
+use crate::log::{Log, News, Start};
+use crate::machine::{Exit, Machine};
+use crate::process::{Life, Process, SpaceId, Want};
+use crate::space::{Budget, Space};
+use crate::turns::{Decision, Serial, Turns};
+use crate::votes::{Unheard, Votes};
+use abi::turn::{Class, class};
+use abi::vote::Vote;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use core::sync::atomic::AtomicU64;
+
+/// How long a thread runs in user mode while others could.
+const SLICE_MS: u64 = 10;
+/// How long an effect may wait for its doorbell.
+const EFFECT_WAITS_MS: u64 = 1;
+
+/// What the machine's start found for the kernel.
+pub struct Setup {
+    /// Index of this domain.
+    pub domain: u32,
+    /// The root image.
+    pub root: &'static [u8],
+    /// The agreed log.
+    pub log: &'static [AtomicU64],
+    /// The channel for votes, and its number.
+    pub effects: (&'static [AtomicU64], u32),
+    /// The control channel.
+    pub control: Option<&'static [AtomicU64]>,
+    /// A head without a call for so long is stuck.
+    pub stuck_ms: u32,
+}
+
+/// An address space and how many processes use it (two during a vfork).
+pub(crate) struct Shared {
+    pub space: Space,
+    pub users: u32,
+}
+
+/// How long the head has run since it could make its call.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    of: Option<(Serial, u64)>,
+    ran: u64,
+    promised: bool,
+}
+
+/// The kernel.
+pub struct Kernel<M: Machine> {
+    pub(crate) m: M,
+    pub(crate) fs: Fs,
+    pub(crate) procs: BTreeMap<Serial, Process>,
+    pub(crate) spaces: BTreeMap<SpaceId, Shared>,
+    pub(crate) last_space: SpaceId,
+    pub(crate) turns: Turns,
+    pub(crate) budget: Budget,
+    pub(crate) start: Start,
+    pub(crate) execs: u64,
+    pub(crate) last_serial: Serial,
+    pub(crate) last_pid: u32,
+    pub(crate) log: Log,
+    pub(crate) votes: Votes,
+    pub(crate) faults: Faults,
+    /// Process 1 ended: nothing runs any more.
+    pub(crate) halted: bool,
+    /// The process whose FP registers the machine holds.
+    pub(crate) fp_owner: Option<Serial>,
+    unknown: BTreeSet<u64>,
+    channel: u32,
+    stuck_ms: u64,
+    watch: Watch,
+    last_run: Serial,
+    preempted: bool,
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Waits for Boot and makes process 1. Never returns with an error: what cannot start, crashes with a reason.
+    pub fn boot(mut m: M, setup: Setup) -> Kernel<M> {
+        let Some(mut log) = Log::new(setup.log) else { m.crash("the log channel is too small") };
+        let Some(votes) = Votes::new(setup.effects.0) else { m.crash("the effects channel is too small") };
+        let start = loop {
+            match log.poll() {
+                Ok(Some(News::Start(start))) => break start,
+                Ok(Some(News::Decided(..))) => m.crash("log: it does not begin with Boot"),
+                Ok(None) => m.wait(),
+                Err(why) => m.crash(why),
+            }
+        };
+        let (rows, columns) = start.size;
+        let fs = match Fs::new(setup.root, start.seed, start.time_us, rows, columns) {
+            Ok(fs) => fs,
+            Err(why) => m.crash(&format!("root image: {why}")),
+        };
+        let mut kernel = Kernel {
+            m,
+            fs,
+            procs: BTreeMap::new(),
+            spaces: BTreeMap::new(),
+            last_space: 0,
+            turns: Turns::start(start.time_us),
+            budget: Budget::default(),
+            start,
+            execs: 0,
+            last_serial: 1,
+            last_pid: 1,
+            log,
+            votes,
+            faults: Faults::new(setup.control, setup.domain),
+            halted: false,
+            fp_owner: None,
+            unknown: BTreeSet::new(),
+            channel: setup.effects.1,
+            stuck_ms: u64::from(setup.stuck_ms),
+            watch: Watch::default(),
+            last_run: 0,
+            preempted: false,
+        };
+        kernel.make_first();
+        kernel.passed(0, true);
+        kernel
+    }
+
+    /// Runs for ever.
+    pub fn run(mut self) -> ! {
+        loop {
+            self.cycle();
+        }
+    }
+
+    /// One round of the loop: all that the turn rule allows, then one stay in user mode, or a wait.
+    pub fn cycle(&mut self) {
+        if self.faults.poll() {
+            self.votes.lies = true;
+        }
+        self.advance();
+        match self.pick() {
+            Some(serial) => self.run_user(serial),
+            None => {
+                self.ring();
+                self.m.wait();
+            }
+        }
+    }
+
+    /// Does what the turn rule allows without user mode: sync points, skips, calls.
+    fn advance(&mut self) {
+        while !self.halted {
+            self.poll_log();
+            if let Some(s) = self.turns.sync_due() {
+                if !self.take_sync(s) {
+                    break;
+                }
+                continue;
+            }
+            let Some(head) = self.turns.head() else { break };
+            self.watch_head(head);
+            match self.turns.decision() {
+                Some(Decision::Skip) => {
+                    self.skip_head();
+                    continue;
+                }
+                Some(Decision::Go) => self.watch.promised = false,
+                None => {}
+            }
+            if self.watch.promised || self.procs.get(&head).is_none_or(|p| p.want.is_none()) {
+                break;
+            }
+            let (call, late) = (self.turns.call(), self.watch.ran * 2 > self.stuck_ticks());
+            self.step(head);
+            if late {
+                self.post(&Vote::Took { call });
+            }
+            if self.votes.unheard() == Unheard::Urgent {
+                self.ring();
+            }
+        }
+    }
+
+    fn poll_log(&mut self) {
+        loop {
+            match self.log.poll() {
+                Ok(None) => return,
+                Ok(Some(News::Decided(call, decision))) => self.turns.decide(call, decision),
+                Ok(Some(News::Start(_))) => self.m.crash("log: a second Boot"),
+                Err(why) => self.m.crash(why),
+            }
+        }
+    }
+
+    fn skip_head(&mut self) {
+        self.watch = Watch::default();
+        let Some(serial) = self.turns.skip() else { return };
+        if let Some(p) = self.procs.get_mut(&serial) {
+            p.asked_rejoin = false;
+        }
+        self.take_fatal(serial);
+        self.ask_rejoin(serial);
+    }
+
+    /// An outside thread that wants to make a call says so, once.
+    fn ask_rejoin(&mut self, serial: Serial) {
+        let Some(call) = self.turns.skipped_at(serial) else { return };
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        if p.want.is_some() && !p.asked_rejoin {
+            p.asked_rejoin = true;
+            self.post(&Vote::Rejoin { thread: serial, call });
+        }
+    }
+
+    pub(crate) fn post(&mut self, vote: &Vote<'_>) {
+        if let Err(why) = self.votes.post(vote) {
+            self.m.crash(why);
+        }
+    }
+
+    fn ring(&mut self) {
+        if self.votes.unheard() > Unheard::Nothing {
+            self.m.ring(self.channel);
+            self.votes.heard();
+        }
+    }
+
+    fn stuck_ticks(&self) -> u64 {
+        self.stuck_ms.saturating_mul(self.m.ticks_per_ms())
+    }
+
+    /// The watch is on this head and this call.
+    fn watch_head(&mut self, head: Serial) {
+        let of = Some((head, self.turns.call()));
+        if self.watch.of != of {
+            self.watch = Watch { of, ran: 0, promised: false };
+        }
+    }
+
+    fn runnable(&self, p: &Process) -> bool {
+        p.life == Life::Alive && p.want.is_none() && !self.turns.is_waiting(p.serial)
+    }
+
+    /// Who runs in user mode: the head, for it alone brings the program forward; after its slice the others in turn.
+    fn pick(&mut self) -> Option<Serial> {
+        if self.halted {
+            return None;
+        }
+        let preempted = core::mem::take(&mut self.preempted);
+        if let Some(head) = self.turns.head()
+            && !(preempted && self.last_run == head)
+            && self.procs.get(&head).is_some_and(|p| self.runnable(p))
+        {
+            return Some(head);
+        }
+        let after = self.procs.range(self.last_run + 1..);
+        let before = self.procs.range(..=self.last_run);
+        after.chain(before).find(|(_, p)| self.runnable(p)).map(|(&s, _)| s)
+    }
+
+    fn run_user(&mut self, serial: Serial) {
+        let head = self.turns.head();
+        let ms = self.m.ticks_per_ms();
+        let mut ticks = u64::MAX;
+        if self.procs.values().filter(|p| self.runnable(p)).nth(1).is_some() {
+            ticks = SLICE_MS * ms;
+        }
+        if head == Some(serial) && !self.watch.promised {
+            ticks = ticks.min(self.stuck_ticks().saturating_sub(self.watch.ran).max(1));
+        }
+        match self.votes.unheard() {
+            Unheard::Urgent => self.ring(),
+            Unheard::Effects => ticks = ticks.min(EFFECT_WAITS_MS * ms),
+            Unheard::Nothing => {}
+        }
+        self.take_fp(serial);
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        let Some(shared) = self.spaces.get(&p.space) else { return };
+        let began = self.m.ticks();
+        let exit = self.m.run(shared.space.tables, &mut p.registers, ticks);
+        let ran = self.m.ticks().saturating_sub(began);
+        self.last_run = serial;
+        if head == Some(serial) {
+            self.watch.ran += ran;
+        }
+        match exit {
+            Exit::Call => self.entered(serial),
+            Exit::Fault(fault) => self.faulted(serial, fault),
+            Exit::Interrupt => {
+                self.preempted = true;
+                if ran >= EFFECT_WAITS_MS * ms {
+                    self.ring();
+                }
+                if head == Some(serial) {
+                    self.check_stuck();
+                }
+            }
+        }
+        self.ask_rejoin(serial);
+    }
+
+    fn check_stuck(&mut self) {
+        if self.watch.ran >= self.stuck_ticks() && !self.watch.promised && self.turns.decision().is_none() {
+            self.watch.promised = true;
+            self.post(&Vote::Stuck { call: self.turns.call() });
+            self.ring();
+        }
+    }
+
+    /// A thread executed `svc`: private calls are made at once, others wait for the turn.
+    fn entered(&mut self, serial: Serial) {
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        let x = &p.registers.x;
+        let (number, args) = (x[8], [x[0], x[1], x[2], x[3], x[4], x[5]]);
+        p.want = Some(Want::Call { number, args });
+        if class(number, &args) != Class::Turn {
+            self.try_private(serial);
+        }
+    }
+
+    /// An unknown number is reported once.
+    pub(crate) fn report_unknown(&mut self, number: u64) {
+        if self.unknown.len() < 64 && self.unknown.insert(number) {
+            let name = abi::linux::name(number).unwrap_or("unknown");
+            self.m.text(&format!("call {number} ({name}): ENOSYS"));
+        }
+    }
+
+    /// The machine's FP registers are those of `serial`.
+    fn take_fp(&mut self, serial: Serial) {
+        if self.fp_owner == Some(serial) {
+            return;
+        }
+        self.save_fp();
+        if let Some(p) = self.procs.get(&serial) {
+            self.m.load_fp(&p.fp);
+            self.fp_owner = Some(serial);
+        }
+    }
+
+    /// The process table holds everybody's FP registers.
+    pub(crate) fn save_fp(&mut self) {
+        if let Some(p) = self.fp_owner.take().and_then(|owner| self.procs.get_mut(&owner)) {
+            self.m.store_fp(&mut p.fp);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What file calls may know of the rest of the kernel, and the one place where they are made.
+
+use crate::fs::{Caller, Fs, ProcessRow, System};
+use crate::kernel::Kernel;
+use crate::machine::Machine;
+use crate::process::{Effect, Life, Process};
+use crate::space::{Kind, Space, UserView};
+use crate::turns::{Serial, Turns};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// The rest of the kernel during one file call.
+struct Rest<'a> {
+    procs: &'a BTreeMap<Serial, Process>,
+    turns: &'a Turns,
+    rows: Vec<ProcessRow>,
+    caller: Serial,
+    counts: (u64, u32),
+    orphaned: bool,
+}
+
+impl System for Rest<'_> {
+    fn processes(&self) -> Vec<ProcessRow> {
+        self.rows.clone()
+    }
+    fn counts(&self) -> (u64, u64, u32) {
+        (self.turns.round().len() as u64, self.counts.0, self.counts.1)
+    }
+    fn group_in_session(&self, pgid: u32, sid: u32) -> bool {
+        self.procs.values().any(|p| p.pgid == pgid && p.sid == sid)
+    }
+    fn caller_group_orphaned(&self) -> bool {
+        self.orphaned
+    }
+    fn caller_ignores_or_blocks(&self, signal: u8) -> bool {
+        let ignores = |p: &Process| p.mask.has(signal) || p.effect_of(signal) == Effect::Ignored;
+        self.procs.get(&self.caller).is_some_and(ignores)
+    }
+}
+
+impl<M: Machine> Kernel<M> {
+    /// Calls into `fs` as process `serial`. `rows` is the process table for /proc; empty when the call cannot ask for it.
+    pub(crate) fn with_files<R>(
+        &mut self,
+        serial: Serial,
+        rows: Vec<ProcessRow>,
+        call: impl FnOnce(&mut Fs, &mut Caller<'_>, &mut UserView<'_, M>) -> R,
+    ) -> Option<R> {
+        let pgid = self.procs.get(&serial)?.pgid;
+        let orphaned = self.is_orphaned(pgid, None);
+        let p = self.procs.get_mut(&serial)?;
+        // The caller's own parts step out of the table, so that the rest of it can be looked at meanwhile.
+        let mut fds = core::mem::take(&mut p.fds);
+        let (mut cwd, mut umask, mut random_offset, mut progress) = (p.cwd, p.umask, p.random_offset, p.progress);
+        let (pid, sid, space) = (p.pid, p.sid, p.space);
+        let counts = (self.last_serial, self.last_pid);
+        let system = Rest { procs: &self.procs, turns: &self.turns, rows, caller: serial, counts, orphaned };
+        let mut caller = Caller {
+            fds: &mut fds,
+            cwd: &mut cwd,
+            umask: &mut umask,
+            pid,
+            pgid,
+            sid,
+            process: serial,
+            random_offset: &mut random_offset,
+            progress: &mut progress,
+            now_us: self.turns.clock_us(),
+            system: &system,
+        };
+        let shared = self.spaces.get_mut(&space)?;
+        let mut view = UserView { machine: &mut self.m, space: &mut shared.space, budget: &mut self.budget };
+        let result = call(&mut self.fs, &mut caller, &mut view);
+        let p = self.procs.get_mut(&serial)?;
+        (p.fds, p.cwd, p.umask, p.random_offset, p.progress) = (fds, cwd, umask, random_offset, progress);
+        Some(result)
+    }
+
+    /// The process table as /proc shows it, ascending pids.
+    pub(crate) fn rows(&self) -> Vec<ProcessRow> {
+        let mut rows: Vec<ProcessRow> = self.procs.values().map(|p| self.row(p)).collect();
+        rows.sort_unstable_by_key(|r| r.pid);
+        rows
+    }
+
+    fn row(&self, p: &Process) -> ProcessRow {
+        let space = self.spaces.get(&p.space).filter(|_| p.is_alive()).map(|s| &s.space);
+        ProcessRow {
+            pid: p.pid,
+            ppid: self.pid_of(p.parent),
+            pgid: p.pgid,
+            sid: p.sid,
+            state: match p.life {
+                Life::Zombie => b'Z',
+                Life::Stopped => b'T',
+                Life::Alive if self.turns.is_waiting(p.serial) => b'S',
+                Life::Alive => b'R',
+            },
+            comm: p.name.clone(),
+            cmdline: p.cmdline.clone(),
+            exe: p.exe.clone(),
+            charged_pages: self.charge_of(p),
+            calls: p.calls,
+            nice: p.nice,
+            start_us: p.start_us.saturating_sub(self.turns.boot_us()),
+            maps: space.map_or_else(Vec::new, |s| self.maps(s)),
+            fds: self.fs.show_fds(&p.fds),
+            cwd: self.fs.path_of(p.cwd),
+        }
+    }
+
+    /// Pages a process is charged for: a vfork child for none, a zombie for none.
+    pub(crate) fn charge_of(&self, p: &Process) -> u64 {
+        if !p.is_alive() || p.vfork_parent.is_some() {
+            return 0;
+        }
+        self.spaces.get(&p.space).map_or(0, |s| s.space.charge)
+    }
+
+    /// The pid of a process by serial, 0 for nobody.
+    pub(crate) fn pid_of(&self, serial: Serial) -> u32 {
+        self.procs.get(&serial).map_or(0, |p| p.pid)
+    }
+
+    /// The text of /proc/PID/maps.
+    fn maps(&self, space: &Space) -> Vec<u8> {
+        let mut text = Vec::new();
+        for a in space.areas() {
+            let flag = |bit: u8, c: char| if a.rights.0 & bit != 0 { c } else { '-' };
+            let (offset, ino) = match a.kind {
+                Kind::File { ino, offset, .. } => (offset, ino),
+                _ => (0, 0),
+            };
+            let device = if ino == 0 { "00:00" } else { "00:01" };
+            let rights = (flag(4, 'r'), flag(2, 'w'), flag(1, 'x'));
+            let mut line = format!(
+                "{:08x}-{:08x} {}{}{}p {offset:08x} {device} {ino} ",
+                a.start, a.end, rights.0, rights.1, rights.2
+            )
+            .into_bytes();
+            let name = match a.kind {
+                Kind::File { ino, .. } => self.fs.path_of(ino),
+                Kind::Heap => b"[heap]".to_vec(),
+                Kind::Stack => b"[stack]".to_vec(),
+                Kind::Anonymous => Vec::new(),
+            };
+            if !name.is_empty() {
+                line.resize(line.len().max(73), b' ');
+                line.extend_from_slice(&name);
+            }
+            line.push(b'\n');
+            text.append(&mut line);
+        }
+        text
+    }
+}

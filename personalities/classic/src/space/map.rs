@@ -1,0 +1,292 @@
+//! mmap, munmap, mprotect, mremap, brk, madvise on a space. Each checks everything, charges, then acts.
+
+use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space};
+use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
+use crate::machine::{Machine, PAGE_BYTES, Rights};
+use abi::layout::{MMAP_MIN, PAGE};
+use alloc::vec::Vec;
+
+type Result<T> = core::result::Result<T, MemoryError>;
+
+/// Where a mapping shall go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There if it is free, else the highest gap. 0: no wish.
+    Hint(u64),
+    /// There, in place of what is there.
+    Fixed(u64),
+    /// There, if it is free.
+    FixedNoReplace(u64),
+}
+
+/// `len` in whole pages; `None` when there is no such number.
+fn page_up(len: u64) -> Option<u64> {
+    len.checked_next_multiple_of(PAGE)
+}
+
+impl Space {
+    /// Maps `len` bytes; a file's pages come from `source`.
+    pub fn mmap<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        place: Place,
+        len: u64,
+        (rights, kind): (Rights, Kind),
+        source: &dyn FileSource,
+    ) -> Result<u64> {
+        if len == 0 {
+            return Err(EINVAL.into());
+        }
+        let len = page_up(len).filter(|&l| l <= MAP_END).ok_or(ENOMEM)?;
+        let start = self.choose(place, len)?;
+        let mut area = Area::new(start, start + len, rights, kind);
+        let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
+        if matches!(kind, Kind::File { .. }) && area.len() > m.free_frames() as u64 * 64 {
+            return Err(ENOMEM.into());
+        }
+        self.charge = budget.raise(self.charge, pages)?;
+        if let Err(e) = area.load(m, source, 0) {
+            area.free(m);
+            return Err(e.into());
+        }
+        self.remove(m, start, start + len);
+        self.insert(m, area)?;
+        Ok(start)
+    }
+
+    fn choose(&self, place: Place, len: u64) -> Result<u64> {
+        let (Place::Hint(at) | Place::Fixed(at) | Place::FixedNoReplace(at)) = place;
+        let fits = at.checked_add(len).is_some_and(|end| end <= MAP_END);
+        if let Place::Hint(_) = place {
+            let usable = at >= MMAP_MIN && at.is_multiple_of(PAGE) && fits;
+            if usable && self.is_free(at, at + len) {
+                return Ok(at);
+            }
+            return Ok(self.place(len).ok_or(ENOMEM)?);
+        }
+        if !at.is_multiple_of(PAGE) {
+            return Err(EINVAL.into());
+        }
+        if !fits {
+            return Err(ENOMEM.into());
+        }
+        if at < MMAP_MIN {
+            return Err(EPERM.into());
+        }
+        if matches!(place, Place::FixedNoReplace(_)) && !self.is_free(at, at + len) {
+            return Err(EEXIST.into());
+        }
+        Ok(at)
+    }
+
+    /// Takes mappings away; holes are fine.
+    pub fn munmap<M: Machine>(&mut self, m: &mut M, start: u64, len: u64) -> Result<()> {
+        let end = range(start, len)?;
+        if start == end {
+            return Err(EINVAL.into());
+        }
+        self.remove(m, start, end);
+        Ok(())
+    }
+
+    /// Changes rights up to the first hole.
+    pub fn mprotect<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, start: u64, len: u64, rights: Rights) -> Result<()> {
+        if !start.is_multiple_of(PAGE) {
+            return Err(EINVAL.into());
+        }
+        let wanted_end = page_up(len).and_then(|l| start.checked_add(l)).ok_or(ENOMEM)?;
+        let mut end = start;
+        while end < wanted_end {
+            match self.find(end) {
+                Some(area) => end = area.end.min(wanted_end),
+                None => break,
+            }
+        }
+        if rights.has(Rights::WRITE) {
+            let new = (end - start) / PAGE - self.charged_between(start, end);
+            self.charge = budget.raise(self.charge, self.charged_pages() + new)?;
+        }
+        self.protect(m, start, end, rights)?;
+        if end < wanted_end { Err(ENOMEM.into()) } else { Ok(()) }
+    }
+
+    fn protect<M: Machine>(&mut self, m: &mut M, start: u64, end: u64, rights: Rights) -> Result<()> {
+        let mut failed = Ok(());
+        for mut area in self.take(start, end) {
+            area.rights = rights;
+            let was = area.charged;
+            area.charged |= rights.has(Rights::WRITE);
+            if failed.is_ok() && area.charged != was {
+                failed = area.fill(m);
+            }
+            if !area.charged {
+                // Zeros that a fault has shown with the old rights.
+                m.unmap_range(self.tables, area.start, area.end);
+            }
+            failed = failed.and_then(|()| Self::show(m, self.tables, &area, area.start, area.end));
+            let at = self.index_from(area.start);
+            self.areas.insert(at, area);
+            self.join_around(at);
+        }
+        m.flush(self.tables, rights.has(Rights::EXECUTE));
+        Ok(failed?)
+    }
+
+    /// Moves the break; an impossible wish leaves it. Returns where it is.
+    pub fn set_brk<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, wanted: u64) -> Result<u64> {
+        if wanted < self.brk_start || wanted > self.mmap_top {
+            return Ok(self.brk);
+        }
+        let (Some(old), Some(new)) = (page_up(self.brk), page_up(wanted)) else { return Ok(self.brk) };
+        if new > old {
+            if !self.is_free(old, new) {
+                return Ok(self.brk);
+            }
+            match budget.raise(self.charge, self.charged_pages() + (new - old) / PAGE) {
+                Ok(charge) => self.charge = charge,
+                Err(MemoryError::NeedsTurn) => return Err(MemoryError::NeedsTurn),
+                Err(MemoryError::Errno(_)) => return Ok(self.brk),
+            }
+            let rights = Rights(Rights::READ.0 | Rights::WRITE.0);
+            if self.insert(m, Area::new(old, new, rights, Kind::Heap)).is_err() {
+                return Ok(self.brk);
+            }
+        } else {
+            self.remove(m, new, old);
+        }
+        self.brk = wanted;
+        Ok(wanted)
+    }
+
+    /// mremap: `target` is the fixed new place, if asked for.
+    pub fn mremap<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        (old, old_len): (u64, u64),
+        new_len: u64,
+        (may_move, target): (MayMove, Option<u64>),
+        source: &dyn FileSource,
+    ) -> Result<u64> {
+        let (old_end, new_len) = (range(old, old_len)?, page_up(new_len).ok_or(ENOMEM)?);
+        let old_len = old_end - old;
+        if old_len == 0 || new_len == 0 || new_len > MAP_END {
+            return Err(EINVAL.into());
+        }
+        if let Some(to) = target {
+            let overlaps = to < old_end && old < to.saturating_add(new_len);
+            if !to.is_multiple_of(PAGE) || overlaps || to < MMAP_MIN || to.checked_add(new_len).is_none_or(|e| e > MAP_END) {
+                return Err(EINVAL.into());
+            }
+        }
+        let (area_end, charged) = match self.find(old) {
+            Some(a) if a.end >= old_end => (a.end, a.charged),
+            _ => return Err(EFAULT.into()),
+        };
+        let replaced = target.map_or(0, |to| self.charged_between(to, to + new_len));
+        if new_len > old_len && charged {
+            let more = (new_len - old_len) / PAGE;
+            let pages = self.charged_pages().saturating_sub(replaced) + more;
+            self.charge = budget.raise(self.charge, pages)?;
+        }
+        if target.is_none() && new_len <= old_len {
+            self.remove(m, old + new_len, old_end);
+            return Ok(old);
+        }
+        let fits = old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
+        if target.is_none() && area_end == old_end && fits {
+            self.resize(m, old, old, old_end, new_len, source)?;
+            return Ok(old);
+        }
+        if may_move == MayMove::No {
+            return Err(ENOMEM.into());
+        }
+        let to = target.or_else(|| self.place(new_len)).ok_or(ENOMEM)?;
+        if target.is_some() {
+            self.remove(m, to, to + new_len);
+        }
+        self.resize(m, to, old, old_end, new_len, source)?;
+        Ok(to)
+    }
+
+    /// Moves the mapping `old..old_end` to `to` with a new length.
+    fn resize<M: Machine>(&mut self, m: &mut M, to: u64, old: u64, old_end: u64, new_len: u64, source: &dyn FileSource) -> Result<()> {
+        let old_pages = ((old_end - old).min(new_len) / PAGE) as usize;
+        if old + new_len < old_end {
+            self.remove(m, old + new_len, old_end);
+        }
+        for mut area in self.take(old, old_end) {
+            m.unmap_range(self.tables, area.start, area.end);
+            let loaded = !area.pages.is_empty();
+            (area.start, area.end) = (to, to + new_len);
+            if loaded {
+                area.pages.resize(area.len() as usize, Page::Untouched);
+            }
+            if let Err(e) = area.load(m, source, old_pages) {
+                area.free(m);
+                return Err(e.into());
+            }
+            self.insert(m, area)?;
+        }
+        Ok(())
+    }
+
+    /// MADV_DONTNEED: anonymous pages are zero again, a file's are the file's.
+    pub fn discard<M: Machine>(&mut self, m: &mut M, start: u64, len: u64, source: &dyn FileSource) -> Result<()> {
+        let end = range(start, len)?;
+        let mut hole = false;
+        let mut at = start;
+        let mut parts: Vec<(u64, u64)> = Vec::new();
+        while at < end {
+            match self.areas.get(self.index_from(at)) {
+                Some(a) if a.start < end => {
+                    hole |= a.start > at;
+                    parts.push((a.start.max(at), a.end.min(end)));
+                    at = a.end;
+                }
+                _ => {
+                    hole = true;
+                    break;
+                }
+            }
+        }
+        for (from, to) in parts {
+            self.reset(m, from, to, source);
+        }
+        if hole { Err(ENOMEM.into()) } else { Ok(()) }
+    }
+
+    fn reset<M: Machine>(&self, m: &mut M, start: u64, end: u64, source: &dyn FileSource) {
+        let Some(area) = self.find(start) else { return };
+        let mut at = start;
+        while at < end && !area.pages.is_empty() {
+            if let Page::Frame(frame) = area.page(at) {
+                let bytes: &mut [u8; PAGE_BYTES] = m.frame_mut(frame);
+                bytes.fill(0);
+                if let Kind::File { ino, offset, .. } = area.kind {
+                    source.read(ino, offset + (at - area.start), bytes);
+                }
+            }
+            at += PAGE;
+        }
+    }
+}
+
+/// Whether mremap may move the mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MayMove {
+    /// It may.
+    Yes,
+    /// It may not.
+    No,
+}
+
+/// The end of a page-aligned range inside the user's half.
+fn range(start: u64, len: u64) -> Result<u64> {
+    if !start.is_multiple_of(PAGE) {
+        return Err(EINVAL.into());
+    }
+    let end = page_up(len).and_then(|l| start.checked_add(l));
+    Ok(end.filter(|&e| e <= MAP_END).ok_or(EINVAL)?)
+}

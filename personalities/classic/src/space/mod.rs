@@ -1,0 +1,292 @@
+//! A program's address space: a sorted array of mappings, their frames, and the page tables filled from them.
+//!
+//! Tables are filled when a mapping is made, not at the first touch; what is left for a fault is the stack's growth and
+//! reservations that only read. The kernel itself reaches a program's bytes through this array and its frames, never through the
+//! program's addresses: a bad pointer is a failed look-up, not an exception.
+
+pub mod area;
+mod map;
+#[cfg(test)]
+mod tests;
+mod touch;
+mod user;
+
+pub use area::{Area, FileSource, Kind, Page};
+pub use map::{MayMove, Place};
+pub use touch::Touch;
+pub use user::UserView;
+
+use crate::errno::{ENOMEM, Errno};
+use crate::machine::{Machine, OutOfFrames, Rights, Shown, TableId};
+use abi::layout::{MMAP_MIN, PAGE, STACK_MAX, TASK_SIZE};
+use abi::turn::{CHARGE_PAGES, MEMORY_PAGES};
+use alloc::vec::Vec;
+
+/// Where the page of code that returns from signal handlers lies.
+pub const TRAMPOLINE: u64 = TASK_SIZE - 8 * PAGE;
+/// Programs map nothing from here on.
+pub const MAP_END: u64 = TASK_SIZE - 16 * PAGE;
+
+/// Why a step in memory was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryError {
+    /// The program gets this.
+    Errno(Errno),
+    /// It needs a further chunk: the step must wait for its thread's turn.
+    NeedsTurn,
+}
+
+impl From<Errno> for MemoryError {
+    fn from(e: Errno) -> Self {
+        MemoryError::Errno(e)
+    }
+}
+
+impl From<OutOfFrames> for MemoryError {
+    fn from(_: OutOfFrames) -> Self {
+        MemoryError::Errno(ENOMEM)
+    }
+}
+
+/// What all processes together are charged for, and whether the step at hand may change it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budget {
+    /// Pages, a multiple of the chunk.
+    pub charged: u64,
+    /// The step is its thread's turn.
+    pub in_turn: bool,
+    /// A step outside a turn met the end of its chunk.
+    pub wants_turn: bool,
+}
+
+/// `pages` in whole chunks.
+pub fn chunks(pages: u64) -> u64 {
+    pages.next_multiple_of(CHARGE_PAGES)
+}
+
+impl Budget {
+    /// Raises a process' charge from `have` to at least `pages`; returns the new charge.
+    pub fn raise(&mut self, have: u64, pages: u64) -> Result<u64, MemoryError> {
+        let want = chunks(pages);
+        if want <= have {
+            return Ok(have);
+        }
+        if !self.in_turn {
+            self.wants_turn = true;
+            return Err(MemoryError::NeedsTurn);
+        }
+        if self.charged + (want - have) > MEMORY_PAGES {
+            return Err(ENOMEM.into());
+        }
+        self.charged += want - have;
+        Ok(want)
+    }
+}
+
+/// An address space.
+#[derive(Debug)]
+pub struct Space {
+    /// Its page tables.
+    pub tables: TableId,
+    areas: Vec<Area>,
+    /// Mappings are placed below this.
+    pub mmap_top: u64,
+    /// Where the break starts.
+    pub brk_start: u64,
+    /// The break.
+    pub brk: u64,
+    /// First address above the stack.
+    pub stack_top: u64,
+    /// Pages charged, in whole chunks.
+    pub charge: u64,
+}
+
+impl Space {
+    /// An empty space with the trampoline in place.
+    pub fn new<M: Machine>(m: &mut M, mmap_top: u64, stack_top: u64) -> Result<Space, OutOfFrames> {
+        let tables = m.new_tables()?;
+        let space = Space { tables, areas: Vec::new(), mmap_top, brk_start: 0, brk: 0, stack_top, charge: 0 };
+        let shown = m.map(tables, TRAMPOLINE, Shown::Trampoline, Rights(Rights::READ.0 | Rights::EXECUTE.0));
+        if shown.is_err() {
+            m.drop_tables(tables);
+        }
+        shown.map(|()| space)
+    }
+
+    /// Its mappings, ascending.
+    pub fn areas(&self) -> &[Area] {
+        &self.areas
+    }
+
+    /// Pages that count, all mappings together.
+    pub fn charged_pages(&self) -> u64 {
+        self.areas.iter().map(Area::charged_pages).sum()
+    }
+
+    /// Those of them between two addresses.
+    fn charged_between(&self, start: u64, end: u64) -> u64 {
+        let inside = |a: &Area| a.end.min(end).saturating_sub(a.start.max(start)) / PAGE;
+        self.areas.iter().filter(|a| a.charged).map(inside).sum()
+    }
+
+    /// Index of the first mapping that ends after `address`.
+    fn index_from(&self, address: u64) -> usize {
+        self.areas.partition_point(|a| a.end <= address)
+    }
+
+    /// The mapping that holds `address`.
+    pub fn find(&self, address: u64) -> Option<&Area> {
+        self.areas.get(self.index_from(address)).filter(|a| a.start <= address)
+    }
+
+    /// Whether nothing is mapped between two addresses.
+    pub fn is_free(&self, start: u64, end: u64) -> bool {
+        self.areas.get(self.index_from(start)).is_none_or(|a| a.start >= end)
+    }
+
+    /// The highest place below `mmap_top` where `len` bytes fit.
+    pub fn place(&self, len: u64) -> Option<u64> {
+        let mut top = self.mmap_top;
+        for area in self.areas.iter().rev() {
+            if area.end <= top && top - area.end >= len {
+                break;
+            }
+            top = top.min(area.start);
+        }
+        top.checked_sub(len).filter(|&at| at >= MMAP_MIN && self.is_free(at, at + len))
+    }
+
+    /// Fills the page tables for one mapping's pages between two addresses.
+    fn show<M: Machine>(m: &mut M, tables: TableId, area: &Area, start: u64, end: u64) -> Result<(), OutOfFrames> {
+        let rights = area.rights.effective();
+        if area.pages.is_empty() {
+            return Ok(());
+        }
+        let mut address = start;
+        while address < end {
+            match area.page(address).shown(rights) {
+                Some(shown) => m.map(tables, address, shown, rights)?,
+                None => m.unmap(tables, address),
+            }
+            address += PAGE;
+        }
+        Ok(())
+    }
+
+    /// Adds a mapping whose place is free; its frames are given back if there is no room for the tables.
+    pub fn insert<M: Machine>(&mut self, m: &mut M, mut area: Area) -> Result<(), OutOfFrames> {
+        let (start, end) = (area.start, area.end);
+        let filled = area.fill(m).and_then(|()| Self::show(m, self.tables, &area, start, end));
+        if let Err(e) = filled {
+            self.hide(m, &area);
+            area.free(m);
+            return Err(e);
+        }
+        m.flush(self.tables, area.rights.has(Rights::EXECUTE));
+        let at = self.index_from(start);
+        self.areas.insert(at, area);
+        self.join_around(at);
+        Ok(())
+    }
+
+    fn hide<M: Machine>(&self, m: &mut M, area: &Area) {
+        // A reservation may hold pages shown by a fault (zeros); a huge one is walked only over what tables exist, by the machine.
+        m.unmap_range(self.tables, area.start, area.end);
+    }
+
+    fn join_around(&mut self, at: usize) {
+        for i in [at + 1, at] {
+            if i > 0 && i < self.areas.len() && self.areas[i - 1].joins(&self.areas[i]) {
+                let next = self.areas.remove(i);
+                self.areas[i - 1].join(next);
+            }
+        }
+    }
+
+    /// Makes `at` a border between mappings.
+    fn split_at(&mut self, at: u64) {
+        let i = self.index_from(at);
+        if let Some(area) = self.areas.get_mut(i)
+            && area.start < at
+        {
+            let tail = area.split_off(at);
+            self.areas.insert(i + 1, tail);
+        }
+    }
+
+    /// Takes everything between two addresses away.
+    pub fn remove<M: Machine>(&mut self, m: &mut M, start: u64, end: u64) {
+        if self.is_free(start, end) {
+            return;
+        }
+        for mut area in self.take(start, end) {
+            self.hide(m, &area);
+            area.free(m);
+        }
+        m.flush(self.tables, false);
+    }
+
+    /// Cuts the mappings between two addresses out, frames and all; the page tables are the caller's matter.
+    fn take(&mut self, start: u64, end: u64) -> Vec<Area> {
+        self.split_at(start);
+        self.split_at(end);
+        let from = self.index_from(start);
+        let to = self.areas.partition_point(|a| a.start < end);
+        self.areas.drain(from..to.max(from)).collect()
+    }
+
+    /// Gives all frames and tables back. The charge is the caller's matter.
+    pub fn free<M: Machine>(&mut self, m: &mut M) {
+        for area in &mut self.areas {
+            area.free(m);
+        }
+        self.areas.clear();
+        m.drop_tables(self.tables);
+    }
+
+    /// A copy, page by page.
+    pub fn fork<M: Machine>(&self, m: &mut M) -> Result<Space, OutOfFrames> {
+        let mut child = Space::new(m, self.mmap_top, self.stack_top)?;
+        (child.brk_start, child.brk, child.charge) = (self.brk_start, self.brk, self.charge);
+        for area in &self.areas {
+            if let Err(e) = child.insert_copy(m, area) {
+                child.free(m);
+                return Err(e);
+            }
+        }
+        Ok(child)
+    }
+
+    fn insert_copy<M: Machine>(&mut self, m: &mut M, area: &Area) -> Result<(), OutOfFrames> {
+        let mut copy = Area {
+            pages: Vec::with_capacity(area.pages.len()),
+            start: area.start,
+            end: area.end,
+            rights: area.rights,
+            charged: area.charged,
+            kind: area.kind,
+        };
+        for page in &area.pages {
+            let made = match *page {
+                Page::Frame(from) => match m.alloc_frame() {
+                    Ok(to) => {
+                        m.copy_frame(from, to);
+                        Page::Frame(to)
+                    }
+                    Err(e) => {
+                        copy.free(m);
+                        return Err(e);
+                    }
+                },
+                other => other,
+            };
+            copy.pages.push(made);
+        }
+        self.insert(m, copy)
+    }
+
+    /// Lowest address that the stack may grow to.
+    fn stack_limit(&self) -> u64 {
+        self.stack_top - STACK_MAX
+    }
+}

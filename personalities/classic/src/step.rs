@@ -1,0 +1,187 @@
+//! One step of the thread that holds the turn: signals, then its call or fault, then signals again.
+
+use crate::calls::Ended;
+use crate::deliver::Delivered;
+use crate::fs::SignalTarget;
+use crate::kernel::Kernel;
+use crate::machine::{Fault, Machine};
+use crate::process::Want;
+use crate::signal::{Info, SIGBUS, SIGILL, SIGSEGV, SIGTRAP, code};
+use crate::space::{Touch, UserView};
+use crate::turns::{After, Key, Serial};
+use abi::vote::Vote;
+use alloc::vec::Vec;
+
+impl<M: Machine> Kernel<M> {
+    /// The head's call number `c`: one atomic step.
+    pub(crate) fn step(&mut self, serial: Serial) {
+        self.before_call(serial);
+        self.budget.in_turn = true;
+        let after = self.look_and_do(serial);
+        self.budget.in_turn = false;
+        self.budget.wants_turn = false;
+        if let Some(p) = self.procs.get_mut(&serial) {
+            p.calls += 1;
+        }
+        self.turns.made_call(after);
+    }
+
+    /// Hooks on the state as it is before the call: the memory digest, the divergence on demand.
+    fn before_call(&mut self, serial: Serial) {
+        if self.faults.diverge {
+            self.faults.diverge = false;
+            self.invert_a_byte(serial);
+        }
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        if let Some(s) = p.digest_due.take() {
+            let pid = p.pid;
+            let digest = self.memory_digest(serial);
+            self.post(&Vote::Memory { s, process: serial, pid, digest });
+        }
+    }
+
+    fn look_and_do(&mut self, serial: Serial) -> After {
+        // A vfork parent's repetition is the second half of its call: signals wait for its end.
+        if !self.is_second_half(serial)
+            && let Some(after) = self.look(serial)
+        {
+            return after;
+        }
+        let want = self.procs.get(&serial).and_then(|p| p.want);
+        let ended = match want {
+            None => return After::Stays,
+            Some(Want::Fault(fault)) => self.do_fault(serial, fault),
+            Some(Want::Call { number, args }) => self.dispatch(serial, number, &args),
+        };
+        let waits = self.settle(serial, ended);
+        self.drain(serial);
+        if self.procs.get(&serial).is_none_or(|p| !p.is_alive()) {
+            return After::Leaves;
+        }
+        if matches!(waits, Some(After::Waits { ref keys, .. }) if matches!(keys.first(), Some(Key::Vfork(_)))) {
+            return waits.unwrap_or(After::Stays);
+        }
+        match self.look(serial) {
+            Some(after) => after,
+            None => waits.unwrap_or(After::Stays),
+        }
+    }
+
+    fn is_second_half(&self, serial: Serial) -> bool {
+        self.procs.get(&serial).is_some_and(|p| {
+            p.repeated && matches!(p.want, Some(Want::Call { number: abi::linux::nr::clone, .. }))
+        })
+    }
+
+    /// Looks at pending signals; says where the thread goes if one of them decided the step.
+    fn look(&mut self, serial: Serial) -> Option<After> {
+        match self.deliver(serial) {
+            Delivered::Nothing => None,
+            Delivered::Handler => Some(After::Stays),
+            Delivered::Left => Some(After::Leaves),
+        }
+    }
+
+    /// Writes a call's end into its thread; says what it waits for if it blocks.
+    fn settle(&mut self, serial: Serial, ended: Ended) -> Option<After> {
+        let p = self.procs.get_mut(&serial)?;
+        match ended {
+            Ended::Result(value) => p.finish_call(value),
+            Ended::NoResult => p.end_call(),
+            Ended::Again => p.repeated = true,
+            Ended::Block { keys, deadline_us } => {
+                p.repeated = true;
+                return Some(After::Waits { keys, deadline_us });
+            }
+            Ended::NeedsTurn => p.finish_call(crate::errno::ENOMEM.to_result()),
+        }
+        None
+    }
+
+    /// A private call, or one of class Memory, outside its turn: done at once unless it needs a chunk.
+    pub(crate) fn try_private(&mut self, serial: Serial) {
+        let Some(Want::Call { number, args }) = self.procs.get(&serial).and_then(|p| p.want) else { return };
+        self.budget.wants_turn = false;
+        let ended = self.dispatch(serial, number, &args);
+        let again = core::mem::take(&mut self.budget.wants_turn);
+        if let Ended::Result(value) = ended
+            && !again
+            && let Some(p) = self.procs.get_mut(&serial)
+        {
+            p.finish_call(value);
+        }
+    }
+
+    /// User mode faulted: what the mapping array allows is repaired at once, the rest waits for the turn.
+    pub(crate) fn faulted(&mut self, serial: Serial, fault: Fault) {
+        if let Fault::Access { address, needs } = fault
+            && self.touch(serial, address, needs) == Touch::Fine
+        {
+            return;
+        }
+        self.budget.wants_turn = false;
+        if let Some(p) = self.procs.get_mut(&serial) {
+            p.want = Some(Want::Fault(fault));
+        }
+    }
+
+    fn touch(&mut self, serial: Serial, address: u64, needs: crate::machine::Rights) -> Touch {
+        let Some(p) = self.procs.get(&serial) else { return Touch::Nothing };
+        let Some(shared) = self.spaces.get_mut(&p.space) else { return Touch::Nothing };
+        shared.space.touch(&mut self.m, &mut self.budget, address, needs)
+    }
+
+    fn do_fault(&mut self, serial: Serial, fault: Fault) -> Ended {
+        let (signal, code, address) = match fault {
+            Fault::Access { address, needs } => match self.touch(serial, address, needs) {
+                Touch::Fine => return Ended::NoResult,
+                Touch::Denied => (SIGSEGV, code::SEGV_ACCERR, address),
+                Touch::Beyond => (SIGBUS, code::BUS_ADRERR, address),
+                Touch::Nothing | Touch::NeedsTurn => (SIGSEGV, code::SEGV_MAPERR, address),
+            },
+            Fault::Alignment { address } => (SIGBUS, code::BUS_ADRALN, address),
+            Fault::Instruction => (SIGILL, code::ILL_ILLOPC, self.pc(serial)),
+            Fault::Breakpoint => (SIGTRAP, code::TRAP_BRKPT, self.pc(serial)),
+        };
+        if let Some(p) = self.procs.get_mut(&serial) {
+            p.end_call();
+        }
+        self.force(serial, signal, Info { code, address, ..Info::default() });
+        Ended::NoResult
+    }
+
+    fn pc(&self, serial: Serial) -> u64 {
+        self.procs.get(&serial).map_or(0, |p| p.registers.pc)
+    }
+
+    /// Carries out what a file call or an event left in the queues: effects, signals, wake-ups.
+    pub(crate) fn drain(&mut self, caller: Serial) {
+        let call = self.turns.call();
+        for (kind, payload) in core::mem::take(&mut self.fs.effects) {
+            if let Err(why) = self.votes.effect(call, kind, &payload) {
+                self.m.crash(why);
+            }
+        }
+        for (target, signal) in core::mem::take(&mut self.fs.signals) {
+            match target {
+                SignalTarget::Caller => self.generate(caller, signal, Info::kernel()),
+                SignalTarget::Group(pgid) => self.generate_group(pgid, signal, Info::kernel()),
+            }
+        }
+        for key in core::mem::take(&mut self.fs.wakeups) {
+            self.turns.wake(Key::File(key));
+        }
+    }
+
+    /// The memory of a process, for the time of one call.
+    pub(crate) fn view(&mut self, serial: Serial) -> Option<UserView<'_, M>> {
+        let id = self.procs.get(&serial)?.space;
+        let shared = self.spaces.get_mut(&id)?;
+        Some(UserView { machine: &mut self.m, space: &mut shared.space, budget: &mut self.budget })
+    }
+
+    /// The members of a group, ascending.
+    pub(crate) fn members(&self, pgid: u32) -> Vec<Serial> {
+        self.procs.values().filter(|p| p.pgid == pgid).map(|p| p.serial).collect()
+    }
+}

@@ -1,0 +1,284 @@
+//! The turn rule (`docs/turn-rule.md`) as a machine without I/O: the round, its counters, who waits for what, who is outside.
+//!
+//! It knows threads by serial only. The kernel asks it who may act and tells it what happened; everything that two kernels must
+//! agree on about *order* is decided here.
+
+use crate::fs::WaitKey;
+use abi::turn::{CALLS_PER_SYNC, CALLS_PER_TURN, CLOCK_PER_CALL_US};
+use abi::vote::NO_DEADLINE;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+/// A thread's serial number.
+pub type Serial = u64;
+
+/// A thing a thread can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// Something behind a descriptor.
+    File(WaitKey),
+    /// The children of a process.
+    Children(Serial),
+    /// The exec or end of a vfork child.
+    Vfork(Serial),
+}
+
+/// A decision of the log about one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The head leaves the round without making the call.
+    Skip,
+    /// The head makes the call, whatever was promised.
+    Go,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Debug, Default)]
+struct Wait {
+    keys: Vec<Key>,
+    deadline_us: Option<u64>,
+}
+
+/// How the head's call ended, for the round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It stays in the round.
+    Stays,
+    /// It waits.
+    Waits {
+        /// For any of these, in this order.
+        keys: Vec<Key>,
+        /// Or until then.
+        deadline_us: Option<u64>,
+    },
+    /// It is stopped or gone: in no queue.
+    Leaves,
+}
+
+/// The state of the turn rule.
+#[derive(Debug, Default)]
+pub struct Turns {
+    round: VecDeque<Serial>,
+    made: u64,
+    call: u64,
+    since: u64,
+    base_us: u64,
+    boot_us: u64,
+    next_sync: u64,
+    sync_due: bool,
+    waits: BTreeMap<Serial, Wait>,
+    queues: BTreeMap<Key, VecDeque<Serial>>,
+    outside: BTreeMap<Serial, u64>,
+    decisions: BTreeMap<u64, VecDeque<Decision>>,
+}
+
+impl Turns {
+    /// Sync point 0 passed at `time_us` with process 1's thread in the round.
+    pub fn start(time_us: u64) -> Turns {
+        Turns {
+            round: VecDeque::from([1]),
+            base_us: time_us,
+            boot_us: time_us,
+            next_sync: 1,
+            ..Turns::default()
+        }
+    }
+
+    /// The thread that holds the turn; none while a sync point is due.
+    pub fn head(&self) -> Option<Serial> {
+        if self.sync_due { None } else { self.round.front().copied() }
+    }
+
+    /// Calls made so far: the number of the next call.
+    pub fn call(&self) -> u64 {
+        self.call
+    }
+
+    /// The program's clock, µs since 1970.
+    pub fn clock_us(&self) -> u64 {
+        self.base_us + CLOCK_PER_CALL_US * self.since
+    }
+
+    /// The clock at the last sync point.
+    pub fn base_us(&self) -> u64 {
+        self.base_us
+    }
+
+    /// The clock at Boot.
+    pub fn boot_us(&self) -> u64 {
+        self.boot_us
+    }
+
+    /// The threads of the round, head first.
+    pub fn round(&self) -> impl ExactSizeIterator<Item = Serial> + '_ {
+        self.round.iter().copied()
+    }
+
+    /// The threads outside, ascending.
+    pub fn outside(&self) -> impl ExactSizeIterator<Item = Serial> + '_ {
+        self.outside.keys().copied()
+    }
+
+    /// The call at which an outside thread was skipped.
+    pub fn skipped_at(&self, serial: Serial) -> Option<u64> {
+        self.outside.get(&serial).copied()
+    }
+
+    /// Whether a thread waits.
+    pub fn is_waiting(&self, serial: Serial) -> bool {
+        self.waits.contains_key(&serial)
+    }
+
+    /// Whether a thread waits for its vfork child.
+    pub fn waits_for_vfork(&self, serial: Serial) -> bool {
+        self.waits.get(&serial).is_some_and(|w| w.keys.iter().any(|k| matches!(k, Key::Vfork(_))))
+    }
+
+    /// The number of the sync point that is due, if one is.
+    pub fn sync_due(&self) -> Option<u64> {
+        self.sync_due.then_some(self.next_sync)
+    }
+
+    /// The earliest deadline that a thread waits for, or [`NO_DEADLINE`].
+    pub fn earliest_deadline_us(&self) -> u64 {
+        self.waits.values().filter_map(|w| w.deadline_us).min().unwrap_or(NO_DEADLINE)
+    }
+
+    /// A new, continued or rejoining thread goes to the end of the round.
+    pub fn enter(&mut self, serial: Serial) {
+        self.outside.remove(&serial);
+        self.forget_wait(serial);
+        if !self.round.contains(&serial) {
+            self.round.push_back(serial);
+        }
+    }
+
+    /// Wakes all threads that wait for `key`, in their order.
+    pub fn wake(&mut self, key: Key) {
+        for serial in self.queues.remove(&key).unwrap_or_default() {
+            self.enter(serial);
+        }
+    }
+
+    /// Wakes one waiting thread (a signal); no effect on others.
+    pub fn wake_thread(&mut self, serial: Serial) {
+        if self.waits.contains_key(&serial) {
+            self.enter(serial);
+        }
+    }
+
+    /// A thread is gone or stopped by other means than its own call: out of every queue.
+    pub fn remove(&mut self, serial: Serial) {
+        self.forget_wait(serial);
+        self.outside.remove(&serial);
+        if self.round.front() == Some(&serial) {
+            self.end_turn(false);
+        } else {
+            self.round.retain(|&s| s != serial);
+        }
+    }
+
+    /// The head made a call. Call this last, after the wake-ups that the call caused.
+    pub fn made_call(&mut self, after: After) {
+        self.decisions.remove(&self.call);
+        self.call += 1;
+        self.since += 1;
+        self.made += 1;
+        match after {
+            After::Stays if self.made < CALLS_PER_TURN => {}
+            After::Stays => self.end_turn(true),
+            After::Leaves => self.end_turn(false),
+            After::Waits { keys, deadline_us } => {
+                if let Some(&head) = self.round.front() {
+                    self.end_turn(false);
+                    self.wait(head, keys, deadline_us);
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, serial: Serial, keys: Vec<Key>, deadline_us: Option<u64>) {
+        for &key in &keys {
+            let queue = self.queues.entry(key).or_default();
+            if !queue.contains(&serial) {
+                queue.push_back(serial);
+            }
+        }
+        self.waits.insert(serial, Wait { keys, deadline_us });
+    }
+
+    fn end_turn(&mut self, again: bool) {
+        if let Some(head) = self.round.pop_front()
+            && again
+        {
+            self.round.push_back(head);
+        }
+        self.made = 0;
+        self.sync_due |= self.since >= CALLS_PER_SYNC || self.round.is_empty();
+    }
+
+    /// Out of the queues of everything it waits for.
+    fn forget_wait(&mut self, serial: Serial) {
+        let Some(wait) = self.waits.remove(&serial) else { return };
+        for key in wait.keys {
+            if let Some(queue) = self.queues.get_mut(&key) {
+                queue.retain(|&s| s != serial);
+                if queue.is_empty() {
+                    self.queues.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// Remembers a decision; one about a call that was made is late and void.
+    pub fn decide(&mut self, call: u64, decision: Decision) {
+        if call >= self.call {
+            self.decisions.entry(call).or_default().push_back(decision);
+        }
+    }
+
+    /// The decision about the next call, if there is one.
+    pub fn decision(&self) -> Option<Decision> {
+        self.decisions.get(&self.call)?.front().copied()
+    }
+
+    /// Carries out a Skip for the head: it is outside now. Returns it.
+    pub fn skip(&mut self) -> Option<Serial> {
+        let head = self.head()?;
+        if let Some(queue) = self.decisions.get_mut(&self.call) {
+            queue.pop_front();
+        }
+        self.end_turn(false);
+        self.outside.insert(head, self.call);
+        Some(head)
+    }
+
+    /// The entry of the due sync point is taken: the clock moves. Events come next, then [`Turns::pass_deadlines`].
+    pub fn begin_sync(&mut self, time_us: u64) {
+        self.base_us = time_us.max(self.clock_us());
+        self.since = 0;
+        self.next_sync += 1;
+        self.sync_due = false;
+    }
+
+    /// Wakes the threads whose deadline is not after the clock, in the order (deadline, serial).
+    pub fn pass_deadlines(&mut self) {
+        let now = self.clock_us();
+        let mut due: Vec<(u64, Serial)> =
+            self.waits.iter().filter_map(|(&s, w)| w.deadline_us.filter(|&d| d <= now).map(|d| (d, s))).collect();
+        due.sort_unstable();
+        for (_, serial) in due {
+            self.enter(serial);
+        }
+    }
+
+    /// The sync point is over: with an empty round the next one is due at once. Says whether the round has a thread.
+    pub fn end_sync(&mut self) -> bool {
+        self.sync_due = self.round.is_empty();
+        !self.sync_due
+    }
+}
+
+#[cfg(test)]
+#[path = "turns_test.rs"]
+mod tests;
