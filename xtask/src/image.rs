@@ -40,7 +40,7 @@ impl Item {
         {
             let file = &bytes[p.p_offset as usize..(p.p_offset + p.p_filesz) as usize];
             segments.push(Segment {
-                ipa: p.p_vaddr,
+                ipa: p.p_paddr,
                 offset: data.len() as u64,
                 file_size: p.p_filesz,
                 memory_size: p.p_memsz,

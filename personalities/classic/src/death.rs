@@ -3,7 +3,8 @@
 use crate::deliver::user_info;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::process::{Life, News, SpaceId};
+use crate::process::{Life, News, SpaceId, Want};
+use crate::fs::Fs;
 use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
 use crate::turns::{Key, Serial};
 use abi::vote::EffectKind;
@@ -21,6 +22,9 @@ impl<M: Machine> Kernel<M> {
         if !p.is_alive() {
             return;
         }
+        // A call that had done a part, or stood at a FIFO's door, is given up.
+        let given_up = matches!(p.want, Some(Want::Call { number, .. }) if p.repeated && Fs::handles(number));
+        let (pid, progress) = (p.pid, p.progress);
         p.life = Life::Zombie;
         p.status = status;
         p.want = None;
@@ -32,6 +36,9 @@ impl<M: Machine> Kernel<M> {
         let (space, parent, leads) = (p.space, p.parent, p.sid == p.pid);
         let (sid, pgid) = (p.sid, p.pgid);
         let mut fds = core::mem::take(&mut p.fds);
+        if given_up {
+            let _ = self.fs.interrupt(pid, &progress);
+        }
         self.turns.wake(Key::Vfork(serial));
         self.release_space(space);
         if self.fp_owner == Some(serial) {

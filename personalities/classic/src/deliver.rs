@@ -1,6 +1,7 @@
 //! Signals: generated, looked at, handled.
 
 use crate::errno::EINTR;
+use crate::fs::Fs;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, News, Process, Want};
@@ -157,11 +158,13 @@ impl<M: Machine> Kernel<M> {
             return;
         };
         let restarts = p.action(signal).flags & flags::RESTART != 0;
-        let (repeated, progress) = (p.repeated, p.progress);
+        let (repeated, progress, pid) = (p.repeated, p.progress, p.pid);
         (p.want, p.repeated) = (None, false);
         p.progress = crate::fs::Progress::default();
-        if repeated && progress.done > 0 {
-            p.registers.x[0] = progress.done;
+        let part = if repeated && Fs::handles(number) { self.fs.interrupt(pid, &progress) } else { None };
+        let Some(p) = self.procs.get_mut(&serial) else { return };
+        if let Some(part) = part {
+            p.registers.x[0] = part as u64;
         } else if !repeated || restarts && !never_restarts(number) {
             p.registers.pc = p.registers.pc.wrapping_sub(4);
         } else {

@@ -197,11 +197,12 @@ impl<M: Machine> Kernel<M> {
 
     fn skip_head(&mut self) {
         self.watch = Watch::default();
-        let Some(serial) = self.turns.skip() else { return };
+        let Some(serial) = self.turns.begin_skip() else { return };
         if let Some(p) = self.procs.get_mut(&serial) {
             p.asked_rejoin = false;
         }
         self.take_fatal(serial);
+        self.turns.end_skip();
         self.ask_rejoin(serial);
     }
 

@@ -89,6 +89,10 @@ impl<M: Machine> Kernel<M> {
             Ended::Result(value) => p.finish_call(value),
             Ended::NoResult => p.end_call(),
             Ended::Again => p.repeated = true,
+            Ended::Restart => {
+                p.repeated = true;
+                p.progress = crate::fs::Progress::default();
+            }
             Ended::Block { keys, deadline_us } => {
                 p.repeated = true;
                 return Some(After::Waits { keys, deadline_us });

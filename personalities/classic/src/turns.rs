@@ -69,7 +69,7 @@ pub struct Turns {
     waits: BTreeMap<Serial, Wait>,
     queues: BTreeMap<Key, VecDeque<Serial>>,
     outside: BTreeMap<Serial, u64>,
-    decisions: BTreeMap<u64, VecDeque<Decision>>,
+    decisions: BTreeMap<u64, Decision>,
 }
 
 impl Turns {
@@ -167,15 +167,9 @@ impl Turns {
         }
     }
 
-    /// A thread is gone or stopped by other means than its own call: out of every queue.
+    /// A thread that is outside is gone or stopped.
     pub fn remove(&mut self, serial: Serial) {
-        self.forget_wait(serial);
         self.outside.remove(&serial);
-        if self.round.front() == Some(&serial) {
-            self.end_turn(false);
-        } else {
-            self.round.retain(|&s| s != serial);
-        }
     }
 
     /// The head made a call. Call this last, after the wake-ups that the call caused.
@@ -184,17 +178,16 @@ impl Turns {
         self.call += 1;
         self.since += 1;
         self.made += 1;
-        match after {
-            After::Stays if self.made < CALLS_PER_TURN => {}
-            After::Stays => self.end_turn(true),
-            After::Leaves => self.end_turn(false),
-            After::Waits { keys, deadline_us } => {
-                if let Some(&head) = self.round.front() {
-                    self.end_turn(false);
-                    self.wait(head, keys, deadline_us);
-                }
-            }
+        if after == After::Stays && self.made < CALLS_PER_TURN {
+            return;
         }
+        let head = self.round.pop_front();
+        match (head, after) {
+            (Some(head), After::Stays) => self.round.push_back(head),
+            (Some(head), After::Waits { keys, deadline_us }) => self.wait(head, keys, deadline_us),
+            _ => {}
+        }
+        self.end_turn();
     }
 
     fn wait(&mut self, serial: Serial, keys: Vec<Key>, deadline_us: Option<u64>) {
@@ -207,14 +200,9 @@ impl Turns {
         self.waits.insert(serial, Wait { keys, deadline_us });
     }
 
-    fn end_turn(&mut self, again: bool) {
-        if let Some(head) = self.round.pop_front()
-            && again
-        {
-            self.round.push_back(head);
-        }
+    fn end_turn(&mut self) {
         self.made = 0;
-        self.sync_due |= self.since >= CALLS_PER_SYNC || self.round.is_empty();
+        self.sync_due = self.since >= CALLS_PER_SYNC || self.round.is_empty();
     }
 
     /// Out of the queues of everything it waits for.
@@ -233,24 +221,30 @@ impl Turns {
     /// Remembers a decision; one about a call that was made is late and void.
     pub fn decide(&mut self, call: u64, decision: Decision) {
         if call >= self.call {
-            self.decisions.entry(call).or_default().push_back(decision);
+            self.decisions.entry(call).or_insert(decision);
         }
     }
 
     /// The decision about the next call, if there is one.
     pub fn decision(&self) -> Option<Decision> {
-        self.decisions.get(&self.call)?.front().copied()
+        self.decisions.get(&self.call).copied()
     }
 
-    /// Carries out a Skip for the head: it is outside now. Returns it.
-    pub fn skip(&mut self) -> Option<Serial> {
+    /// Begins a skip: the head is outside, and the number of its call used up. What its pending signals do comes next, then
+    /// [`Turns::end_skip`].
+    pub fn begin_skip(&mut self) -> Option<Serial> {
         let head = self.head()?;
-        if let Some(queue) = self.decisions.get_mut(&self.call) {
-            queue.pop_front();
-        }
-        self.end_turn(false);
+        self.round.pop_front();
         self.outside.insert(head, self.call);
+        self.decisions.remove(&self.call);
+        self.call += 1;
+        self.since += 1;
         Some(head)
+    }
+
+    /// The skipped thread's turn ends.
+    pub fn end_skip(&mut self) {
+        self.end_turn();
     }
 
     /// The entry of the due sync point is taken: the clock moves. Events come next, then [`Turns::pass_deadlines`].

@@ -84,14 +84,20 @@ fn deadlines_pass_in_the_order_of_deadline_then_serial() {
     assert_eq!(t.round().collect::<Vec<_>>(), [2, 1, 3]);
 }
 
+fn skip(t: &mut Turns) -> Option<Serial> {
+    let head = t.begin_skip();
+    t.end_skip();
+    head
+}
+
 #[test]
-fn a_skip_takes_no_call_and_is_used_up() {
+fn a_skip_uses_its_number_up() {
     let mut t = Turns::start(0);
     t.enter(2);
     t.decide(0, Decision::Skip);
     assert_eq!(t.decision(), Some(Decision::Skip));
-    assert_eq!(t.skip(), Some(1));
-    assert_eq!((t.head(), t.call(), t.decision()), (Some(2), 0, None));
+    assert_eq!(skip(&mut t), Some(1));
+    assert_eq!((t.head(), t.call(), t.clock_us(), t.decision()), (Some(2), 1, 1, None));
     assert_eq!(t.skipped_at(1), Some(0));
     t.enter(1);
     assert_eq!(t.skipped_at(1), None);
@@ -111,8 +117,20 @@ fn decisions_are_remembered_until_their_call_and_void_after_it() {
 }
 
 #[test]
+fn whom_a_skipped_threads_end_wakes_is_in_the_round_before_the_turn_ends() {
+    let mut t = Turns::start(0);
+    t.enter(2);
+    waits(&mut t, &[Key::Children(1)], None);
+    assert_eq!(t.begin_skip(), Some(2));
+    t.remove(2);
+    t.wake(Key::Children(1));
+    t.end_skip();
+    assert_eq!((t.sync_due(), t.head()), (None, Some(1)));
+}
+
+#[test]
 fn the_last_thread_skipped_leaves_an_empty_round() {
     let mut t = Turns::start(0);
-    t.skip();
+    skip(&mut t);
     assert_eq!(t.sync_due(), Some(1));
 }

@@ -25,8 +25,10 @@ pub enum Ended {
     Result(i64),
     /// The registers are as they shall be (exec, sigreturn, exit, a repaired fault).
     NoResult,
-    /// It wants to be made again at once.
+    /// It did a slice and wants to be made again at once.
     Again,
+    /// It did nothing but cause a signal, which comes first; then it is made again from its start.
+    Restart,
     /// It waits.
     Block {
         /// For any of these.

@@ -251,6 +251,11 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
             return Err(EPERM);
         }
         *slot = (soft, hard);
+        if resource == RLIMIT_NOFILE
+            && let Some(p) = k.procs.get_mut(&target)
+        {
+            p.fds.limit = soft as usize;
+        }
     }
     if old_at != 0 {
         let mut b = [0; 16];

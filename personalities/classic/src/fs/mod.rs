@@ -4,9 +4,42 @@
 //! The rest of the kernel calls [`Fs::syscall`] in the caller's turn and acts on the [`Outcome`]; then it drains [`Fs::effects`],
 //! [`Fs::signals`] and [`Fs::wakeups`], in this order.
 
+#![forbid(unsafe_code)]
+
+mod attr;
+mod buffer;
+mod content;
+mod dev;
+mod digest;
+mod dir;
+mod fcntl;
+mod file;
+mod image;
+mod inode;
+mod ioctl;
+mod linux;
+mod names;
+mod open;
+mod path;
+mod pipe;
+mod poll;
+mod proc;
+mod rw;
+mod stat;
+mod syscalls;
+mod tree;
+mod tty;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use crate::errno::Errno;
 use crate::user::UserMemory;
+use abi::turn::FDS_MAX;
 use abi::vote::EffectKind;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Number of an inode.
@@ -40,9 +73,15 @@ pub enum Outcome {
     },
     /// The call did a slice of its work and wants to be made again as the thread's next call, without waiting (terminal output).
     Again,
+    /// The call did nothing but push a signal that stops the caller's group (terminal job control). Like Linux' ERESTARTSYS: the signal
+    /// is delivered at the call's end; a handler without SA_RESTART makes it EINTR, otherwise the call is made again from its start,
+    /// after the handler or after SIGCONT.
+    Restart,
 }
 
 /// What a call that is made repeatedly remembers; starts as default, kept by the kernel in the thread until the call is done.
+///
+/// When a signal ends a call that waits or stands between two slices, the kernel asks [`Fs::interrupt`] for its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes done so far.
@@ -97,7 +136,8 @@ pub struct ProcessRow {
 
 /// What file calls must know of the rest of the kernel. Built for each call.
 pub trait System {
-    /// The process table, ascending pids. Only called for /proc.
+    /// The process table, ascending pids. Only called for /proc, and to tell ESRCH from EPERM in TIOCSPGRP. The caller's own
+    /// `fds` and `cwd` are not looked at: they are in [`Caller`].
     fn processes(&self) -> Vec<ProcessRow>;
     /// Threads in the round, serials given, last pid given (for /proc).
     fn counts(&self) -> (u64, u64, u32);
@@ -135,10 +175,19 @@ pub struct Caller<'a> {
     pub system: &'a dyn System,
 }
 
-/// A process' descriptors.
-#[derive(Debug, Default)]
+/// A process' descriptors, and its hold on its working directory (which lives on while a process stands in it, like an open file).
+#[derive(Debug)]
 pub struct FdTable {
-    // filled in by the implementation
+    /// RLIMIT_NOFILE's soft limit: a new descriptor is below it. Inherited by [`Fs::fork_fds`].
+    pub limit: usize,
+    slots: Vec<Option<file::Slot>>,
+    cwd: Ino,
+}
+
+impl Default for FdTable {
+    fn default() -> FdTable {
+        FdTable { limit: FDS_MAX, slots: Vec::new(), cwd: tree::ROOT }
+    }
 }
 
 /// The file systems.
@@ -149,6 +198,14 @@ pub struct Fs {
     pub signals: Vec<(SignalTarget, u8)>,
     /// Things that became ready in the last call or event, in order.
     pub wakeups: Vec<WaitKey>,
+    seed: [u8; 32],
+    boot_us: u64,
+    image: &'static [u8],
+    tree: tree::Tree,
+    files: file::Files,
+    pipes: BTreeMap<u64, pipe::Pipe>,
+    next_pipe: u64,
+    tty: tty::Tty,
 }
 
 /// An executable file found by [`Fs::open_exec`].
@@ -160,7 +217,6 @@ pub struct ExecFile {
     pub size: u64,
 }
 
-#[allow(unused_variables)]
 impl Fs {
     /// The file systems over the root image (cpio newc, members' data page-aligned). `seed` and times are the log's.
     pub fn new(
@@ -170,11 +226,24 @@ impl Fs {
         rows: u16,
         columns: u16,
     ) -> Result<Fs, &'static str> {
-        todo!()
+        let tree = tree::Tree::new(image, inode::Time::from_us(boot_time_us))?;
+        Ok(Fs {
+            effects: Vec::new(),
+            signals: Vec::new(),
+            wakeups: Vec::new(),
+            seed,
+            boot_us: boot_time_us,
+            image,
+            tree,
+            files: file::Files::default(),
+            pipes: BTreeMap::new(),
+            next_pipe: 1,
+            tty: tty::Tty::new(rows, columns),
+        })
     }
     /// Whether system call `number` is handled here.
     pub fn handles(number: u64) -> bool {
-        todo!()
+        syscalls::handler(number).is_some()
     }
     /// Makes a file call. Handles: openat close close_range read write readv writev pread64 pwrite64 lseek fstat newfstatat statx readlinkat faccessat faccessat2
     /// fcntl dup dup3 pipe2 getdents64 ioctl ppoll pselect6 sendfile mkdirat unlinkat renameat renameat2 symlinkat linkat mknodat fchmod fchmodat fchown
@@ -187,66 +256,99 @@ impl Fs {
         args: &[u64; 6],
         user: &mut dyn UserMemory,
     ) -> Outcome {
-        todo!()
+        self.dispatch(caller, number, args, user)
     }
     /// A file to execute, `path` seen from `cwd`. EACCES, ENOENT, ... as execve.
     pub fn open_exec(&mut self, caller: &Caller<'_>, dirfd: i32, path: &[u8]) -> Result<ExecFile, Errno> {
-        todo!()
+        self.find_exec(caller, dirfd, path)
     }
     /// The file behind descriptor `fd`, for mmap: ENODEV if it is not regular, EACCES if not open for reading, EBADF.
     pub fn mmap_file(&mut self, fds: &FdTable, fd: i32) -> Result<ExecFile, Errno> {
-        todo!()
+        self.find_mmap(fds, fd)
     }
     /// Copies bytes of a regular file; returns how many there were.
     pub fn read_inode(&self, ino: Ino, offset: u64, out: &mut [u8]) -> usize {
-        todo!()
+        match self.tree.get(ino).map(|inode| &inode.body) {
+            Some(inode::Body::Regular(content)) => content.read(offset, out),
+            _ => 0,
+        }
     }
     /// Page `page` of a regular file if it is still the image's own, whole or with zero bytes behind its end inside the image: its bytes never change.
     pub fn image_page(&self, ino: Ino, page: u64) -> Option<&'static [u8]> {
-        todo!()
+        match self.tree.get(ino).map(|inode| &inode.body) {
+            Some(inode::Body::Regular(content)) => content.image_page(self.image, page),
+            _ => None,
+        }
     }
     /// Absolute path of an inode (as /proc/PID/exe shows it).
     pub fn path_of(&self, ino: Ino) -> Vec<u8> {
-        todo!()
+        self.path_of_node(ino)
+    }
+    /// A signal ends the waiting (or the slices) of a call of process `pid`, or the process ends in it. Returns the call's result if it
+    /// had done a part: this stands in place of EINTR, and of a restart, too. None: the kernel decides between EINTR and restart.
+    pub fn interrupt(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
+        self.interrupted(pid, progress)
     }
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
     pub fn first_fds(&mut self) -> FdTable {
-        todo!()
+        let mut fds = FdTable::default();
+        let file = self.files.add(dev::CONSOLE, file::Kind::Tty, linux::O_RDWR);
+        for fd in 0..3 {
+            fds.set(fd, file::Slot { file, cloexec: false });
+        }
+        self.retain(file);
+        self.retain(file);
+        self.tree.hold(fds.cwd);
+        fds
     }
     /// A copy for fork: open file descriptions are shared.
     pub fn fork_fds(&mut self, fds: &FdTable) -> FdTable {
-        todo!()
+        for (_, slot) in fds.iter() {
+            self.retain(slot.file);
+        }
+        self.tree.hold(fds.cwd);
+        FdTable { limit: fds.limit, slots: fds.slots.clone(), cwd: fds.cwd }
     }
     /// Closes those with FD_CLOEXEC, ascending.
     pub fn exec_fds(&mut self, fds: &mut FdTable) {
-        todo!()
+        let closed: Vec<usize> = fds.iter().filter(|(_, slot)| slot.cloexec).map(|(fd, _)| fd).collect();
+        for fd in closed {
+            if let Some(slot) = fds.take(fd) {
+                self.drop_file(slot.file);
+            }
+        }
     }
     /// Closes all, ascending.
     pub fn close_all(&mut self, fds: &mut FdTable) {
-        todo!()
+        for slot in core::mem::take(&mut fds.slots).into_iter().flatten() {
+            self.drop_file(slot.file);
+        }
+        self.tree.release(fds.cwd);
+        fds.cwd = tree::ROOT;
     }
     /// What /proc/PID/fd shows.
     pub fn show_fds(&self, fds: &FdTable) -> Vec<(u32, Vec<u8>)> {
-        todo!()
+        self.show_table(fds)
     }
     /// Terminal input of the log. Signals and wake-ups are left in the queues.
     pub fn tty_event(&mut self, event: abi::log::Event<'_>) {
-        todo!()
+        self.handle_tty_event(event)
     }
     /// A session leader ended: the terminal loses its session. Its foreground group's processes get SIGHUP through the queue.
     pub fn session_ended(&mut self, sid: u32) {
-        todo!()
+        self.end_session(sid)
     }
     /// Process 1 made session 1: the terminal is its controlling terminal.
     pub fn set_session(&mut self, sid: u32, foreground: u32) {
-        todo!()
+        self.tty.session = Some(sid);
+        self.tty.foreground = foreground;
     }
     /// Appends the descriptors of one process to the state digest (`docs/linux-abi.md`, "State digest"); `numbering` collects open file descriptions over processes.
     pub fn digest_fds(&self, fds: &FdTable, numbering: &mut Vec<u64>, e: &mut abi::digest::Encoder) {
-        todo!()
+        self.digest_table(fds, numbering, e)
     }
     /// Appends open file descriptions (in `numbering`'s order), pipes, terminal and writable layer.
     pub fn digest_rest(&mut self, numbering: &[u64], e: &mut abi::digest::Encoder) {
-        todo!()
+        self.digest_all(numbering, e)
     }
 }

@@ -46,6 +46,11 @@ pub trait FileSource {
     fn read(&self, ino: Ino, offset: u64, out: &mut [u8]) -> usize;
 }
 
+/// Whether page tables can show these bytes.
+fn is_page(bytes: &[u8]) -> bool {
+    bytes.len() == PAGE_BYTES && bytes.as_ptr().addr().is_multiple_of(PAGE_BYTES)
+}
+
 /// A mapping.
 #[derive(Debug)]
 pub struct Area {
@@ -141,7 +146,7 @@ impl Area {
             *slot = if page >= size.div_ceil(PAGE) {
                 Page::Beyond
             } else {
-                match source.image_page(ino, page).filter(|b| !charged && b.len() == PAGE_BYTES) {
+                match source.image_page(ino, page).filter(|b| !charged && is_page(b)) {
                     Some(bytes) => Page::Image(bytes),
                     None => {
                         let frame = m.alloc_frame()?;

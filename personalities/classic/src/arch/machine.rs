@@ -1,0 +1,160 @@
+//! All of `arch` as the kernel's machine, and the way from the boot page to the kernel.
+
+use super::devices::Devices;
+use super::memory::Frames;
+use super::user_map::UserMaps;
+use super::vectors::{self, Left};
+use super::OFFSET;
+use abi::bootinfo::{BootInfo, name_str};
+use classic::kernel::{Kernel, Setup};
+use classic::machine::{
+    Exit, Fault, FpRegisters, Frame, Machine, OutOfFrames, PAGE_BYTES, Registers, Rights, Shown, TableId,
+};
+use runtime::Channel;
+
+/// `mov x8, #139` (rt_sigreturn); `svc #0`.
+const TRAMPOLINE: [u32; 2] = [0xd280_1168, 0xd400_0001];
+
+struct Core {
+    frames: Frames,
+    maps: UserMaps,
+    devices: Devices,
+    ticks_per_ms: u64,
+}
+
+/// Runs the kernel for ever.
+pub fn start(boot: &'static BootInfo) -> ! {
+    let name = name_str(&boot.name);
+    let mut frames = Frames::new(boot);
+    let Ok(maps) = UserMaps::new(&mut frames, &TRAMPOLINE) else { runtime::crash(b"no memory at all") };
+    // SAFETY: `kernel_map` maps all modules at this offset, for ever.
+    let root = unsafe { runtime::channel::module_at(boot, "root", OFFSET) };
+    let Some(root) = root else { runtime::crash(b"no module `root`: the manifest must give it") };
+    let effects = channel(boot, &alloc::format!("effects-{name}"));
+    let log = channel(boot, "log");
+    let (Some(log), Some(effects)) = (log, effects) else {
+        runtime::crash(b"no channel `log` or `effects-` and own name: the manifest must give both")
+    };
+    runtime::say!("classic: {} KiB, {} frames free", boot.memory_size >> 10, frames.left());
+    let setup = Setup {
+        domain: boot.domain,
+        root,
+        log: log.words(),
+        effects: (effects.words(), effects.index as u32),
+        control: channel(boot, "control").map(|c| c.words()),
+        stuck_ms: boot.run.stuck_ms,
+    };
+    let ticks_per_ms = (boot.counter_hz / 1000).max(1);
+    Kernel::boot(Core { frames, maps, devices: Devices::new(), ticks_per_ms }, setup).run()
+}
+
+fn channel(boot: &'static BootInfo, name: &str) -> Option<Channel> {
+    let ipa = boot.channels.iter().find(|c| name_str(&c.name) == name)?.ipa;
+    // SAFETY: (1) `kernel_map` maps all channels at this offset, normal memory, write-back, for ever; (2) position pages are not used.
+    unsafe { Channel::at(boot, name, ipa + OFFSET) }
+}
+
+/// What a synchronous exception from user mode was (Armv8-A, ESR_EL1).
+fn decode(registers: &Registers) -> Exit {
+    let (class, iss) = (registers.esr >> 26 & 0x3f, registers.esr & 0x1ff_ffff);
+    let address = registers.far;
+    Exit::Fault(match class {
+        0x15 => return Exit::Call,
+        0x20 | 0x24 => {
+            let status = iss & 0x3f;
+            // Write-not-read also stands for cache maintenance, which needs to read.
+            let writes = iss & 1 << 6 != 0 && iss & 1 << 8 == 0;
+            match (status, class) {
+                (0..=0x0f, 0x20) => Fault::Access { address, needs: Rights::EXECUTE },
+                (0..=0x0f, _) if writes => Fault::Access { address, needs: Rights::WRITE },
+                (0..=0x0f, _) => Fault::Access { address, needs: Rights::READ },
+                _ => Fault::Alignment { address },
+            }
+        }
+        0x22 => Fault::Alignment { address },
+        0x26 => Fault::Alignment { address: registers.sp },
+        0x30..=0x3c => Fault::Breakpoint,
+        _ => Fault::Instruction,
+    })
+}
+
+impl Machine for Core {
+    fn alloc_frame(&mut self) -> Result<Frame, OutOfFrames> {
+        self.frames.alloc()
+    }
+    fn free_frame(&mut self, frame: Frame) {
+        self.frames.free(frame);
+    }
+    fn free_frames(&self) -> usize {
+        self.frames.left()
+    }
+    fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES] {
+        self.frames.bytes(frame)
+    }
+    fn frame_mut(&mut self, frame: Frame) -> &mut [u8; PAGE_BYTES] {
+        self.frames.bytes_mut(frame)
+    }
+    fn copy_frame(&mut self, from: Frame, to: Frame) {
+        self.frames.copy(from, to);
+    }
+
+    fn new_tables(&mut self) -> Result<TableId, OutOfFrames> {
+        self.maps.make(&mut self.frames)
+    }
+    fn drop_tables(&mut self, tables: TableId) {
+        self.maps.drop(&mut self.frames, tables);
+    }
+    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights) -> Result<(), OutOfFrames> {
+        self.maps.map(&mut self.frames, tables, address, shown, rights)
+    }
+    fn unmap(&mut self, tables: TableId, address: u64) {
+        self.maps.unmap(&mut self.frames, tables, address, address + PAGE_BYTES as u64);
+    }
+    fn unmap_range(&mut self, tables: TableId, start: u64, end: u64) {
+        self.maps.unmap(&mut self.frames, tables, start, end);
+    }
+    fn flush(&mut self, tables: TableId, code: bool) {
+        self.maps.flush(tables, code);
+    }
+
+    fn run(&mut self, tables: TableId, registers: &mut Registers, ticks: u64) -> Exit {
+        let Some(root) = self.maps.ttbr(tables) else { self.crash("a program without tables") };
+        self.devices.set_timer((ticks != u64::MAX).then(|| self.ticks() + ticks));
+        match vectors::enter(root, registers) {
+            Left::Synchronous => decode(registers),
+            Left::Interrupt => {
+                self.devices.answer();
+                Exit::Interrupt
+            }
+        }
+    }
+    fn load_fp(&mut self, from: &FpRegisters) {
+        vectors::load_fp(from);
+    }
+    fn store_fp(&mut self, to: &mut FpRegisters) {
+        vectors::store_fp(to);
+    }
+
+    fn ticks(&self) -> u64 {
+        runtime::calls::now()
+    }
+    fn ticks_per_ms(&self) -> u64 {
+        self.ticks_per_ms
+    }
+    fn wait(&mut self) {
+        self.devices.set_timer(None);
+        let _ = runtime::wait(u64::MAX);
+        self.devices.answer();
+    }
+    fn ring(&mut self, channel: u32) {
+        // The channel is ours to write: EL2 cannot refuse.
+        let _ = runtime::signal(channel as usize);
+    }
+    fn text(&mut self, line: &str) {
+        // Refused when the budget is spent: a console must not stop its writer.
+        let _ = runtime::calls::print(line.as_bytes());
+    }
+    fn crash(&mut self, why: &str) -> ! {
+        runtime::crash(why.as_bytes())
+    }
+}

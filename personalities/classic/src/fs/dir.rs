@@ -1,0 +1,58 @@
+//! Directories of the root file system: entries by sequence number (the order of getdents64) and by name.
+
+use super::Ino;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// A directory's entries.
+#[derive(Debug, Default)]
+pub struct Dir {
+    /// The directory it lies in.
+    pub parent: Ino,
+    /// How many of its entries are directories.
+    pub subdirectories: u32,
+    entries: BTreeMap<u64, (Vec<u8>, Ino)>,
+    names: BTreeMap<Vec<u8>, u64>,
+    next: u64,
+}
+
+impl Dir {
+    /// An empty directory.
+    pub fn new(parent: Ino) -> Dir {
+        Dir { parent, ..Dir::default() }
+    }
+
+    /// The file called `name`.
+    pub fn get(&self, name: &[u8]) -> Option<Ino> {
+        let seq = self.names.get(name)?;
+        self.entries.get(seq).map(|(_, ino)| *ino)
+    }
+
+    /// The name of `ino` here.
+    pub fn name_of(&self, ino: Ino) -> Option<&[u8]> {
+        self.entries.values().find(|(_, i)| *i == ino).map(|(name, _)| &name[..])
+    }
+
+    /// Adds an entry at the end; `name` is not there yet.
+    pub fn insert(&mut self, name: &[u8], ino: Ino) {
+        self.entries.insert(self.next, (name.to_vec(), ino));
+        self.names.insert(name.to_vec(), self.next);
+        self.next += 1;
+    }
+
+    /// Takes an entry away.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Ino> {
+        let seq = self.names.remove(name)?;
+        self.entries.remove(&seq).map(|(_, ino)| ino)
+    }
+
+    /// How many entries it has ("." and ".." are none).
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Entries from sequence number `from` on: number, name, inode.
+    pub fn entries(&self, from: u64) -> impl Iterator<Item = (u64, &[u8], Ino)> {
+        self.entries.range(from..).map(|(seq, (name, ino))| (*seq, &name[..], *ino))
+    }
+}

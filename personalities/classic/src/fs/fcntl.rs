@@ -1,0 +1,123 @@
+//! fcntl, flock and lseek: what is kept with descriptors and open file descriptions.
+
+use super::Fs;
+use super::file::Kind;
+use super::inode::{Body, Inode};
+use super::linux::*;
+use super::syscalls::{Answer, Call};
+use crate::errno::*;
+use abi::turn::PIPE_CAPACITY;
+
+impl Fs {
+    pub(super) fn fcntl(&mut self, call: &mut Call<'_, '_>) -> Answer {
+        let slot = call.caller.fds.slot(call.fd(0))?;
+        let (command, argument) = (call.u32(1), call.args[2]);
+        match command {
+            0 | 1030 => {
+                let from = usize::try_from(argument as u32)
+                    .ok()
+                    .filter(|n| *n < call.caller.fds.limit)
+                    .ok_or(EINVAL)?;
+                return self.dup_to(call, slot.file, from, command == 1030);
+            }
+            1 => return Ok(i64::from(slot.cloexec)),
+            2 => {
+                call.caller.fds.slot_mut(call.fd(0))?.cloexec = argument & 1 != 0;
+                return Ok(0);
+            }
+            3 => return Ok(i64::from(self.files.get(slot.file).ok_or(EBADF)?.flags)),
+            _ => (),
+        }
+        self.real_file(call.caller.fds, call.fd(0))?;
+        let open = self.files.get_mut(slot.file).ok_or(EBADF)?;
+        match command {
+            4 => {
+                const CHANGED: u32 = O_APPEND | O_NONBLOCK | O_NOATIME;
+                if argument as u32 & O_DIRECT != 0 {
+                    return Err(EINVAL.into());
+                }
+                open.flags = open.flags & !CHANGED | argument as u32 & CHANGED;
+                Ok(0)
+            }
+            5..=7 | 36..=38 => self.record_lock(call),
+            // No owner, no signal for input, no lease was ever set.
+            8 | 9 | 11 => Ok(0),
+            10 if argument <= 64 => Ok(0),
+            1025 => Ok(2),
+            1031 | 1032 => match open.kind {
+                Kind::Pipe { .. } if command == 1032 => Ok(PIPE_CAPACITY as i64),
+                Kind::Pipe { .. } if argument as u32 == 0 || argument as u32 > 1 << 31 => Err(EINVAL.into()),
+                Kind::Pipe { .. } => Ok(PIPE_CAPACITY as i64),
+                _ => Err(EBADF.into()),
+            },
+            _ => Err(EINVAL.into()),
+        }
+    }
+
+    /// Record locks are granted always.
+    fn record_lock(&mut self, call: &mut Call<'_, '_>) -> Answer {
+        const F_UNLCK: u16 = 2;
+        let lock: [u8; 32] = call.get(call.args[2])?;
+        let (kind, whence) = (u16::from_le_bytes([lock[0], lock[1]]), u16::from_le_bytes([lock[2], lock[3]]));
+        if kind > F_UNLCK || whence > 2 {
+            return Err(EINVAL.into());
+        }
+        let get = matches!(call.u32(1), 5 | 36);
+        let (_, open) = self.real_file(call.caller.fds, call.fd(0))?;
+        if !get && (kind == 0 && !open.readable() || kind == 1 && !open.writable()) {
+            return Err(EBADF.into());
+        }
+        if get {
+            if kind == F_UNLCK {
+                return Err(EINVAL.into());
+            }
+            return call.put(2, &F_UNLCK.to_le_bytes());
+        }
+        Ok(0)
+    }
+
+    pub(super) fn flock(&mut self, call: &mut Call<'_, '_>) -> Answer {
+        self.real_file(call.caller.fds, call.fd(0))?;
+        // LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB or not: granted always.
+        if matches!(call.u32(1) & !4, 1 | 2 | 8) { Ok(0) } else { Err(EINVAL.into()) }
+    }
+
+    pub(super) fn lseek(&mut self, call: &mut Call<'_, '_>) -> Answer {
+        let (id, open) = self.real_file(call.caller.fds, call.fd(0))?;
+        let (offset, whence) = (call.args[1] as i64, call.u32(2));
+        if whence > 4 {
+            return Err(EINVAL.into());
+        }
+        let at = open.offset as i64;
+        let new = match open.kind {
+            Kind::Pipe { .. } | Kind::Tty => return Err(ESPIPE.into()),
+            Kind::Null | Kind::Zero | Kind::Full | Kind::Random => return Ok(0),
+            Kind::Path => return Err(EBADF.into()),
+            Kind::Directory | Kind::Text(_) => match whence {
+                0 => Some(offset),
+                1 => at.checked_add(offset),
+                _ => None,
+            },
+            Kind::Regular => {
+                let Some(Body::Regular(content)) = self.tree.get(open.node).map(|i: &Inode| &i.body) else {
+                    return Err(EIO.into());
+                };
+                let size = content.size() as i64;
+                match whence {
+                    0 => Some(offset),
+                    1 => at.checked_add(offset),
+                    2 => size.checked_add(offset),
+                    _ if offset < 0 || offset >= size => return Err(ENXIO.into()),
+                    3 => Some(offset),
+                    _ => Some(size),
+                }
+                .filter(|new| *new <= FILE_SIZE_MAX as i64)
+            }
+        };
+        let new = new.filter(|new| *new >= 0).ok_or(EINVAL)?;
+        if let Some(open) = self.files.get_mut(id) {
+            open.offset = new as u64;
+        }
+        Ok(new)
+    }
+}

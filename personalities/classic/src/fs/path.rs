@@ -1,0 +1,249 @@
+//! From a path to an inode: one walk for all calls, over the root file system, /dev and /proc.
+
+use super::dev::{self, DEV};
+use super::inode::{Body, Inode};
+use super::linux::*;
+use super::proc::{self, PROC};
+use super::tree::ROOT;
+use super::{Caller, Fs, Ino};
+use crate::errno::*;
+use crate::user::UserMemory;
+use alloc::vec::Vec;
+
+/// What the walk does with the last component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// Symbolic links are followed.
+    Follow,
+    /// A symbolic link is what is meant (unless a slash stands behind it).
+    Keep,
+    /// The name is to be made, removed or replaced: links are kept, a slash behind it is only noted.
+    Name,
+    /// As open with O_CREAT: links are followed or kept, a slash behind it is EISDIR.
+    Create {
+        /// Whether links are followed (not with O_EXCL or O_NOFOLLOW).
+        follow: bool,
+    },
+}
+
+/// What the last component was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// A name.
+    Name(Vec<u8>),
+    /// ".".
+    Dot,
+    /// "..".
+    DotDot,
+    /// There was none: "/".
+    Root,
+}
+
+/// Where a path led.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The directory of the last component.
+    pub dir: Ino,
+    /// The last component.
+    pub ending: Ending,
+    /// Whether a slash stands behind it.
+    pub slash: bool,
+    /// The file, if there is one.
+    pub node: Option<Ino>,
+}
+
+impl Found {
+    /// The file; ENOENT if there is none.
+    pub fn node(&self) -> Result<Ino, Errno> {
+        self.node.ok_or(ENOENT)
+    }
+}
+
+/// Reads a path argument: EFAULT, ENAMETOOLONG. May be empty.
+pub fn read_path(user: &mut dyn UserMemory, address: u64) -> Result<Vec<u8>, Errno> {
+    let mut path = Vec::new();
+    while path.len() < PATH_MAX {
+        let mut chunk = [0; 256];
+        let at = address.checked_add(path.len() as u64).ok_or(EFAULT)?;
+        let len = user.readable(at, chunk.len()).min(chunk.len());
+        if len == 0 {
+            return Err(EFAULT);
+        }
+        user.read(at, &mut chunk[..len])?;
+        match chunk[..len].iter().position(|&b| b == 0) {
+            Some(end) => {
+                path.extend_from_slice(&chunk[..end]);
+                break;
+            }
+            None => path.extend_from_slice(&chunk[..len]),
+        }
+    }
+    if path.len() >= PATH_MAX { Err(ENAMETOOLONG) } else { Ok(path) }
+}
+
+/// Reads a path argument that must not be empty.
+pub fn read_nonempty(user: &mut dyn UserMemory, address: u64) -> Result<Vec<u8>, Errno> {
+    read_path(user, address).and_then(|path| if path.is_empty() { Err(ENOENT) } else { Ok(path) })
+}
+
+impl Fs {
+    /// Where a walk of `path` begins. EBADF, ENOTDIR for `dirfd`.
+    fn start(&self, caller: &Caller<'_>, dirfd: i32, path: &[u8]) -> Result<Ino, Errno> {
+        if path.first() == Some(&b'/') {
+            return Ok(ROOT);
+        }
+        if dirfd == AT_FDCWD {
+            return Ok(*caller.cwd);
+        }
+        let node = self.file(caller.fds, dirfd)?.node;
+        if self.is_dir(node) { Ok(node) } else { Err(ENOTDIR) }
+    }
+
+    /// Walks `path` from `dirfd`. An empty path is ENOENT.
+    pub(super) fn walk(
+        &self,
+        caller: &Caller<'_>,
+        dirfd: i32,
+        path: &[u8],
+        last: Last,
+    ) -> Result<Found, Errno> {
+        if path.is_empty() {
+            return Err(ENOENT);
+        }
+        let mut dir = self.start(caller, dirfd, path)?;
+        let mut text = path.to_vec();
+        let mut at = 0;
+        let mut links = 0;
+        let mut ending = Ending::Root;
+        loop {
+            let begin = at + text[at..].iter().take_while(|&&b| b == b'/').count();
+            if begin == text.len() {
+                // Only before the first component: behind the others slashes are skipped below.
+                return Ok(Found { dir, ending, slash: true, node: Some(dir) });
+            }
+            let end = begin + text[begin..].iter().take_while(|&&b| b != b'/').count();
+            let name = text[begin..end].to_vec();
+            let slash = end < text.len();
+            at = end + text[end..].iter().take_while(|&&b| b == b'/').count();
+            let is_last = at == text.len();
+            if !self.is_dir(dir) {
+                return Err(ENOTDIR);
+            }
+            if name == b"." || name == b".." {
+                ending = if name == b"." { Ending::Dot } else { Ending::DotDot };
+                dir = if name == b"." { dir } else { self.parent(dir)? };
+                if is_last {
+                    return Ok(Found { dir, ending, slash, node: Some(dir) });
+                }
+                continue;
+            }
+            if name.len() > NAME_MAX {
+                return Err(ENAMETOOLONG);
+            }
+            if is_last && slash && matches!(last, Last::Create { .. }) {
+                return Err(EISDIR);
+            }
+            let node = self.lookup(caller, dir, &name);
+            let found = Found { dir, ending: Ending::Name(name), slash, node };
+            let Some(node) = node else {
+                return if is_last { Ok(found) } else { Err(ENOENT) };
+            };
+            let follow = match last {
+                _ if !is_last => true,
+                Last::Follow | Last::Create { follow: true } => true,
+                Last::Keep => slash,
+                Last::Name | Last::Create { follow: false } => false,
+            };
+            if follow && self.mode(node) & S_IFMT == S_IFLNK {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(ELOOP);
+                }
+                match self.jump(caller, node) {
+                    Some(target) if is_last => return self.end(Found { node: Some(target), ..found }, last),
+                    Some(target) => dir = target,
+                    None => {
+                        let mut next = self.link_text(caller, node).ok_or(ENOENT)?;
+                        if slash {
+                            next.push(b'/');
+                            next.extend_from_slice(&text[at..]);
+                        }
+                        if next.first() == Some(&b'/') {
+                            dir = ROOT;
+                        }
+                        ending = Ending::Root;
+                        text = next;
+                        at = 0;
+                    }
+                }
+            } else if is_last {
+                return self.end(found, last);
+            } else {
+                dir = node;
+            }
+        }
+    }
+
+    /// A slash behind the last component means a directory.
+    fn end(&self, found: Found, last: Last) -> Result<Found, Errno> {
+        match found.node {
+            Some(node) if found.slash && last != Last::Name && !self.is_dir(node) => Err(ENOTDIR),
+            _ => Ok(found),
+        }
+    }
+
+    /// The file that a path names. With AT_EMPTY_PATH an empty path names `dirfd` itself.
+    pub(super) fn resolve(
+        &self,
+        caller: &Caller<'_>,
+        dirfd: i32,
+        path: &[u8],
+        flags: u32,
+    ) -> Result<Ino, Errno> {
+        if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            return if dirfd == AT_FDCWD { Ok(*caller.cwd) } else { Ok(self.file(caller.fds, dirfd)?.node) };
+        }
+        let last = if flags & AT_SYMLINK_NOFOLLOW != 0 { Last::Keep } else { Last::Follow };
+        self.walk(caller, dirfd, path, last)?.node()
+    }
+
+    /// The directory above.
+    pub(super) fn parent(&self, dir: Ino) -> Result<Ino, Errno> {
+        match proc::place(dir) {
+            Some(place) => Ok(self.proc_parent(place)),
+            None if dir == DEV => Ok(ROOT),
+            None => self.tree.get(dir).and_then(Inode::dir).map(|d| d.parent).ok_or(ENOENT),
+        }
+    }
+
+    /// The entry `name` of `dir`. The mounted directories hide what the image has at their places.
+    pub(super) fn lookup(&self, caller: &Caller<'_>, dir: Ino, name: &[u8]) -> Option<Ino> {
+        match (dir, name) {
+            (ROOT, b"dev") => Some(DEV),
+            (ROOT, b"proc") => Some(PROC),
+            (DEV, _) => dev::lookup(name),
+            _ => match proc::place(dir) {
+                Some(place) => self.proc_lookup(caller, place, name),
+                None => self.tree.lookup(dir, name),
+            },
+        }
+    }
+
+    /// The text of symbolic link `node`.
+    pub(super) fn link_text(&self, caller: &Caller<'_>, node: Ino) -> Option<Vec<u8>> {
+        if let Some(place) = proc::place(node) {
+            return self.proc_link(caller, place);
+        }
+        if let Some((_, dev::Entry::Link(target))) = dev::entry(node) {
+            return Some(target.to_vec());
+        }
+        match &self.tree.get(node)?.body {
+            Body::Link(target) => Some(target.clone()),
+            _ => None,
+        }
+    }
+
+    fn jump(&self, caller: &Caller<'_>, node: Ino) -> Option<Ino> {
+        self.proc_jump(caller, proc::place(node)?)
+    }
+}

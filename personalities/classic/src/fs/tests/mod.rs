@@ -1,0 +1,3 @@
+//! Tests by area.
+
+mod basic;
