@@ -3,7 +3,7 @@
 //! ```text
 //! byte 0    u64  magic   "TETRRING"
 //! byte 8    u32  version 1
-//! byte 12   u32  epoch   a new writer begins a new one
+//! byte 12   u32  epoch   EL2 makes the header, with epoch 1; a writer that takes over from another begins a new one
 //! byte 16   u64  capacity  bytes of the data area, a power of two
 //! byte 64   u64  reserve   position up to which the writer may have begun to overwrite (broadcast: written before the data)
 //! byte 128  u64  head      position up to which records are complete (written after the data, release order)

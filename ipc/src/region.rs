@@ -79,13 +79,15 @@ impl<'a> Region<'a> {
         Ok(Some(Header { epoch: (version_epoch >> 32) as u32, head, reserve }))
     }
 
-    /// Where a new writer begins: after the last complete record of its predecessor, in the next epoch, or at zero when
-    /// the header makes no sense. Returns (head, reserve).
+    /// Where a new writer begins: after the last complete record of its predecessor, in the next epoch; at zero, in the epoch
+    /// that it finds, when nobody has written yet (EL2 makes the first header before any domain runs, and readers may have seen
+    /// it); at zero, in the next epoch, when the header makes no sense. Returns (head, reserve).
     pub fn take_over(&self) -> (u64, u64) {
         let old = self.header().ok().flatten();
         let epoch = (self.load(ring::OFFSET_VERSION_EPOCH, Ordering::Relaxed) >> 32) as u32;
-        let made = self.load(ring::OFFSET_MAGIC, Ordering::Relaxed) != 0;
-        let epoch = if made { epoch.wrapping_add(1) } else { epoch };
+        let blank = self.load(ring::OFFSET_MAGIC, Ordering::Relaxed) == 0;
+        let unwritten = old.is_some_and(|h| h.reserve == 0);
+        let epoch = if blank || unwritten { epoch } else { epoch.wrapping_add(1) };
         let furthest = ring::record_size(ring::RECORD_MAX) as u64;
         let (head, reserve) = match old {
             // A predecessor that died while it wrote a record leaves a reserve beyond its head; going below it again would

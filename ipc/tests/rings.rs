@@ -89,6 +89,18 @@ fn a_new_writer_goes_on_in_a_new_epoch() {
 }
 
 #[test]
+fn the_first_writer_keeps_the_epoch_that_the_system_began() {
+    let words = region(8192);
+    let header = [(0, ring::MAGIC), (1, 1 << 32 | u64::from(ring::VERSION)), (2, 4096)];
+    header.into_iter().for_each(|(at, word)| words[at].store(word, Ordering::Relaxed));
+    let mut r = BroadcastReader::new(&words).unwrap();
+    let mut buf = [0; 64];
+    assert_eq!(r.read(&mut buf), Ok(None));
+    BroadcastWriter::new(&words).unwrap().write(&record(1, 20)).unwrap();
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+}
+
+#[test]
 fn a_stream_is_full_until_its_reader_takes() {
     let (words, position) = (region(8192), AtomicU64::new(0));
     let mut w = StreamWriter::new(&words, &position).unwrap();

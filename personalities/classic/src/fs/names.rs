@@ -25,8 +25,8 @@ impl Fs {
         is_dir: bool,
     ) -> Result<(Ino, Vec<u8>), Errno> {
         let found = self.walk(call.caller, dirfd, path, Last::Name)?;
-        let Ending::Name(name) = found.ending else { return Err(EEXIST) };
-        if found.node.is_some() {
+        let Ending::Name(name) = found.ending.clone() else { return Err(EEXIST) };
+        if found.checked()?.is_some() {
             return Err(EEXIST);
         }
         if found.slash && !is_dir {
@@ -141,8 +141,8 @@ impl Fs {
             return Err(EINVAL.into());
         }
         let old = read_nonempty(call.user, call.args[1])?;
-        let new = read_nonempty(call.user, call.args[3])?;
         let from = self.walk(call.caller, call.fd(0), &old, Last::Name)?;
+        let new = read_nonempty(call.user, call.args[3])?;
         let to = self.walk(call.caller, call.fd(2), &new, Last::Name)?;
         if mount(from.dir) != mount(to.dir) {
             return Err(EXDEV.into());
@@ -153,7 +153,7 @@ impl Fs {
         };
         self.writable_mount(from.dir)?;
         let node = from.node()?;
-        if flags & NOREPLACE != 0 && to.node.is_some() {
+        if to.checked()?.is_some() && flags & NOREPLACE != 0 {
             return Err(EEXIST.into());
         }
         self.may_rename(&from, &to, node)?;

@@ -49,7 +49,7 @@ impl Fs {
         let last = Last::Create { follow: follow && flags & O_EXCL == 0 };
         let found = self.walk(caller, dirfd, path, last)?;
         if let Some(node) = found.node {
-            if flags & O_EXCL != 0 && matches!(found.ending, Ending::Name(_)) {
+            if flags & O_EXCL != 0 {
                 return Err(EEXIST);
             }
             if self.is_dir(node) {

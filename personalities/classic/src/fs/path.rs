@@ -53,9 +53,17 @@ pub struct Found {
 }
 
 impl Found {
+    /// The file, if there is one; ENAMETOOLONG. With [`Last::Name`] the name was not looked at before, as in Linux, where errors of a
+    /// second path come first.
+    pub fn checked(&self) -> Result<Option<Ino>, Errno> {
+        match &self.ending {
+            Ending::Name(name) if name.len() > NAME_MAX => Err(ENAMETOOLONG),
+            _ => Ok(self.node),
+        }
+    }
     /// The file; ENOENT if there is none.
     pub fn node(&self) -> Result<Ino, Errno> {
-        self.node.ok_or(ENOENT)
+        self.checked()?.ok_or(ENOENT)
     }
 }
 
@@ -137,7 +145,7 @@ impl Fs {
                 }
                 continue;
             }
-            if name.len() > NAME_MAX {
+            if name.len() > NAME_MAX && !(is_last && last == Last::Name) {
                 return Err(ENAMETOOLONG);
             }
             if is_last && slash && matches!(last, Last::Create { .. }) {

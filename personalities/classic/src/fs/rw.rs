@@ -1,7 +1,7 @@
 //! Reading and writing: by the kind of the open file description.
 
 use super::buffer::Buffer;
-use super::file::{FileId, Kind};
+use super::file::{FileId, Kind, Open};
 use super::inode::{Body, Time};
 use super::linux::*;
 use super::syscalls::{Answer, Call, Stop};
@@ -220,7 +220,9 @@ impl Fs {
         }
         let before = call.caller.progress.done;
         let left = count.min(MAX_RW_COUNT).saturating_sub(before).min(self.size(node).saturating_sub(start));
-        let sent = if left == 0 { Ok(0) } else { self.send(call, node, start, left, output) };
+        // Linux looks at a pipe before it looks for bytes to send.
+        let to_pipe = matches!(self.files.get(output), Some(Open { kind: Kind::Pipe { .. }, .. }));
+        let sent = if left == 0 && !to_pipe { Ok(0) } else { self.send(call, node, start, left, output) };
         let (n, answer) = match sent {
             Ok(n) => (n as u64, Ok((before + n as u64) as i64)),
             Err(stop) => (call.caller.progress.done - before, Err(stop)),
@@ -294,13 +296,15 @@ impl Fs {
             return Err(EPIPE.into());
         }
         let n = len.min(pipe.room() as u64);
-        if n == 0 {
+        if pipe.room() == 0 {
             return if nonblocking { Err(EAGAIN.into()) } else { Err(Stop::wait(WaitKey::PipeWrite(id))) };
         }
         let mut bytes = vec![0; n as usize];
         self.read_inode(node, start, &mut bytes);
         self.pipes.get_mut(&id).ok_or(EBADF)?.bytes.extend(bytes);
-        self.wake(WaitKey::PipeRead(id));
+        if n > 0 {
+            self.wake(WaitKey::PipeRead(id));
+        }
         Ok(n as i64)
     }
 

@@ -1,3 +1,5 @@
 //! Tests by area.
 
 mod basic;
+mod host;
+mod random;
