@@ -121,7 +121,7 @@ fn segment(h: &ProgramHeader) -> Option<Segment> {
     let within = h.p_vaddr % PAGE;
     let sane = h.p_filesz <= h.p_memsz && h.p_offset % PAGE == within && h.p_offset.checked_add(h.p_filesz)? < 1 << 40;
     let end = h.p_vaddr.checked_add(h.p_memsz).filter(|&e| e <= limit)?;
-    sane.then_some(Segment {
+    sane.then(|| Segment {
         start: h.p_vaddr - within,
         offset: h.p_offset - within,
         file_end: h.p_vaddr + h.p_filesz,
@@ -132,11 +132,13 @@ fn segment(h: &ProgramHeader) -> Option<Segment> {
 
 /// Interpreter and argument of a `#!` line; `line` is the beginning of the file (at most 256 bytes). `None`: there is none to be had.
 pub fn script(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let blank = |b: &u8| matches!(b, b' ' | b'\t');
+    fn blank(b: &u8) -> bool {
+        matches!(b, b' ' | b'\t')
+    }
     let rest = line.strip_prefix(b"#!")?;
     let end = rest.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(rest.len().min(253));
     let rest = rest.get(..end)?.trim_ascii();
-    let cut = rest.iter().position(|b| blank(b)).unwrap_or(rest.len());
+    let cut = rest.iter().position(blank).unwrap_or(rest.len());
     let (interpreter, argument) = rest.split_at(cut);
     let argument = argument.trim_ascii();
     (!interpreter.is_empty()).then_some((interpreter, (!argument.is_empty()).then_some(argument)))

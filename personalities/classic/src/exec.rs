@@ -272,7 +272,7 @@ fn map_segments<M: Machine>(
             zero_from = file_end.next_multiple_of(PAGE);
             let kind = Kind::File { ino: file.ino, offset: s.offset, size: file.size };
             let mut area = Area::new(start, zero_from, s.rights, kind);
-            if let Err(e) = area.load(m, files, 0) {
+            if let Err(e) = area.load(m, files) {
                 area.free(m);
                 return Err(e.into());
             }

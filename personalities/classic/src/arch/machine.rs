@@ -1,7 +1,7 @@
 //! All of `arch` as the kernel's machine, and the way from the boot page to the kernel.
 
 use super::devices::Devices;
-use super::memory::Frames;
+use super::memory::{self, Frames};
 use super::user_map::UserMaps;
 use super::vectors::{self, Left};
 use super::OFFSET;
@@ -85,8 +85,8 @@ impl Machine for Core {
     fn free_frame(&mut self, frame: Frame) {
         self.frames.free(frame);
     }
-    fn free_frames(&self) -> usize {
-        self.frames.left()
+    fn free_heap(&self) -> usize {
+        memory::free_heap()
     }
     fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES] {
         self.frames.bytes(frame)

@@ -1,6 +1,6 @@
 //! mmap, munmap, mprotect, mremap, brk, madvise on a space. Each checks everything, charges, then acts.
 
-use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space};
+use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space, check_heap};
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use abi::layout::{MMAP_MIN, PAGE};
@@ -39,14 +39,12 @@ impl Space {
             return Err(EINVAL.into());
         }
         let len = page_up(len).filter(|&l| l <= MAP_END).ok_or(ENOMEM)?;
+        check_heap(m)?;
         let start = self.choose(place, len)?;
         let mut area = Area::new(start, start + len, rights, kind);
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
-        if matches!(kind, Kind::File { .. }) && area.len() > m.free_frames() as u64 * 64 {
-            return Err(ENOMEM.into());
-        }
         self.charge = budget.raise(self.charge, pages)?;
-        if let Err(e) = area.load(m, source, 0) {
+        if let Err(e) = area.load(m, source) {
             area.free(m);
             return Err(e.into());
         }
@@ -86,6 +84,7 @@ impl Space {
         if start == end {
             return Err(EINVAL.into());
         }
+        check_heap(m)?;
         self.remove(m, start, end);
         Ok(())
     }
@@ -103,6 +102,7 @@ impl Space {
                 None => break,
             }
         }
+        check_heap(m)?;
         if rights.has(Rights::WRITE) {
             let new = (end - start) / PAGE - self.charged_between(start, end);
             self.charge = budget.raise(self.charge, self.charged_pages() + new)?;
@@ -212,18 +212,13 @@ impl Space {
 
     /// Moves the mapping `old..old_end` to `to` with a new length.
     fn resize<M: Machine>(&mut self, m: &mut M, to: u64, old: u64, old_end: u64, new_len: u64, source: &dyn FileSource) -> Result<()> {
-        let old_pages = ((old_end - old).min(new_len) / PAGE) as usize;
         if old + new_len < old_end {
             self.remove(m, old + new_len, old_end);
         }
         for mut area in self.take(old, old_end) {
             m.unmap_range(self.tables, area.start, area.end);
-            let loaded = !area.pages.is_empty();
             (area.start, area.end) = (to, to + new_len);
-            if loaded {
-                area.pages.resize(area.len() as usize, Page::Untouched);
-            }
-            if let Err(e) = area.load(m, source, old_pages) {
+            if let Err(e) = area.load(m, source) {
                 area.free(m);
                 return Err(e.into());
             }
@@ -260,7 +255,8 @@ impl Space {
     fn reset<M: Machine>(&self, m: &mut M, start: u64, end: u64, source: &dyn FileSource) {
         let Some(area) = self.find(start) else { return };
         let mut at = start;
-        while at < end && !area.pages.is_empty() {
+        let end = end.min(area.known_end());
+        while at < end {
             if let Page::Frame(frame) = area.page(at) {
                 let bytes: &mut [u8; PAGE_BYTES] = m.frame_mut(frame);
                 bytes.fill(0);
