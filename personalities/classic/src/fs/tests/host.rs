@@ -38,6 +38,7 @@ enum Op {
     Sendfile(usize, usize, usize),
 }
 
+/// A path without "..": a link to "." would lead it out of the host's directory.
 fn name() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec!["a", "b", "c", "d", "."]);
     let long = "n".repeat(256);
@@ -46,7 +47,6 @@ fn name() -> impl Strategy<Value = String> {
             .prop_map(|(parts, slash)| format!("{}{}", parts.join("/"), if slash { "/" } else { "" })),
         1 => Just(String::new()),
         1 => Just(long),
-        1 => Just("a/../b".to_string()),
     ]
 }
 
@@ -86,7 +86,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => name().prop_map(Op::List),
         1 => (name(), 0..8u32).prop_map(|(n, m)| Op::Access(n, m)),
         1 => (name(), 0..0o10000u32).prop_map(|(n, m)| Op::Chmod(n, m)),
-        1 => (fd(), fd(), len()).prop_map(|(a, b, n)| Op::Sendfile(a, b, n)),
+        // Linux since 6.5 lets a sendfile of nothing from anything pass.
+        1 => (fd(), fd(), 1..2000usize).prop_map(|(a, b, n)| Op::Sendfile(a, b, n)),
     ]
 }
 
