@@ -113,3 +113,26 @@ fn polls_end_at_their_deadline() {
     assert_eq!(w.call(nr::pselect6, &args), 0);
     assert_eq!(w.out(8), [0; 8]);
 }
+
+#[test]
+fn sendfile_fills_a_pipe_once() {
+    let mut w = World::new();
+    let (r, wr) = w.pipe();
+    let file = w.open("/tmp/a", O_CREAT | O_RDWR);
+    w.memory.write(OUT, &[3; 70000]).unwrap();
+    assert_eq!(w.call(nr::write, &[file as u64, OUT, 70000]), 70000);
+    w.drain();
+    w.memory.write(OUT, &1u64.to_le_bytes()).unwrap();
+    assert_eq!(w.call(nr::sendfile, &[wr as u64, file as u64, OUT, 1 << 20]), 65536);
+    assert_eq!((w.out(8), w.drain().2), (65537u64.to_le_bytes().to_vec(), vec![WaitKey::PipeRead(KEY)]));
+    assert!(matches!(w.outcome(nr::sendfile, &[wr as u64, file as u64, OUT, 9]), Outcome::Block { .. }));
+    w.p.progress = Progress::default();
+    w.call(nr::close, &[r as u64]);
+    assert_eq!(w.call(nr::sendfile, &[wr as u64, file as u64, OUT, 9]), -32);
+    // To the terminal it goes in slices, each an effect.
+    w.call(nr::lseek, &[file as u64, 60000, 0]);
+    w.drain();
+    assert_eq!(w.call(nr::sendfile, &[1, file as u64, 0, 1 << 20]), 10000);
+    assert_eq!(w.drain().0.iter().map(|(_, b)| b.len()).collect::<Vec<_>>(), [4096, 4096, 1808]);
+    assert_eq!(w.call(nr::lseek, &[file as u64, 0, 1]), 70000);
+}
