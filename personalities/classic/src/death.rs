@@ -51,7 +51,9 @@ impl<M: Machine> Kernel<M> {
             self.drain(serial);
         }
         self.orphan_children(serial);
-        self.hang_up_if_orphaned(pgid);
+        if self.links_to(parent, pgid, sid) {
+            self.hang_up_if_orphaned(pgid);
+        }
         self.tell_parent_of_end(serial, parent, status);
     }
 
@@ -69,12 +71,20 @@ impl<M: Machine> Kernel<M> {
         for child in children {
             let Some(p) = self.procs.get_mut(&child) else { continue };
             p.parent = 1;
-            let (pgid, zombie, status) = (p.pgid, p.life == Life::Zombie, p.status);
+            let (pgid, sid, zombie, status) = (p.pgid, p.sid, p.life == Life::Zombie, p.status);
             if zombie {
                 self.tell_parent_of_end(child, 1, status);
             }
-            self.hang_up_if_orphaned(pgid);
+            if self.links_to(serial, pgid, sid) {
+                self.hang_up_if_orphaned(pgid);
+            }
         }
+    }
+
+    /// Whether a child in group `pgid` of session `sid` keeps that group from being orphaned by having this parent. Only the end of such
+    /// a link hangs a group's stopped members up.
+    fn links_to(&self, parent: Serial, pgid: u32, sid: u32) -> bool {
+        self.procs.get(&parent).is_some_and(|p| p.pgid != pgid && p.sid == sid)
     }
 
     fn tell_parent_of_end(&mut self, serial: Serial, parent: Serial, status: i32) {

@@ -22,7 +22,12 @@ struct Rest<'a> {
 
 impl System for Rest<'_> {
     fn processes(&self) -> Vec<ProcessRow> {
-        self.rows.clone()
+        if !self.rows.is_empty() {
+            return self.rows.clone();
+        }
+        let mut rows: Vec<ProcessRow> = self.procs.values().map(|p| plain_row(p, self.procs, self.turns)).collect();
+        rows.sort_unstable_by_key(|r| r.pid);
+        rows
     }
     fn counts(&self) -> (u64, u64, u32) {
         (self.turns.round().len() as u64, self.counts.0, self.counts.1)
@@ -36,6 +41,29 @@ impl System for Rest<'_> {
     fn caller_ignores_or_blocks(&self, signal: u8) -> bool {
         let ignores = |p: &Process| p.mask.has(signal) || p.effect_of(signal) == Effect::Ignored;
         self.procs.get(&self.caller).is_some_and(ignores)
+    }
+}
+
+/// A row without what lies in spaces and files: all that a directory of pids or a look at groups needs.
+fn plain_row(p: &Process, procs: &BTreeMap<Serial, Process>, turns: &Turns) -> ProcessRow {
+    ProcessRow {
+        pid: p.pid,
+        ppid: procs.get(&p.parent).map_or(0, |parent| parent.pid),
+        pgid: p.pgid,
+        sid: p.sid,
+        state: match p.life {
+            Life::Zombie => b'Z',
+            Life::Stopped => b'T',
+            Life::Alive if turns.is_waiting(p.serial) => b'S',
+            Life::Alive => b'R',
+        },
+        comm: p.name.clone(),
+        cmdline: p.cmdline.clone(),
+        exe: p.exe.clone(),
+        calls: p.calls,
+        nice: p.nice,
+        start_us: p.start_us.saturating_sub(turns.boot_us()),
+        ..ProcessRow::default()
     }
 }
 
@@ -87,26 +115,11 @@ impl<M: Machine> Kernel<M> {
     fn row(&self, p: &Process) -> ProcessRow {
         let space = self.spaces.get(&p.space).filter(|_| p.is_alive()).map(|s| &s.space);
         ProcessRow {
-            pid: p.pid,
-            ppid: self.pid_of(p.parent),
-            pgid: p.pgid,
-            sid: p.sid,
-            state: match p.life {
-                Life::Zombie => b'Z',
-                Life::Stopped => b'T',
-                Life::Alive if self.turns.is_waiting(p.serial) => b'S',
-                Life::Alive => b'R',
-            },
-            comm: p.name.clone(),
-            cmdline: p.cmdline.clone(),
-            exe: p.exe.clone(),
             charged_pages: self.charge_of(p),
-            calls: p.calls,
-            nice: p.nice,
-            start_us: p.start_us.saturating_sub(self.turns.boot_us()),
             maps: space.map_or_else(Vec::new, |s| self.maps(s)),
             fds: self.fs.show_fds(&p.fds),
             cwd: self.fs.path_of(p.cwd),
+            ..plain_row(p, &self.procs, &self.turns)
         }
     }
 

@@ -67,7 +67,7 @@ impl<M: Machine> Kernel<M> {
         let path = match call.number {
             nr::openat | nr::newfstatat | nr::readlinkat | nr::statx | nr::faccessat | nr::faccessat2 => call.args[1],
             nr::chdir | nr::statfs => call.args[0],
-            nr::getdents64 | nr::read | nr::fstat | nr::pread64 => return Vec::new(),
+            nr::getdents64 if self.fd_in_proc(call.serial, call.args[0] as u32) => return self.rows(),
             _ => return Vec::new(),
         };
         let at_cwd = matches!(call.number, nr::chdir | nr::statfs) || call.args[0] as u32 == HERE;
@@ -81,6 +81,11 @@ impl<M: Machine> Kernel<M> {
     /// Links into /proc that are not under /dev: few, and known.
     fn leads_by_link(&self, path: &[u8]) -> bool {
         path.ends_with(b"mtab")
+    }
+
+    fn fd_in_proc(&self, serial: u64, fd: u32) -> bool {
+        let shown = self.procs.get(&serial).map(|p| self.fs.show_fds(&p.fds)).unwrap_or_default();
+        shown.iter().any(|(number, path)| *number == fd && path.starts_with(b"/proc"))
     }
 
     fn cwd_in_proc(&self, serial: u64) -> bool {
