@@ -131,11 +131,13 @@ fn start_channels(manifest: &Manifest) {
         let capacity = ring::capacity(c.frames.size as usize).unwrap_or(0) as u64;
         let epoch = 1u64;
         let words = [
-            (ring::OFFSET_MAGIC, ring::MAGIC),
             (ring::OFFSET_VERSION_EPOCH, epoch << 32 | u64::from(ring::VERSION)),
             (ring::OFFSET_CAPACITY, capacity),
+            // Last: who looks at the memory from outside the machine may do so at any time, and believes a header with this.
+            (ring::OFFSET_MAGIC, ring::MAGIC),
         ];
         for (offset, word) in words {
+            core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
             memory::write(c.frames.base + offset as u64, &word.to_le_bytes());
         }
     }

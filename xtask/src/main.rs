@@ -11,6 +11,7 @@ use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
        xtask run [--kernel NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
+                 [--qemu ARGUMENTS]
        xtask replay [--kernel NAME] FILE";
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ impl Arguments {
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
                 "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),
+                "--qemu" => a.options.qemu.extend(value()?.split_whitespace().map(str::to_owned)),
                 "--verbose" => a.verbose = true,
                 "--set" => {
                     let v = value()?;

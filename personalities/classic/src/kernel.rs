@@ -272,7 +272,8 @@ impl<M: Machine> Kernel<M> {
         if self.procs.values().filter(|p| self.runnable(p)).nth(1).is_some() {
             ticks = SLICE_MS * ms;
         }
-        if head == Some(serial) && !self.watch.promised {
+        // After a Go there is nothing left to promise: a timer for it would interrupt before the first instruction, for ever.
+        if head == Some(serial) && !self.watch.promised && self.turns.decision().is_none() {
             ticks = ticks.min(self.stuck_ticks().saturating_sub(self.watch.ran).max(1));
         }
         match self.votes.unheard() {

@@ -138,7 +138,7 @@ impl Content {
         let Content::Own { size, pages } = self else { return false };
         if new < *size {
             pages.0.split_off(&new.div_ceil(PAGE));
-            if new % PAGE != 0
+            if !new.is_multiple_of(PAGE)
                 && let Some(page) = pages.0.get_mut(&(new / PAGE))
             {
                 page.bytes[(new % PAGE) as usize..].fill(0);

@@ -37,7 +37,7 @@ pub enum Kind {
         read: bool,
         /// Whether this is a write end.
         write: bool,
-        /// How many write ends there had been at the time of open: without a later one the end of writers is no hang-up.
+        /// Write ends that came and went before a FIFO was opened for reading without waiting: they are no hang-up.
         seen: u64,
     },
     /// The terminal.

@@ -94,6 +94,64 @@ pub fn read_nonempty(user: &mut dyn UserMemory, address: u64) -> Result<Vec<u8>,
     read_path(user, address).and_then(|path| if path.is_empty() { Err(ENOENT) } else { Ok(path) })
 }
 
+/// The first component of a path.
+struct Part<'a> {
+    name: &'a [u8],
+    /// Whether a slash stands behind it.
+    slash: bool,
+    /// What comes behind it and its slashes.
+    rest: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// None if there are only slashes.
+    fn first(text: &'a [u8]) -> Option<Part<'a>> {
+        let text = trim(text);
+        if text.is_empty() {
+            return None;
+        }
+        let end = text.iter().position(|b| *b == b'/').unwrap_or(text.len());
+        Some(Part { name: &text[..end], slash: end < text.len(), rest: trim(&text[end..]) })
+    }
+
+    fn is_last(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// ENAMETOOLONG, and EISDIR for a name with a slash that O_CREAT would make.
+    fn check(&self, last: Last) -> Result<(), Errno> {
+        if self.name.len() > NAME_MAX && !(self.is_last() && last == Last::Name) {
+            return Err(ENAMETOOLONG);
+        }
+        let makes = self.is_last() && matches!(last, Last::Create { .. });
+        if makes && self.slash { Err(EISDIR) } else { Ok(()) }
+    }
+
+    /// Whether a symbolic link here is followed.
+    fn follows(&self, last: Last) -> bool {
+        match last {
+            _ if !self.is_last() => true,
+            Last::Follow | Last::Create { follow: true } => true,
+            Last::Keep => self.slash,
+            Last::Name | Last::Create { follow: false } => false,
+        }
+    }
+
+    /// The rest of the path behind a link's target.
+    fn behind(&self, mut target: Vec<u8>) -> Vec<u8> {
+        if self.slash {
+            target.push(b'/');
+            target.extend_from_slice(self.rest);
+        }
+        target
+    }
+}
+
+/// Without the slashes at the beginning.
+fn trim(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|b| **b == b'/').count()..]
+}
+
 impl Fs {
     /// Where a walk of `path` begins. EBADF, ENOTDIR for `dirfd`.
     fn start(&self, caller: &Caller<'_>, dirfd: i32, path: &[u8]) -> Result<Ino, Errno> {
@@ -120,74 +178,56 @@ impl Fs {
         }
         let mut dir = self.start(caller, dirfd, path)?;
         let mut text = path.to_vec();
-        let mut at = 0;
         let mut links = 0;
-        let mut ending = Ending::Root;
         loop {
-            let begin = at + text[at..].iter().take_while(|&&b| b == b'/').count();
-            if begin == text.len() {
-                // Only before the first component: behind the others slashes are skipped below.
-                return Ok(Found { dir, ending, slash: true, node: Some(dir) });
-            }
-            let end = begin + text[begin..].iter().take_while(|&&b| b != b'/').count();
-            let name = text[begin..end].to_vec();
-            let slash = end < text.len();
-            at = end + text[end..].iter().take_while(|&&b| b == b'/').count();
-            let is_last = at == text.len();
+            let Some(part) = Part::first(&text) else {
+                return Ok(Found { dir, ending: Ending::Root, slash: true, node: Some(dir) });
+            };
             if !self.is_dir(dir) {
                 return Err(ENOTDIR);
             }
-            if name == b"." || name == b".." {
-                ending = if name == b"." { Ending::Dot } else { Ending::DotDot };
-                dir = if name == b"." { dir } else { self.parent(dir)? };
-                if is_last {
-                    return Ok(Found { dir, ending, slash, node: Some(dir) });
+            if part.name == b"." || part.name == b".." {
+                let ending = if part.name == b"." { Ending::Dot } else { Ending::DotDot };
+                dir = if part.name == b"." { dir } else { self.parent(dir)? };
+                if part.is_last() {
+                    return Ok(Found { dir, ending, slash: part.slash, node: Some(dir) });
                 }
+                text = part.rest.to_vec();
                 continue;
             }
-            if name.len() > NAME_MAX && !(is_last && last == Last::Name) {
-                return Err(ENAMETOOLONG);
-            }
-            if is_last && slash && matches!(last, Last::Create { .. }) {
-                return Err(EISDIR);
-            }
-            let node = self.lookup(caller, dir, &name);
-            let found = Found { dir, ending: Ending::Name(name), slash, node };
+            part.check(last)?;
+            let node = self.lookup(caller, dir, part.name);
+            let found = Found { dir, ending: Ending::Name(part.name.to_vec()), slash: part.slash, node };
             let Some(node) = node else {
-                return if is_last { Ok(found) } else { Err(ENOENT) };
+                return if part.is_last() { Ok(found) } else { Err(ENOENT) };
             };
-            let follow = match last {
-                _ if !is_last => true,
-                Last::Follow | Last::Create { follow: true } => true,
-                Last::Keep => slash,
-                Last::Name | Last::Create { follow: false } => false,
-            };
-            if follow && self.mode(node) & S_IFMT == S_IFLNK {
-                links += 1;
-                if links > LINKS_MAX {
-                    return Err(ELOOP);
+            let is_link = self.mode(node) & S_IFMT == S_IFLNK;
+            if !is_link || !part.follows(last) {
+                if part.is_last() {
+                    return self.end(found, last);
                 }
-                match self.jump(caller, node) {
-                    Some(target) if is_last => return self.end(Found { node: Some(target), ..found }, last),
-                    Some(target) => dir = target,
-                    None => {
-                        let mut next = self.link_text(caller, node).ok_or(ENOENT)?;
-                        if slash {
-                            next.push(b'/');
-                            next.extend_from_slice(&text[at..]);
-                        }
-                        if next.first() == Some(&b'/') {
-                            dir = ROOT;
-                        }
-                        ending = Ending::Root;
-                        text = next;
-                        at = 0;
+                dir = node;
+                text = part.rest.to_vec();
+                continue;
+            }
+            links += 1;
+            if links > LINKS_MAX {
+                return Err(ELOOP);
+            }
+            match self.jump(caller, node) {
+                Some(target) if part.is_last() => {
+                    return self.end(Found { node: Some(target), ..found }, last);
+                }
+                Some(target) => {
+                    dir = target;
+                    text = part.rest.to_vec();
+                }
+                None => {
+                    text = part.behind(self.link_text(caller, node).ok_or(ENOENT)?);
+                    if text.first() == Some(&b'/') {
+                        dir = ROOT;
                     }
                 }
-            } else if is_last {
-                return self.end(found, last);
-            } else {
-                dir = node;
             }
         }
     }

@@ -74,7 +74,7 @@ impl Fs {
         pipe.count(true, true);
         self.pipes.insert(node, pipe);
         for (fd, write) in [(read_fd, false), (write_fd, true)] {
-            let kind = Kind::Pipe { pipe: node, read: !write, write, seen: 1 };
+            let kind = Kind::Pipe { pipe: node, read: !write, write, seen: 0 };
             let file = self.files.add(node, kind, u32::from(write) | flags & O_NONBLOCK);
             call.caller.fds.set(fd, Slot { file, cloexec: flags & O_CLOEXEC != 0 });
         }
@@ -131,7 +131,9 @@ impl Fs {
             return Err(ENXIO.into());
         }
         let first = (read && pipe.readers == 0) || (write && pipe.writers == 0);
-        let seen = pipe.writers_ever;
+        // Only who opened without any writer, not waiting for one, has not met the writers so far.
+        let unmet = named && !write && pipe.writers == 0;
+        let seen = if unmet { pipe.writers_ever } else { 0 };
         pipe.count(read, write);
         for opener in &mut pipe.openers {
             opener.met |= if opener.read { write } else { read };
@@ -162,9 +164,7 @@ impl Fs {
             return Some(Err(Stop::Out(Outcome::Block { on, deadline_us: None })));
         }
         pipe.openers.remove(i);
-        // A reader that met a writer knows of it: when that one goes it is a hang-up.
-        let seen = if write { pipe.writers_ever } else { 0 };
-        Some(Ok(Kind::Pipe { pipe: id, read, write, seen }))
+        Some(Ok(Kind::Pipe { pipe: id, read, write, seen: 0 }))
     }
 
     /// Forgets blocked opens of a process.

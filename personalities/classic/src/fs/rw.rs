@@ -1,7 +1,7 @@
 //! Reading and writing: by the kind of the open file description.
 
 use super::buffer::Buffer;
-use super::file::{FileId, Kind, Open};
+use super::file::{FileId, Kind};
 use super::inode::{Body, Time};
 use super::linux::*;
 use super::syscalls::{Answer, Call, Stop};
@@ -215,14 +215,26 @@ impl Fs {
             return Err(EINVAL.into());
         }
         let output = self.to_write(call, 0)?;
-        if kind != Kind::Regular || self.files.get(output).is_some_and(|open| open.flags & O_APPEND != 0) {
+        let target = self.files.get(output).ok_or(EBADF)?;
+        // Linux looks at a pipe before it looks for bytes to send.
+        let to_pipe = matches!(target.kind, Kind::Pipe { .. });
+        let sendable = kind == Kind::Regular;
+        if !to_pipe && (!sendable || target.flags & O_APPEND != 0) {
             return Err(EINVAL.into());
         }
         let before = call.caller.progress.done;
-        let left = count.min(MAX_RW_COUNT).saturating_sub(before).min(self.size(node).saturating_sub(start));
-        // Linux looks at a pipe before it looks for bytes to send.
-        let to_pipe = matches!(self.files.get(output), Some(Open { kind: Kind::Pipe { .. }, .. }));
-        let sent = if left == 0 && !to_pipe { Ok(0) } else { self.send(call, node, start, left, output) };
+        let wanted = count.min(MAX_RW_COUNT).saturating_sub(before);
+        let left = wanted.min(self.size(node).saturating_sub(start));
+        let sent = match (target.kind.clone(), target.nonblocking()) {
+            (Kind::Pipe { pipe, .. }, nonblocking) => {
+                let source = sendable.then_some(node);
+                self.send_to_pipe(source, start, left, pipe, nonblocking)
+            }
+            _ if left == 0 => Ok(0),
+            // A file sent into itself may grow on the way.
+            (Kind::Regular, _) => self.send(call, node, start, wanted, output),
+            _ => self.send(call, node, start, left, output),
+        };
         let (n, answer) = match sent {
             Ok(n) => (n as u64, Ok((before + n as u64) as i64)),
             Err(stop) => (call.caller.progress.done - before, Err(stop)),
@@ -241,11 +253,10 @@ impl Fs {
     /// Moves `len` bytes of a regular file to `output`; returns how many. Progress moves where the call will be made again.
     fn send(&mut self, call: &mut Call<'_, '_>, node: Ino, start: u64, len: u64, output: FileId) -> Answer {
         let open = self.files.get(output).ok_or(EBADF)?;
-        let (target, nonblocking) = (open.node, open.nonblocking());
+        let target = open.node;
         match open.kind {
             Kind::Null | Kind::Zero => Ok(len as i64),
             Kind::Full => Err(ENOSPC.into()),
-            Kind::Pipe { pipe, .. } => self.send_to_pipe(node, start, len, pipe, nonblocking),
             Kind::Tty => self.send_to_tty(call, node, start, len),
             Kind::Regular => {
                 let at = open.offset;
@@ -257,7 +268,7 @@ impl Fs {
                 Ok(done as i64)
             }
             Kind::Random => Ok(len as i64),
-            Kind::Directory | Kind::Text(_) | Kind::Path => Err(EINVAL.into()),
+            Kind::Pipe { .. } | Kind::Directory | Kind::Text(_) | Kind::Path => Err(EINVAL.into()),
         }
     }
 
@@ -281,15 +292,22 @@ impl Fs {
             let n = self.read_inode(from, start + done, &mut step[..want]);
             let written = self.tree.write(to, at + done, &step[..n], now);
             done += written as u64;
-            if written < want {
+            if n == 0 || written < n {
                 break;
             }
         }
         if done == 0 { Err(ENOSPC) } else { Ok(done) }
     }
 
-    /// As much as fits, once.
-    fn send_to_pipe(&mut self, node: Ino, start: u64, len: u64, id: u64, nonblocking: bool) -> Answer {
+    /// As much of `source` as fits, once; None is a file that cannot be sent.
+    fn send_to_pipe(
+        &mut self,
+        source: Option<Ino>,
+        start: u64,
+        len: u64,
+        id: u64,
+        nonblocking: bool,
+    ) -> Answer {
         let pipe = self.pipes.get(&id).ok_or(EBADF)?;
         if pipe.readers == 0 {
             self.broken_pipe();
@@ -299,6 +317,7 @@ impl Fs {
         if pipe.room() == 0 {
             return if nonblocking { Err(EAGAIN.into()) } else { Err(Stop::wait(WaitKey::PipeWrite(id))) };
         }
+        let node = source.ok_or(EINVAL)?;
         let mut bytes = vec![0; n as usize];
         self.read_inode(node, start, &mut bytes);
         self.pipes.get_mut(&id).ok_or(EBADF)?.bytes.extend(bytes);

@@ -91,6 +91,9 @@ impl System for Rows {
     }
 }
 
+/// What calls caused: effects, signals, wake-ups.
+pub type Drained = (Vec<(EffectKind, Vec<u8>)>, Vec<(SignalTarget, u8)>, Vec<WaitKey>);
+
 /// A process.
 pub struct Process {
     pub fds: FdTable,
@@ -281,7 +284,7 @@ impl World {
     }
 
     /// Effects, signals and wake-ups since the last time.
-    pub fn drain(&mut self) -> (Vec<(EffectKind, Vec<u8>)>, Vec<(SignalTarget, u8)>, Vec<WaitKey>) {
+    pub fn drain(&mut self) -> Drained {
         let fs = &mut self.fs;
         (core::mem::take(&mut fs.effects), core::mem::take(&mut fs.signals), core::mem::take(&mut fs.wakeups))
     }

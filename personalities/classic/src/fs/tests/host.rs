@@ -3,6 +3,7 @@
 //! The host runs in a directory of its own, by directory descriptor. Left out is what linux-abi.md decides otherwise: inode numbers,
 //! sizes of directories, atimes, and pipes near their capacity (Linux counts pages).
 
+use crate::fs::file::PIPE;
 use crate::fs::linux::*;
 use crate::fs::testing::*;
 use abi::linux::nr;
@@ -38,6 +39,7 @@ enum Op {
     Sendfile(usize, usize, usize),
 }
 
+/// A path without "..": a link to "." would lead it out of the host's directory.
 fn name() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec!["a", "b", "c", "d", "."]);
     let long = "n".repeat(256);
@@ -46,7 +48,6 @@ fn name() -> impl Strategy<Value = String> {
             .prop_map(|(parts, slash)| format!("{}{}", parts.join("/"), if slash { "/" } else { "" })),
         1 => Just(String::new()),
         1 => Just(long),
-        1 => Just("a/../b".to_string()),
     ]
 }
 
@@ -86,7 +87,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => name().prop_map(Op::List),
         1 => (name(), 0..8u32).prop_map(|(n, m)| Op::Access(n, m)),
         1 => (name(), 0..0o10000u32).prop_map(|(n, m)| Op::Chmod(n, m)),
-        1 => (fd(), fd(), len()).prop_map(|(a, b, n)| Op::Sendfile(a, b, n)),
+        // Linux since 6.5 lets a sendfile of nothing from anything pass.
+        1 => (fd(), fd(), 1..2000usize).prop_map(|(a, b, n)| Op::Sendfile(a, b, n)),
     ]
 }
 
@@ -331,6 +333,13 @@ impl Ours {
         }
     }
 
+    /// Linux' sendfile moves pages, not bytes: what is overlapped, or changed while it is in a pipe, shows through there.
+    fn shares_pages(&self, op: &Op) -> bool {
+        let Op::Sendfile(a, b, _) = op else { return false };
+        let node = |i: usize| self.w.fs.file(&self.w.p.fds, self.fd(i) as i32).map(|open| open.node).ok();
+        node(*a) == node(*b) || node(*a).is_some_and(|node| node >= PIPE)
+    }
+
     fn list(&mut self, name: &str) -> Seen {
         let fd = self.w.open(name, O_DIRECTORY);
         if fd < 0 {
@@ -373,6 +382,9 @@ proptest! {
         let mut ours = Ours { w, fds: Vec::new() };
         let mut different = None;
         for (i, op) in ops.iter().enumerate() {
+            if ours.shares_pages(op) {
+                continue;
+            }
             let (theirs, mine) = (host.run(op), ours.run(op));
             // Without a descriptor the host's side makes no call.
             let none = host.fds.is_empty() && theirs == Err(-9);

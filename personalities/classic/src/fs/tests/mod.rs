@@ -2,4 +2,8 @@
 
 mod basic;
 mod host;
+mod limits;
+mod pipes;
 mod random;
+mod special;
+mod terminal;
