@@ -60,7 +60,9 @@ impl Image {
         }
         let ident = parse_ident::<LittleEndian>(&head[..16]).map_err(|_| ENOEXEC)?;
         let tail = elf::file::FileHeader::parse_tail(ident, &head[16..]).map_err(|_| ENOEXEC)?;
-        let known = tail.class == Class::ELF64 && tail.e_machine == EM_AARCH64 && matches!(tail.e_type, ET_EXEC | ET_DYN);
+        let known = tail.class == Class::ELF64
+            && tail.e_machine == EM_AARCH64
+            && matches!(tail.e_type, ET_EXEC | ET_DYN);
         let table = u64::from(tail.e_phnum) * PHENT;
         if !known || u64::from(tail.e_phentsize) != PHENT || table == 0 || table > TABLE_MAX {
             return Err(ENOEXEC);
@@ -119,7 +121,9 @@ impl Image {
 fn segment(h: &ProgramHeader) -> Option<Segment> {
     let limit = abi::layout::TASK_SIZE;
     let within = h.p_vaddr % PAGE;
-    let sane = h.p_filesz <= h.p_memsz && h.p_offset % PAGE == within && h.p_offset.checked_add(h.p_filesz)? < 1 << 40;
+    let sane = h.p_filesz <= h.p_memsz
+        && h.p_offset % PAGE == within
+        && h.p_offset.checked_add(h.p_filesz)? < 1 << 40;
     let end = h.p_vaddr.checked_add(h.p_memsz).filter(|&e| e <= limit)?;
     sane.then(|| Segment {
         start: h.p_vaddr - within,
@@ -185,7 +189,10 @@ mod tests {
         let image = parse(&file()).expect("good");
         assert_eq!((image.entry, image.phdr, image.phnum), (0x40_0078, 0x40_0040, 1));
         let s = image.segments[0];
-        assert_eq!((s.start, s.offset, s.file_end, s.end, s.rights), (0x40_0000, 0, 0x40_1080, 0x40_2000, Rights(5)));
+        assert_eq!(
+            (s.start, s.offset, s.file_end, s.end, s.rights),
+            (0x40_0000, 0, 0x40_1080, 0x40_2000, Rights(5))
+        );
     }
 
     #[test]

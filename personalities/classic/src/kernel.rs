@@ -176,7 +176,8 @@ impl<M: Machine> Kernel<M> {
             if self.watch.promised || self.procs.get(&head).is_none_or(|p| p.want.is_none()) {
                 break;
             }
-            let (call, late) = (self.turns.call(), !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks());
+            let (call, late) =
+                (self.turns.call(), !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks());
             self.step(head);
             if late {
                 self.post(&Vote::Took { call });

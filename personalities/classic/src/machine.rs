@@ -148,7 +148,8 @@ pub trait Machine {
     /// Drops page tables (not the frames that they show).
     fn drop_tables(&mut self, tables: TableId);
     /// Shows a page at `address`, in place of what was there.
-    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights) -> Result<(), OutOfFrames>;
+    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights)
+    -> Result<(), OutOfFrames>;
     /// Shows nothing at `address` any more.
     fn unmap(&mut self, tables: TableId, address: u64);
     /// Shows nothing between two addresses; its work is bounded by the tables there are.

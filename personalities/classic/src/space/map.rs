@@ -90,7 +90,14 @@ impl Space {
     }
 
     /// Changes rights up to the first hole.
-    pub fn mprotect<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, start: u64, len: u64, rights: Rights) -> Result<()> {
+    pub fn mprotect<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        start: u64,
+        len: u64,
+        rights: Rights,
+    ) -> Result<()> {
         if !start.is_multiple_of(PAGE) {
             return Err(EINVAL.into());
         }
@@ -176,7 +183,11 @@ impl Space {
         }
         if let Some(to) = target {
             let overlaps = to < old_end && old < to.saturating_add(new_len);
-            if !to.is_multiple_of(PAGE) || overlaps || to < MMAP_MIN || to.checked_add(new_len).is_none_or(|e| e > MAP_END) {
+            if !to.is_multiple_of(PAGE)
+                || overlaps
+                || to < MMAP_MIN
+                || to.checked_add(new_len).is_none_or(|e| e > MAP_END)
+            {
                 return Err(EINVAL.into());
             }
         }
@@ -194,7 +205,8 @@ impl Space {
             self.remove(m, old + new_len, old_end);
             return Ok(old);
         }
-        let fits = old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
+        let fits =
+            old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
         if target.is_none() && area_end == old_end && fits {
             self.resize(m, old, old, old_end, new_len, source)?;
             return Ok(old);
@@ -211,7 +223,15 @@ impl Space {
     }
 
     /// Moves the mapping `old..old_end` to `to` with a new length.
-    fn resize<M: Machine>(&mut self, m: &mut M, to: u64, old: u64, old_end: u64, new_len: u64, source: &dyn FileSource) -> Result<()> {
+    fn resize<M: Machine>(
+        &mut self,
+        m: &mut M,
+        to: u64,
+        old: u64,
+        old_end: u64,
+        new_len: u64,
+        source: &dyn FileSource,
+    ) -> Result<()> {
         if old + new_len < old_end {
             self.remove(m, old + new_len, old_end);
         }
@@ -228,7 +248,13 @@ impl Space {
     }
 
     /// MADV_DONTNEED: anonymous pages are zero again, a file's are the file's.
-    pub fn discard<M: Machine>(&mut self, m: &mut M, start: u64, len: u64, source: &dyn FileSource) -> Result<()> {
+    pub fn discard<M: Machine>(
+        &mut self,
+        m: &mut M,
+        start: u64,
+        len: u64,
+        source: &dyn FileSource,
+    ) -> Result<()> {
         let end = range(start, len)?;
         let mut hole = false;
         let mut at = start;

@@ -165,7 +165,13 @@ impl Space {
     }
 
     /// Fills the page tables for one mapping's pages between two addresses.
-    fn show<M: Machine>(m: &mut M, tables: TableId, area: &Area, start: u64, end: u64) -> Result<(), OutOfFrames> {
+    fn show<M: Machine>(
+        m: &mut M,
+        tables: TableId,
+        area: &Area,
+        start: u64,
+        end: u64,
+    ) -> Result<(), OutOfFrames> {
         let rights = area.rights.effective();
         let end = end.min(area.known_end());
         let mut address = start;

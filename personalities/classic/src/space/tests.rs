@@ -114,7 +114,14 @@ fn space(m: &mut Host) -> (Space, Budget) {
     (s, Budget { in_turn: true, ..Budget::default() })
 }
 
-fn anonymous(m: &mut Host, s: &mut Space, b: &mut Budget, place: Place, len: u64, rights: Rights) -> Result<u64, MemoryError> {
+fn anonymous(
+    m: &mut Host,
+    s: &mut Space,
+    b: &mut Budget,
+    place: Place,
+    len: u64,
+    rights: Rights,
+) -> Result<u64, MemoryError> {
     s.mmap(m, b, place, len, (rights, Kind::Anonymous), &OneFile)
 }
 
@@ -266,7 +273,9 @@ fn check(m: &Host, s: &Space) {
             frames += usize::from(matches!(a.page(at), Page::Frame(_)));
             match a.page(at).shown(a.rights.effective()) {
                 Some(Shown::Frame(f)) => {
-                    assert!(matches!(shown, Some((Shown::Frame(g), r)) if *g == f && *r == a.rights.effective()));
+                    assert!(
+                        matches!(shown, Some((Shown::Frame(g), r)) if *g == f && *r == a.rights.effective())
+                    );
                 }
                 _ => assert!(shown.is_none_or(|(s, _)| matches!(s, Shown::Zero)), "nothing shown at {at:x}"),
             }
