@@ -1,10 +1,10 @@
 //! How processes end, stop and go on, and who hears of it.
 
 use crate::deliver::user_info;
+use crate::fs::Fs;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Life, News, SpaceId, Want};
-use crate::fs::Fs;
 use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
 use crate::turns::{Key, Serial};
 use abi::vote::EffectKind;
@@ -67,7 +67,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn orphan_children(&mut self, serial: Serial) {
-        let children: Vec<Serial> = self.procs.values().filter(|p| p.parent == serial).map(|p| p.serial).collect();
+        let children: Vec<Serial> =
+            self.procs.values().filter(|p| p.parent == serial).map(|p| p.serial).collect();
         for child in children {
             let Some(p) = self.procs.get_mut(&child) else { continue };
             p.parent = 1;
@@ -89,7 +90,8 @@ impl<M: Machine> Kernel<M> {
 
     fn tell_parent_of_end(&mut self, serial: Serial, parent: Serial, status: i32) {
         let killed = status & 0x7f;
-        let (code, shown) = if killed == 0 { (code::CLD_EXITED, status >> 8) } else { (code::CLD_KILLED, killed) };
+        let (code, shown) =
+            if killed == 0 { (code::CLD_EXITED, status >> 8) } else { (code::CLD_KILLED, killed) };
         self.generate(parent, SIGCHLD, self.child_info(serial, code, shown));
         if self.procs.get(&parent).is_some_and(|p| p.disowns_children()) {
             self.procs.remove(&serial);
@@ -117,9 +119,13 @@ impl<M: Machine> Kernel<M> {
     /// Whether no member of the group has a parent in another group of the same session. (Process 1 is a parent like any other: as a
     /// rule it is the shell.)
     pub(crate) fn is_orphaned(&self, pgid: u32, without: Option<Serial>) -> bool {
-        !self.procs.values().filter(|p| p.pgid == pgid && p.is_alive() && Some(p.serial) != without).any(|p| {
-            self.procs.get(&p.parent).is_some_and(|parent| parent.pgid != pgid && parent.sid == p.sid && parent.is_alive())
-        })
+        !self.procs.values().filter(|p| p.pgid == pgid && p.is_alive() && Some(p.serial) != without).any(
+            |p| {
+                self.procs
+                    .get(&p.parent)
+                    .is_some_and(|parent| parent.pgid != pgid && parent.sid == p.sid && parent.is_alive())
+            },
+        )
     }
 
     fn hang_up_if_orphaned(&mut self, pgid: u32) {

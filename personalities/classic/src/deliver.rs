@@ -6,7 +6,9 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, News, Process, Want};
 use crate::sigframe::{SignalFrame, UCONTEXT, places};
-use crate::signal::{Action, AltStack, Info, SIG_DFL, SIGBUS, SIGCONT, SIGKILL, SIGSEGV, SIGSTOP, SigSet, code, flags};
+use crate::signal::{
+    Action, AltStack, Info, SIG_DFL, SIGBUS, SIGCONT, SIGKILL, SIGSEGV, SIGSTOP, SigSet, code, flags,
+};
 use crate::space::TRAMPOLINE;
 use crate::turns::Serial;
 use crate::user::UserMemory;
@@ -181,7 +183,11 @@ impl<M: Machine> Kernel<M> {
         let info = p.infos.get(usize::from(signal)).copied().unwrap_or_default();
         let mask = p.saved_mask.unwrap_or(p.mask);
         let frame = SignalFrame { registers: p.registers, fp: *p.fp, mask, altstack: p.altstack };
-        let fault = if matches!(signal, SIGSEGV | SIGBUS) && matches!(info.code, 1..=0x7f) { info.address } else { 0 };
+        let fault = if matches!(signal, SIGSEGV | SIGBUS) && matches!(info.code, 1..=0x7f) {
+            info.address
+        } else {
+            0
+        };
         let bytes = frame.to_bytes(&info.to_bytes(signal), fault);
         let Some((at, record)) = places(frame_top(p, &action)) else { return false };
         let [fp, lr] = [p.registers.x[29], p.registers.x[30]];
@@ -232,14 +238,24 @@ impl<M: Machine> Kernel<M> {
 fn never_restarts(number: u64) -> bool {
     matches!(
         number,
-        nr::ppoll | nr::pselect6 | nr::nanosleep | nr::clock_nanosleep | nr::rt_sigsuspend | nr::epoll_pwait | nr::rt_sigtimedwait
+        nr::ppoll
+            | nr::pselect6
+            | nr::nanosleep
+            | nr::clock_nanosleep
+            | nr::rt_sigsuspend
+            | nr::epoll_pwait
+            | nr::rt_sigtimedwait
     )
 }
 
 fn frame_top(p: &Process, action: &Action) -> u64 {
     let sp = p.registers.sp;
     let stack = p.altstack;
-    if action.flags & flags::ONSTACK != 0 && stack.size > 0 && !stack.holds(sp) { stack.base.wrapping_add(stack.size) } else { sp }
+    if action.flags & flags::ONSTACK != 0 && stack.size > 0 && !stack.holds(sp) {
+        stack.base.wrapping_add(stack.size)
+    } else {
+        sp
+    }
 }
 
 fn enter_handler(p: &mut Process, signal: u8, action: &Action, frame: u64, record: u64) {

@@ -50,7 +50,14 @@ impl<M: Machine> Kernel<M> {
             }
         }
         let ids = [p.serial, p.pid.into(), self.pid_of(p.parent).into(), p.pgid.into(), p.sid.into()];
-        for value in ids.into_iter().chain([state, p.status as u64, p.pending.0, ignored.0, caught.0, self.charge_of(p)]) {
+        for value in ids.into_iter().chain([
+            state,
+            p.status as u64,
+            p.pending.0,
+            ignored.0,
+            caught.0,
+            self.charge_of(p),
+        ]) {
             e.u64(value);
         }
     }
@@ -102,7 +109,9 @@ impl<M: Machine> Kernel<M> {
     /// A fault on demand: the lowest byte of the lowest writable page is inverted.
     pub(crate) fn invert_a_byte(&mut self, serial: Serial) {
         let Some(UserView { machine, space, budget }) = self.view(serial) else { return };
-        let Some(at) = space.areas().iter().find(|a| a.rights.has(Rights::WRITE)).map(|a| a.start) else { return };
+        let Some(at) = space.areas().iter().find(|a| a.rights.has(Rights::WRITE)).map(|a| a.start) else {
+            return;
+        };
         let mut view = UserView { machine, space, budget };
         let mut byte = [0];
         if crate::user::UserMemory::read(&mut view, at, &mut byte).is_ok() {

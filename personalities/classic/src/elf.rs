@@ -60,7 +60,9 @@ impl Image {
         }
         let ident = parse_ident::<LittleEndian>(&head[..16]).map_err(|_| ENOEXEC)?;
         let tail = elf::file::FileHeader::parse_tail(ident, &head[16..]).map_err(|_| ENOEXEC)?;
-        let known = tail.class == Class::ELF64 && tail.e_machine == EM_AARCH64 && matches!(tail.e_type, ET_EXEC | ET_DYN);
+        let known = tail.class == Class::ELF64
+            && tail.e_machine == EM_AARCH64
+            && matches!(tail.e_type, ET_EXEC | ET_DYN);
         let table = u64::from(tail.e_phnum) * PHENT;
         if !known || u64::from(tail.e_phentsize) != PHENT || table == 0 || table > TABLE_MAX {
             return Err(ENOEXEC);
@@ -119,9 +121,11 @@ impl Image {
 fn segment(h: &ProgramHeader) -> Option<Segment> {
     let limit = abi::layout::TASK_SIZE;
     let within = h.p_vaddr % PAGE;
-    let sane = h.p_filesz <= h.p_memsz && h.p_offset % PAGE == within && h.p_offset.checked_add(h.p_filesz)? < 1 << 40;
+    let sane = h.p_filesz <= h.p_memsz
+        && h.p_offset % PAGE == within
+        && h.p_offset.checked_add(h.p_filesz)? < 1 << 40;
     let end = h.p_vaddr.checked_add(h.p_memsz).filter(|&e| e <= limit)?;
-    sane.then_some(Segment {
+    sane.then(|| Segment {
         start: h.p_vaddr - within,
         offset: h.p_offset - within,
         file_end: h.p_vaddr + h.p_filesz,
@@ -132,11 +136,13 @@ fn segment(h: &ProgramHeader) -> Option<Segment> {
 
 /// Interpreter and argument of a `#!` line; `line` is the beginning of the file (at most 256 bytes). `None`: there is none to be had.
 pub fn script(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
-    let blank = |b: &u8| matches!(b, b' ' | b'\t');
+    fn blank(b: &u8) -> bool {
+        matches!(b, b' ' | b'\t')
+    }
     let rest = line.strip_prefix(b"#!")?;
     let end = rest.iter().position(|&b| b == b'\n' || b == 0).unwrap_or(rest.len().min(253));
     let rest = rest.get(..end)?.trim_ascii();
-    let cut = rest.iter().position(|b| blank(b)).unwrap_or(rest.len());
+    let cut = rest.iter().position(blank).unwrap_or(rest.len());
     let (interpreter, argument) = rest.split_at(cut);
     let argument = argument.trim_ascii();
     (!interpreter.is_empty()).then_some((interpreter, (!argument.is_empty()).then_some(argument)))
@@ -183,7 +189,10 @@ mod tests {
         let image = parse(&file()).expect("good");
         assert_eq!((image.entry, image.phdr, image.phnum), (0x40_0078, 0x40_0040, 1));
         let s = image.segments[0];
-        assert_eq!((s.start, s.offset, s.file_end, s.end, s.rights), (0x40_0000, 0, 0x40_1080, 0x40_2000, Rights(5)));
+        assert_eq!(
+            (s.start, s.offset, s.file_end, s.end, s.rights),
+            (0x40_0000, 0, 0x40_1080, 0x40_2000, Rights(5))
+        );
     }
 
     #[test]

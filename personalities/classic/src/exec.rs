@@ -54,7 +54,9 @@ impl<M: Machine> Kernel<M> {
         let fds = self.fs.first_fds();
         self.fs.set_session(1, 1);
         let (path, argv, env) = (self.start.path.clone(), self.start.argv.clone(), self.start.env.clone());
-        let Ok(space) = Space::new(&mut self.m, PAGE, MAP_END) else { self.m.crash("no memory for process 1") };
+        let Ok(space) = Space::new(&mut self.m, PAGE, MAP_END) else {
+            self.m.crash("no memory for process 1")
+        };
         let space = self.add_space(space);
         self.procs.insert(1, Process::first(fds, space, self.start.time_us));
         self.budget.in_turn = true;
@@ -73,7 +75,13 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Executes `path`. On success the registers are the new program's.
-    pub(crate) fn exec(&mut self, serial: Serial, path: &[u8], argv: Vec<Vec<u8>>, env: &[Vec<u8>]) -> Result<(), Errno> {
+    pub(crate) fn exec(
+        &mut self,
+        serial: Serial,
+        path: &[u8],
+        argv: Vec<Vec<u8>>,
+        env: &[Vec<u8>],
+    ) -> Result<(), Errno> {
         let bytes: usize = argv.iter().chain(env).map(|s| s.len() + 1 + 8).sum();
         if bytes > ARGUMENTS_MAX {
             return Err(E2BIG);
@@ -85,13 +93,19 @@ impl<M: Machine> Kernel<M> {
         let program = self.find_program(serial, path, argv)?;
         let places = layout(&self.start.seed, self.execs);
         let arguments = Arguments { path, argv: &program.argv, env };
-        let built = build_image(&mut self.m, &mut self.budget, &Files(&self.fs), &program, &places, &arguments)?;
+        let built =
+            build_image(&mut self.m, &mut self.budget, &Files(&self.fs), &program, &places, &arguments)?;
         self.execs += 1;
         self.switch_image(serial, path, &program, built);
         Ok(())
     }
 
-    fn find_program(&mut self, serial: Serial, path: &[u8], mut argv: Vec<Vec<u8>>) -> Result<Program, Errno> {
+    fn find_program(
+        &mut self,
+        serial: Serial,
+        path: &[u8],
+        mut argv: Vec<Vec<u8>>,
+    ) -> Result<Program, Errno> {
         let mut path = path.to_vec();
         for _ in 0..=SCRIPTS_MAX {
             let file = self.open_exec(serial, &path)?;
@@ -115,14 +129,20 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn open_exec(&mut self, serial: Serial, path: &[u8]) -> Result<ExecFile, Errno> {
-        self.with_files(serial, Vec::new(), |fs, caller, _| fs.open_exec(caller, HERE, path)).unwrap_or(Err(ENOENT))
+        self.with_files(serial, Vec::new(), |fs, caller, _| fs.open_exec(caller, HERE, path))
+            .unwrap_or(Err(ENOENT))
     }
 
     fn parse(&self, file: ExecFile) -> Result<Image, Errno> {
         Image::parse(&|offset, out| self.fs.read_inode(file.ino, offset, out))
     }
 
-    fn find_interpreter(&mut self, serial: Serial, file: ExecFile, image: &Image) -> Result<Option<(ExecFile, Image)>, Errno> {
+    fn find_interpreter(
+        &mut self,
+        serial: Serial,
+        file: ExecFile,
+        image: &Image,
+    ) -> Result<Option<(ExecFile, Image)>, Errno> {
         let Some((offset, len)) = image.interpreter else { return Ok(None) };
         let mut path = alloc::vec![0; len];
         if self.fs.read_inode(file.ino, offset, &mut path) < len {
@@ -272,7 +292,7 @@ fn map_segments<M: Machine>(
             zero_from = file_end.next_multiple_of(PAGE);
             let kind = Kind::File { ino: file.ino, offset: s.offset, size: file.size };
             let mut area = Area::new(start, zero_from, s.rights, kind);
-            if let Err(e) = area.load(m, files, 0) {
+            if let Err(e) = area.load(m, files) {
                 area.free(m);
                 return Err(e.into());
             }

@@ -50,7 +50,10 @@ pub(crate) struct Shared {
 struct Watch {
     of: Option<(Serial, u64)>,
     ran: u64,
+    /// Stuck was said, and neither Skip nor Go has come.
     promised: bool,
+    /// Stuck was said.
+    posted: bool,
 }
 
 /// The kernel.
@@ -173,7 +176,8 @@ impl<M: Machine> Kernel<M> {
             if self.watch.promised || self.procs.get(&head).is_none_or(|p| p.want.is_none()) {
                 break;
             }
-            let (call, late) = (self.turns.call(), self.watch.ran * 2 > self.stuck_ticks());
+            let (call, late) =
+                (self.turns.call(), !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks());
             self.step(head);
             if late {
                 self.post(&Vote::Took { call });
@@ -237,7 +241,7 @@ impl<M: Machine> Kernel<M> {
     fn watch_head(&mut self, head: Serial) {
         let of = Some((head, self.turns.call()));
         if self.watch.of != of {
-            self.watch = Watch { of, ran: 0, promised: false };
+            self.watch = Watch { of, ..Watch::default() };
         }
     }
 
@@ -307,6 +311,7 @@ impl<M: Machine> Kernel<M> {
     fn check_stuck(&mut self) {
         if self.watch.ran >= self.stuck_ticks() && !self.watch.promised && self.turns.decision().is_none() {
             self.watch.promised = true;
+            self.watch.posted = true;
             self.post(&Vote::Stuck { call: self.turns.call() });
             self.ring();
         }

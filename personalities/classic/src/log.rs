@@ -57,7 +57,11 @@ pub struct Log {
 impl Log {
     /// A client of the ring in `region`.
     pub fn new(region: &'static [AtomicU64]) -> Option<Log> {
-        Some(Log { reader: BroadcastReader::new(region)?, buffer: vec![0; ENTRY_MAX], syncs: VecDeque::new() })
+        Some(Log {
+            reader: BroadcastReader::new(region)?,
+            buffer: vec![0; ENTRY_MAX],
+            syncs: VecDeque::new(),
+        })
     }
 
     /// Takes one entry from the channel; sync entries are kept. An error is one that this kernel does not survive.
@@ -98,7 +102,8 @@ fn start(boot: &abi::log::Boot<'_>) -> Result<News, &'static str> {
     if boot.version != VERSION {
         return Err("log: Boot has a version that this kernel does not know");
     }
-    let program: abi::log::Program<'_> = postcard::from_bytes(boot.program).map_err(|_| "log: Boot's program cannot be decoded")?;
+    let program: abi::log::Program<'_> =
+        postcard::from_bytes(boot.program).map_err(|_| "log: Boot's program cannot be decoded")?;
     Ok(News::Start(Start {
         seed: boot.seed,
         time_us: boot.time_us,

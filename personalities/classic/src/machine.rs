@@ -85,7 +85,7 @@ pub struct Registers {
 pub const NZCV: u64 = 0xf000_0000;
 
 /// FP and SIMD registers of a thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(16))]
 pub struct FpRegisters {
     /// v0 to v31.
@@ -94,12 +94,6 @@ pub struct FpRegisters {
     pub fpsr: u64,
     /// FPCR.
     pub fpcr: u64,
-}
-
-impl Default for FpRegisters {
-    fn default() -> Self {
-        FpRegisters { v: [0; 32], fpsr: 0, fpcr: 0 }
-    }
 }
 
 /// Why user mode was left.
@@ -140,8 +134,8 @@ pub trait Machine {
     fn alloc_frame(&mut self) -> Result<Frame, OutOfFrames>;
     /// Gives a frame back.
     fn free_frame(&mut self, frame: Frame);
-    /// How many frames are free.
-    fn free_frames(&self) -> usize;
+    /// Bytes of the kernel's own heap that are free: what a program does must not take the last of them.
+    fn free_heap(&self) -> usize;
     /// The bytes of a frame.
     fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES];
     /// The bytes of a frame, to be changed.
@@ -154,7 +148,8 @@ pub trait Machine {
     /// Drops page tables (not the frames that they show).
     fn drop_tables(&mut self, tables: TableId);
     /// Shows a page at `address`, in place of what was there.
-    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights) -> Result<(), OutOfFrames>;
+    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights)
+    -> Result<(), OutOfFrames>;
     /// Shows nothing at `address` any more.
     fn unmap(&mut self, tables: TableId, address: u64);
     /// Shows nothing between two addresses; its work is bounded by the tables there are.

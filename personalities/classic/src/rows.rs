@@ -25,7 +25,8 @@ impl System for Rest<'_> {
         if !self.rows.is_empty() {
             return self.rows.clone();
         }
-        let mut rows: Vec<ProcessRow> = self.procs.values().map(|p| plain_row(p, self.procs, self.turns)).collect();
+        let mut rows: Vec<ProcessRow> =
+            self.procs.values().map(|p| plain_row(p, self.procs, self.turns)).collect();
         rows.sort_unstable_by_key(|r| r.pid);
         rows
     }
@@ -80,7 +81,8 @@ impl<M: Machine> Kernel<M> {
         let p = self.procs.get_mut(&serial)?;
         // The caller's own parts step out of the table, so that the rest of it can be looked at meanwhile.
         let mut fds = core::mem::take(&mut p.fds);
-        let (mut cwd, mut umask, mut random_offset, mut progress) = (p.cwd, p.umask, p.random_offset, p.progress);
+        let (mut cwd, mut umask, mut random_offset, mut progress) =
+            (p.cwd, p.umask, p.random_offset, p.progress);
         let (pid, sid, space) = (p.pid, p.sid, p.space);
         let counts = (self.last_serial, self.last_pid);
         let system = Rest { procs: &self.procs, turns: &self.turns, rows, caller: serial, counts, orphaned };

@@ -90,7 +90,11 @@ impl SignalFrame {
                 FPSIMD_MAGIC if size == FPSIMD_BYTES && found.is_none() => {
                     let body = records.get(..size)?;
                     let [_, status] = words(body);
-                    let mut fp = FpRegisters { fpsr: status & 0xffff_ffff, fpcr: status >> 32, ..FpRegisters::default() };
+                    let mut fp = FpRegisters {
+                        fpsr: status & 0xffff_ffff,
+                        fpcr: status >> 32,
+                        ..FpRegisters::default()
+                    };
                     for (v, bytes) in fp.v.iter_mut().zip(body[16..].chunks_exact(16)) {
                         let [low, high] = words(bytes);
                         *v = u128::from(high) << 64 | u128::from(low);
@@ -117,13 +121,19 @@ mod tests {
     use super::*;
 
     fn frame() -> SignalFrame {
-        let mut registers = Registers { sp: 0x7f_0000, pc: 0x40_0000, pstate: 0x6000_0000, ..Registers::default() };
+        let mut registers =
+            Registers { sp: 0x7f_0000, pc: 0x40_0000, pstate: 0x6000_0000, ..Registers::default() };
         for (i, x) in registers.x.iter_mut().enumerate() {
             *x = i as u64 * 3;
         }
         let mut fp = FpRegisters { fpsr: 5, fpcr: 1 << 22, ..FpRegisters::default() };
         fp.v[31] = u128::MAX - 4;
-        SignalFrame { registers, fp, mask: SigSet::of(2), altstack: AltStack { base: 4096, size: 8192, flags: 0 } }
+        SignalFrame {
+            registers,
+            fp,
+            mask: SigSet::of(2),
+            altstack: AltStack { base: 4096, size: 8192, flags: 0 },
+        }
     }
 
     #[test]
@@ -131,7 +141,10 @@ mod tests {
         let f = frame();
         let back = SignalFrame::from_bytes(&f.to_bytes(&[0; 128], 0)).expect("its own frame");
         assert_eq!(back.registers.x, f.registers.x);
-        assert_eq!((back.registers.sp, back.registers.pc, back.registers.pstate), (0x7f_0000, 0x40_0000, 0x6000_0000));
+        assert_eq!(
+            (back.registers.sp, back.registers.pc, back.registers.pstate),
+            (0x7f_0000, 0x40_0000, 0x6000_0000)
+        );
         assert_eq!((back.fp.v, back.fp.fpsr, back.fp.fpcr), (f.fp.v, f.fp.fpsr, f.fp.fpcr));
         assert_eq!((back.mask, back.altstack), (f.mask, f.altstack));
     }

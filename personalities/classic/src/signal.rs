@@ -115,7 +115,9 @@ impl Action {
 }
 
 pub(crate) fn words<const N: usize>(b: &[u8]) -> [u64; N] {
-    core::array::from_fn(|i| b.get(i * 8..i * 8 + 8).map_or(0, |c| c.iter().rev().fold(0, |w, &x| w << 8 | u64::from(x))))
+    core::array::from_fn(|i| {
+        b.get(i * 8..i * 8 + 8).map_or(0, |c| c.iter().rev().fold(0, |w, &x| w << 8 | u64::from(x)))
+    })
 }
 
 /// What Linux does with a signal by default.
@@ -189,7 +191,8 @@ impl Info {
         };
         put(0, &i32::from(signal).to_le_bytes());
         put(8, &self.code.to_le_bytes());
-        let is_fault = matches!(signal, SIGILL | SIGTRAP | SIGBUS | SIGSEGV | 8) && self.code > 0 && self.code < 0x80;
+        let is_fault =
+            matches!(signal, SIGILL | SIGTRAP | SIGBUS | SIGSEGV | 8) && self.code > 0 && self.code < 0x80;
         if is_fault {
             put(16, &self.address.to_le_bytes());
         } else {

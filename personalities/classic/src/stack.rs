@@ -57,7 +57,12 @@ pub struct Stack {
 }
 
 /// Lays a stack below `top`; `image` gives the values of the vector that depend on the program. `None`: it does not fit.
-pub fn build(top: u64, arguments: &Arguments<'_>, random: &[u8; 16], image: impl Fn(u64) -> u64) -> Option<Stack> {
+pub fn build(
+    top: u64,
+    arguments: &Arguments<'_>,
+    random: &[u8; 16],
+    image: impl Fn(u64) -> u64,
+) -> Option<Stack> {
     let length = |list: &[Vec<u8>]| list.iter().map(|s| s.len() as u64 + 1).sum::<u64>();
     let path_at = top - 8 - (arguments.path.len() as u64 + 1);
     let env_at = path_at.checked_sub(length(arguments.env))?;

@@ -58,7 +58,8 @@ impl<M: Machine> Kernel<M> {
         if self.procs.get(&serial).is_none_or(|p| !p.is_alive()) {
             return After::Leaves;
         }
-        if matches!(waits, Some(After::Waits { ref keys, .. }) if matches!(keys.first(), Some(Key::Vfork(_)))) {
+        if matches!(waits, Some(After::Waits { ref keys, .. }) if matches!(keys.first(), Some(Key::Vfork(_))))
+        {
             return waits.unwrap_or(After::Stays);
         }
         match self.look(serial) {

@@ -258,8 +258,11 @@ impl Turns {
     /// Wakes the threads whose deadline is not after the clock, in the order (deadline, serial).
     pub fn pass_deadlines(&mut self) {
         let now = self.clock_us();
-        let mut due: Vec<(u64, Serial)> =
-            self.waits.iter().filter_map(|(&s, w)| w.deadline_us.filter(|&d| d <= now).map(|d| (d, s))).collect();
+        let mut due: Vec<(u64, Serial)> = self
+            .waits
+            .iter()
+            .filter_map(|(&s, w)| w.deadline_us.filter(|&d| d <= now).map(|d| (d, s)))
+            .collect();
         due.sort_unstable();
         for (_, serial) in due {
             self.enter(serial);

@@ -1,8 +1,8 @@
 //! The virtual GIC CPU interface (a GICv2 CPU interface to us) and the virtual timer.
 
 use super::OFFSET;
-use abi::hypercall::{DOORBELL_INTID, TIMER_INTID};
 use aarch64_cpu::registers::{CNTV_CTL_EL0, CNTV_CVAL_EL0};
+use abi::hypercall::{DOORBELL_INTID, TIMER_INTID};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::register_structs;
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};

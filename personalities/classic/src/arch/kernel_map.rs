@@ -58,7 +58,7 @@ fn fill(t: &mut Tables, bounds: &Bounds) {
     t.l1.0[1] = ipa_of(&t.l2[1]) | d::TABLE;
     // Modules: stage 2 says where they end.
     for gigabyte in 2..4 {
-        t.l1.0[gigabyte as usize] = gigabyte * GIGABYTE | READ_ONLY_DATA | d::BLOCK;
+        t.l1.0[gigabyte as usize] = (gigabyte * GIGABYTE) | READ_ONLY_DATA | d::BLOCK;
     }
     const { assert!(MODULE_IPA == 2 * GIGABYTE && MEMORY_IPA == GIGABYTE) };
     let low = &mut t.l2[0].0;
@@ -66,7 +66,7 @@ fn fill(t: &mut Tables, bounds: &Bounds) {
     low[(BOOTINFO_IPA / BLOCK) as usize] = BOOTINFO_IPA | READ_ONLY_DATA | d::BLOCK;
     // Channels: those that others write are read-only by stage 2.
     for (i, slot) in low.iter_mut().enumerate().skip((CHANNEL_IPA / BLOCK) as usize) {
-        *slot = i as u64 * BLOCK | DATA | d::BLOCK;
+        *slot = (i as u64 * BLOCK) | DATA | d::BLOCK;
     }
     for i in 0..512u64 {
         t.l2[1].0[i as usize] = (MEMORY_IPA + i * BLOCK) | DATA | d::BLOCK;

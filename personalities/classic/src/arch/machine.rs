@@ -1,10 +1,10 @@
 //! All of `arch` as the kernel's machine, and the way from the boot page to the kernel.
 
+use super::OFFSET;
 use super::devices::Devices;
-use super::memory::Frames;
+use super::memory::{self, Frames};
 use super::user_map::UserMaps;
 use super::vectors::{self, Left};
-use super::OFFSET;
 use abi::bootinfo::{BootInfo, name_str};
 use classic::kernel::{Kernel, Setup};
 use classic::machine::{
@@ -85,8 +85,8 @@ impl Machine for Core {
     fn free_frame(&mut self, frame: Frame) {
         self.frames.free(frame);
     }
-    fn free_frames(&self) -> usize {
-        self.frames.left()
+    fn free_heap(&self) -> usize {
+        memory::free_heap()
     }
     fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES] {
         self.frames.bytes(frame)
@@ -104,7 +104,13 @@ impl Machine for Core {
     fn drop_tables(&mut self, tables: TableId) {
         self.maps.drop(&mut self.frames, tables);
     }
-    fn map(&mut self, tables: TableId, address: u64, shown: Shown, rights: Rights) -> Result<(), OutOfFrames> {
+    fn map(
+        &mut self,
+        tables: TableId,
+        address: u64,
+        shown: Shown,
+        rights: Rights,
+    ) -> Result<(), OutOfFrames> {
         self.maps.map(&mut self.frames, tables, address, shown, rights)
     }
     fn unmap(&mut self, tables: TableId, address: u64) {

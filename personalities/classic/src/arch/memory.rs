@@ -43,6 +43,13 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 }
 
+/// Bytes of heap that are free.
+pub fn free_heap() -> usize {
+    // SAFETY: as for the impl of GlobalAlloc, (2).
+    let heap = unsafe { &*HEAP.0.0.get() };
+    heap.stats_total_bytes() - heap.stats_alloc_actual()
+}
+
 /// The kernel's own tables, zero at the start. Called once, before anything else.
 pub fn take_tables() -> &'static mut Tables {
     static TABLES: Alone<Tables> = Alone(UnsafeCell::new(Tables::EMPTY));

@@ -80,7 +80,14 @@ impl UserMaps {
     }
 
     /// Shows a page.
-    pub fn map(&mut self, frames: &mut Frames, id: TableId, address: u64, shown: Shown, rights: Rights) -> Result<(), OutOfFrames> {
+    pub fn map(
+        &mut self,
+        frames: &mut Frames,
+        id: TableId,
+        address: u64,
+        shown: Shown,
+        rights: Rights,
+    ) -> Result<(), OutOfFrames> {
         let (ipa, may_write) = match shown {
             Shown::Zero => (Frames::ipa(self.zero), false),
             Shown::Trampoline => (Frames::ipa(self.trampoline), false),

@@ -230,6 +230,9 @@ pub fn store_fp(to: &mut FpRegisters) {
 #[unsafe(no_mangle)]
 extern "C" fn classic_own_fault(esr: u64, elr: u64, far: u64) -> ! {
     let mut line = runtime::text::Line::new();
-    let _ = core::fmt::write(&mut line, format_args!("exception in the kernel: esr {esr:#x} pc {elr:#x} address {far:#x}"));
+    let _ = core::fmt::write(
+        &mut line,
+        format_args!("exception in the kernel: esr {esr:#x} pc {elr:#x} address {far:#x}"),
+    );
     runtime::crash(line.bytes())
 }

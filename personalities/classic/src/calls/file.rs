@@ -19,7 +19,9 @@ impl<M: Machine> Kernel<M> {
             return Ended::Result(e.to_result());
         }
         let rows = self.rows_for(call);
-        let outcome = self.with_files(call.serial, rows, |fs, caller, view| fs.syscall(caller, call.number, &call.args, view));
+        let outcome = self.with_files(call.serial, rows, |fs, caller, view| {
+            fs.syscall(caller, call.number, &call.args, view)
+        });
         match outcome {
             Some(Outcome::Done(value)) => Ended::Result(value),
             Some(Outcome::Again) => Ended::Again,
@@ -65,7 +67,9 @@ impl<M: Machine> Kernel<M> {
     /// than most calls.
     fn rows_for(&mut self, call: &Call) -> Vec<ProcessRow> {
         let path = match call.number {
-            nr::openat | nr::newfstatat | nr::readlinkat | nr::statx | nr::faccessat | nr::faccessat2 => call.args[1],
+            nr::openat | nr::newfstatat | nr::readlinkat | nr::statx | nr::faccessat | nr::faccessat2 => {
+                call.args[1]
+            }
             nr::chdir | nr::statfs => call.args[0],
             nr::getdents64 if self.fd_in_proc(call.serial, call.args[0] as u32) => return self.rows(),
             _ => return Vec::new(),
@@ -74,7 +78,8 @@ impl<M: Machine> Kernel<M> {
         let Ok(path) = self.read_string(call.serial, path, 4096) else { return Vec::new() };
         let plain = path.starts_with(b"/") || at_cwd && !self.cwd_in_proc(call.serial);
         let goes_up = path.windows(2).any(|w| w == b"..");
-        let suspect = path.starts_with(b"/proc") || path.starts_with(b"/dev/") || path.windows(4).any(|w| w == b"proc");
+        let suspect =
+            path.starts_with(b"/proc") || path.starts_with(b"/dev/") || path.windows(4).any(|w| w == b"proc");
         if plain && !suspect && !goes_up && !self.leads_by_link(&path) { Vec::new() } else { self.rows() }
     }
 

@@ -55,7 +55,8 @@ pub(super) fn mmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
         f if f & MAP_FIXED_NOREPLACE != 0 => Place::FixedNoReplace(address),
         _ => Place::Fixed(address),
     };
-    k.on_space(c.serial, |space, m, budget, files| space.mmap(m, budget, place, len, (rights, kind), files)).map(|at| at as i64)
+    k.on_space(c.serial, |space, m, budget, files| space.mmap(m, budget, place, len, (rights, kind), files))
+        .map(|at| at as i64)
 }
 
 /// Shared memory that can be written waits for tier 3: ENODEV.
@@ -98,19 +99,24 @@ pub(super) fn mprotect<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     if len == 0 && start % 4096 == 0 {
         return Ok(0);
     }
-    k.on_space(c.serial, |space, m, budget, _| space.mprotect(m, budget, start, len, Rights::from_prot(prot))).map(|()| 0)
+    k.on_space(c.serial, |space, m, budget, _| space.mprotect(m, budget, start, len, Rights::from_prot(prot)))
+        .map(|()| 0)
 }
 
 pub(super) fn mremap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     let [old, old_len, new_len, flags, target, _] = c.args;
-    if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED) != 0 || flags & MREMAP_FIXED != 0 && flags & MREMAP_MAYMOVE == 0 {
+    if flags & !(MREMAP_MAYMOVE | MREMAP_FIXED) != 0
+        || flags & MREMAP_FIXED != 0 && flags & MREMAP_MAYMOVE == 0
+    {
         return Err(EINVAL.into());
     }
     let may_move = if flags & MREMAP_MAYMOVE != 0 { MayMove::Yes } else { MayMove::No };
     let target = (flags & MREMAP_FIXED != 0).then_some(target);
     let range = (old, old_len);
-    k.on_space(c.serial, |space, m, budget, files| space.mremap(m, budget, range, new_len, (may_move, target), files))
-        .map(|at| at as i64)
+    k.on_space(c.serial, |space, m, budget, files| {
+        space.mremap(m, budget, range, new_len, (may_move, target), files)
+    })
+    .map(|at| at as i64)
 }
 
 pub(super) fn madvise<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
@@ -126,4 +132,3 @@ pub(super) fn madvise<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
         _ => Err(EINVAL.into()),
     }
 }
-

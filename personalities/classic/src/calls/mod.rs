@@ -155,14 +155,22 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Copies `N` bytes from a program.
-    pub(crate) fn read_user<const N: usize>(&mut self, serial: Serial, address: u64) -> Result<[u8; N], Errno> {
+    pub(crate) fn read_user<const N: usize>(
+        &mut self,
+        serial: Serial,
+        address: u64,
+    ) -> Result<[u8; N], Errno> {
         let mut bytes = [0; N];
         self.view(serial).ok_or(EFAULT)?.read(address, &mut bytes)?;
         Ok(bytes)
     }
 
     /// Copies `N` numbers of 64 bits from a program.
-    pub(crate) fn read_words<const N: usize>(&mut self, serial: Serial, address: u64) -> Result<[u64; N], Errno> {
+    pub(crate) fn read_words<const N: usize>(
+        &mut self,
+        serial: Serial,
+        address: u64,
+    ) -> Result<[u64; N], Errno> {
         let mut words = [0; N];
         for (i, word) in words.iter_mut().enumerate() {
             let at = address.checked_add(i as u64 * 8).ok_or(EFAULT)?;

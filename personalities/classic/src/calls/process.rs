@@ -102,7 +102,12 @@ pub(super) fn execve<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, E
 }
 
 /// Strings of a list that a zero pointer ends; each takes its bytes, its zero byte and its pointer of `room`.
-fn read_list<M: Machine>(k: &mut Kernel<M>, serial: Serial, list: u64, room: &mut usize) -> Result<Vec<Vec<u8>>, Errno> {
+fn read_list<M: Machine>(
+    k: &mut Kernel<M>,
+    serial: Serial,
+    list: u64,
+    room: &mut usize,
+) -> Result<Vec<Vec<u8>>, Errno> {
     let mut strings = Vec::new();
     if list == 0 {
         return Ok(strings);
@@ -112,7 +117,9 @@ fn read_list<M: Machine>(k: &mut Kernel<M>, serial: Serial, list: u64, room: &mu
         if at == 0 {
             return Ok(strings);
         }
-        let string = k.read_string(serial, at, room.saturating_sub(8)).map_err(|e| if e == EFAULT { e } else { E2BIG })?;
+        let string = k
+            .read_string(serial, at, room.saturating_sub(8))
+            .map_err(|e| if e == EFAULT { e } else { E2BIG })?;
         *room = room.checked_sub(string.len() + 1 + 8).ok_or(E2BIG)?;
         strings.push(string);
     }
@@ -158,11 +165,13 @@ pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
         return Err(ESRCH);
     }
     let own_group = k.procs.get(&c.serial).map_or(0, |p| p.pgid);
-    let mut children = k.procs.values().filter(|p| p.parent == c.serial && meant(p, pid, own_group)).peekable();
+    let mut children =
+        k.procs.values().filter(|p| p.parent == c.serial && meant(p, pid, own_group)).peekable();
     if children.peek().is_none() {
         return Err(ECHILD);
     }
-    let Some((child, status)) = children.find_map(|p| news(p, options).map(|status| (p.serial, status))) else {
+    let Some((child, status)) = children.find_map(|p| news(p, options).map(|status| (p.serial, status)))
+    else {
         if options & WNOHANG != 0 {
             return Ok(Ended::Result(0));
         }

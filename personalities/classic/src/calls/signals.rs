@@ -11,7 +11,8 @@ use crate::turns::Serial;
 use alloc::vec::Vec;
 
 /// The flags that Linux 6.1 keeps; it clears all others.
-const KEPT_FLAGS: u64 = 0x1 | 0x2 | 0x4 | 0x800 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x4000_0000 | 0x8000_0000;
+const KEPT_FLAGS: u64 =
+    0x1 | 0x2 | 0x4 | 0x800 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x4000_0000 | 0x8000_0000;
 
 fn signal_of(number: i32) -> Result<u8, Errno> {
     u8::try_from(number).ok().filter(|&s| s <= SIGNALS_MAX).ok_or(EINVAL)
@@ -44,7 +45,13 @@ pub(super) fn kill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno
     Ok(0)
 }
 
-fn send_to_thread<M: Machine>(k: &mut Kernel<M>, c: &Call, tgid: i32, tid: i32, signal: i32) -> Result<i64, Errno> {
+fn send_to_thread<M: Machine>(
+    k: &mut Kernel<M>,
+    c: &Call,
+    tgid: i32,
+    tid: i32,
+    signal: i32,
+) -> Result<i64, Errno> {
     if tid <= 0 || tgid <= 0 {
         return Err(EINVAL);
     }

@@ -64,18 +64,30 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The deadline that the timespec at `address` means: from now, or absolute on the real or the monotonic clock.
-    pub(crate) fn read_deadline(&mut self, serial: Serial, address: u64, absolute: bool, realtime: bool) -> Result<u64, Errno> {
+    pub(crate) fn read_deadline(
+        &mut self,
+        serial: Serial,
+        address: u64,
+        absolute: bool,
+        realtime: bool,
+    ) -> Result<u64, Errno> {
         let us = micros(self.read_words(serial, address)?, 1_000_000_000)?;
-        let from = match (absolute, realtime) {
-            (false, _) => self.turns.clock_us(),
-            (true, true) => 0,
-            (true, false) => self.turns.boot_us() - SECOND_US,
+        let deadline = match (absolute, realtime) {
+            (false, _) => us.saturating_add(self.turns.clock_us()),
+            (true, true) => us,
+            (true, false) => us.saturating_add(self.turns.boot_us()).saturating_sub(SECOND_US),
         };
-        Ok(us.saturating_add(from).min(NO_DEADLINE - 1))
+        Ok(deadline.min(NO_DEADLINE - 1))
     }
 
     /// A sleep that a handler ended writes the time that is left, if it was relative and somebody wants to know.
-    pub(crate) fn write_remaining(&mut self, serial: Serial, number: u64, args: &[u64; 6], deadline_us: Option<u64>) {
+    pub(crate) fn write_remaining(
+        &mut self,
+        serial: Serial,
+        number: u64,
+        args: &[u64; 6],
+        deadline_us: Option<u64>,
+    ) {
         let at = match number {
             nr::nanosleep => args[1],
             nr::clock_nanosleep if args[1] & TIMER_ABSTIME == 0 => args[3],

@@ -64,7 +64,8 @@ pub struct Area {
     pub charged: bool,
     /// What it is.
     pub kind: Kind,
-    /// One for each page; empty: all untouched (a reservation costs nothing).
+    /// One for each page from the start; what is missing at the end is untouched (so a reservation costs nothing) or, of a file,
+    /// beyond its end.
     pub pages: Vec<Page>,
 }
 
@@ -92,13 +93,23 @@ impl Area {
     /// What stands behind the page that holds `address`.
     pub fn page(&self, address: u64) -> Page {
         let index = (address.saturating_sub(self.start) / PAGE) as usize;
-        self.pages.get(index).copied().unwrap_or(Page::Untouched)
+        let missing = if self.is_file() { Page::Beyond } else { Page::Untouched };
+        self.pages.get(index).copied().unwrap_or(missing)
+    }
+
+    fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File { .. })
+    }
+
+    /// First address after the pages that `pages` knows.
+    pub fn known_end(&self) -> u64 {
+        self.start + self.pages.len() as u64 * PAGE
     }
 
     /// Cuts the part from `at` (page-aligned, inside) off into a mapping of its own.
     pub fn split_off(&mut self, at: u64) -> Area {
         let index = ((at - self.start) / PAGE) as usize;
-        let pages = if self.pages.is_empty() { Vec::new() } else { self.pages.split_off(index) };
+        let pages = if self.pages.len() <= index { Vec::new() } else { self.pages.split_off(index) };
         let kind = match self.kind {
             Kind::File { ino, offset, size } => Kind::File { ino, offset: offset + (at - self.start), size },
             other => other,
@@ -114,7 +125,7 @@ impl Area {
             && self.rights == next.rights
             && self.charged == next.charged
             && self.kind == next.kind
-            && !matches!(self.kind, Kind::File { .. })
+            && !self.is_file()
     }
 
     /// Appends `next`.
@@ -127,34 +138,30 @@ impl Area {
         self.end = next.end;
     }
 
-    /// One entry for each page from now on.
-    pub fn materialise(&mut self) {
-        if self.pages.is_empty() {
+    /// One entry for each page of memory from now on.
+    fn materialise(&mut self) {
+        if !self.is_file() {
             self.pages.resize(self.len() as usize, Page::Untouched);
         }
     }
 
-    /// Loads a file mapping's pages `from..` as they are now: a snapshot. The image's own pages are shown as they stand unless the
+    /// Loads a file mapping's pages that `pages` lacks, as they are now: a snapshot. The image's own pages are shown as they stand unless the
     /// mapping can be written.
-    pub fn load<M: Machine>(&mut self, m: &mut M, source: &dyn FileSource, from: usize) -> Result<(), OutOfFrames> {
+    pub fn load<M: Machine>(&mut self, m: &mut M, source: &dyn FileSource) -> Result<(), OutOfFrames> {
         let Kind::File { ino, offset, size } = self.kind else { return Ok(()) };
-        self.materialise();
         let first = offset / PAGE;
-        let charged = self.charged;
-        for (i, slot) in self.pages.iter_mut().enumerate().skip(from) {
-            let page = first + i as u64;
-            *slot = if page >= size.div_ceil(PAGE) {
-                Page::Beyond
-            } else {
-                match source.image_page(ino, page).filter(|b| !charged && is_page(b)) {
-                    Some(bytes) => Page::Image(bytes),
-                    None => {
-                        let frame = m.alloc_frame()?;
-                        source.read(ino, page * PAGE, m.frame_mut(frame));
-                        Page::Frame(frame)
-                    }
+        let inside = size.div_ceil(PAGE).saturating_sub(first).min(self.len());
+        for i in self.pages.len() as u64..inside {
+            let page = first + i;
+            let loaded = match source.image_page(ino, page).filter(|b| !self.charged && is_page(b)) {
+                Some(bytes) => Page::Image(bytes),
+                None => {
+                    let frame = m.alloc_frame()?;
+                    source.read(ino, page * PAGE, m.frame_mut(frame));
+                    Page::Frame(frame)
                 }
             };
+            self.pages.push(loaded);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! mmap, munmap, mprotect, mremap, brk, madvise on a space. Each checks everything, charges, then acts.
 
-use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space};
+use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space, check_heap};
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use abi::layout::{MMAP_MIN, PAGE};
@@ -39,14 +39,12 @@ impl Space {
             return Err(EINVAL.into());
         }
         let len = page_up(len).filter(|&l| l <= MAP_END).ok_or(ENOMEM)?;
+        check_heap(m)?;
         let start = self.choose(place, len)?;
         let mut area = Area::new(start, start + len, rights, kind);
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
-        if matches!(kind, Kind::File { .. }) && area.len() > m.free_frames() as u64 * 64 {
-            return Err(ENOMEM.into());
-        }
         self.charge = budget.raise(self.charge, pages)?;
-        if let Err(e) = area.load(m, source, 0) {
+        if let Err(e) = area.load(m, source) {
             area.free(m);
             return Err(e.into());
         }
@@ -86,12 +84,20 @@ impl Space {
         if start == end {
             return Err(EINVAL.into());
         }
+        check_heap(m)?;
         self.remove(m, start, end);
         Ok(())
     }
 
     /// Changes rights up to the first hole.
-    pub fn mprotect<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, start: u64, len: u64, rights: Rights) -> Result<()> {
+    pub fn mprotect<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        start: u64,
+        len: u64,
+        rights: Rights,
+    ) -> Result<()> {
         if !start.is_multiple_of(PAGE) {
             return Err(EINVAL.into());
         }
@@ -103,6 +109,7 @@ impl Space {
                 None => break,
             }
         }
+        check_heap(m)?;
         if rights.has(Rights::WRITE) {
             let new = (end - start) / PAGE - self.charged_between(start, end);
             self.charge = budget.raise(self.charge, self.charged_pages() + new)?;
@@ -176,7 +183,11 @@ impl Space {
         }
         if let Some(to) = target {
             let overlaps = to < old_end && old < to.saturating_add(new_len);
-            if !to.is_multiple_of(PAGE) || overlaps || to < MMAP_MIN || to.checked_add(new_len).is_none_or(|e| e > MAP_END) {
+            if !to.is_multiple_of(PAGE)
+                || overlaps
+                || to < MMAP_MIN
+                || to.checked_add(new_len).is_none_or(|e| e > MAP_END)
+            {
                 return Err(EINVAL.into());
             }
         }
@@ -194,7 +205,8 @@ impl Space {
             self.remove(m, old + new_len, old_end);
             return Ok(old);
         }
-        let fits = old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
+        let fits =
+            old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
         if target.is_none() && area_end == old_end && fits {
             self.resize(m, old, old, old_end, new_len, source)?;
             return Ok(old);
@@ -211,19 +223,22 @@ impl Space {
     }
 
     /// Moves the mapping `old..old_end` to `to` with a new length.
-    fn resize<M: Machine>(&mut self, m: &mut M, to: u64, old: u64, old_end: u64, new_len: u64, source: &dyn FileSource) -> Result<()> {
-        let old_pages = ((old_end - old).min(new_len) / PAGE) as usize;
+    fn resize<M: Machine>(
+        &mut self,
+        m: &mut M,
+        to: u64,
+        old: u64,
+        old_end: u64,
+        new_len: u64,
+        source: &dyn FileSource,
+    ) -> Result<()> {
         if old + new_len < old_end {
             self.remove(m, old + new_len, old_end);
         }
         for mut area in self.take(old, old_end) {
             m.unmap_range(self.tables, area.start, area.end);
-            let loaded = !area.pages.is_empty();
             (area.start, area.end) = (to, to + new_len);
-            if loaded {
-                area.pages.resize(area.len() as usize, Page::Untouched);
-            }
-            if let Err(e) = area.load(m, source, old_pages) {
+            if let Err(e) = area.load(m, source) {
                 area.free(m);
                 return Err(e.into());
             }
@@ -233,7 +248,13 @@ impl Space {
     }
 
     /// MADV_DONTNEED: anonymous pages are zero again, a file's are the file's.
-    pub fn discard<M: Machine>(&mut self, m: &mut M, start: u64, len: u64, source: &dyn FileSource) -> Result<()> {
+    pub fn discard<M: Machine>(
+        &mut self,
+        m: &mut M,
+        start: u64,
+        len: u64,
+        source: &dyn FileSource,
+    ) -> Result<()> {
         let end = range(start, len)?;
         let mut hole = false;
         let mut at = start;
@@ -260,7 +281,8 @@ impl Space {
     fn reset<M: Machine>(&self, m: &mut M, start: u64, end: u64, source: &dyn FileSource) {
         let Some(area) = self.find(start) else { return };
         let mut at = start;
-        while at < end && !area.pages.is_empty() {
+        let end = end.min(area.known_end());
+        while at < end {
             if let Page::Frame(frame) = area.page(at) {
                 let bytes: &mut [u8; PAGE_BYTES] = m.frame_mut(frame);
                 bytes.fill(0);

@@ -59,6 +59,14 @@ pub struct Budget {
     pub wants_turn: bool,
 }
 
+/// Heap that mappings leave to the rest of the kernel, bytes.
+const HEAP_RESERVE: usize = 8 << 20;
+
+/// ENOMEM when the kernel's own tables have no room for more mappings.
+fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
+    if m.free_heap() < HEAP_RESERVE { Err(ENOMEM.into()) } else { Ok(()) }
+}
+
 /// `pages` in whole chunks.
 pub fn chunks(pages: u64) -> u64 {
     pages.next_multiple_of(CHARGE_PAGES)
@@ -157,11 +165,15 @@ impl Space {
     }
 
     /// Fills the page tables for one mapping's pages between two addresses.
-    fn show<M: Machine>(m: &mut M, tables: TableId, area: &Area, start: u64, end: u64) -> Result<(), OutOfFrames> {
+    fn show<M: Machine>(
+        m: &mut M,
+        tables: TableId,
+        area: &Area,
+        start: u64,
+        end: u64,
+    ) -> Result<(), OutOfFrames> {
         let rights = area.rights.effective();
-        if area.pages.is_empty() {
-            return Ok(());
-        }
+        let end = end.min(area.known_end());
         let mut address = start;
         while address < end {
             match area.page(address).shown(rights) {
@@ -246,6 +258,7 @@ impl Space {
 
     /// A copy, page by page.
     pub fn fork<M: Machine>(&self, m: &mut M) -> Result<Space, OutOfFrames> {
+        check_heap(m).map_err(|_| OutOfFrames)?;
         let mut child = Space::new(m, self.mmap_top, self.stack_top)?;
         (child.brk_start, child.brk, child.charge) = (self.brk_start, self.brk, self.charge);
         for area in &self.areas {

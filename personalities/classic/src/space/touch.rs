@@ -21,7 +21,13 @@ pub enum Touch {
 
 impl Space {
     /// Sees to it that `address` can be accessed with `needs`, growing the stack if that is what it takes.
-    pub fn touch<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, address: u64, needs: Rights) -> Touch {
+    pub fn touch<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        address: u64,
+        needs: Rights,
+    ) -> Touch {
         if self.find(address).is_none() {
             match self.grow_stack(m, budget, address) {
                 Ok(true) => {}
@@ -51,7 +57,12 @@ impl Space {
     }
 
     /// Grows the stack down to the page of `address`; false: that is no place for a stack.
-    fn grow_stack<M: Machine>(&mut self, m: &mut M, budget: &mut Budget, address: u64) -> Result<bool, MemoryError> {
+    fn grow_stack<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        address: u64,
+    ) -> Result<bool, MemoryError> {
         if address < self.stack_limit() || address >= self.stack_top {
             return Ok(false);
         }
