@@ -49,7 +49,8 @@ fn pipeline(s: &mut Session) -> Result<()> {
 }
 
 fn gzip(s: &mut Session) -> Result<()> {
-    s.command("seq 1 160000 | head -c 1000000 > /tmp/big")?;
+    // Not `seq > file`: in the interactive shell its output is line-buffered, 160,000 writes.
+    s.command("dd if=/bin/busybox of=/tmp/big bs=50000 count=20")?;
     s.command("gzip -c /tmp/big > /tmp/big.gz &")?;
     for i in 0..5 {
         let out = s.command(&format!("echo typed $(({i} + 1))"))?;

@@ -15,7 +15,7 @@ use xtask::session::Record;
 use xtask::terminal::OperatorLog;
 
 /// A hung test ends after so long.
-pub const LIMIT: Duration = Duration::from_secs(240);
+pub const LIMIT: Duration = Duration::from_secs(120);
 /// What the shell prints when it waits.
 pub const PROMPT: &str = "# ";
 
