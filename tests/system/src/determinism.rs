@@ -91,8 +91,8 @@ fn interrupted(s: &mut Session, start: &str) -> Result<()> {
 }
 
 fn shell_loop(s: &mut Session) -> Result<()> {
-    // In a child: process 1 is not killed by SIGINT.
-    interrupted(s, "ash -c 'while :; do :; done'\r")
+    // In the interactive shell itself, which handles SIGINT.
+    interrupted(s, "while :; do :; done\r")
 }
 
 fn bare_loop(s: &mut Session) -> Result<()> {
