@@ -57,6 +57,13 @@ struct Watch {
     posted: bool,
 }
 
+/// What the others know of this kernel's calls, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    calls: u64,
+    at: u64,
+}
+
 /// The kernel.
 pub struct Kernel<M: Machine> {
     pub(crate) m: M,
@@ -81,6 +88,7 @@ pub struct Kernel<M: Machine> {
     channel: u32,
     stuck_ms: u64,
     watch: Watch,
+    said: Said,
     last_run: Serial,
     preempted: bool,
 }
@@ -124,6 +132,7 @@ impl<M: Machine> Kernel<M> {
             channel: setup.effects.1,
             stuck_ms: u64::from(setup.stuck_ms),
             watch: Watch::default(),
+            said: Said::default(),
             last_run: 0,
             preempted: false,
         };
@@ -148,6 +157,7 @@ impl<M: Machine> Kernel<M> {
         match self.pick() {
             Some(serial) => self.run_user(serial),
             None => {
+                self.say_calls();
                 self.ring();
                 self.m.wait();
             }
@@ -177,11 +187,11 @@ impl<M: Machine> Kernel<M> {
             if self.watch.promised || self.procs.get(&head).is_none_or(|p| p.want.is_none()) {
                 break;
             }
-            let (call, late) =
-                (self.turns.call(), !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks());
+            let late = !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks();
+            let silent = self.m.ticks().saturating_sub(self.said.at) * 2 > self.stuck_ticks();
             self.step(head);
-            if late {
-                self.post(&Vote::Took { call });
+            if late || silent {
+                self.say_calls();
             }
             if self.votes.unheard() == Unheard::Urgent {
                 self.ring();
@@ -224,6 +234,26 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn post(&mut self, vote: &Vote<'_>) {
         if let Err(why) = self.votes.post(vote) {
             self.m.crash(why);
+        }
+        self.note_said(vote);
+    }
+
+    /// What a vote tells the others about calls made.
+    fn note_said(&mut self, vote: &Vote<'_>) {
+        let calls = match *vote {
+            Vote::Passed { call, .. } | Vote::Stuck { call } => call,
+            Vote::Effect { call, .. } | Vote::Took { call } => call + 1,
+            Vote::Memory { .. } | Vote::Rejoin { .. } => return,
+        };
+        self.said = Said { calls, at: self.m.ticks() };
+    }
+
+    /// Says how many calls are made, if the others do not know: a call that nobody has heard of may yet be skipped.
+    fn say_calls(&mut self) {
+        let made = self.turns.call();
+        if made > self.said.calls {
+            self.post(&Vote::Took { call: made - 1 });
+            self.ring();
         }
     }
 
@@ -278,6 +308,10 @@ impl<M: Machine> Kernel<M> {
         if head == Some(serial) && !self.watch.promised && self.turns.decision().is_none() {
             ticks = ticks.min(self.stuck_ticks().saturating_sub(self.watch.ran).max(1));
         }
+        if self.turns.call() > self.said.calls {
+            let silent = self.m.ticks().saturating_sub(self.said.at);
+            ticks = ticks.min((self.stuck_ticks() / 2).saturating_sub(silent).max(1));
+        }
         match self.votes.unheard() {
             Unheard::Urgent => self.ring(),
             Unheard::Effects => ticks = ticks.min(EFFECT_WAITS_MS * ms),
@@ -300,6 +334,9 @@ impl<M: Machine> Kernel<M> {
                 self.preempted = true;
                 if ran >= EFFECT_WAITS_MS * ms {
                     self.ring();
+                }
+                if self.m.ticks().saturating_sub(self.said.at) * 2 >= self.stuck_ticks() {
+                    self.say_calls();
                 }
                 if head == Some(serial) {
                     self.check_stuck();
