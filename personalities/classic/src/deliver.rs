@@ -57,7 +57,7 @@ impl<M: Machine> Kernel<M> {
             return;
         }
         if self.turns.skipped_at(serial).is_some() {
-            self.take_fatal(serial);
+            self.act_outside(serial);
         } else if !self.turns.waits_for_vfork(serial) {
             self.turns.wake_thread(serial);
         }
@@ -84,28 +84,50 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// For a thread outside: signals that end or stop its process take effect now.
-    pub(crate) fn take_fatal(&mut self, serial: Serial) {
+    /// For a thread outside, wherever its user code is: its signals take effect now. Ends and stops leave nothing that kernels could
+    /// differ in. A handler begins at a place that nobody agreed on; without that a loop could not be interrupted. What
+    /// such handlers do (set a flag, jump out of the loop) seldom depends on the place, so output goes on being voted, and
+    /// only the memory is not.
+    pub(crate) fn act_outside(&mut self, serial: Serial) {
         while let Some(p) = self.procs.get_mut(&serial) {
-            let mut set = p.deliverable();
-            let found = core::iter::from_fn(|| {
-                let signal = set.first()?;
-                set.remove(SigSet::of(signal));
-                Some(signal)
-            })
-            .map(|s| (s, p.effect_of(s)))
-            .find(|(_, e)| matches!(e, Effect::Ends | Effect::Stops));
-            let Some((signal, effect)) = found else { return };
+            let Some(signal) = p.deliverable().first() else { return };
+            let effect = p.effect_of(signal);
             p.pending.remove(SigSet::of(signal));
-            if effect == Effect::Ends {
+            let ends = match effect {
+                Effect::Ignored => continue,
+                Effect::Stops => {
+                    if self.stop_unless_orphaned(serial, signal) {
+                        self.turns.remove(serial);
+                        return;
+                    }
+                    continue;
+                }
+                Effect::Ends => Some(signal),
+                Effect::Handled => {
+                    p.unagreed = true;
+                    self.interrupt(serial, signal);
+                    if self.push_frame(serial, signal) { None } else { Some(SIGSEGV) }
+                }
+            };
+            if let Some(signal) = ends {
                 self.end_by_signal(serial, signal);
                 self.turns.remove(serial);
                 return;
             }
-            if self.stop_unless_orphaned(serial, signal) {
-                self.turns.remove(serial);
-                return;
+        }
+    }
+
+    /// A handler of an unagreed process returns: no call (`docs/turn-rule.md`, "Signals"). Signals that the mask lets through now are found
+    /// at the next call, outside at once.
+    pub(crate) fn return_unagreed(&mut self, serial: Serial) {
+        let outside = self.turns.skipped_at(serial).is_some();
+        if self.pop_frame(serial) {
+            if outside {
+                self.act_outside(serial);
             }
+        } else if let Some(p) = self.procs.get_mut(&serial) {
+            // A frame that is none ends in a signal, and that is a matter for its turn.
+            p.want = Some(Want::Call { number: nr::rt_sigreturn, args: [0; 6] });
         }
     }
 

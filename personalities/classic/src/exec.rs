@@ -174,6 +174,7 @@ impl<M: Machine> Kernel<M> {
         p.vfork_parent = None;
         p.altstack = AltStack::default();
         p.clear_child_tid = 0;
+        p.unagreed = false;
         for action in p.actions.iter_mut() {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { 0 };
             *action = Action { handler, ..Action::default() };

@@ -12,6 +12,7 @@ use crate::process::{Life, Process, SpaceId, Want};
 use crate::space::{Budget, Space};
 use crate::turns::{Decision, Serial, Turns};
 use crate::votes::{Unheard, Votes};
+use abi::linux::nr;
 use abi::turn::{Class, class};
 use abi::vote::Vote;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -215,7 +216,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(p) = self.procs.get_mut(&serial) {
             p.asked_rejoin = false;
         }
-        self.take_fatal(serial);
+        self.act_outside(serial);
         self.turns.end_skip();
         self.ask_rejoin(serial);
     }
@@ -359,6 +360,9 @@ impl<M: Machine> Kernel<M> {
         let Some(p) = self.procs.get_mut(&serial) else { return };
         let x = &p.registers.x;
         let (number, args) = (x[8], [x[0], x[1], x[2], x[3], x[4], x[5]]);
+        if number == nr::rt_sigreturn && p.unagreed {
+            return self.return_unagreed(serial);
+        }
         p.want = Some(Want::Call { number, args });
         if class(number, &args) != Class::Turn {
             self.try_private(serial);

@@ -162,6 +162,8 @@ pub struct Process {
     pub news: News,
     /// A memory digest is due since this sync point.
     pub digest_due: Option<u64>,
+    /// A handler interrupted its user code at a place that nobody agreed on: until it execs, its memory is not voted.
+    pub unagreed: bool,
 }
 
 /// Values that prctl stores and nobody acts on.
@@ -218,6 +220,7 @@ impl Process {
             status: 0,
             news: News::None,
             digest_due: None,
+            unagreed: false,
         }
     }
 
@@ -244,6 +247,7 @@ impl Process {
             altstack: self.altstack,
             cwd: self.cwd,
             umask: self.umask,
+            unagreed: self.unagreed,
             pgid: self.pgid,
             sid: self.sid,
             ..Process::first(fds, space, start_us)

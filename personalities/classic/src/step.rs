@@ -33,7 +33,9 @@ impl<M: Machine> Kernel<M> {
             self.invert_a_byte(serial);
         }
         let Some(p) = self.procs.get_mut(&serial) else { return };
-        if let Some(s) = p.digest_due.take() {
+        if let Some(s) = p.digest_due.take()
+            && !p.unagreed
+        {
             let pid = p.pid;
             let digest = self.memory_digest(serial);
             self.post(&Vote::Memory { s, process: serial, pid, digest });

@@ -153,7 +153,8 @@ impl Sequencer<'_> {
     fn tell(&mut self, sink: &mut impl Sink) {
         self.told = self.next;
         let last = self.next.saturating_sub(1);
-        let report = self.points.agreed(last).or(self.points.agreed(self.flow_point()));
+        // Of the sync point of an entry just issued nothing is known yet, nor perhaps of the one before.
+        let report = (0..3).find_map(|back| self.points.agreed(last.checked_sub(back)?));
         let lagging = |mask: u64, (i, v): (usize, &crate::Voter)| {
             if v.live() && v.lagging { mask | 1 << i } else { mask }
         };

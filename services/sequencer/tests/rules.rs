@@ -151,6 +151,18 @@ fn a_crashed_voter_is_not_waited_for_and_a_contradicting_one_is_named() {
 }
 
 #[test]
+fn the_manager_hears_of_a_running_program_as_running() {
+    let program = program();
+    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.poll(0, &mut log);
+    for s in 0..300 {
+        all(&mut seq, 4..8, &passed(s, true, NO_DEADLINE), s, &mut log);
+    }
+    assert_eq!(log.progress, [Progress::Issued { s: 256, call: 254 * 16, runnable: true, lagging: 0 }]);
+}
+
+#[test]
 fn a_rejoin_needs_a_quorum_and_comes_once() {
     let program = program();
     let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());

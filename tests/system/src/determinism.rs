@@ -91,9 +91,8 @@ fn interrupted(s: &mut Session, start: &str) -> Result<()> {
 }
 
 fn shell_loop(s: &mut Session) -> Result<()> {
-    // In a subshell: there SIGINT has its default action, which takes effect at the skip. `ash -c` would catch it, and a handler must wait
-    // for a call that never comes (docs/limits.md).
-    interrupted(s, "(while :; do :; done)\r")
+    // In the interactive shell itself, which handles SIGINT.
+    interrupted(s, "while :; do :; done\r")
 }
 
 fn bare_loop(s: &mut Session) -> Result<()> {
