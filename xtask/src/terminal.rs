@@ -185,10 +185,9 @@ fn keys(bytes: &[u8], machine: &mut Machine, command: &mut Option<Vec<u8>>) -> R
                     machine.operator.write_all(&[&line[..], b"\r"].concat())?;
                 }
             }
-            (Some(line), 0x7f | 8) => {
-                if line.pop().is_some() {
-                    eprint!("\x08 \x08");
-                }
+            (Some(line), 0x7f | 8) if !line.is_empty() => {
+                line.pop();
+                eprint!("\x08 \x08");
             }
             (Some(line), b) if (0x20..0x7f).contains(&b) => {
                 line.push(b);

@@ -50,7 +50,7 @@ fn the_project_s_own() {
     assert_eq!(m.domains.len(), 8);
     assert_eq!(
         (m.run.voters, m.run.quorum, m.run.grace_ms, m.run.digest_interval),
-        (0b1111_0000, 3, 50, 1024)
+        (0b1111_0000, 3, 200, 1024)
     );
     let names: List<&str> = m.domains.iter().map(|d| d.name()).collect();
     assert_eq!(names, ["manager", "sequencer", "gate", "devices", "k1", "k2", "k3", "k4"]);
@@ -84,9 +84,9 @@ fn disabled_partitions_take_their_channels_along() {
 fn each_mistake_names_its_node() {
     let cases = [
         ("manifest-1", "manifest-2", "/tetrarch: compatible"),
-        ("grace-ms = <50>", "grace = <50>", "/tetrarch/run: property `grace` is unknown"),
-        ("grace-ms = <50>;", "", "/tetrarch/run: property `grace-ms` is missing"),
-        ("grace-ms = <50>", "grace-ms = \"50\"", "/tetrarch/run: property `grace-ms` has a bad value"),
+        ("grace-ms = <200>", "grace = <50>", "/tetrarch/run: property `grace` is unknown"),
+        ("grace-ms = <200>;", "", "/tetrarch/run: property `grace-ms` is missing"),
+        ("grace-ms = <200>", "grace-ms = \"50\"", "/tetrarch/run: property `grace-ms` has a bad value"),
         ("quorum = <3>", "quorum = <5>", "/tetrarch/run: quorum 5 with 4 voters"),
         ("quorum = <3>", "quorum = <0>", "/tetrarch/run: quorum 0"),
         ("<1024>;", "<1024>; x { };", "/tetrarch/run: node `x` is unknown"),

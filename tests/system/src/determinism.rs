@@ -33,8 +33,7 @@ pub fn run_case(case: &Case, options: &Options) -> Result<()> {
     s.send("exit 0\r")?;
     let f = s.finish()?;
     ensure!(f.status == Some(0), "exit status {:?}: {:?}", f.status, f.console);
-    let accused: Vec<_> =
-        f.verdicts().into_iter().filter(|l| !l.contains("late") && !l.contains("caught up")).collect();
+    let accused = f.accusations();
     ensure!(accused.is_empty(), "{accused:?}");
     Ok(())
 }

@@ -187,7 +187,15 @@ impl Session {
 }
 
 impl Finished {
-    /// The lines that accuse someone.
+    /// The verdicts that accuse someone: emulated cores on a busy host are late now and then, which is no fault.
+    pub fn accusations(&self) -> Vec<&String> {
+        self.verdicts()
+            .into_iter()
+            .filter(|l| !l.contains(" late: ") && !l.contains("has caught up"))
+            .collect()
+    }
+
+    /// All verdicts.
     pub fn verdicts(&self) -> Vec<&String> {
         self.operator.iter().filter(|l| l.starts_with("verdict:")).collect()
     }

@@ -16,7 +16,7 @@ fn a_prompt_appears_and_answers() {
     s.send("exit 3\r").unwrap();
     let f = s.finish().unwrap();
     assert_eq!(f.status, Some(3));
-    assert!(f.verdicts().is_empty(), "{:?}", f.verdicts());
+    assert!(f.accusations().is_empty(), "{:?}", f.accusations());
 }
 
 #[test]

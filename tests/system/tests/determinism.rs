@@ -21,5 +21,5 @@ fn a_seeded_divergence_is_found_at_the_sync_point_where_it_happens() {
     let line = s.operator_says(&["verdict: k3", "memory"]).unwrap();
     assert!(line.contains("sync point"), "{line}");
     let f = s.stop().unwrap();
-    assert!(f.verdicts().iter().all(|l| l.contains("k3")), "{:?}", f.verdicts());
+    assert!(f.accusations().iter().all(|l| l.contains("k3")), "{:?}", f.accusations());
 }

@@ -329,7 +329,9 @@ impl Kernel {
         if zombie.is_none() && self.threads.values().any(|t| t.parent == head) {
             return ("waits for child".into(), Some((Some(Key::Children(head)), None)));
         }
-        zombie.into_iter().for_each(|z| drop(self.threads.remove(&z)));
+        if let Some(z) = zombie {
+            self.threads.remove(&z);
+        }
         self.thread(head).at += 1;
         (format!("waited {zombie:?}"), None)
     }
@@ -356,14 +358,14 @@ impl Kernel {
             Place::Waiting => {
                 self.thread(serial).killed = true;
                 self.queues.values_mut().for_each(|q| q.retain(|&t| t != serial));
-                self.to_round(serial);
+                self.enter_round(serial);
             }
             Place::Round => self.thread(serial).killed = true,
             Place::Zombie => {}
         }
     }
 
-    fn to_round(&mut self, serial: u64) {
+    fn enter_round(&mut self, serial: u64) {
         self.thread(serial).place = Place::Round;
         if self.fault == Some(Fault::WokenFirst) && !self.round.is_empty() {
             self.round.insert(1, serial);
@@ -374,7 +376,7 @@ impl Kernel {
 
     fn wake(&mut self, key: Key) {
         for serial in self.queues.remove(&key).unwrap_or_default() {
-            self.to_round(serial);
+            self.enter_round(serial);
         }
     }
 
@@ -431,7 +433,7 @@ impl Kernel {
                     .get(&serial)
                     .is_some_and(|t| matches!(t.place, Place::Outside(c, _) if c == call));
                 if outside {
-                    self.to_round(serial);
+                    self.enter_round(serial);
                 }
             }
         }
@@ -450,6 +452,6 @@ impl Kernel {
         if self.fault != Some(Fault::DeadlinesBySerial) {
             due.sort_unstable();
         }
-        due.into_iter().for_each(|(_, s)| self.to_round(s));
+        due.into_iter().for_each(|(_, s)| self.enter_round(s));
     }
 }
