@@ -89,7 +89,10 @@ fn run(tools: &Tools, a: Arguments) -> Result<u8> {
     record.save(&path)?;
     eprintln!("xtask: log of {} entries recorded in {}", record.entries, path.display());
     match end {
-        End::Program(status) => Ok(status as u8),
+        End::Program(status) => {
+            eprintln!("xtask: exit status {status}");
+            Ok(status as u8)
+        }
         End::Quit => Ok(0),
         End::Timeout => bail!("time is up"),
         End::Machine => {
