@@ -187,18 +187,21 @@ impl Session {
 }
 
 impl Finished {
-    /// The verdicts that accuse someone: emulated cores on a busy host are late now and then, which is no fault.
+    /// The verdicts that accuse someone.
     pub fn accusations(&self) -> Vec<&String> {
-        self.verdicts()
-            .into_iter()
-            .filter(|l| !l.contains(" late: ") && !l.contains("has caught up"))
-            .collect()
+        self.operator.iter().filter(|l| accuses(l)).collect()
     }
 
     /// All verdicts.
     pub fn verdicts(&self) -> Vec<&String> {
         self.operator.iter().filter(|l| l.starts_with("verdict:")).collect()
     }
+}
+
+/// Whether an operator's line accuses a kernel. Emulated cores on a busy host are late now and then, which is no fault.
+pub fn accuses(line: &str) -> bool {
+    let harmless = line.contains(" late: ") || line.contains("has caught up");
+    line.starts_with("verdict:") && !harmless || line.contains(" contradicts ")
 }
 
 /// Runs one command line to its end.

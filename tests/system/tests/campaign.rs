@@ -1,6 +1,7 @@
-//! The determinism cases, RUNS times each, while the host is kept busy. `make campaign`.
+//! The determinism cases, all of them in one session, RUNS sessions, while the host is kept busy. `make campaign`.
 
-use system_tests::determinism::{CASES, Load, run_case};
+use std::time::Instant;
+use system_tests::determinism::{CASES, Load, run_cases};
 use system_tests::strict;
 
 #[test]
@@ -9,17 +10,19 @@ fn four_kernels_agree_under_host_load() {
     let runs: u32 = std::env::var("RUNS").ok().and_then(|r| r.parse().ok()).unwrap_or(50);
     let load = Load::start();
     let mut failures = 0;
-    for case in CASES {
-        let mut agreed = 0;
-        for run in 0..runs {
-            match run_case(case, &strict()) {
-                Ok(()) => agreed += 1,
-                Err(e) => println!("{} run {run}: {e:#}", case.name),
+    for run in 1..=runs {
+        let began = Instant::now();
+        let result = run_cases(CASES, &strict());
+        let seconds = began.elapsed().as_secs();
+        match result {
+            Ok(()) => println!("run {run}: {} cases agreed, {seconds} s", CASES.len()),
+            Err(e) => {
+                failures += 1;
+                println!("run {run}: {e:#}, {seconds} s");
             }
         }
-        println!("{:<28} {agreed} of {runs} runs agreed", case.name);
-        failures += runs - agreed;
     }
     drop(load);
+    println!("{} of {runs} runs agreed in all {} cases", runs - failures, CASES.len());
     assert_eq!(failures, 0);
 }
