@@ -177,10 +177,11 @@ impl<M: Machine> Kernel<M> {
             let Some(head) = self.turns.head() else { break };
             self.watch_head(head);
             match self.turns.decision() {
-                Some(Decision::Skip) => {
+                Some(Decision::Skip) if self.ran_its_time(head) => {
                     self.skip_head();
                     continue;
                 }
+                Some(Decision::Skip) => break,
                 Some(Decision::Go) => self.watch.promised = false,
                 None => {}
             }
@@ -268,6 +269,12 @@ impl<M: Machine> Kernel<M> {
         self.stuck_ms.saturating_mul(self.m.ticks_per_ms())
     }
 
+    /// A skip known beforehand (catching up, replay) waits until the thread is as far gone in its loop as where it was decided: what a
+    /// handler that then interrupts it does should not depend on who was late.
+    fn ran_its_time(&self, head: Serial) -> bool {
+        self.watch.ran >= self.stuck_ticks() || self.procs.get(&head).is_none_or(|p| p.want.is_some())
+    }
+
     /// The watch is on this head and this call.
     fn watch_head(&mut self, head: Serial) {
         let of = Some((head, self.turns.call()));
@@ -305,7 +312,8 @@ impl<M: Machine> Kernel<M> {
             ticks = SLICE_MS * ms;
         }
         // After a Go there is nothing left to promise: a timer for it would interrupt before the first instruction, for ever.
-        if head == Some(serial) && !self.watch.promised && self.turns.decision().is_none() {
+        let watched = !self.watch.promised && self.turns.decision() != Some(Decision::Go);
+        if head == Some(serial) && watched {
             ticks = ticks.min(self.stuck_ticks().saturating_sub(self.watch.ran).max(1));
         }
         if self.turns.call() > self.said.calls {

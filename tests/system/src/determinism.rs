@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// One case.
+#[derive(Clone, Copy)]
 pub struct Case {
     /// For people.
     pub name: &'static str,
