@@ -30,8 +30,9 @@ pub fn is_parent(parent: &Node, child: &Node) -> bool {
         return false;
     }
     match parent.cap.badge() {
-        // A badged capability is above the copies of its badge only, and not above another beginning of the same badge.
-        Some(badge) if badge != 0 => child.cap.badge() == Some(badge) && !child.first_badged,
+        // A badged capability is above what was copied from it only. seL4 compares badges, so that the copies of one beginning
+        // of a badge can come under another when theirs is deleted.
+        Some(badge) if badge != 0 => child.origin == parent.origin && !child.first_badged,
         _ => true,
     }
 }
@@ -54,22 +55,29 @@ impl<M: Memory> Store<M> {
             (*free, *clean) = (*size, *size);
             self.set_cap(source, source_cap);
         }
-        self.link(source, slot, cap, begins);
+        let origin = match cap.badge() {
+            Some(badge) if badge != 0 && begins => {
+                self.origins += 1;
+                self.origins
+            }
+            _ => self.node(source).origin,
+        };
+        self.link(source, slot, Node { revocable: begins, first_badged: begins, origin, ..Node::leaf(cap) });
     }
 
     /// Puts an original into the empty slot `slot`, behind `parent`.
     pub(crate) fn insert_original(&mut self, parent: Slot, slot: Slot, cap: Cap) {
-        self.link(parent, slot, cap, true);
+        self.link(parent, slot, Node { revocable: true, first_badged: true, ..Node::leaf(cap) });
     }
 
     /// Puts something that can have no descendants below `parent`.
     pub(crate) fn insert_leaf(&mut self, parent: Slot, slot: Slot, cap: Cap) {
-        self.link(parent, slot, cap, false);
+        self.link(parent, slot, Node::leaf(cap));
     }
 
-    fn link(&mut self, after: Slot, slot: Slot, cap: Cap, begins: bool) {
+    fn link(&mut self, after: Slot, slot: Slot, node: Node) {
         let next = self.word(after.0, 6);
-        self.write_node(slot, Node { cap, previous: after.0, next, revocable: begins, first_badged: begins });
+        self.write_node(slot, Node { previous: after.0, next, ..node });
         self.set_word(after.0, 6, slot.0);
         if next != 0 {
             self.set_word(next, 5, slot.0);

@@ -468,6 +468,10 @@ pub fn check_across<M: Memory>(views: &[View<'_, M>]) -> Holds {
                 Cap::Frame { base, .. } if imports.contains(slot) || !under_memory(view, *slot) => {
                     borrowed.push((base, core, node.cap));
                 }
+                // Of what was given out its children speak.
+                Cap::Untyped { base, size, free, .. } if view.store.has_children(*slot) => {
+                    owned.push((base + free, size - free, core));
+                }
                 cap => owned.extend(cap.region().map(|(base, size)| (base, size, core))),
             }
         }

@@ -185,6 +185,14 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// Leases that were called back and are not back yet.
+    pub fn called_back(&self) -> u32 {
+        let all = (0..CORES_MAX).flat_map(|peer| (0..LEASES_MAX).map(move |index| (peer, index)));
+        let phase = |peer, index| self.word(self.tables.export(peer, index), export::PHASE);
+        all.filter(|(peer, index)| bit(&self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
+            .count() as u32
+    }
+
     /// A message from `peer`'s instance came. O(1); long work is left to [`Store::work`].
     pub fn receive_message(&mut self, peer: u8, message: Message) {
         if peer >= CORES_MAX || peer == self.core {

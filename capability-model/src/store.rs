@@ -37,6 +37,8 @@ pub struct Store<M> {
     pub(crate) endorsements_due: [u16; CORES_MAX as usize],
     /// Imports being revoked that wait for what was lent on; a return wakes them.
     pub(crate) imports_waiting: [u16; CORES_MAX as usize],
+    /// Beginnings of badges so far.
+    pub(crate) origins: u64,
     /// Whether the acts of gates wait for a return.
     pub(crate) gates_parked: bool,
     /// The fault seeded, if any.
@@ -57,6 +59,15 @@ pub struct Node {
     pub revocable: bool,
     /// Whether it began its badge.
     pub first_badged: bool,
+    /// Number of the beginning of its badge, 0 for none: two beginnings of one badge are two families.
+    pub origin: u64,
+}
+
+impl Node {
+    /// Something that is linked nowhere and can have no descendants.
+    pub(crate) const fn leaf(cap: Cap) -> Node {
+        Node { cap, previous: 0, next: 0, revocable: false, first_badged: false, origin: 0 }
+    }
 }
 
 const REVOCABLE: u64 = 1 << 16;
@@ -81,6 +92,7 @@ impl<M: Memory> Store<M> {
             imports_busy: NONE,
             endorsements_due: NONE,
             imports_waiting: NONE,
+            origins: 0,
             gates_parked: false,
             #[cfg(feature = "faults")]
             fault: None,
@@ -92,7 +104,10 @@ impl<M: Memory> Store<M> {
         if self.cap(slot) != Cap::Null {
             return false;
         }
-        self.write_node(slot, Node { cap, previous: 0, next: 0, revocable: true, first_badged: true });
+        self.write_node(
+            slot,
+            Node { cap, previous: 0, next: 0, revocable: true, first_badged: true, origin: 0 },
+        );
         true
     }
 
@@ -136,6 +151,7 @@ impl<M: Memory> Store<M> {
             next: self.word(slot.0, 6),
             revocable: head & REVOCABLE != 0,
             first_badged: head & FIRST_BADGED != 0,
+            origin: self.word(slot.0, 7),
         }
     }
 
@@ -156,10 +172,11 @@ impl<M: Memory> Store<M> {
         self.set_cap(slot, node.cap);
         self.set_word(slot.0, 5, node.previous);
         self.set_word(slot.0, 6, node.next);
+        self.set_word(slot.0, 7, node.origin);
     }
 
     pub(crate) fn clear_slot(&mut self, slot: Slot) {
-        for i in 0..7 {
+        for i in 0..8 {
             self.set_word(slot.0, i, 0);
         }
     }

@@ -7,10 +7,10 @@ use capability_model::invoke::WORDS;
 use capability_model::layout::TABLES_SIZE;
 use capability_model::memory::{Memory, PAGE, Slot};
 use capability_model::{Error, ErrorKind, Label, Outcome, Rights, Status, Store};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const CHUNK: usize = 64;
 
@@ -18,14 +18,35 @@ const CHUNK: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Ram {
     base: u64,
-    chunks: Vec<Arc<[u64; CHUNK]>>,
+    size: u64,
+    /// Chunks that are not all zero, in order.
+    chunks: Vec<(u32, Arc<[u64; CHUNK]>)>,
     digest: u64,
     /// Reads and writes since it was last set to 0.
-    pub accesses: Cell<u64>,
+    pub accesses: Count,
     pub scrubs: u64,
-    pub scrubbed: Vec<u64>,
-    /// Translations that a TLB may still hold: VMID, address, table's root at the time.
+    /// What TLBs were told.
     pub forgotten: Vec<(u16, Option<u64>)>,
+}
+
+/// A count that readers may raise.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    fn one_more(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    /// The count, which begins again.
+    pub fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Clone for Count {
+    fn clone(&self) -> Count {
+        Count(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+    }
 }
 
 fn mix(address: u64, word: u64) -> u64 {
@@ -39,38 +60,52 @@ fn mix(address: u64, word: u64) -> u64 {
 
 impl Ram {
     pub fn new(base: u64, size: u64) -> Ram {
-        let zero = Arc::new([0; CHUNK]);
-        let chunks = vec![zero; (size as usize).div_ceil(CHUNK * 8)];
         Ram {
             base,
-            chunks,
+            size,
+            chunks: Vec::new(),
             digest: 0,
-            accesses: Cell::new(0),
+            accesses: Count::default(),
             scrubs: 0,
-            scrubbed: Vec::new(),
             forgotten: Vec::new(),
         }
     }
 
-    fn place(&self, address: u64) -> (usize, usize) {
+    fn place(&self, address: u64) -> (u32, usize) {
         assert!(address.is_multiple_of(8) && address >= self.base, "no word at {address:x}");
-        let index = ((address - self.base) / 8) as usize;
-        assert!(index / CHUNK < self.chunks.len(), "no memory at {address:x}");
-        (index / CHUNK, index % CHUNK)
+        assert!(address - self.base < self.size, "no memory at {address:x}");
+        let index = (address - self.base) / 8;
+        ((index / CHUNK as u64) as u32, index as usize % CHUNK)
+    }
+
+    fn find(&self, chunk: u32) -> Result<usize, usize> {
+        self.chunks.binary_search_by_key(&chunk, |(number, _)| *number)
     }
 
     /// A word, not counted.
     pub fn peek(&self, address: u64) -> u64 {
         let (chunk, i) = self.place(address);
-        self.chunks[chunk][i]
+        self.find(chunk).map_or(0, |at| self.chunks[at].1[i])
     }
 
     pub fn poke(&mut self, address: u64, word: u64) {
         let (chunk, i) = self.place(address);
-        let old = self.chunks[chunk][i];
+        let at = match self.find(chunk) {
+            Ok(at) => at,
+            Err(_) if word == 0 => return,
+            Err(at) => {
+                self.chunks.insert(at, (chunk, Arc::new([0; CHUNK])));
+                at
+            }
+        };
+        let old = self.chunks[at].1[i];
         if old != word {
             self.digest ^= mix(address, old) ^ mix(address, word);
-            Arc::make_mut(&mut self.chunks[chunk])[i] = word;
+            let words = Arc::make_mut(&mut self.chunks[at].1);
+            words[i] = word;
+            if word == 0 && words.iter().all(|word| *word == 0) {
+                self.chunks.remove(at);
+            }
         }
     }
 
@@ -85,23 +120,25 @@ impl Ram {
 
 impl Memory for Ram {
     fn read(&self, address: u64) -> u64 {
-        self.accesses.set(self.accesses.get() + 1);
+        self.accesses.one_more();
         self.peek(address)
     }
     fn write(&mut self, address: u64, word: u64) {
-        self.accesses.set(self.accesses.get() + 1);
+        self.accesses.one_more();
         self.poke(address, word);
     }
     fn scrub(&mut self, page: u64) {
         assert!(page.is_multiple_of(PAGE));
         self.scrubs += 1;
-        self.scrubbed.push(page);
         for at in (page..page + PAGE).step_by(8) {
             self.poke(at, 0);
         }
     }
     fn forget(&mut self, vmid: u16, ipa: Option<u64>) {
         self.forgotten.push((vmid, ipa));
+        if self.forgotten.len() > 64 {
+            self.forgotten.drain(..32);
+        }
     }
     fn unmask(&mut self, _: u16) {}
 }
@@ -138,7 +175,7 @@ pub const RADIX: u8 = 6;
 
 /// Where core `core` has its tables; its memory is behind them.
 pub const fn tables(core: u8) -> u64 {
-    0x4000_0000 + core as u64 * 0x1000_0000
+    0x4000_0000 + core as u64 * 0x4_0000
 }
 
 pub const RETYPES: [(u64, u64); 10] =
@@ -163,7 +200,7 @@ impl World {
 
     /// With so many pages of Untyped.
     pub fn with_pages(pages: u64) -> World {
-        World::on(0, pages, tables(0), TABLES_SIZE + (pages + 16) * PAGE + (2 << 20))
+        World::on(0, pages, tables(0), TABLES_SIZE + (pages + 16) * PAGE)
     }
 
     /// On core `core` with `pages` of Untyped, in memory that can hold all.
