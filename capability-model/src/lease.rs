@@ -236,6 +236,8 @@ impl<M: Memory> Store<M> {
             return;
         }
         self.set_word(record, import::GENERATION, generation);
+        // A new offer says that the lender knows of the last return: one still due would now speak of this offer.
+        set_bit(&mut self.imports_due, peer, index, 0);
         let root = self.cap(Slot(self.tables.root()));
         let Ok(slot) = self.lookup_empty(&root, to_index, to_depth as u64, 1) else {
             // Refused: it goes back as if it had been here.

@@ -21,7 +21,20 @@ proptest! {
 #[test]
 fn in_bulk() {
     let long = std::env::var("LONG").is_ok_and(|long| !long.is_empty());
-    let (runs, each) = if cfg!(miri) { (1, 200) } else { (if long { 5000 } else { 500 }, 2000) };
+    let (runs, each) = if cfg!(miri) {
+        (1, 200)
+    } else {
+        (
+            if cfg!(debug_assertions) {
+                50
+            } else if long {
+                5000
+            } else {
+                500
+            },
+            2000,
+        )
+    };
     let start = std::time::Instant::now();
     for seed in 0..runs {
         if let Err(place) = random::run(seed, each, None) {

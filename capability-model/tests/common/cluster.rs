@@ -168,8 +168,10 @@ impl Cluster {
             Action::Take(from, to) => {
                 let message = next.worlds[from as usize].store.take_message(to)?;
                 sent(&mut next, from, message);
-                next.net.push((from, to, message));
-                next.net.sort();
+                // Any message may be delivered again, so two alike are one.
+                if let Err(place) = next.net.binary_search(&(from, to, message)) {
+                    next.net.insert(place, (from, to, message));
+                }
             }
             Action::Deliver(i) | Action::Double(i) => {
                 let (from, to, message) = next.net[i];
@@ -204,6 +206,9 @@ impl Cluster {
         }
         let act = [11, 12, 13, 14, 15].map(|i| word(next, i));
         let seats = (0..3).filter(|seat| next.said.contains(&(*seat, epoch, sequence, act))).count();
+        if word(next, 0) != 0 && word(next, 6) == sequence {
+            next.wrong = Some("an act did not use its sequence number up");
+        }
         if seats < 2 {
             next.wrong = Some("the gate acted below its threshold");
         }

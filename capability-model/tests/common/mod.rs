@@ -328,6 +328,32 @@ impl World {
     }
 }
 
+/// Carries messages and does work until nothing is left.
+pub fn settle(worlds: &mut [World]) {
+    let n = worlds.len();
+    loop {
+        let mut moved = false;
+        for from in 0..n {
+            moved |= worlds[from].store.work();
+            for to in (0..n).filter(|to| *to != from) {
+                if let Some(message) = worlds[from].store.take_message(to as u8) {
+                    worlds[to].store.receive_message(from as u8, message);
+                    moved = true;
+                }
+            }
+        }
+        worlds.iter().for_each(World::check);
+        if !moved {
+            return;
+        }
+    }
+}
+
+/// So many stores of 24 pages, each able to reach all memory.
+pub fn cores(n: u8) -> Vec<World> {
+    (0..n).map(|core| World::on(core, 24, tables(0), 0x4_0000 * n as u64)).collect()
+}
+
 /// Took effect.
 #[track_caller]
 pub fn done(answer: Answer) {
