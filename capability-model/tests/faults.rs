@@ -14,6 +14,9 @@ use capability_model::faults::Fault;
 use cluster::{Cluster, Explored, Topic, holds};
 use stateright::{Checker, Model};
 
+/// Answers what it found.
+type Check = fn(Fault) -> Option<String>;
+
 /// The naive model and the invariants on random operations.
 fn by_random(fault: Fault) -> Option<String> {
     (0..40).find_map(|seed| random::run(seed, 150, Some(fault)).err())
@@ -49,7 +52,7 @@ fn each_is_found() {
     println!("| Seeded fault | Found by | As |\n|---|---|---|");
     let mut missed = Vec::new();
     for fault in Fault::ALL {
-        let checks: [(&str, fn(Fault) -> Option<String>); 3] =
+        let checks: [(&str, Check); 3] =
             [("naive model, random", by_random), ("script", by_script), ("interleavings", by_model)];
         let found = checks.into_iter().find_map(|(name, check)| Some((name, check(fault)?)));
         match found {

@@ -167,7 +167,7 @@ impl Cluster {
             }
             Action::Take(from, to) => {
                 let message = next.worlds[from as usize].store.take_message(to)?;
-                sent(&mut next, from, message);
+                sent(&mut next, from, to, message);
                 // Any message may be delivered again, so two alike are one.
                 if let Err(place) = next.net.binary_search(&(from, to, message)) {
                     next.net.insert(place, (from, to, message));
@@ -216,14 +216,16 @@ impl Cluster {
 }
 
 /// What is given back must be scrubbed, and used by nobody.
-fn sent(next: &mut State, from: u8, message: Message) {
-    let Message::Returned { .. } = message else { return };
-    let base = next.worlds[0].untyped_base();
-    let world = &next.worlds[from as usize];
+fn sent(next: &mut State, from: u8, to: u8, message: Message) {
+    let Message::Returned { index: number, .. } = message else { return };
+    let plot = next.worlds[0].untyped_base();
+    let of_plot = |cap: &Cap| matches!(cap, Cap::Lease { peer, index, base, .. } if (*peer, *index, *base) == (from, number, plot));
+    let lender = next.worlds[to as usize].view();
+    let (world, back) = (&next.worlds[from as usize], lender.nodes.values().any(|node| of_plot(&node.cap)));
     let used = world.view().nodes.values().any(|node| {
-        node.cap.region().is_some_and(|(at, _)| at == base) && !matches!(node.cap, Cap::Lease { .. })
+        node.cap.region().is_some_and(|(at, _)| at == plot) && !matches!(node.cap, Cap::Lease { .. })
     });
-    if !used && !world.store.memory.is_zero(base, PAGE) {
+    if back && !used && !world.store.memory.is_zero(plot, PAGE) {
         next.wrong = Some("memory was given back before its scrub");
     }
 }
