@@ -42,6 +42,8 @@ pub mod space;
 pub mod store;
 pub mod time;
 pub mod untyped;
+#[cfg(feature = "check")]
+pub mod view;
 
 pub use cap::Cap;
 pub use cnode::GUARD_BITS_SHIFT;
