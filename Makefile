@@ -29,7 +29,9 @@ model: ## explore the capability model: 10^6 operations and states, 10^7 hostile
 	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
 	@echo '| Check | Size | States | Depth | Time | Result |'
 	@echo '|---|---|---|---|---|---|'
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 8'
+	@echo
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 5'
 
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1
