@@ -4,7 +4,7 @@ XTASK = cargo xtask
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 replay test test-host test-qemu lint campaign clean
+.PHONY: help setup run-qemu-aarch64 replay test test-host model test-qemu lint campaign clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -18,10 +18,20 @@ run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it a
 replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
 	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))
 
-test: setup lint test-host test-qemu ## everything CI runs
+test: setup lint test-host model test-qemu ## everything CI runs
 
 test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
+
+model: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
+	@mkdir -p target
+	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test faults -- \
+	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
+	@echo '| Check | Size | States | Depth | Time | Result |'
+	@echo '|---|---|---|---|---|---|'
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 8'
+	@echo
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 5'
 
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1

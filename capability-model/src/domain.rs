@@ -1,0 +1,176 @@
+//! Domains: what runs. Registers are the microkernel's; here is what a domain may reach and what it waits for.
+
+use crate::cap::Cap;
+use crate::error::{Error, ErrorKind, Outcome, Status};
+use crate::layout::{domain, endpoint, notification, reply};
+use crate::memory::{Memory, Slot};
+use crate::plan::{Patience, Plan};
+use crate::rights::Rights;
+use crate::store::Store;
+
+/// What a domain does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Not started, suspended, or destroyed.
+    Inactive,
+    /// It can run.
+    Running,
+    /// It waits at an endpoint for a receiver.
+    Sending,
+    /// It waits at an endpoint for a sender.
+    Receiving,
+    /// It waits for a signal.
+    Waiting,
+    /// It waits for an answer.
+    Replying,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ending {
+    /// With what was waited for.
+    Fine,
+    /// What was waited at is gone, or the send was cancelled.
+    Aborted,
+}
+
+impl<M: Memory> Store<M> {
+    /// What the domain at this address does.
+    pub fn domain_state(&self, at: u64) -> State {
+        use State::*;
+        let state = self.word(at, domain::STATE);
+        [Running, Sending, Receiving, Waiting, Replying]
+            .into_iter()
+            .find(|known| *known as u64 == state)
+            .unwrap_or(Inactive)
+    }
+
+    /// How the domain's last wait ended, the badge it got, and whether a capability came along.
+    pub fn domain_result(&self, at: u64) -> (Ending, u64, bool) {
+        let ending = if self.word(at, domain::RESULT) == 0 { Ending::Fine } else { Ending::Aborted };
+        (ending, self.word(at, domain::RESULT_BADGE), self.word(at, domain::RESULT_CAP) != 0)
+    }
+
+    /// Configure: addresses of a CSpace root, a space and a fault endpoint; 0 leaves that one as it is.
+    pub(crate) fn decode_configure(&self, caller: u64, at: u64, args: [u64; 3]) -> Result<Plan, Error> {
+        let mut sources = [None; 3];
+        for ((argument, address), source) in (1..).zip(args).zip(&mut sources) {
+            if address == 0 {
+                continue;
+            }
+            let (slot, cap) = self.lookup_cap(caller, address, argument)?;
+            let fits = match (argument, cap) {
+                (1, Cap::CNode { .. }) | (2, Cap::Space { .. }) => true,
+                (3, Cap::Endpoint { rights, .. }) => {
+                    rights.has(Rights::WRITE)
+                        && (rights.has(Rights::GRANT) || rights.has(Rights::GRANT_REPLY))
+                }
+                _ => false,
+            };
+            if !fits {
+                return Err(ErrorKind::InvalidCapability.of(argument));
+            }
+            *source = Some(slot);
+        }
+        let own = [domain::CSPACE, domain::SPACE, domain::FAULT].map(|slot| Some(Slot(at + slot)));
+        if own.iter().any(|slot| sources.contains(slot)) {
+            return Err(ErrorKind::IllegalOperation.of(0));
+        }
+        Ok(Plan::Configure { at, sources })
+    }
+
+    pub(crate) fn configure(&mut self, at: u64, sources: [Option<Slot>; 3]) {
+        for (offset, source) in [domain::CSPACE, domain::SPACE, domain::FAULT].into_iter().zip(sources) {
+            let Some(source) = source else { continue };
+            let (slot, cap) = (Slot(at + offset), self.cap(source));
+            // The new one first, on the side of the old one's neighbours: an object whose only other capability was here must not end.
+            if crate::derivation::same_object(&self.cap(slot), &cap) {
+                self.unlink(slot);
+            } else {
+                self.empty_slot(slot);
+            }
+            if self.cap(source) != Cap::Null {
+                self.insert(source, slot, cap);
+            }
+        }
+    }
+
+    /// Boot only: a new domain gets a copy of a CSpace root and runs.
+    pub fn configure_boot_domain(&mut self, at: u64, root: Slot) {
+        self.configure(at, [Some(root), None, None]);
+        self.set_word(at, domain::STATE, State::Running as u64);
+    }
+
+    /// BindNotification: the address of a notification with the read right.
+    pub(crate) fn decode_bind(&self, caller: u64, at: u64, address: u64) -> Result<Plan, Error> {
+        let Cap::Notification { at: bound, rights, .. } = self.lookup_cap(caller, address, 1)?.1 else {
+            return Err(ErrorKind::InvalidCapability.of(1));
+        };
+        if !rights.has(Rights::READ) {
+            return Err(ErrorKind::InvalidCapability.of(1));
+        }
+        if self.word(at, domain::NOTIFICATION) != 0 {
+            return Err(ErrorKind::IllegalOperation.of(0));
+        }
+        if self.word(bound, notification::BOUND) != 0 || self.word(bound, crate::layout::HEAD) != 0 {
+            return Err(ErrorKind::IllegalOperation.of(1));
+        }
+        Ok(Plan::BindNotification { at, notification: bound })
+    }
+
+    /// The domain stops, whatever it does.
+    pub(crate) fn suspend(&mut self, at: u64) {
+        self.leave(at);
+        self.set_word(at, domain::STATE, State::Inactive as u64);
+    }
+
+    /// The domain's wait ends without what it waited for.
+    pub(crate) fn abort(&mut self, at: u64) {
+        self.leave(at);
+        self.wake(at, Ending::Aborted);
+    }
+
+    pub(crate) fn wake(&mut self, at: u64, ending: Ending) {
+        self.set_word(at, domain::STATE, State::Running as u64);
+        self.set_word(at, domain::RESULT, ending as u64);
+    }
+
+    /// The domain waits for nothing any more.
+    pub(crate) fn leave(&mut self, waiting: u64) {
+        let at = self.word(waiting, domain::AT);
+        match self.domain_state(waiting) {
+            State::Inactive | State::Running => return,
+            State::Waiting => self.dequeue(at, waiting),
+            State::Sending => self.leave_endpoint(at, waiting),
+            State::Receiving => {
+                self.leave_endpoint(at, waiting);
+                let answer = self.word(waiting, domain::REPLY);
+                if answer != 0 {
+                    self.set_word(answer, reply::RECEIVER, 0);
+                    self.set_word(waiting, domain::REPLY, 0);
+                }
+            }
+            State::Replying => self.set_word(at, reply::CALLER, 0),
+        }
+        self.set_word(waiting, domain::AT, 0);
+        self.set_word(waiting, domain::STATE, State::Inactive as u64);
+    }
+
+    /// The domain faulted: a call to its fault endpoint, or without one the end of its running.
+    pub fn fault(&mut self, at: u64) -> Outcome {
+        self.set_word(at, domain::SENDS, 0);
+        let cap = self.cap(Slot(at + domain::FAULT));
+        match self.decode_send(&cap, Patience::Wait, true, 0) {
+            Ok(Plan::Send(send)) => self.send(at, send),
+            _ => {
+                self.suspend(at);
+                Status::Blocked.into()
+            }
+        }
+    }
+
+    /// Whether nobody waits at an endpoint or notification, and no cancellation is under way.
+    pub fn is_idle(&self, at: u64) -> bool {
+        self.word(at, crate::layout::HEAD) == 0 && self.word(at, endpoint::CANCELLING) == 0
+    }
+}

@@ -1,0 +1,391 @@
+//! Leases: what one core's store lends another's. Capabilities never cross cores; memory moves, and something stays behind.
+//!
+//! ```text
+//! lender   Untyped --Lease--> offered ----------------Revoke--> called back ---------------------------> Untyped
+//!                                | Offer(g)                       | Revoke(g)                 ^ Returned(g)
+//! borrower                       +--> in use (slot filled) -------+--> revoked --> scrubbed --+
+//! ```
+//! Memory that is offered and not yet in use, or called back and no longer in use, is nobody's. Each lease has a number that the
+//! lender gives (one of [`LEASES_MAX`] per pair) and a generation that grows with each use of the number. Messages may be
+//! late, doubled and overtake each other: the borrower keeps the highest generation that it saw; a call back that
+//! overtakes its offer is answered at once, and the offer is then too old. What is to be sent is read off the state (a bit says
+//! that something is due), so no queue can overflow and a full ring only means later.
+
+use crate::cap::{Cap, FrameSize, Leased};
+use crate::error::{Error, ErrorKind, Status};
+use crate::faults::Fault;
+use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, export, import};
+use crate::memory::{Memory, PAGE, Slot};
+use crate::plan::{Lend, Plan};
+use crate::rights::Rights;
+use crate::store::{SCRUBS_PER_ENTRY, Store, bit, set_bit};
+
+const OFFERED: u64 = 1;
+const CALLED_BACK: u64 = 2;
+
+/// What instances of the microkernel tell each other. `index` and `generation` name the lease between the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // The fields are those of the module's picture.
+pub enum Message {
+    /// From the lender: here is something, put it there.
+    Offer { index: u8, generation: u64, what: Leased, base: u64, size: u64, to_index: u64, to_depth: u8 },
+    /// From the lender: give it back.
+    Revoke { index: u8, generation: u64 },
+    /// From the borrower: nothing is left of it here.
+    Returned { index: u8, generation: u64 },
+    /// From the borrower of a seat.
+    Endorse { index: u8, generation: u64, epoch: u64, sequence: u64, act: [u64; 5] },
+}
+
+impl<M: Memory> Store<M> {
+    /// Lease: peer; index and depth in the peer's root; and for what stays here, root, index and depth of a slot for the Lease.
+    pub(crate) fn decode_lease(&self, caller: u64, source: Slot, args: [u64; 6]) -> Result<Plan, Error> {
+        let [peer, to_index, to_depth, root, index, depth] = args;
+        if peer >= CORES_MAX as u64 || peer == self.core as u64 {
+            return Err(ErrorKind::InvalidArgument.of(1));
+        }
+        if to_depth == 0 || to_depth > 64 {
+            return Err(ErrorKind::RangeError.of(3));
+        }
+        let (what, seat, base, size) = match self.cap(source) {
+            Cap::Untyped { .. } if self.has_children(source) => return Err(ErrorKind::RevokeFirst.of(0)),
+            Cap::Untyped { base, size, device: false, .. } => (Leased::Memory, 0, base, size),
+            Cap::Untyped { base, size, .. } => (Leased::Device, 0, base, size),
+            Cap::Frame { base, size, device: false, rights, .. } if rights.has(Rights::READ) => {
+                let what = if size == FrameSize::Page { Leased::Page } else { Leased::Block };
+                (what, 0, base, size.bytes())
+            }
+            Cap::Frame { .. } => return Err(ErrorKind::IllegalOperation.of(0)),
+            Cap::Seat { at, index } => (Leased::Seat, index, at, GATE_SIZE),
+            _ => return Err(ErrorKind::InvalidCapability.of(0)),
+        };
+        let slot = if what.moves() {
+            source
+        } else {
+            let (_, root) = self.lookup_cap(caller, root, 4)?;
+            self.lookup_empty(&root, index, depth, 5)?
+        };
+        let used = self.exported.get(peer as usize).copied().unwrap_or(u16::MAX);
+        let number = used.trailing_ones() as u8;
+        if number >= LEASES_MAX {
+            return Err(ErrorKind::NotEnoughMemory.of(1));
+        }
+        let to_depth = to_depth as u8;
+        Ok(Plan::Lend(Lend {
+            source,
+            slot,
+            peer: peer as u8,
+            number,
+            what,
+            seat,
+            base,
+            size,
+            to_index,
+            to_depth,
+        }))
+    }
+
+    pub(crate) fn lend(&mut self, lend: Lend) {
+        let Lend { source, slot, peer, number, what, seat, base, size, to_index, to_depth } = lend;
+        let record = self.tables.export(peer, number);
+        let generation = self.word(record, export::GENERATION) + 1;
+        let packed = what.word() | (seat as u64) << 8 | (to_depth as u64) << 16;
+        let words = [OFFERED, generation, slot.0, packed, base, size, to_index, 0];
+        for (i, word) in (0..).zip(words) {
+            self.set_word(record, i, word);
+        }
+        set_bit(&mut self.exported, peer, number, 1);
+        set_bit(&mut self.exports_due, peer, number, 1);
+        let lease = Cap::Lease { peer, index: number, what, base, size };
+        if !what.moves() {
+            self.insert_leaf(source, slot, lease);
+        } else if !self.seeded(Fault::LeaseKeepsSource) {
+            self.set_cap(slot, lease);
+        }
+    }
+
+    /// Bind of a lease: the notification that is signalled when it is back.
+    pub(crate) fn decode_bind_lease(&self, caller: u64, slot: Slot, address: u64) -> Result<Plan, Error> {
+        let Cap::Lease { peer, index, .. } = self.cap(slot) else {
+            return Err(ErrorKind::InvalidCapability.of(0));
+        };
+        let (source, cap) = self.lookup_cap(caller, address, 1)?;
+        match cap {
+            Cap::Notification { rights, .. } if rights.has(Rights::WRITE) => {}
+            _ => return Err(ErrorKind::InvalidCapability.of(1)),
+        }
+        let slot = Slot(self.tables.export(peer, index) + export::NOTIFICATION);
+        match self.cap(slot) {
+            Cap::Null => Ok(Plan::Insert { source, slot, cap }),
+            _ => Err(ErrorKind::DeleteFirst.of(0)),
+        }
+    }
+
+    pub(crate) fn lease_moved(&mut self, peer: u8, index: u8, slot: Slot) {
+        self.set_word(self.tables.export(peer, index), export::SLOT, slot.0);
+    }
+
+    /// Asks for a lease to come back; once is enough.
+    pub(crate) fn call_back(&mut self, peer: u8, index: u8) {
+        let record = self.tables.export(peer, index);
+        if self.word(record, export::PHASE) == OFFERED {
+            self.set_word(record, export::PHASE, CALLED_BACK);
+            set_bit(&mut self.exports_due, peer, index, 1);
+        }
+    }
+
+    /// A Lease capability is deleted: it is called back, and until then stays in the tree, so that what it
+    /// was divided from cannot be given out.
+    pub(crate) fn orphan_lease(&mut self, slot: Slot, peer: u8, index: u8) {
+        let record = self.tables.export(peer, index);
+        let cap = self.cap(slot);
+        self.transplant(slot, Slot(record + export::ORPHAN_SLOT), cap);
+        self.set_word(record, export::ORPHAN, 1);
+        self.call_back(peer, index);
+    }
+
+    /// What is to be sent to a peer, oldest need first within a kind; None if nothing. Taking it is sending it.
+    pub fn take_message(&mut self, peer: u8) -> Option<Message> {
+        let first = |set: &[u16; CORES_MAX as usize]| {
+            set.get(peer as usize).filter(|bits| **bits != 0).map(|bits| bits.trailing_zeros() as u8)
+        };
+        if let Some(index) = first(&self.exports_due) {
+            set_bit(&mut self.exports_due, peer, index, 0);
+            return Some(self.lender_message(peer, index));
+        }
+        if let Some(index) = first(&self.endorsements_due) {
+            set_bit(&mut self.endorsements_due, peer, index, 0);
+            let record = self.tables.import(peer, index);
+            let word = |i| self.word(record + import::ENDORSEMENT, i);
+            let generation = self.word(record, import::GENERATION);
+            let act = [2, 3, 4, 5, 6].map(word);
+            return Some(Message::Endorse { index, generation, epoch: word(0), sequence: word(1), act });
+        }
+        let index = first(&self.imports_due)?;
+        set_bit(&mut self.imports_due, peer, index, 0);
+        let generation = self.word(self.tables.import(peer, index), import::GENERATION);
+        Some(Message::Returned { index, generation })
+    }
+
+    fn lender_message(&self, peer: u8, index: u8) -> Message {
+        let record = self.tables.export(peer, index);
+        let generation = self.word(record, export::GENERATION);
+        if self.word(record, export::PHASE) == CALLED_BACK {
+            return Message::Revoke { index, generation };
+        }
+        let packed = self.word(record, export::WHAT);
+        Message::Offer {
+            index,
+            generation,
+            what: Leased::from_word(packed & 0xff),
+            base: self.word(record, export::BASE),
+            size: self.word(record, export::SIZE),
+            to_index: self.word(record, export::INDEX),
+            to_depth: (packed >> 16) as u8,
+        }
+    }
+
+    /// Leases that were called back and are not back yet.
+    pub fn called_back(&self) -> u32 {
+        let all = (0..CORES_MAX).flat_map(|peer| (0..LEASES_MAX).map(move |index| (peer, index)));
+        let phase = |peer, index| self.word(self.tables.export(peer, index), export::PHASE);
+        all.filter(|(peer, index)| bit(&self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
+            .count() as u32
+    }
+
+    /// A message from `peer`'s instance came. O(1); long work is left to [`Store::work`].
+    pub fn receive_message(&mut self, peer: u8, message: Message) {
+        if peer >= CORES_MAX || peer == self.core {
+            return;
+        }
+        match message {
+            Message::Offer { index, generation, .. } if index < LEASES_MAX => {
+                self.take_offer(peer, index, generation, message);
+            }
+            Message::Revoke { index, generation } if index < LEASES_MAX => {
+                self.take_revoke(peer, index, generation);
+            }
+            Message::Returned { index, generation } if index < LEASES_MAX => {
+                self.take_return(peer, index, generation);
+            }
+            Message::Endorse { index, generation, epoch, sequence, act } if index < LEASES_MAX => {
+                let record = self.tables.export(peer, index);
+                let packed = self.word(record, export::WHAT);
+                let current = self.word(record, export::PHASE) == OFFERED
+                    && self.word(record, export::GENERATION) == generation
+                    && Leased::from_word(packed & 0xff) == Leased::Seat;
+                let gate = self.word(record, export::BASE);
+                if current
+                    && let Ok(Plan::Endorse(plan)) =
+                        self.plan_endorse(gate, (packed >> 8) as u8, epoch, sequence, act)
+                {
+                    // Its work goes on in `work`.
+                    self.endorse(plan);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_offer(&mut self, peer: u8, index: u8, generation: u64, offer: Message) {
+        let Message::Offer { what, base, size, to_index, to_depth, .. } = offer else { return };
+        let record = self.tables.import(peer, index);
+        let seen = self.word(record, import::GENERATION);
+        let free = self.word(record, import::PHASE) == 0;
+        if !free || generation <= seen && !self.seeded(Fault::LeaseAcceptsStale) {
+            return;
+        }
+        self.set_word(record, import::GENERATION, generation);
+        // A new offer says that the lender knows of the last return: one still due would now speak of this offer.
+        set_bit(&mut self.imports_due, peer, index, 0);
+        let root = self.cap(Slot(self.tables.root()));
+        let Ok(slot) = self.lookup_empty(&root, to_index, to_depth as u64, 1) else {
+            // Refused: it goes back as if it had been here.
+            set_bit(&mut self.imports_due, peer, index, 1);
+            return;
+        };
+        let cap = borrowed(peer, index, what, base, size);
+        let cap = if self.seeded(Fault::ShareWritable) { writable(cap) } else { cap };
+        let words = [1, generation, 0, base, size, what.word()];
+        for (i, word) in (0..).zip(words) {
+            self.set_word(record, i, word);
+        }
+        let own = Slot(record + import::SLOT);
+        self.install(own, cap);
+        self.insert(own, slot, cap);
+    }
+
+    fn take_revoke(&mut self, peer: u8, index: u8, generation: u64) {
+        let record = self.tables.import(peer, index);
+        let seen = self.word(record, import::GENERATION);
+        if generation < seen {
+            return;
+        }
+        let here = generation == seen && self.word(record, import::PHASE) != 0;
+        if !here {
+            // Not yet come, or gone already.
+            if !self.seeded(Fault::LeaseForgetsTombstone) {
+                self.set_word(record, import::GENERATION, generation);
+            }
+            set_bit(&mut self.imports_due, peer, index, 1);
+        } else if self.word(record, import::PHASE) == 1 {
+            self.set_word(record, import::PHASE, 2);
+            set_bit(&mut self.endorsements_due, peer, index, 0);
+            set_bit(&mut self.imports_busy, peer, index, 1);
+            if self.seeded(Fault::LeaseReturnsBeforeRevoke) {
+                set_bit(&mut self.imports_due, peer, index, 1);
+            }
+        }
+    }
+
+    /// A bounded part of giving back. False if no import can go on.
+    pub(crate) fn import_work(&mut self) -> bool {
+        let busy = (0u8..).zip(self.imports_busy).find(|(_, bits)| *bits != 0);
+        let Some((peer, bits)) = busy else { return false };
+        let index = bits.trailing_zeros() as u8;
+        let record = self.tables.import(peer, index);
+        if self.word(record, import::PHASE) == 2 {
+            let slot = Slot(record + import::SLOT);
+            match self.revoke(slot) {
+                Status::Done => {}
+                Status::InProgress => {
+                    set_bit(&mut self.imports_busy, peer, index, 0);
+                    set_bit(&mut self.imports_waiting, peer, index, 1);
+                    return true;
+                }
+                _ => return true,
+            }
+            self.unlink(slot);
+            self.set_word(record, import::PHASE, 3);
+            let what = Leased::from_word(self.word(record, import::WHAT));
+            if what == Leased::Memory && !self.seeded(Fault::LeaseReturnsUnscrubbed) {
+                return true;
+            }
+            self.set_word(record, import::CURSOR, self.word(record, import::SIZE));
+        }
+        let (base, size) = (self.word(record, import::BASE), self.word(record, import::SIZE));
+        let mut cursor = self.word(record, import::CURSOR);
+        for _ in 0..SCRUBS_PER_ENTRY {
+            if cursor >= size {
+                break;
+            }
+            self.memory.scrub(base + cursor);
+            cursor += PAGE;
+        }
+        self.set_word(record, import::CURSOR, cursor);
+        if cursor >= size {
+            for word in [import::PHASE, import::CURSOR, import::BASE, import::SIZE, import::WHAT] {
+                self.set_word(record, word, 0);
+            }
+            set_bit(&mut self.imports_busy, peer, index, 0);
+            set_bit(&mut self.imports_due, peer, index, 1);
+        }
+        true
+    }
+
+    fn take_return(&mut self, peer: u8, index: u8, generation: u64) {
+        let record = self.tables.export(peer, index);
+        let current = self.word(record, export::GENERATION) == generation && bit(&self.exported, peer, index);
+        if !current {
+            return;
+        }
+        self.give_back(record, Slot(self.word(record, export::SLOT)));
+        set_bit(&mut self.exported, peer, index, 0);
+        set_bit(&mut self.exports_due, peer, index, 0);
+        for word in [export::PHASE, export::SLOT, export::WHAT, export::BASE, export::SIZE, export::INDEX] {
+            self.set_word(record, word, 0);
+        }
+        self.set_word(record, export::ORPHAN, 0);
+        let notification = Slot(record + export::NOTIFICATION);
+        if let Cap::Notification { at, badge, .. } = self.cap(notification) {
+            self.signal(at, badge);
+            self.empty_slot(notification);
+        }
+        for (busy, waiting) in self.imports_busy.iter_mut().zip(&mut self.imports_waiting) {
+            *busy |= core::mem::take(waiting);
+        }
+        self.gates_parked = false;
+    }
+
+    /// The Lease becomes what it was made of, or goes if that stayed here.
+    fn give_back(&mut self, record: u64, slot: Slot) {
+        let Cap::Lease { what, base, size, .. } = self.cap(slot) else { return };
+        match what {
+            Leased::Memory | Leased::Device => {
+                let device = what == Leased::Device;
+                self.set_cap(slot, Cap::Untyped { base, size, free: 0, clean: 0, device });
+                if self.word(record, export::ORPHAN) != 0 {
+                    self.empty_slot(slot);
+                }
+            }
+            Leased::Page | Leased::Block => self.unlink(slot),
+            Leased::Seat => {
+                // It may have been the gate's last.
+                self.set_cap(slot, Cap::Seat { at: base, index: 0 });
+                self.empty_slot(slot);
+            }
+        }
+    }
+}
+
+/// What the borrower gets.
+fn borrowed(peer: u8, index: u8, what: Leased, base: u64, size: u64) -> Cap {
+    let frame = |size| Cap::Frame { base, size, device: false, rights: Rights::READ, mapping: None };
+    match what {
+        Leased::Memory => Cap::Untyped { base, size, free: 0, clean: 0, device: false },
+        Leased::Device => Cap::Untyped { base, size, free: 0, clean: 0, device: true },
+        Leased::Page => frame(FrameSize::Page),
+        Leased::Block => frame(FrameSize::Block),
+        Leased::Seat => Cap::RemoteSeat { peer, index },
+    }
+}
+
+/// Only a seeded fault comes here.
+fn writable(cap: Cap) -> Cap {
+    match cap {
+        Cap::Frame { base, size, device, mapping, .. } => {
+            Cap::Frame { base, size, device, rights: Rights::READ.or(Rights::WRITE), mapping }
+        }
+        cap => cap,
+    }
+}

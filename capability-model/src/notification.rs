@@ -1,0 +1,79 @@
+//! Notifications: a word of bits, signalled and taken whole.
+
+use crate::cap::Cap;
+use crate::domain::{Ending, State};
+use crate::error::{Error, ErrorKind, Outcome, Status};
+use crate::layout::{HEAD, domain, notification};
+use crate::memory::Memory;
+use crate::plan::{Patience, Plan};
+use crate::rights::Rights;
+use crate::store::Store;
+
+impl<M: Memory> Store<M> {
+    pub(crate) fn decode_signal(&self, cap: &Cap) -> Result<Plan, Error> {
+        match *cap {
+            Cap::Notification { at, badge, rights } if rights.has(Rights::WRITE) => {
+                Ok(Plan::Signal { at, badge })
+            }
+            _ => Err(ErrorKind::InvalidCapability.of(0)),
+        }
+    }
+
+    pub(crate) fn decode_wait(&self, cap: &Cap, patience: Patience) -> Result<Plan, Error> {
+        match *cap {
+            Cap::Notification { at, rights, .. } if rights.has(Rights::READ) => {
+                Ok(Plan::Wait { at, patience })
+            }
+            _ => Err(ErrorKind::InvalidCapability.of(0)),
+        }
+    }
+
+    /// Bits for whoever waits: the first in the queue, else the bound domain if it waits for a message, else they are kept.
+    pub(crate) fn signal(&mut self, at: u64, badge: u64) {
+        let bound = self.word(at, notification::BOUND);
+        let first = self.word(at, HEAD);
+        let receiving = bound != 0 && self.word(bound, domain::STATE) == State::Receiving as u64;
+        let woken = match first {
+            0 if receiving => bound,
+            first => first,
+        };
+        if woken == 0 {
+            let word = self.word(at, notification::WORD) | badge;
+            self.set_word(at, notification::WORD, word);
+            self.set_word(at, notification::ACTIVE, 1);
+            return;
+        }
+        self.leave(woken);
+        self.wake(woken, Ending::Fine);
+        self.set_word(woken, domain::RESULT_BADGE, badge);
+        self.set_word(woken, domain::RESULT_CAP, 0);
+    }
+
+    pub(crate) fn wait(&mut self, caller: u64, at: u64, patience: Patience) -> Outcome {
+        if self.word(at, notification::ACTIVE) != 0 || patience == Patience::Try {
+            return Status::Word(self.take_word(at)).into();
+        }
+        self.wait_at(caller, at, State::Waiting);
+        Status::Blocked.into()
+    }
+
+    /// Takes the bits and leaves none.
+    pub(crate) fn take_word(&mut self, at: u64) -> u64 {
+        let word = self.word(at, notification::WORD);
+        self.set_word(at, notification::WORD, 0);
+        self.set_word(at, notification::ACTIVE, 0);
+        word
+    }
+
+    /// An interrupt came: signals what is bound to it. False if nothing is.
+    pub fn interrupt(&mut self, number: u16) -> bool {
+        let slot = crate::memory::Slot(self.tables.irq(number));
+        match self.cap(slot) {
+            Cap::Notification { at, badge, .. } if number < crate::layout::IRQS_MAX => {
+                self.signal(at, badge);
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What decoding ends in: everything looked up and checked. Decoding takes the store by shared reference and performing cannot
+//! fail, so "the whole effect, or an error and no change" is held by the types.
+
+use crate::cap::{Cap, Leased, Mapping};
+use crate::error::{Outcome, Status};
+use crate::layout::{domain, notification, reply};
+use crate::memory::{Memory, Slot};
+use crate::store::Store;
+use crate::untyped::Kind;
+
+/// Whether the caller waits if it must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It waits.
+    Wait,
+    /// It goes on.
+    Try,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Send {
+    pub at: u64,
+    pub badge: u64,
+    pub manner: u64,
+    pub patience: Patience,
+    pub sends: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Receive {
+    pub at: u64,
+    pub reply: u64,
+    pub patience: Patience,
+    pub index: u64,
+    pub depth: u64,
+    pub manner: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retype {
+    pub untyped: Slot,
+    pub kind: Kind,
+    pub first: Slot,
+    pub count: u64,
+    pub start: u64,
+    pub stride: u64,
+    pub reset: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lend {
+    pub source: Slot,
+    pub slot: Slot,
+    pub peer: u8,
+    pub number: u8,
+    pub what: Leased,
+    pub seat: u8,
+    pub base: u64,
+    pub size: u64,
+    pub to_index: u64,
+    pub to_depth: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub at: u64,
+    pub first: Slot,
+    pub count: u64,
+    pub threshold: u64,
+    pub seats: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endorse {
+    pub at: u64,
+    pub seat: u8,
+    pub epoch: u64,
+    pub sequence: u64,
+    pub act: [u64; 5],
+    /// The seats that agree, if they are enough.
+    pub acts: Option<u64>,
+}
+
+/// A checked invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Insert { source: Slot, slot: Slot, cap: Cap },
+    Move { source: Slot, slot: Slot, cap: Cap },
+    Rotate { slot: Slot, pivot: Slot, source: Slot, pivot_cap: Cap, source_cap: Cap },
+    Delete(Slot),
+    Revoke(Slot),
+    CancelBadgedSends { at: u64, badge: u64 },
+    Retype(Retype),
+    Map { slot: Slot, entry: u64, mapping: Mapping, how: u64 },
+    Unmap(Slot),
+    Send(Send),
+    Receive(Receive),
+    Answer { at: u64, sends: u64 },
+    AnswerReceive { receive: Receive, sends: u64 },
+    Signal { at: u64, badge: u64 },
+    Wait { at: u64, patience: Patience },
+    Configure { at: u64, sources: [Option<Slot>; 3] },
+    BindNotification { at: u64, notification: u64 },
+    UnbindNotification { at: u64 },
+    Resume { at: u64 },
+    Suspend { at: u64 },
+    Acknowledge { number: u16 },
+    UnbindIrq { number: u16 },
+    Carve { core: Slot, slot: Slot, budget_us: u64, period_us: u64 },
+    Reshare { slot: Slot, budget_us: u64, period_us: u64 },
+    BindContext { slot: Slot, at: u64 },
+    UnbindContext { at: u64 },
+    Lend(Lend),
+    IssueSeat { source: Slot, slot: Slot, at: u64, number: u8 },
+    Seal(Seal),
+    Endorse(Endorse),
+    EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
+    Answered(u64),
+}
+
+impl<M: Memory> Store<M> {
+    /// Carries out what was checked; a long one in part.
+    pub(crate) fn perform(&mut self, caller: u64, plan: Plan) -> Outcome {
+        match plan {
+            Plan::Insert { source, slot, cap } => self.insert(source, slot, cap),
+            Plan::Move { source, slot, cap } => self.transplant(source, slot, cap),
+            Plan::Rotate { slot, pivot, source, pivot_cap, source_cap } => {
+                self.rotate(slot, pivot, source, pivot_cap, source_cap);
+            }
+            Plan::Delete(slot) => return self.delete(slot).into(),
+            Plan::Revoke(slot) => return self.revoke(slot).into(),
+            Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge).into(),
+            Plan::Retype(retype) => return self.retype(retype).into(),
+            Plan::Map { slot, entry, mapping, how } => self.map(slot, entry, mapping, how),
+            Plan::Unmap(slot) => self.unmap(slot),
+            Plan::Lend(lend) => self.lend(lend),
+            Plan::IssueSeat { source, slot, at, number } => self.issue_seat(source, slot, at, number),
+            Plan::Seal(seal) => self.seal(seal),
+            Plan::Endorse(endorse) => return self.endorse(endorse),
+            Plan::EndorseRemotely { peer, index, epoch, sequence, act: [a, b, c, d, e] } => {
+                self.endorse_remotely(peer, index, [epoch, sequence, a, b, c, d, e]);
+            }
+            Plan::Answered(word) => return Status::Word(word).into(),
+            plan => return self.perform_for_domains(caller, plan),
+        }
+        Status::Done.into()
+    }
+
+    /// The part about domains, messages and time.
+    fn perform_for_domains(&mut self, caller: u64, plan: Plan) -> Outcome {
+        match plan {
+            Plan::Send(send) => return self.send(caller, send),
+            Plan::Receive(receive) => return self.receive(caller, receive),
+            Plan::Answer { at, sends } => {
+                let transfer = self.answer(caller, at, sends);
+                return Outcome { status: Status::Done, transfers: [transfer, None] };
+            }
+            Plan::AnswerReceive { receive, sends } => {
+                let answered = match receive.reply {
+                    0 => None,
+                    at => self.answer(caller, at, sends),
+                };
+                let Outcome { status, transfers: [received, _] } = self.receive(caller, receive);
+                return Outcome { status, transfers: [answered, received] };
+            }
+            Plan::Signal { at, badge } => self.signal(at, badge),
+            Plan::Wait { at, patience } => return self.wait(caller, at, patience),
+            Plan::Configure { at, sources } => self.configure(at, sources),
+            Plan::BindNotification { at, notification: bound } => {
+                self.set_word(at, domain::NOTIFICATION, bound);
+                self.set_word(bound, notification::BOUND, at);
+            }
+            Plan::UnbindNotification { at } => {
+                let bound = self.word(at, domain::NOTIFICATION);
+                if bound != 0 {
+                    self.unbind(bound);
+                }
+            }
+            Plan::Resume { at } => self.set_word(at, domain::STATE, crate::domain::State::Running as u64),
+            Plan::Suspend { at } => self.suspend(at),
+            Plan::Acknowledge { number } => self.memory.unmask(number),
+            Plan::UnbindIrq { number } => self.empty_slot(Slot(self.tables.irq(number))),
+            Plan::Carve { core, slot, budget_us, period_us } => self.carve(core, slot, budget_us, period_us),
+            Plan::Reshare { slot, budget_us, period_us } => self.reshare(slot, budget_us, period_us),
+            Plan::BindContext { slot, at } => self.bind_context(slot, at),
+            Plan::UnbindContext { at } => self.unbind_context(at),
+            // The rest was performed by the caller of this function.
+            _ => {}
+        }
+        Status::Done.into()
+    }
+
+    /// Whether a reply is held by a waiting receiver.
+    pub(crate) fn reply_has_receiver(&self, at: u64) -> bool {
+        at != 0 && self.word(at, reply::RECEIVER) != 0
+    }
+}

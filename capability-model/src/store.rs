@@ -1,0 +1,197 @@
+//! One core's capability store: what the microkernel instance of that core knows that does not lie in retyped memory.
+
+use crate::cap::Cap;
+use crate::layout::{CORES_MAX, LEASES_MAX, Tables, VMIDS_MAX};
+use crate::memory::{Memory, Slot};
+
+/// All time of a core, in shares.
+pub const UTILISATION_ONE: u64 = 1 << 20;
+/// Single steps (a slot emptied, a waiter woken, a child deleted) in one entry.
+pub const STEPS_PER_ENTRY: u32 = 32;
+/// Pages scrubbed in one entry.
+pub const SCRUBS_PER_ENTRY: u32 = 8;
+/// Objects made by one Retype.
+pub const RETYPE_MAX: u64 = 64;
+/// Reads and writes of memory in one entry, at most: the constant that `tests/bounds.rs` holds.
+pub const ACCESSES_MAX: u64 = 6000;
+
+/// The capability store of one core.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Store<M> {
+    /// The memory under it.
+    pub memory: M,
+    /// Number of the core.
+    pub(crate) core: u8,
+    pub(crate) tables: Tables,
+    /// First and last grave of what is being taken apart.
+    pub(crate) reap: (u64, u64),
+    /// Shares given out.
+    pub(crate) utilisation: u64,
+    /// One bit for each VMID in use.
+    pub(crate) vmids: [u64; VMIDS_MAX as usize / 64],
+    /// Per peer: exports in use, exports and imports with a message to send, imports with work to do.
+    pub(crate) exported: [u16; CORES_MAX as usize],
+    pub(crate) exports_due: [u16; CORES_MAX as usize],
+    pub(crate) imports_due: [u16; CORES_MAX as usize],
+    pub(crate) imports_busy: [u16; CORES_MAX as usize],
+    pub(crate) endorsements_due: [u16; CORES_MAX as usize],
+    /// Imports being revoked that wait for what was lent on; a return wakes them.
+    pub(crate) imports_waiting: [u16; CORES_MAX as usize],
+    /// Beginnings of badges so far.
+    pub(crate) origins: u64,
+    /// Whether the acts of gates wait for a return.
+    pub(crate) gates_parked: bool,
+    /// The fault seeded, if any.
+    #[cfg(feature = "faults")]
+    pub fault: Option<crate::faults::Fault>,
+}
+
+/// A slot's content and its place in the derivation tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The capability.
+    pub cap: Cap,
+    /// Neighbours in the list that is the tree in preorder; 0 for none.
+    pub previous: u64,
+    /// See `previous`.
+    pub next: u64,
+    /// Whether it can have descendants.
+    pub revocable: bool,
+    /// Whether it began its badge.
+    pub first_badged: bool,
+    /// Number of the beginning of its badge, 0 for none: two beginnings of one badge are two families.
+    pub origin: u64,
+}
+
+impl Node {
+    /// Something that is linked nowhere and can have no descendants.
+    pub(crate) const fn leaf(cap: Cap) -> Node {
+        Node { cap, previous: 0, next: 0, revocable: false, first_badged: false, origin: 0 }
+    }
+}
+
+const REVOCABLE: u64 = 1 << 16;
+const FIRST_BADGED: u64 = 1 << 17;
+
+impl<M: Memory> Store<M> {
+    /// A store for core `core`, whose own tables are [`crate::layout::TABLES_SIZE`] zeroed bytes at `tables`.
+    pub fn new(memory: M, core: u8, tables: u64) -> Store<M> {
+        let mut vmids = [0; VMIDS_MAX as usize / 64];
+        vmids[0] = 1;
+        const NONE: [u16; CORES_MAX as usize] = [0; CORES_MAX as usize];
+        Store {
+            memory,
+            core: core % CORES_MAX,
+            tables: Tables(tables),
+            reap: (0, 0),
+            utilisation: 0,
+            vmids,
+            exported: NONE,
+            exports_due: NONE,
+            imports_due: NONE,
+            imports_busy: NONE,
+            endorsements_due: NONE,
+            imports_waiting: NONE,
+            origins: 0,
+            gates_parked: false,
+            #[cfg(feature = "faults")]
+            fault: None,
+        }
+    }
+
+    /// Boot only: puts an original capability into an empty slot. Says whether the slot was empty.
+    pub fn install(&mut self, slot: Slot, cap: Cap) -> bool {
+        if self.cap(slot) != Cap::Null {
+            return false;
+        }
+        self.write_node(
+            slot,
+            Node { cap, previous: 0, next: 0, revocable: true, first_badged: true, origin: 0 },
+        );
+        true
+    }
+
+    /// Boot only: what other cores lend is put below this CNode.
+    pub fn receive_leases_in(&mut self, root: Slot) {
+        let (slot, cap) = (Slot(self.tables.root()), self.cap(root));
+        if matches!(cap, Cap::CNode { .. }) && self.cap(slot) == Cap::Null {
+            self.insert(root, slot, cap);
+        }
+    }
+
+    /// Shares of the core given out, of [`UTILISATION_ONE`].
+    pub fn utilisation(&self) -> u64 {
+        self.utilisation
+    }
+
+    /// Number of the core.
+    pub fn core(&self) -> u8 {
+        self.core
+    }
+
+    pub(crate) fn word(&self, object: u64, index: u64) -> u64 {
+        self.memory.read(object + 8 * index)
+    }
+
+    pub(crate) fn set_word(&mut self, object: u64, index: u64, word: u64) {
+        self.memory.write(object + 8 * index, word);
+    }
+
+    /// The capability in a slot.
+    pub fn cap(&self, slot: Slot) -> Cap {
+        Cap::decode([0, 1, 2, 3, 4].map(|i| self.word(slot.0, i)))
+    }
+
+    /// A slot's capability and links.
+    pub fn node(&self, slot: Slot) -> Node {
+        let head = self.word(slot.0, 0);
+        Node {
+            cap: self.cap(slot),
+            previous: self.word(slot.0, 5),
+            next: self.word(slot.0, 6),
+            revocable: head & REVOCABLE != 0,
+            first_badged: head & FIRST_BADGED != 0,
+            origin: self.word(slot.0, 7),
+        }
+    }
+
+    /// Replaces the capability and keeps the place in the tree. Capabilities of a kind with rights stay what they are.
+    pub(crate) fn set_cap(&mut self, slot: Slot, cap: Cap) {
+        let marks = self.word(slot.0, 0) & (REVOCABLE | FIRST_BADGED);
+        let [head, rest @ ..] = cap.encode();
+        self.set_word(slot.0, 0, head | marks);
+        for (i, word) in (1..).zip(rest) {
+            self.set_word(slot.0, i, word);
+        }
+    }
+
+    pub(crate) fn write_node(&mut self, slot: Slot, node: Node) {
+        let marks =
+            if node.revocable { REVOCABLE } else { 0 } | if node.first_badged { FIRST_BADGED } else { 0 };
+        self.set_word(slot.0, 0, marks);
+        self.set_cap(slot, node.cap);
+        self.set_word(slot.0, 5, node.previous);
+        self.set_word(slot.0, 6, node.next);
+        self.set_word(slot.0, 7, node.origin);
+    }
+
+    pub(crate) fn clear_slot(&mut self, slot: Slot) {
+        for i in 0..8 {
+            self.set_word(slot.0, i, 0);
+        }
+    }
+}
+
+/// Tests one bit of a peer's set; an unknown peer has none.
+pub(crate) fn bit(set: &[u16; CORES_MAX as usize], peer: u8, index: u8) -> bool {
+    set.get(peer as usize).is_some_and(|bits| index < LEASES_MAX && bits >> index & 1 == 1)
+}
+
+/// Sets or clears one bit of a peer's set.
+pub(crate) fn set_bit(set: &mut [u16; CORES_MAX as usize], peer: u8, index: u8, to: u16) {
+    if let Some(bits) = set.get_mut(peer as usize)
+        && index < LEASES_MAX
+    {
+        *bits = *bits & !(1 << index) | (to & 1) << index;
+    }
+}

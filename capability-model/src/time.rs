@@ -1,0 +1,125 @@
+//! Cores and scheduling contexts: time, shared out as memory is.
+//!
+//! Neither is ever copied: shares add up because each is in one slot, as in seL4 memory adds up because Untypeds do not overlap.
+//! A context's state lies in its slot; the domain that runs on it knows the slot, and Move keeps that so.
+
+use crate::cap::Cap;
+use crate::error::{Error, ErrorKind};
+use crate::faults::Fault;
+use crate::layout::domain;
+use crate::memory::{Memory, Slot};
+use crate::plan::Plan;
+use crate::store::{Store, UTILISATION_ONE};
+
+/// Longest period, microseconds.
+pub const PERIOD_MAX_US: u64 = 1 << 40;
+
+/// The share of a core that a budget in a period is, rounded up.
+pub const fn share(budget_us: u64, period_us: u64) -> u64 {
+    match period_us {
+        0 => 0,
+        period => (budget_us * UTILISATION_ONE).div_ceil(period),
+    }
+}
+
+/// Budget and period, checked; `argument` is the budget.
+fn checked(budget_us: u64, period_us: u64, argument: u8) -> Result<u64, Error> {
+    if period_us == 0 || period_us > PERIOD_MAX_US {
+        return Err(ErrorKind::RangeError.of(argument + 1));
+    }
+    if budget_us == 0 || budget_us > period_us {
+        return Err(ErrorKind::RangeError.of(argument));
+    }
+    Ok(share(budget_us, period_us))
+}
+
+impl<M: Memory> Store<M> {
+    pub(crate) fn share_of(&self, cap: &Cap) -> u64 {
+        match *cap {
+            Cap::SchedContext { budget_us, period_us, .. } => share(budget_us, period_us),
+            _ => 0,
+        }
+    }
+
+    /// Carve: budget, period, destination root, index, depth.
+    pub(crate) fn decode_carve(&self, caller: u64, core: Slot, args: [u64; 5]) -> Result<Plan, Error> {
+        let [budget_us, period_us, root, index, depth] = args;
+        let (_, root) = self.lookup_cap(caller, root, 3)?;
+        let slot = self.lookup_empty(&root, index, depth, 4)?;
+        self.plan_carve(core, budget_us, period_us, slot)
+    }
+
+    /// The same with the slot found; gates come in here.
+    pub(crate) fn plan_carve(
+        &self,
+        core: Slot,
+        budget_us: u64,
+        period_us: u64,
+        slot: Slot,
+    ) -> Result<Plan, Error> {
+        if self.cap(core) != (Cap::Core { number: self.core }) {
+            return Err(ErrorKind::InvalidCapability.of(0));
+        }
+        let share = checked(budget_us, period_us, 1)?;
+        if self.utilisation + share > UTILISATION_ONE && !self.seeded(Fault::CoreOvercommits) {
+            return Err(ErrorKind::NotEnoughMemory.of(0));
+        }
+        Ok(Plan::Carve { core, slot, budget_us, period_us })
+    }
+
+    pub(crate) fn carve(&mut self, core: Slot, slot: Slot, budget_us: u64, period_us: u64) {
+        self.utilisation += share(budget_us, period_us);
+        self.insert_leaf(core, slot, Cap::SchedContext { budget_us, period_us, domain: 0 });
+    }
+
+    /// Configure of a context: a share no larger than it has. More is the core's holder's to give.
+    pub(crate) fn decode_reshare(&self, slot: Slot, budget_us: u64, period_us: u64) -> Result<Plan, Error> {
+        let share = checked(budget_us, period_us, 1)?;
+        if share > self.share_of(&self.cap(slot)) {
+            return Err(ErrorKind::RangeError.of(1));
+        }
+        Ok(Plan::Reshare { slot, budget_us, period_us })
+    }
+
+    pub(crate) fn reshare(&mut self, slot: Slot, budget_us: u64, period_us: u64) {
+        let cap = self.cap(slot);
+        if let Cap::SchedContext { domain, .. } = cap {
+            self.utilisation -= self.share_of(&cap).min(self.utilisation);
+            self.utilisation += share(budget_us, period_us);
+            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain });
+        }
+    }
+
+    /// Bind of a context: the address of a domain. One context runs one domain.
+    pub(crate) fn decode_bind_context(&self, caller: u64, slot: Slot, address: u64) -> Result<Plan, Error> {
+        let Cap::Domain { at } = self.lookup_cap(caller, address, 1)?.1 else {
+            return Err(ErrorKind::InvalidCapability.of(1));
+        };
+        match self.cap(slot) {
+            Cap::SchedContext { domain: 0, .. } if self.word(at, domain::CONTEXT) == 0 => {
+                Ok(Plan::BindContext { slot, at })
+            }
+            Cap::SchedContext { domain: 0, .. } => Err(ErrorKind::IllegalOperation.of(1)),
+            _ => Err(ErrorKind::IllegalOperation.of(0)),
+        }
+    }
+
+    pub(crate) fn bind_context(&mut self, slot: Slot, at: u64) {
+        if let Cap::SchedContext { budget_us, period_us, .. } = self.cap(slot) {
+            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain: at });
+            self.set_word(at, domain::CONTEXT, slot.0);
+        }
+    }
+
+    /// The domain runs on no context any more.
+    pub(crate) fn unbind_context(&mut self, at: u64) {
+        let slot = Slot(self.word(at, domain::CONTEXT));
+        if slot.0 == 0 {
+            return;
+        }
+        if let Cap::SchedContext { budget_us, period_us, .. } = self.cap(slot) {
+            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain: 0 });
+        }
+        self.set_word(at, domain::CONTEXT, 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! Gates, seats, sealing.
+
+mod common;
+use capability_model::cap::Cap;
+use capability_model::{ErrorKind, Label};
+use common::*;
+
+const GATE: u64 = FREE;
+const SEAT: u64 = FREE + 1;
+const HELD: u64 = FREE + 4;
+const REVOKE: [u64; 5] = [1, 0, 0, 0, 0];
+const EPOCH: [u64; 5] = [5, 0, 0, 0, 0];
+
+/// A gate of three seats and threshold two that holds an Untyped of 4 pages with a child, a CNode, and the core.
+fn sealed() -> World {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    for seat in 0..3 {
+        done(w.invoke(GATE, Label::Seat, &[seat, ROOT, SEAT + seat, 64]));
+    }
+    w.make(K_UNTYPED, 4, HELD);
+    w.make(K_CNODE, 2, HELD + 1);
+    done(w.move_to(HELD + 2, CORE));
+    done(w.retype_from(HELD, K_ENDPOINT, 0, 30, 1));
+    done(w.copy(31, HELD + 1, capability_model::Rights::ALL));
+    done(w.invoke(GATE, Label::Seal, &[2, 3, ROOT, 0, 0, HELD, 3]));
+    w.check();
+    w
+}
+
+fn endorse(w: &mut World, seat: u64, epoch: u64, sequence: u64, [a, b, c, d, e]: [u64; 5]) -> Answer {
+    let answer = w.invoke(SEAT + seat, Label::Endorse, &[epoch, sequence, a, b, c, d, e]);
+    w.check();
+    answer
+}
+
+#[test]
+fn sealing_takes_and_never_gives_back() {
+    let mut w = sealed();
+    assert!((HELD..HELD + 3).all(|n| w.cap(n) == Cap::Null));
+    fails(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, HELD, 1]), ErrorKind::IllegalOperation, 0);
+    fails(w.invoke(GATE, Label::Seat, &[3, ROOT, 40, 64]), ErrorKind::IllegalOperation, 0);
+}
+
+#[test]
+fn an_open_gate_checks_what_it_is_told() {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    fails(w.invoke(GATE, Label::Seat, &[8, ROOT, SEAT, 64]), ErrorKind::RangeError, 1);
+    done(w.invoke(GATE, Label::Seat, &[0, ROOT, SEAT, 64]));
+    fails(w.invoke(GATE, Label::Seat, &[0, ROOT, SEAT + 1, 64]), ErrorKind::IllegalOperation, 1);
+    fails(w.invoke(GATE, Label::Seal, &[0, 1, ROOT, 0, 0, UNTYPED, 1]), ErrorKind::RangeError, 1);
+    fails(w.invoke(GATE, Label::Seal, &[2, 1, ROOT, 0, 0, UNTYPED, 1]), ErrorKind::RangeError, 1);
+    fails(w.invoke(GATE, Label::Seal, &[1, 2, ROOT, 0, 0, UNTYPED, 1]), ErrorKind::RangeError, 2);
+    fails(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, GATE, 1]), ErrorKind::InvalidCapability, 6);
+    fails(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, UNTYPED, 9]), ErrorKind::RangeError, 7);
+    fails(endorse(&mut w, 0, 0, 0, REVOKE), ErrorKind::IllegalOperation, 0);
+}
+
+#[test]
+fn only_distinct_seats_that_say_the_same_now_act() {
+    let mut w = sealed();
+    done(endorse(&mut w, 0, 0, 0, REVOKE));
+    done(endorse(&mut w, 0, 0, 0, REVOKE));
+    done(endorse(&mut w, 1, 0, 0, EPOCH));
+    assert!(matches!(w.cap(30), Cap::Endpoint { .. }));
+    fails(endorse(&mut w, 2, 1, 0, REVOKE), ErrorKind::IllegalOperation, 1);
+    fails(endorse(&mut w, 2, 0, 1, REVOKE), ErrorKind::IllegalOperation, 2);
+    fails(endorse(&mut w, 2, 0, 0, [9, 0, 0, 0, 0]), ErrorKind::InvalidArgument, 3);
+    done(endorse(&mut w, 2, 0, 0, REVOKE));
+    assert_eq!(w.cap(30), Cap::Null);
+    // The sequence number is used up, and with it what seat 1 said.
+    fails(endorse(&mut w, 1, 0, 0, EPOCH), ErrorKind::IllegalOperation, 2);
+    done(endorse(&mut w, 1, 0, 1, EPOCH));
+    done(endorse(&mut w, 0, 0, 1, EPOCH));
+    fails(endorse(&mut w, 0, 0, 2, REVOKE), ErrorKind::IllegalOperation, 1);
+    done(endorse(&mut w, 0, 1, 2, REVOKE));
+}
+
+#[test]
+fn acts_make_objects_and_change_who_decides() {
+    let mut w = sealed();
+    // Two frames of what is held, into the held CNode (held 1) from offset 1.
+    let retype = [2, 0, K_FRAME, 0, 1 | 1 << 8 | 2 << 32];
+    done(endorse(&mut w, 0, 0, 0, retype));
+    done(endorse(&mut w, 1, 0, 0, retype));
+    while w.store.work() {
+        w.check();
+    }
+    let carve = [3, 2, 1, 2, 1];
+    done(endorse(&mut w, 0, 0, 1, carve));
+    done(endorse(&mut w, 2, 0, 1, carve));
+    assert_eq!(w.store.utilisation(), 1 << 19);
+    // What cannot be done is an error to the one whose word would decide, and nothing is used up.
+    done(endorse(&mut w, 0, 0, 2, carve));
+    fails(endorse(&mut w, 2, 0, 2, carve), ErrorKind::DeleteFirst, 7);
+    let all = [4, 0, 3, 3, 0];
+    fails(endorse(&mut w, 1, 0, 2, [4, 0, 4, 3, 0]), ErrorKind::RangeError, 5);
+    done(endorse(&mut w, 0, 0, 2, all));
+    done(endorse(&mut w, 1, 0, 2, all));
+    // Now three are needed.
+    done(endorse(&mut w, 0, 1, 3, REVOKE));
+    done(endorse(&mut w, 1, 1, 3, REVOKE));
+    assert!(matches!(w.cap(30), Cap::Endpoint { .. }));
+    done(endorse(&mut w, 2, 1, 3, REVOKE));
+    while w.store.work() {}
+    assert_eq!(w.cap(30), Cap::Null);
+    // With the last capability goes what it holds.
+    done(w.delete(31));
+    for n in [GATE, SEAT, SEAT + 1, SEAT + 2] {
+        done(w.delete(n));
+        w.check();
+    }
+    while w.store.work() {}
+    assert_eq!(w.store.utilisation(), 0);
+    w.check();
+}
+
+#[test]
+fn a_seat_on_another_core() {
+    let mut all = cores(2);
+    let local = sealed_on(&mut all[0]);
+    done(all[0].invoke(SEAT + 1, Label::Lease, &[1, 20, 64, ROOT, 41, 64]));
+    settle(&mut all);
+    let answer = all[1].invoke(20, Label::Endorse, &[0, 0, 1, 0, 0, 0, 0]);
+    done(answer);
+    done(all[0].invoke(SEAT, Label::Endorse, &[0, 0, 1, 0, 0, 0, 0]));
+    assert!(all[0].cap(30) == local);
+    settle(&mut all);
+    assert_eq!(all[0].cap(30), Cap::Null);
+    // Called back, the seat is silent.
+    all[0].run(ROOT, Label::Delete, &[41, 64]).expect("deleted");
+    settle(&mut all);
+    assert_eq!(all[1].cap(20), Cap::Null);
+}
+
+fn sealed_on(w: &mut World) -> Cap {
+    w.make(K_GATE, 0, GATE);
+    for seat in 0..3 {
+        done(w.invoke(GATE, Label::Seat, &[seat, ROOT, SEAT + seat, 64]));
+    }
+    w.make(K_UNTYPED, 1, HELD);
+    done(w.retype_from(HELD, K_ENDPOINT, 0, 30, 1));
+    done(w.invoke(GATE, Label::Seal, &[2, 3, ROOT, 0, 0, HELD, 1]));
+    w.cap(30)
+}
