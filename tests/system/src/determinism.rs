@@ -24,9 +24,12 @@ pub const CASES: &[Case] = &[
     Case { name: "two writers, one file", drive: two_writers },
     Case { name: "Ctrl-C, bare loop", drive: bare_loop },
     Case { name: "job control", drive: job_control },
-    // Last: the shell is unagreed from here on, so its memory is not compared any more.
-    Case { name: "Ctrl-C, loop in the shell", drive: shell_loop },
+    Case { name: "Ctrl-C, loop in a shell", drive: child_loop },
 ];
+
+/// Where the interrupted loop is the shell's own, its handler begins at a place that nobody agreed on (`docs/limits.md`): under load some
+/// runs end with one kernel out-voted. Only the campaign runs it, and counts.
+pub const HANDLED: Case = Case { name: "Ctrl-C, handled by the shell", drive: shell_loop };
 
 /// Boots a shell, drives the cases one after the other, ends the shell; an error names the case in which anything differs from what it
 /// should be or a kernel is accused.
@@ -94,6 +97,11 @@ fn interrupted(s: &mut Session, start: &str) -> Result<()> {
     let out = s.command("echo status $?")?;
     ensure!(out.contains("status 130\r\n"), "{out:?}");
     Ok(())
+}
+
+fn child_loop(s: &mut Session) -> Result<()> {
+    // By its path, so that it is executed and SIGINT has its default action.
+    interrupted(s, "/bin/ash -c 'while :; do :; done'\r")
 }
 
 fn shell_loop(s: &mut Session) -> Result<()> {
