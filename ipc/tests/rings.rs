@@ -29,7 +29,7 @@ fn a_ring_without_a_writer_is_empty_and_a_small_region_is_none() {
     let mut buf = [0; 64];
     assert_eq!(BroadcastReader::new(&words).unwrap().read(&mut buf), Ok(None));
     assert!(BroadcastReader::new(&words[..512]).is_none());
-    assert!(BroadcastWriter::new(&[]).is_none());
+    assert!(BroadcastWriter::<AtomicU64>::new(&[]).is_none());
 }
 
 #[test]
