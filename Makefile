@@ -22,6 +22,7 @@ test: setup lint test-host test-qemu ## everything CI runs
 
 test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
+	cargo test --quiet -p ipc --features seeded-bugs --test controls
 
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1

@@ -105,13 +105,13 @@ impl<'a, W: Word> BroadcastReader<'a, W> {
         if p > header.head || header.reserve.saturating_sub(self.region.capacity()) > p {
             return Err(ReadError::Overrun);
         }
-        let copied = self.region.copy_out(p, header.head, out);
+        let mut copied = self.region.copy_out(p, header.head, out);
+        if seeded::has(Bug::SearchWithoutBound) {
+            let mut found = (1..1000).map(|i| self.region.copy_out(p.wrapping_add(8 * i), header.head, out));
+            copied = copied.or_else(|e| found.find(Result::is_ok).unwrap_or(Err(e)));
+        }
         if !self.region.still_inside(p) {
             return Err(ReadError::Overrun);
-        }
-        if seeded::has(Bug::SearchWithoutBound) && copied.is_err() {
-            self.position = p.wrapping_add(8);
-            return self.read(out);
         }
         let (length, size) = copied?;
         self.position = p.wrapping_add(size);

@@ -45,16 +45,19 @@ impl<'a, W: Word> Region<'a, W> {
         Some(Region { header, data: data.get(..capacity / WORD)? })
     }
 
+    #[inline]
     pub fn capacity(&self) -> u64 {
         (self.data.len() * WORD) as u64
     }
 
     /// Index of the word of the data area at position `p`: inside for every `p`.
+    #[inline]
     fn index(&self, p: u64) -> usize {
         (p as usize / WORD) & self.data.len().wrapping_sub(1)
     }
 
     /// The words of a record of `size` bytes at `p`, if it does not wrap.
+    #[inline]
     fn straight(&self, p: u64, size: usize) -> Option<&'a [W]> {
         let start = self.index(p);
         self.data.get(start..start.wrapping_add(size / WORD))
@@ -86,6 +89,7 @@ impl<'a, W: Word> Region<'a, W> {
 
     /// Whether the header is still the one that was checked. Its other constant words decide nothing: the reader's own
     /// capacity does.
+    #[inline]
     pub fn is_still(&self, checked: Checked) -> bool {
         self.header[VERSION_EPOCH].load(Ordering::Relaxed) == checked.0
     }
@@ -94,6 +98,7 @@ impl<'a, W: Word> Region<'a, W> {
     ///
     /// `head` comes before `reserve`: a correct writer raises `reserve` first, so what is read here has
     /// `reserve >= head`, however old `head` is by then.
+    #[inline]
     pub fn header(&self) -> Result<Header, ReadError> {
         let head = self.header[HEAD].load(Ordering::Acquire);
         let reserve = self.header[RESERVE].load(Ordering::Relaxed);
@@ -111,7 +116,8 @@ impl<'a, W: Word> Region<'a, W> {
         let blank = self.header[MAGIC].load(Ordering::Relaxed) == 0;
         let unwritten = old.is_some_and(|h| h.reserve == 0);
         let epoch = if blank || unwritten { epoch } else { epoch.wrapping_add(1) };
-        let furthest = ring::record_size(ring::RECORD_MAX) as u64;
+        // One further, and no reader could take the successor's records: they would all look overwritten.
+        let furthest = (ring::record_size(ring::RECORD_MAX) as u64).min(self.capacity());
         let (head, reserve) = match old {
             // A predecessor that died while it wrote a record leaves a reserve beyond its head; going below it again would
             // tell a reader that half-overwritten records are whole.
@@ -128,6 +134,7 @@ impl<'a, W: Word> Region<'a, W> {
     }
 
     /// Size in the ring of a record with `payload`, or why it cannot be.
+    #[inline]
     pub fn size_of(&self, payload: &[u8]) -> Result<u64, WriteError> {
         if payload.is_empty() || payload.len() > ring::RECORD_MAX {
             return Err(WriteError::BadLength);
@@ -139,6 +146,7 @@ impl<'a, W: Word> Region<'a, W> {
     /// Writes one record of `size` bytes at `head` and makes it visible.
     ///
     /// Order (the writer's half of the argument in `broadcast.rs`): `reserve`, release fence, data, `head` with release.
+    #[inline]
     pub fn put(&self, head: u64, reserve: u64, size: u64, payload: &[u8]) {
         let end = head.wrapping_add(size);
         if !seeded::has(Bug::NoReserve) {
@@ -175,6 +183,7 @@ impl<'a, W: Word> Region<'a, W> {
 
     /// Copies the record at `p` into `out`: its length and its size in the ring. `p < head` and both are multiples of 8.
     /// Whether what was copied is whole is for [`Region::still_inside`] to say, afterwards; so is the blame for an error.
+    #[inline]
     pub fn copy_out(&self, p: u64, head: u64, out: &mut [u8]) -> Result<(usize, u64), ReadError> {
         let first = self.data.get(self.index(p)).map_or(0, |w| w.load(Ordering::Relaxed));
         let length = first as u32 as usize;
@@ -202,6 +211,7 @@ impl<'a, W: Word> Region<'a, W> {
     }
 
     /// Whether nothing from position `p` on had been overwritten when the loads before this call were made.
+    #[inline]
     pub fn still_inside(&self, p: u64) -> bool {
         if seeded::has(Bug::NoCheckAfterCopy) {
             return true;

@@ -249,3 +249,16 @@ proptest! {
         }
     }
 }
+
+/// A predecessor that left a `reserve` far beyond its head must not make its successor's records look overwritten.
+#[test]
+fn a_successor_is_readable_whatever_reserve_it_finds() {
+    let words = region(4096 + 256);
+    BroadcastWriter::new(&words).unwrap().write(&[1; 8]).unwrap();
+    words[ring::OFFSET_RESERVE / 8].store(16 + 60_000, Ordering::Relaxed);
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    let mut r = BroadcastReader::starting_at(&words, w.position()).unwrap();
+    w.write(&record(1, 40)).unwrap();
+    let mut buf = [0; 64];
+    assert_eq!(r.read(&mut buf), Ok(Some(40)));
+}
