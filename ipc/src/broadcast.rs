@@ -92,30 +92,32 @@ impl<'a, W: Word> BroadcastReader<'a, W> {
     ///
     /// Bounded: at most one record's worth of loads. A writer can always have another record ready, so a caller that serves several
     /// rings bounds how many it takes from one before it turns to the next.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, out: &mut [u8]) -> Result<Option<usize>, ReadError> {
         if !self.checked.is_some_and(|c| self.region.is_still(c)) && !self.check()? {
             return Ok(None);
         }
-        let header = self.region.header()?;
-        let p = self.position;
-        if p == header.head {
-            return Ok(None);
+        let (head, p) = (self.region.head()?, self.position);
+        if p >= head {
+            return if p == head { Ok(None) } else { Err(ReadError::Overrun) };
         }
-        if p > header.head || header.reserve.saturating_sub(self.region.capacity()) > p {
-            return Err(ReadError::Overrun);
-        }
-        let mut copied = self.region.copy_out(p, header.head, out);
+        let mut copied = self.region.copy_out(p, head, out);
         if seeded::has(Bug::SearchWithoutBound) {
-            let mut found = (1..1000).map(|i| self.region.copy_out(p.wrapping_add(8 * i), header.head, out));
-            copied = copied.or_else(|e| found.find(Result::is_ok).unwrap_or(Err(e)));
+            let mut found = (1..1000).map(|i| self.region.copy_out(p.wrapping_add(8 * i), head, out));
+            copied = copied.or_else(|| found.find(Option::is_some).flatten());
         }
-        if !self.region.still_inside(p) {
-            return Err(ReadError::Overrun);
+        let Some((length, size)) = copied else { return Err(self.blame(p)) };
+        if !self.region.is_whole(p, head) {
+            return Err(self.blame(p));
         }
-        let (length, size) = copied?;
         self.position = p.wrapping_add(size);
         if length > out.len() { Err(ReadError::TooLong(length)) } else { Ok(Some(length)) }
+    }
+
+    /// Why there is no record at `p`: it was overwritten meanwhile, or it never was one.
+    #[cold]
+    fn blame(&self, p: u64) -> ReadError {
+        if self.region.is_lapped(p) { ReadError::Overrun } else { ReadError::Fault }
     }
 
     /// Looks at the whole header, the first time and when its epoch changed. `false`: there is none yet.
@@ -135,8 +137,8 @@ impl<'a, W: Word> BroadcastReader<'a, W> {
 
     /// Goes on at the writer's newest position: after [`ReadError::Overrun`], or to hear only what is said from now on.
     pub fn skip_to_head(&mut self) {
-        if let (Ok(Some(_)), Ok(header)) = (self.region.check(), self.region.header()) {
-            self.position = header.head;
+        if let (Ok(Some(_)), Ok(head)) = (self.region.check(), self.region.head()) {
+            self.position = head;
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::seeded::{self, Bug};
 use crate::word::Word;
 use crate::{ReadError, WriteError};
 use abi::ring;
+use core::num::NonZeroU64;
 use core::sync::atomic::Ordering;
 use zerocopy::FromBytes;
 
@@ -28,14 +29,14 @@ pub(crate) struct Region<'a, W> {
 
 /// What a reader found in the header, each word read once.
 #[derive(Clone, Copy)]
-pub(crate) struct Header {
-    pub head: u64,
-    pub reserve: u64,
+struct Header {
+    head: u64,
+    reserve: u64,
 }
 
 /// The version and epoch word of a header that was checked whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Checked(u64);
+pub(crate) struct Checked(NonZeroU64);
 
 impl<'a, W: Word> Region<'a, W> {
     /// `None`: the region is too small for a ring.
@@ -47,7 +48,7 @@ impl<'a, W: Word> Region<'a, W> {
 
     #[inline]
     pub fn capacity(&self) -> u64 {
-        (self.data.len() * WORD) as u64
+        self.data.len().wrapping_mul(WORD) as u64
     }
 
     /// Index of the word of the data area at position `p`: inside for every `p`.
@@ -84,34 +85,35 @@ impl<'a, W: Word> Region<'a, W> {
         if version_epoch as u32 != ring::VERSION || capacity != self.capacity() {
             return Err(ReadError::Fault);
         }
-        Ok(Some(Checked(version_epoch)))
+        Ok(NonZeroU64::new(version_epoch).map(Checked))
     }
 
     /// Whether the header is still the one that was checked. Its other constant words decide nothing: the reader's own
     /// capacity does.
     #[inline]
     pub fn is_still(&self, checked: Checked) -> bool {
-        self.header[VERSION_EPOCH].load(Ordering::Relaxed) == checked.0
+        self.header[VERSION_EPOCH].load(Ordering::Relaxed) == checked.0.get()
     }
 
-    /// The moving words.
-    ///
-    /// `head` comes before `reserve`: a correct writer raises `reserve` first, so what is read here has
-    /// `reserve >= head`, however old `head` is by then.
+    /// The position of the newest complete record's end.
     #[inline]
-    pub fn header(&self) -> Result<Header, ReadError> {
+    pub fn head(&self) -> Result<u64, ReadError> {
         let head = self.header[HEAD].load(Ordering::Acquire);
-        let reserve = self.header[RESERVE].load(Ordering::Relaxed);
-        let sane = head.is_multiple_of(WORD as u64) && head <= reserve && head <= POSITION_MAX * 2;
-        let head = if seeded::has(Bug::HeadReadTwice) { self.header[HEAD].load(Ordering::Acquire) } else { head };
-        if sane { Ok(Header { head, reserve }) } else { Err(ReadError::Fault) }
+        // Below 2^63, and a multiple of a word.
+        let sane = head & (1 << 63 | 7) == 0;
+        let head =
+            if seeded::has(Bug::HeadReadTwice) { self.header[HEAD].load(Ordering::Acquire) } else { head };
+        if sane { Ok(head) } else { Err(ReadError::Fault) }
     }
 
     /// Where a new writer begins: after the last complete record of its predecessor, in the next epoch; at zero, in the epoch
     /// that it finds, when nobody has written yet (EL2 makes the first header before any domain runs, and readers may have seen
     /// it); at zero, in the next epoch, when the header makes no sense. Returns (head, reserve).
     pub fn take_over(&self) -> (u64, u64) {
-        let old = self.check().ok().flatten().and_then(|_| self.header().ok());
+        let head = self.check().ok().flatten().and_then(|_| self.head().ok());
+        // `head` comes before `reserve`: a correct writer raises `reserve` first.
+        let reserve = self.header[RESERVE].load(Ordering::Relaxed);
+        let old = head.filter(|h| *h <= reserve).map(|head| Header { head, reserve });
         let epoch = (self.header[VERSION_EPOCH].load(Ordering::Relaxed) >> 32) as u32;
         let blank = self.header[MAGIC].load(Ordering::Relaxed) == 0;
         let unwritten = old.is_some_and(|h| h.reserve == 0);
@@ -162,17 +164,21 @@ impl<'a, W: Word> Region<'a, W> {
                 to.store(first, Ordering::Relaxed);
                 write_words(rest, payload);
             }
-            None => {
-                self.put_word(head, first);
-                let mut p = head;
-                for chunk in payload.chunks(WORD) {
-                    p = p.wrapping_add(WORD as u64);
-                    self.put_word(p, padded(chunk));
-                }
-            }
+            None => self.put_wrapped(head, first, payload),
         }
         let order = if seeded::has(Bug::HeadRelaxed) { Ordering::Relaxed } else { Ordering::Release };
         self.header[HEAD].store(end, order);
+    }
+
+    /// The same across the end of the data area, word by word.
+    #[cold]
+    fn put_wrapped(&self, head: u64, first: u64, payload: &[u8]) {
+        self.put_word(head, first);
+        let mut p = head;
+        for chunk in payload.chunks(WORD) {
+            p = p.wrapping_add(WORD as u64);
+            self.put_word(p, padded(chunk));
+        }
     }
 
     fn put_word(&self, p: u64, value: u64) {
@@ -182,47 +188,62 @@ impl<'a, W: Word> Region<'a, W> {
     }
 
     /// Copies the record at `p` into `out`: its length and its size in the ring. `p < head` and both are multiples of 8.
-    /// Whether what was copied is whole is for [`Region::still_inside`] to say, afterwards; so is the blame for an error.
+    /// Whether what was copied is whole is for [`Region::is_whole`] to say, afterwards; so is the blame for `None`.
     #[inline]
-    pub fn copy_out(&self, p: u64, head: u64, out: &mut [u8]) -> Result<(usize, u64), ReadError> {
-        let first = self.data.get(self.index(p)).map_or(0, |w| w.load(Ordering::Relaxed));
+    pub fn copy_out(&self, p: u64, head: u64, out: &mut [u8]) -> Option<(usize, u64)> {
+        let start = self.index(p);
+        let first = self.data.get(start)?.load(Ordering::Relaxed);
         let length = first as u32 as usize;
         let clamped = length.wrapping_sub(1) < ring::RECORD_MAX || seeded::has(Bug::LengthNotClamped);
         if (first >> 32) as u32 != p as u32 || !clamped {
-            return Err(ReadError::Fault);
+            return None;
         }
         let size = ring::record_size(length) as u64;
         if size > head.wrapping_sub(p) && !seeded::has(Bug::EndNotChecked) {
-            return Err(ReadError::Fault);
+            return None;
         }
-        let Some(out) = out.get_mut(..length) else { return Ok((length, size)) };
-        match self.straight(p, size as usize).and_then(|record| record.split_first()) {
-            Some((_, rest)) => read_words(rest, out),
-            None => {
-                let mut at = p;
-                for chunk in out.chunks_mut(WORD) {
-                    at = at.wrapping_add(WORD as u64);
-                    let word = self.data(at).map_or(0, |w| w.load(Ordering::Relaxed));
-                    cut(chunk, word);
-                }
-            }
+        let Some(out) = out.get_mut(..length) else { return Some((length, size)) };
+        let from = start.wrapping_add(1);
+        match self.data.get(from..from.wrapping_add(length.div_ceil(WORD))) {
+            Some(record) => read_words(record, out),
+            None => self.copy_wrapped(p, out),
         }
-        Ok((length, size))
+        Some((length, size))
     }
 
-    /// Whether nothing from position `p` on had been overwritten when the loads before this call were made.
+    /// The payload of a record at `p` across the end of the data area, word by word.
+    #[cold]
+    fn copy_wrapped(&self, p: u64, out: &mut [u8]) {
+        let mut at = p;
+        for chunk in out.chunks_mut(WORD) {
+            at = at.wrapping_add(WORD as u64);
+            let word = self.data(at).map_or(0, |w| w.load(Ordering::Relaxed));
+            cut(chunk, word);
+        }
+    }
+
+    /// Whether what was copied from position `p` on, below `head`, had not been overwritten when the loads before this call were made.
+    /// A correct writer raises `reserve` before `head`, so what is read here is never less.
     #[inline]
-    pub fn still_inside(&self, p: u64) -> bool {
+    pub fn is_whole(&self, p: u64, head: u64) -> bool {
         if seeded::has(Bug::NoCheckAfterCopy) {
             return true;
         }
         if !seeded::has(Bug::NoFenceAfterCopy) {
             W::fence(Ordering::Acquire);
         }
-        self.header[RESERVE].load(Ordering::Relaxed).saturating_sub(self.capacity()) <= p
+        let reserve = self.header[RESERVE].load(Ordering::Relaxed);
+        reserve >= head && reserve.wrapping_sub(p) <= self.capacity()
+    }
+
+    /// Whether `reserve` says that the writer went beyond `p`: the name of an error, no more.
+    pub fn is_lapped(&self, p: u64) -> bool {
+        W::fence(Ordering::Acquire);
+        self.header[RESERVE].load(Ordering::Relaxed).saturating_sub(self.capacity()) > p
     }
 }
 
+#[inline(always)]
 fn padded(chunk: &[u8]) -> u64 {
     let mut word = [0; WORD];
     for (to, from) in word.iter_mut().zip(chunk) {
@@ -231,6 +252,7 @@ fn padded(chunk: &[u8]) -> u64 {
     u64::from_le_bytes(word)
 }
 
+#[inline(always)]
 fn cut(chunk: &mut [u8], word: u64) {
     for (to, from) in chunk.iter_mut().zip(word.to_le_bytes()) {
         *to = from;
@@ -274,29 +296,32 @@ fn write_words<W: Word>(words: &[W], payload: &[u8]) {
 #[inline]
 fn read_words<W: Word>(words: &[W], out: &mut [u8]) {
     let whole = out.len() / WORD;
-    match <[u64]>::mut_from_prefix_with_elems(out, whole) {
-        Ok((aligned, tail)) => {
-            let (strides, rest) = aligned.as_chunks_mut::<STRIDE>();
-            let (head, last) = words.split_at(words.len().min(strides.len() * STRIDE));
-            for (from, to) in head.as_chunks::<STRIDE>().0.iter().zip(strides) {
-                for (from, to) in from.iter().zip(to) {
-                    *to = u64::from_le(from.load(Ordering::Relaxed));
-                }
-            }
-            for (from, to) in last.iter().zip(rest) {
-                *to = u64::from_le(from.load(Ordering::Relaxed));
-            }
-            if let Some(from) = words.get(whole).filter(|_| !tail.is_empty()) {
-                cut(tail, from.load(Ordering::Relaxed));
-            }
+    let (Some((words, last)), Ok((aligned, tail))) =
+        (words.split_at_checked(whole), <[u64]>::mut_from_prefix_with_elems(out, whole))
+    else {
+        return read_unaligned(words, out);
+    };
+    let (strides, rest) = aligned.as_chunks_mut::<STRIDE>();
+    let (from_strides, from_rest) = words.as_chunks::<STRIDE>();
+    for (from, to) in from_strides.iter().zip(strides) {
+        for (from, to) in from.iter().zip(to) {
+            *to = u64::from_le(from.load(Ordering::Relaxed));
         }
-        Err(_) => {
-            for (from, to) in words.iter().zip(out.chunks_mut(WORD)) {
-                match to.as_chunks_mut::<WORD>().0 {
-                    [to] => *to = from.load(Ordering::Relaxed).to_le_bytes(),
-                    _ => cut(to, from.load(Ordering::Relaxed)),
-                }
-            }
+    }
+    for (from, to) in from_rest.iter().zip(rest) {
+        *to = u64::from_le(from.load(Ordering::Relaxed));
+    }
+    if let ([from, ..], [_, ..]) = (last, &*tail) {
+        cut(tail, from.load(Ordering::Relaxed));
+    }
+}
+
+#[inline(never)]
+fn read_unaligned<W: Word>(words: &[W], out: &mut [u8]) {
+    for (from, to) in words.iter().zip(out.chunks_mut(WORD)) {
+        match to.as_chunks_mut::<WORD>().0 {
+            [to] => *to = from.load(Ordering::Relaxed).to_le_bytes(),
+            _ => cut(to, from.load(Ordering::Relaxed)),
         }
     }
 }

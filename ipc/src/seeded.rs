@@ -26,8 +26,6 @@ pub enum Bug {
     HeadRelaxed,
     /// No fence between the copy and the second look at `reserve` (found by `make model-ipc`).
     NoFenceAfterCopy,
-    /// A stream's position is published without release (found by `make model-ipc`).
-    PositionRelaxed,
 }
 
 #[cfg(feature = "seeded-bugs")]

@@ -88,7 +88,6 @@ impl<'a, W: Word> StreamReader<'a, W> {
     }
 
     fn publish(&self) {
-        let order = if seeded::has(Bug::PositionRelaxed) { Ordering::Relaxed } else { Ordering::Release };
-        self.published.store(self.ring.position(), order);
+        self.published.store(self.ring.position(), Ordering::Release);
     }
 }

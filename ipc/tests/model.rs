@@ -1,7 +1,9 @@
 //! loom: every interleaving, and every value that C11's memory model lets a load see, of a small ring. `make model-ipc`.
 //!
 //! Bound: one writer and one reader; a data area of four words (32 bytes); three records of one word, so that the third overwrites the
-//! first; three calls of the reader; at most [`PREEMPTIONS`] preemptions. Fences and orders are the ring's own.
+//! first; two calls of the reader; at most [`PREEMPTIONS`] preemptions. Fences and orders are the ring's own.
+//! What loom cannot show: a load that is put off until after a later store (load buffering). So the release with which a stream's reader
+//! publishes its position has no control here; the argument for it stands in `stream.rs`.
 #![cfg(loom)]
 
 use ipc::{BroadcastReader, BroadcastWriter, ReadError, StreamReader, StreamWriter, Word, WriteError};
@@ -72,7 +74,7 @@ fn broadcast() {
     let thread = loom::thread::spawn(move || {
         let mut reader = BroadcastReader::new(&other[..]).unwrap();
         let (mut next, mut out) = (0, [0; 8]);
-        for _ in 0..3 {
+        for _ in 0..2 {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
                     let i = number(&out);
@@ -96,7 +98,7 @@ fn stream() {
     let thread = loom::thread::spawn(move || {
         let mut reader = StreamReader::new(&other[..], &*own).unwrap();
         let (mut next, mut out) = (0, [0; 8]);
-        for _ in 0..3 {
+        for _ in 0..2 {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
                     assert_eq!(number(&out), next, "lost or twice");
@@ -108,7 +110,7 @@ fn stream() {
         }
     });
     let mut i = 0;
-    for _ in 0..4 {
+    for _ in 0..3 {
         match writer.write(&record(i)) {
             Ok(()) if i + 1 == RECORDS => break,
             Ok(()) => i += 1,
@@ -120,6 +122,10 @@ fn stream() {
 }
 
 /// A successor takes the ring over while a reader is at it: nothing torn, and the change is told at most once.
+#[cfg_attr(
+    feature = "seeded-bugs",
+    allow(dead_code, reason = "finds none of the faults that the others do not")
+)]
 fn take_over() {
     let words = region();
     BroadcastWriter::new(&words[..]).unwrap().write(&record(0)).unwrap();
@@ -127,7 +133,7 @@ fn take_over() {
     let thread = loom::thread::spawn(move || {
         let mut reader = BroadcastReader::new(&other[..]).unwrap();
         let (mut next, mut epochs, mut out) = (0, 0, [0; 8]);
-        for _ in 0..3 {
+        for _ in 0..2 {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
                     assert_eq!(number(&out), next);
@@ -159,13 +165,12 @@ fn no_order_of_accesses_breaks_a_ring() {
 #[cfg(feature = "seeded-bugs")]
 fn every_seeded_fault_of_order_is_found() {
     use ipc::seeded::{self, Bug};
-    let cases: [(Bug, fn()); 6] = [
+    let cases: [(Bug, fn()); 5] = [
         (Bug::HeadRelaxed, broadcast),
         (Bug::NoFenceAfterCopy, broadcast),
         (Bug::NoCheckAfterCopy, broadcast),
         (Bug::NoReserve, broadcast),
         (Bug::HeadBeforeData, stream),
-        (Bug::PositionRelaxed, stream),
     ];
     for (bug, model) in cases {
         seeded::choose(Some(bug));

@@ -158,7 +158,7 @@ fn broadcast_across_threads_gives_whole_records_in_order() {
                 got
             });
         }
-        for i in 0..300_000u64 {
+        for i in 0..if cfg!(miri) { 300 } else { 300_000u64 } {
             w.write(&record(i, 8 + (i % 200) as usize)).unwrap();
         }
         done.store(true, Ordering::Release);
@@ -167,7 +167,7 @@ fn broadcast_across_threads_gives_whole_records_in_order() {
 
 #[test]
 fn stream_across_threads_loses_nothing() {
-    const N: u64 = 200_000;
+    const N: u64 = if cfg!(miri) { 100 } else { 200_000 };
     let (words, position) = (region(4096 + 1024), AtomicU64::new(0));
     let mut w = StreamWriter::new(&words, &position).unwrap();
     std::thread::scope(|scope| {
@@ -193,6 +193,8 @@ fn stream_across_threads_loses_nothing() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 256 }))]
+
     /// Any mix of writes and reads: a stream is a bounded queue of byte strings.
     #[test]
     fn a_stream_is_a_queue(steps in prop::collection::vec(prop::option::of(1usize..700), 1..300)) {

@@ -22,7 +22,9 @@ fn scribble(words: &[Watched], chance: &mut Chance, near: u64) {
         let length = chance.below(130);
         let head = near.wrapping_add(chance.below(20) * 8);
         let record = HEADER_WORDS + (near / 8) as usize % DATA_WORDS;
-        for (place, value) in [(0, ring::MAGIC), (2, CAPACITY), (8, head), (16, head), (record, length | near << 32)] {
+        for (place, value) in
+            [(0, ring::MAGIC), (2, CAPACITY), (8, head), (16, head), (record, length | near << 32)]
+        {
             words[place].poke(value);
         }
         return;
