@@ -15,6 +15,9 @@ const OUT: usize = 100;
 /// Version twice, magic, capacity, head, reserve twice; the record's first word, its payload.
 const LOADS_MAX: usize = 7 + 1 + OUT.div_ceil(8);
 
+/// A call of a reader.
+type Call<'a> = dyn FnMut(&mut [u8]) -> Result<Option<usize>, ReadError> + 'a;
+
 /// Stores of somebody who knows the format.
 fn scribble(words: &[Watched], chance: &mut Chance, near: u64) {
     if chance.one_in(24) {
@@ -139,7 +142,7 @@ pub fn reader(words: &'static [Watched; WORDS], seed: u64, operations: u64) -> F
             report.operations += 3;
         }
         let mut out = [0; OUT];
-        let mut watched = |p, call: &mut dyn FnMut(&mut [u8]) -> Result<Option<usize>, ReadError>| {
+        let mut watched = |p, call: &mut Call<'_>| {
             let result = watch(&mut hook, || call(&mut out));
             report.operations += 1;
             report.accepted += u64::from(matches!(result, Ok(Some(_))));
