@@ -1,10 +1,11 @@
 # Tetrarch. `make help` lists what there is.
 SHELL := /bin/sh
 XTASK = cargo xtask
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 replay test test-host model test-qemu lint campaign clean
+.PHONY: help setup run-qemu-aarch64 replay test test-host model test-qemu lint campaign clean model-ipc bench-ipc
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -22,6 +23,15 @@ test: setup lint test-host model test-qemu ## everything CI runs
 
 test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
+	cargo test --quiet -p ipc --features seeded-bugs --test controls
+
+model-ipc: ## every interleaving of a small ring (loom), its seeded faults, and the ring's tests under Miri (nightly)
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --test model -- --nocapture
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --features seeded-bugs --test model
+	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p ipc
+
+bench-ipc: ## what a ring costs: on the host beside rtrb and heapless, on QEMU in instructions; target/bench.json
+	@scripts/bench-ipc
 
 model: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
 	@mkdir -p target

@@ -50,7 +50,33 @@ pub fn capacity(region_size: usize) -> Option<usize> {
     if room < 8 { None } else { Some(1 << room.ilog2()) }
 }
 
-/// Bytes that a record with `payload` bytes takes in the ring.
+/// Bytes that a record with `payload` bytes (at most [`RECORD_MAX`]) takes in the ring.
+#[inline]
 pub const fn record_size(payload: usize) -> usize {
-    RECORD_HEADER + payload.next_multiple_of(8)
+    RECORD_HEADER.wrapping_add(payload.wrapping_add(7) & !7)
 }
+
+/// The words of the header that mean something, as they lie.
+#[repr(C)]
+struct Header {
+    magic: u64,
+    version: u32,
+    epoch: u32,
+    capacity: u64,
+    _unused: [u64; 5],
+    reserve: u64,
+    _writer_only: [u64; 7],
+    head: u64,
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(offset_of!(Header, magic) == OFFSET_MAGIC);
+    assert!(offset_of!(Header, version) == OFFSET_VERSION_EPOCH && offset_of!(Header, epoch) == 12);
+    assert!(offset_of!(Header, capacity) == OFFSET_CAPACITY);
+    assert!(offset_of!(Header, reserve) == OFFSET_RESERVE);
+    assert!(offset_of!(Header, head) == OFFSET_HEAD);
+    assert!(size_of::<Header>() <= OFFSET_DATA && OFFSET_DATA.is_multiple_of(4096));
+    assert!(record_size(1) == 16 && record_size(8) == 16 && record_size(9) == 24);
+    assert!(record_size(RECORD_MAX) == RECORD_MAX + RECORD_HEADER);
+};

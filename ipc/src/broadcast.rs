@@ -15,34 +15,52 @@
 //!
 //! A hostile writer can make any copy pass. It could have written those bytes honestly, too: a copy is a claim of the writer, no more.
 
-use crate::region::Region;
+use crate::region::{Checked, Region};
+use crate::seeded::{self, Bug};
+use crate::word::Word;
 use crate::{ReadError, WriteError};
 use core::sync::atomic::AtomicU64;
 
 /// Writes a broadcast ring.
-pub struct BroadcastWriter<'a> {
-    region: Region<'a>,
+pub struct BroadcastWriter<'a, W = AtomicU64> {
+    region: Region<'a, W>,
     head: u64,
     reserve: u64,
 }
 
-impl<'a> BroadcastWriter<'a> {
+impl<'a, W: Word> BroadcastWriter<'a, W> {
     /// Takes the ring in `region` over: makes its header, or goes on after a predecessor's last record in a new epoch.
     /// `None` when the region is too small.
-    pub fn new(region: &'a [AtomicU64]) -> Option<Self> {
+    pub fn new(region: &'a [W]) -> Option<Self> {
         let region = Region::new(region)?;
         let (head, reserve) = region.take_over();
         Some(BroadcastWriter { region, head, reserve })
     }
 
     /// Writes one record; then ring the channel. Never waits.
+    #[inline]
     pub fn write(&mut self, payload: &[u8]) -> Result<(), WriteError> {
         let size = self.region.size_of(payload)?;
-        let end = self.head + size;
+        self.put(size, payload);
+        Ok(())
+    }
+
+    /// `size` is what [`BroadcastWriter::size_of`] said of this `payload`. Positions stay below 2^63 (`take_over`).
+    #[inline]
+    pub(crate) fn put(&mut self, size: u64, payload: &[u8]) {
+        let end = self.head.wrapping_add(size);
         self.reserve = self.reserve.max(end);
         self.region.put(self.head, self.reserve, size, payload);
         self.head = end;
-        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn size_of(&self, payload: &[u8]) -> Result<u64, WriteError> {
+        self.region.size_of(payload)
+    }
+
+    pub(crate) fn capacity(&self) -> u64 {
+        self.region.capacity()
     }
 
     /// The position after the last record.
@@ -52,46 +70,64 @@ impl<'a> BroadcastWriter<'a> {
 }
 
 /// Reads a broadcast ring that somebody else writes.
-pub struct BroadcastReader<'a> {
-    region: Region<'a>,
+pub struct BroadcastReader<'a, W = AtomicU64> {
+    region: Region<'a, W>,
     position: u64,
-    epoch: Option<u32>,
+    checked: Option<Checked>,
 }
 
-impl<'a> BroadcastReader<'a> {
+impl<'a, W: Word> BroadcastReader<'a, W> {
     /// Reads `region` from its first record on. `None` when the region is too small.
-    pub fn new(region: &'a [AtomicU64]) -> Option<Self> {
+    pub fn new(region: &'a [W]) -> Option<Self> {
         Self::starting_at(region, 0)
     }
 
     /// Reads `region` from `position` on, which must be the position of a record, as [`BroadcastReader::position`] gave it.
-    pub fn starting_at(region: &'a [AtomicU64], position: u64) -> Option<Self> {
-        Some(BroadcastReader { region: Region::new(region)?, position, epoch: None })
+    pub fn starting_at(region: &'a [W], position: u64) -> Option<Self> {
+        Some(BroadcastReader { region: Region::new(region)?, position, checked: None })
     }
 
-    /// Copies the next record into `out` and returns its length; `None` when there is nothing new.
+    /// Copies the next record into `out` and returns its length; `None` when there is nothing new. After an error `out` may hold
+    /// anything.
     ///
     /// Bounded: at most one record's worth of loads. A writer can always have another record ready, so a caller that serves several
     /// rings bounds how many it takes from one before it turns to the next.
+    #[inline(always)]
     pub fn read(&mut self, out: &mut [u8]) -> Result<Option<usize>, ReadError> {
-        let Some(header) = self.region.header()? else { return Ok(None) };
-        if self.epoch.replace(header.epoch).is_some_and(|e| e != header.epoch) {
-            return Err(ReadError::NewEpoch);
-        }
-        let p = self.position;
-        if p == header.head {
+        if !self.checked.is_some_and(|c| self.region.is_still(c)) && !self.check()? {
             return Ok(None);
         }
-        if p > header.head || header.reserve.saturating_sub(self.region.capacity()) > p {
-            return Err(ReadError::Overrun);
+        let (head, p) = (self.region.head()?, self.position);
+        if p >= head {
+            return if p == head { Ok(None) } else { Err(ReadError::Overrun) };
         }
-        let copied = self.region.copy_out(p, header.head, out);
-        if !self.region.still_inside(p) {
-            return Err(ReadError::Overrun);
+        let mut copied = self.region.copy_out(p, head, out);
+        if seeded::has(Bug::SearchWithoutBound) {
+            let mut found = (1..1000).map(|i| self.region.copy_out(p.wrapping_add(8 * i), head, out));
+            copied = copied.or_else(|| found.find(Option::is_some).flatten());
         }
-        let (length, size) = copied?;
-        self.position = p + size;
+        let Some((length, size)) = copied else { return Err(self.blame(p)) };
+        if !self.region.is_whole(p, head) {
+            return Err(self.blame(p));
+        }
+        self.position = p.wrapping_add(size);
         if length > out.len() { Err(ReadError::TooLong(length)) } else { Ok(Some(length)) }
+    }
+
+    /// Why there is no record at `p`: it was overwritten meanwhile, or it never was one.
+    #[cold]
+    fn blame(&self, p: u64) -> ReadError {
+        if self.region.is_lapped(p) { ReadError::Overrun } else { ReadError::Fault }
+    }
+
+    /// Looks at the whole header, the first time and when its epoch changed. `false`: there is none yet.
+    #[cold]
+    fn check(&mut self) -> Result<bool, ReadError> {
+        let Some(checked) = self.region.check()? else { return Ok(false) };
+        match self.checked.replace(checked) {
+            Some(old) if old != checked => Err(ReadError::NewEpoch),
+            _ => Ok(true),
+        }
     }
 
     /// The position of the next record to read.
@@ -101,8 +137,8 @@ impl<'a> BroadcastReader<'a> {
 
     /// Goes on at the writer's newest position: after [`ReadError::Overrun`], or to hear only what is said from now on.
     pub fn skip_to_head(&mut self) {
-        if let Ok(Some(header)) = self.region.header() {
-            self.position = header.head;
+        if let (Ok(Some(_)), Ok(head)) = (self.region.check(), self.region.head()) {
+            self.position = head;
         }
     }
 }

@@ -5,7 +5,7 @@
 //! clamped before it is used, and no step takes longer than one record of [`abi::ring::RECORD_MAX`] bytes. The alternative, a queue
 //! from a crate (heapless' spsc), was rejected because its reader believes its writer's indices.
 //!
-//! A region is `&[AtomicU64]`, not bytes: every access to shared memory is then an atomic one, and there is no undefined
+//! A region is `&[AtomicU64]` (or another [`Word`]), not bytes: every access to shared memory is then an atomic one, and there is no undefined
 //! behaviour for a peer to cause. Nothing here needs `unsafe`; who maps the region does.
 //!
 //! | kind | writer | reader |
@@ -19,10 +19,17 @@
 
 mod broadcast;
 mod region;
+#[cfg(feature = "seeded-bugs")]
+pub mod seeded;
+#[cfg(not(feature = "seeded-bugs"))]
+#[allow(dead_code, reason = "the faults are only named while none can be chosen")]
+mod seeded;
 mod stream;
+mod word;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter};
 pub use stream::{StreamReader, StreamWriter};
+pub use word::Word;
 
 /// Why a record could not be read. The writer is to blame, or the reader was too slow; never a reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

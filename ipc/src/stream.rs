@@ -7,58 +7,63 @@
 //! Both sides distrust: a writer that overruns costs its reader wrong bytes in its own copy (checked as in a broadcast);
 //! a reader that publishes nonsense gets [`WriteError::PeerFault`] and the writer keeps its own state.
 
-use crate::region::Region;
+use crate::seeded::{self, Bug};
+use crate::word::Word;
 use crate::{BroadcastReader, BroadcastWriter, ReadError, WriteError};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Writes a stream.
-pub struct StreamWriter<'a> {
-    ring: BroadcastWriter<'a>,
-    region: Region<'a>,
-    peer: &'a AtomicU64,
+pub struct StreamWriter<'a, W = AtomicU64> {
+    ring: BroadcastWriter<'a, W>,
+    peer: &'a W,
 }
 
-impl<'a> StreamWriter<'a> {
+impl<'a, W: Word> StreamWriter<'a, W> {
     /// Takes the ring in `region` over; `peer` is the word in which the reader publishes its position.
-    pub fn new(region: &'a [AtomicU64], peer: &'a AtomicU64) -> Option<Self> {
-        Some(StreamWriter { ring: BroadcastWriter::new(region)?, region: Region::new(region)?, peer })
+    pub fn new(region: &'a [W], peer: &'a W) -> Option<Self> {
+        Some(StreamWriter { ring: BroadcastWriter::new(region)?, peer })
     }
 
     /// Writes one record, or nothing at all; then ring the channel.
+    #[inline]
     pub fn write(&mut self, payload: &[u8]) -> Result<(), WriteError> {
-        let size = self.region.size_of(payload)?;
+        let size = self.ring.size_of(payload)?;
         let unread = self.unread()?;
-        if unread + size > self.region.capacity() {
+        if unread.saturating_add(size) > self.ring.capacity() {
             return Err(WriteError::Full);
         }
-        self.ring.write(payload)
+        self.ring.put(size, payload);
+        Ok(())
     }
 
     /// Bytes that the reader has not taken yet, record headers included. Zero: everything is consumed.
+    #[inline]
     pub fn unread(&self) -> Result<u64, WriteError> {
         let peer = self.peer.load(Ordering::Acquire);
         match self.ring.position().checked_sub(peer) {
-            Some(unread) if unread <= self.region.capacity() => Ok(unread),
+            Some(unread) if unread <= self.ring.capacity() => Ok(unread),
+            _ if seeded::has(Bug::PositionNotChecked) => Ok(0),
             _ => Err(WriteError::PeerFault),
         }
     }
 }
 
 /// Reads a stream; there is only one.
-pub struct StreamReader<'a> {
-    ring: BroadcastReader<'a>,
-    published: &'a AtomicU64,
+pub struct StreamReader<'a, W = AtomicU64> {
+    ring: BroadcastReader<'a, W>,
+    published: &'a W,
 }
 
-impl<'a> StreamReader<'a> {
+impl<'a, W: Word> StreamReader<'a, W> {
     /// Reads `region`, going on at the position that `published` (this domain's own word) holds.
-    pub fn new(region: &'a [AtomicU64], published: &'a AtomicU64) -> Option<Self> {
+    pub fn new(region: &'a [W], published: &'a W) -> Option<Self> {
         let ring = BroadcastReader::starting_at(region, published.load(Ordering::Relaxed))?;
         Some(StreamReader { ring, published })
     }
 
     /// Copies the next record into `out`, returns its length and gives its room back to the writer; then ring the channel, so
     /// that a waiting writer goes on.
+    #[inline]
     pub fn read(&mut self, out: &mut [u8]) -> Result<Option<usize>, ReadError> {
         let length = self.ring.read(out);
         self.publish();

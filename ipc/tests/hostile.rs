@@ -28,7 +28,7 @@ fn scribble() -> impl Strategy<Value = (usize, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 2000 }))]
 
     #[test]
     fn any_words_are_survived(scribbles in prop::collection::vec((scribble(), 0u8..6), 1..80)) {
@@ -78,7 +78,7 @@ fn a_writer_that_scribbles_while_we_read_is_survived() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut x = 88172645463325252u64;
-            for i in 0..400_000u64 {
+            for i in 0..if cfg!(miri) { 500 } else { 400_000u64 } {
                 x ^= x << 13;
                 x ^= x >> 7;
                 x ^= x << 17;

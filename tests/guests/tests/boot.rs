@@ -110,6 +110,8 @@ struct Machine<'a> {
     machine: &'a str,
     tree: String,
     bundle: Vec<u8>,
+    /// More arguments for QEMU.
+    qemu: &'a [&'a str],
 }
 
 impl Machine<'_> {
@@ -128,6 +130,7 @@ impl Machine<'_> {
         qemu.args(["60", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         qemu.args(["-smp", "6", "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
         qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
+        qemu.args(self.qemu);
         qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display())).args(["-serial", "stdio"]);
         let mut child = qemu
             .stdin(Stdio::null())
@@ -161,12 +164,17 @@ fn tree(overlay: &str) -> String {
 const SEED: &str = "/ { chosen { rng-seed = <1 2 3 4 5 6 7 8>; }; };";
 
 fn guests_tree() -> String {
-    format!("/include/ \"{}\"\n", root().join("tests/guests/guests.dts").display())
+    tree_of("guests.dts")
+}
+
+fn tree_of(file: &str) -> String {
+    format!("/include/ \"{}\"\n", root().join("tests/guests").join(file).display())
 }
 
 #[test]
 fn guests_get_what_is_promised_and_no_more() {
-    let machine = Machine { name: "guests", machine: MACHINE, tree: guests_tree(), bundle: bundle(&GUESTS) };
+    let machine =
+        Machine { name: "guests", machine: MACHINE, tree: guests_tree(), bundle: bundle(&GUESTS), qemu: &[] };
     let expected = [
         "el2: 5 domains on 3 cores, core 3, 4, 5 spare",
         "director: 5 domains, entropy true",
@@ -204,7 +212,8 @@ fn guests_get_what_is_promised_and_no_more() {
 #[test]
 fn the_project_s_own_tree_boots() {
     // The stand-ins miss their channels and panic: which shows how a panic is reported.
-    let machine = Machine { name: "project", machine: MACHINE, tree: tree(SEED), bundle: bundle(&PROJECT) };
+    let machine =
+        Machine { name: "project", machine: MACHINE, tree: tree(SEED), bundle: bundle(&PROJECT), qemu: &[] };
     let expected = [
         "el2: 8 domains on 5 cores, core 5 spare",
         "el2: manager crashed: gave up: channel at ",
@@ -231,10 +240,39 @@ fn what_cannot_start_says_why() {
         ("imageless", MACHINE, tree(SEED), good, "partition manager: the bundle has no image `manager`"),
     ];
     for (name, machine, tree, bundle, want) in cases {
-        let text = Machine { name, machine, tree, bundle }.boot(&["cannot start", want]);
+        let text = Machine { name, machine, tree, bundle, qemu: &[] }.boot(&["cannot start", want]);
         assert!(
             text.lines().any(|l| l.starts_with("el2: cannot start: ") && l.contains(want)),
             "{name}: {text}"
         );
     }
+}
+
+/// The address is that of the channel between the other two; the onlooker has none of its own there.
+#[test]
+fn a_domain_without_the_channel_faults_when_it_looks() {
+    let images = [("guest-rings", "guest-rings", 2), ("guest-onlooker", "guest-onlooker", 2)];
+    let (tree, bundle) = (tree_of("onlooker.dts"), bundle(&images));
+    let machine = Machine { name: "onlooker", machine: MACHINE, tree, bundle, qemu: &[] };
+    let expected = ["[onlooker] looking", "el2: onlooker crashed: read where nothing is at 0x20000000"];
+    let text = machine.boot(&expected);
+    for line in expected {
+        assert!(text.contains(line), "missing: {line}");
+    }
+    assert!(!text.contains("WRONG"));
+}
+
+/// A step backwards is noticed; the goal of 120 instructions is not reached yet (`docs/rings.md`).
+#[test]
+fn a_record_costs_few_instructions() {
+    let (tree, bundle) = (tree_of("rings.dts"), bundle(&[("guest-rings", "guest-rings", 2)]));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text =
+        Machine { name: "rings", machine: MACHINE, tree, bundle, qemu: &qemu }.boot(&["el2: power off"]);
+    let figure = |key: &str| -> u64 {
+        let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
+        line.1.trim().parse().expect("a number")
+    };
+    assert!(figure("ring_send_receive_64") <= 160);
+    assert!(figure("ring_doorbell_64") > figure("ring_send_receive_64"));
 }
