@@ -217,7 +217,6 @@ fn ram_file(dir: &Path) -> PathBuf {
 
 fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
     let mut q = Command::new(QEMU);
-    let cores = 6;
     q.args([
         "-M",
         "virt,virtualization=on,gic-version=2,memory-backend=ram",
@@ -226,7 +225,7 @@ fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<C
         "-m",
         "2G",
     ]);
-    q.args(["-smp", &cores.to_string(), "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
+    q.args(["-smp", "6", "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
     q.arg("-object").arg(format!("memory-backend-file,id=ram,size=2G,share=on,mem-path={}", ram.display()));
     for name in ["console", "operator"] {
         q.arg("-chardev")
