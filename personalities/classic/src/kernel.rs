@@ -338,7 +338,7 @@ impl<M: Machine> Kernel<M> {
         match exit {
             Exit::Call => self.entered(serial),
             Exit::Fault(fault) => self.faulted(serial, fault),
-            Exit::Interrupt => {
+            Exit::Interrupt | Exit::Step => {
                 self.preempted = true;
                 if ran >= EFFECT_WAITS_MS * ms {
                     self.ring();
@@ -364,7 +364,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// A thread executed `svc`: private calls are made at once, others wait for the turn.
-    fn entered(&mut self, serial: Serial) {
+    pub(crate) fn entered(&mut self, serial: Serial) {
         let Some(p) = self.procs.get_mut(&serial) else { return };
         let x = &p.registers.x;
         let (number, args) = (x[8], [x[0], x[1], x[2], x[3], x[4], x[5]]);
@@ -386,7 +386,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The machine's FP registers are those of `serial`.
-    fn take_fp(&mut self, serial: Serial) {
+    pub(crate) fn take_fp(&mut self, serial: Serial) {
         if self.fp_owner == Some(serial) {
             return;
         }

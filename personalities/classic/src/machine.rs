@@ -105,6 +105,8 @@ pub enum Exit {
     Fault(Fault),
     /// An interrupt; it has been answered.
     Interrupt,
+    /// One instruction was carried out, as `step` asked.
+    Step,
 }
 
 /// A synchronous fault.
@@ -159,6 +161,8 @@ pub trait Machine {
 
     /// Runs user mode until an exception; the timer interrupts after `ticks`.
     fn run(&mut self, tables: TableId, registers: &mut Registers, ticks: u64) -> Exit;
+    /// Carries out one instruction of user mode, interrupts masked; else as `run`.
+    fn step(&mut self, tables: TableId, registers: &mut Registers) -> Exit;
     /// Loads the FP registers.
     fn load_fp(&mut self, from: &FpRegisters);
     /// Stores the FP registers.

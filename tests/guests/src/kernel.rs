@@ -7,6 +7,8 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod fuzz;
+#[cfg(target_os = "none")]
+mod step;
 
 #[cfg(target_os = "none")]
 mod guest {
@@ -134,6 +136,9 @@ guest_dead:
         // SAFETY: EL2 answers debug registers with zero.
         unsafe { asm!("mrs {}, dbgbcr0_el1", out(reg) zero, options(nostack)) };
         expect("debug register", zero as i64, 0);
+        let (steps, control) = crate::step::count();
+        expect("steps", steps as i64, 3);
+        expect("MDSCR_EL1", control as i64, 1);
     }
 
     /// Timer interrupts one after the other, mixed with doorbells: none may be lost.

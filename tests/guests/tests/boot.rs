@@ -115,7 +115,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Boots; returns the operator's console until it holds all of `expected`, or all of a minute.
+    /// Boots; returns the operator's console until it holds all of `expected`, or all of two minutes.
     /// Cores and services run side by side, so the order is nobody's promise.
     fn boot(&self, expected: &[&str]) -> String {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
@@ -127,7 +127,7 @@ impl Machine<'_> {
         std::fs::write(&dts, &self.tree).expect("tree");
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
         let mut qemu = Command::new("timeout");
-        qemu.args(["60", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
+        qemu.args(["120", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         qemu.args(["-smp", "6", "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
         qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
         qemu.args(self.qemu);

@@ -72,6 +72,9 @@ impl Machine for Host {
     fn run(&mut self, _: TableId, _: &mut Registers, _: u64) -> Exit {
         Exit::Interrupt
     }
+    fn step(&mut self, _: TableId, _: &mut Registers) -> Exit {
+        Exit::Interrupt
+    }
     fn load_fp(&mut self, _: &FpRegisters) {}
     fn store_fp(&mut self, _: &mut FpRegisters) {}
     fn ticks(&self) -> u64 {
