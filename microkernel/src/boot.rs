@@ -107,13 +107,16 @@ pub fn primary(tree_address: u64) -> ! {
 
 fn start_others(plan: &Plan, me: usize) {
     for &id in plan.board.cores.iter().filter(|&&id| id != me as u64) {
-        let Some(psci) = plan.board.psci else {
-            say!("el2: core {id} not started: the tree has no psci with method smc");
-            continue;
-        };
-        match registers::smc(psci.cpu_on, id, entry::secondary_address(), id) {
-            0 => {}
-            e => say!("el2: core {id} not started: PSCI answers {e}"),
+        match (plan.board.release[id as usize], plan.board.psci) {
+            (0, None) => say!("el2: core {id} not started: the tree has neither psci (smc) nor a spin table"),
+            (0, Some(psci)) => match registers::smc(psci.cpu_on, id, entry::secondary_address(), 0) {
+                0 => {}
+                e => say!("el2: core {id} not started: PSCI answers {e}"),
+            },
+            (word, _) => {
+                memory::publish(word, entry::secondary_address());
+                registers::wake_others();
+            }
         }
     }
 }

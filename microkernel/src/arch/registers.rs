@@ -125,6 +125,11 @@ pub fn stop_guest_timer() {
     CNTV_CTL_EL0.set(0);
 }
 
+/// Wakes cores that wait by WFE.
+pub fn wake_others() {
+    aarch64_cpu::asm::sev();
+}
+
 /// Sleeps until an interrupt is pending, masked or not.
 pub fn sleep() {
     dsb(barrier::SY);
