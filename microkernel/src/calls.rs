@@ -77,10 +77,18 @@ fn text(core: &mut Core, address: u64, length: u64) -> Answer {
     }
     let task = core.current().ok_or(Error::Denied)?;
     let used = task.text.saturating_add(length);
+    let was_open = task.text <= TEXT_BUDGET;
+    task.text = used;
     if used > TEXT_BUDGET {
+        if was_open {
+            say!(
+                "el2: {} has printed {} KiB; what else it prints is dropped",
+                domain.name(),
+                TEXT_BUDGET >> 10
+            );
+        }
         return Err(Error::Exhausted);
     }
-    task.text = used;
     say!("[{}] {}", domain.name(), Printable(bytes));
     Ok(Outcome::Done)
 }

@@ -187,6 +187,11 @@ fn tree(overlay: &str) -> String {
 
 const SEED: &str = "/ { chosen { rng-seed = <1 2 3 4 5 6 7 8>; }; };";
 
+/// The project's tree with `what` changed in its manifest.
+fn changed(what: &str) -> String {
+    tree(&format!("{SEED} / {{ tetrarch {{ {what} }}; }};"))
+}
+
 fn guests_tree() -> String {
     tree_of("guests.dts")
 }
@@ -286,7 +291,41 @@ fn what_cannot_start_says_why() {
         ("corrupt", MACHINE, guests_tree(), corrupt, "bundle is corrupt"),
         ("short", MACHINE, guests_tree(), good[..good.len() / 2].to_vec(), "bundle is truncated"),
         ("seedless", MACHINE, tree(""), good.clone(), "/tetrarch/partitions/sequencer: entropy wanted"),
-        ("imageless", MACHINE, tree(SEED), good, "partition manager: the bundle has no image `manager`"),
+        (
+            "imageless",
+            MACHINE,
+            tree(SEED),
+            good.clone(),
+            "partition manager: the bundle has no image `manager`",
+        ),
+        (
+            "gicless",
+            MACHINE,
+            tree("/ { intc@8000000 { compatible = \"arm,gic-v3\"; }; };"),
+            good.clone(),
+            "device tree: no GICv2 with",
+        ),
+        (
+            "cores",
+            MACHINE,
+            changed("partitions { k4 { core = <6>; }; };"),
+            good.clone(),
+            "k4: core 6 is not in /cpus",
+        ),
+        (
+            "overlap",
+            MACHINE,
+            changed("partitions { k4 { memory = <0x0 0x6fe00000 0x0 0x10000000>; }; };"),
+            good.clone(),
+            "overlaps `k1`; move one of them",
+        ),
+        (
+            "unknown",
+            MACHINE,
+            changed("run { qorum = <3>; };"),
+            good,
+            "/tetrarch/run: property `qorum` is unknown here",
+        ),
     ];
     for (name, machine, tree, bundle, want) in cases {
         let text = Machine { name, machine, tree, bundle, qemu: &[] }.boot(&["cannot start", want]);
@@ -294,6 +333,55 @@ fn what_cannot_start_says_why() {
             text.lines().any(|l| l.starts_with("el2: cannot start: ") && l.contains(want)),
             "{name}: {text}"
         );
+    }
+}
+
+/// Started by a debugger or a boot loader that hands nothing over.
+#[test]
+fn no_device_tree_is_told() {
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("treeless");
+    std::fs::create_dir_all(&work).expect("directory");
+    let flat = work.join("el2.bin");
+    run(Command::new(objcopy()).args(["-O", "binary"]).arg(images().join("microkernel")).arg(&flat));
+    let mut qemu = Command::new("timeout");
+    qemu.args([
+        "5",
+        "qemu-system-aarch64",
+        "-M",
+        MACHINE,
+        "-cpu",
+        "cortex-a72",
+        "-m",
+        "2G",
+        "-display",
+        "none",
+    ]);
+    qemu.arg("-device").arg(format!("loader,file={},addr=0x40200000,force-raw=on", flat.display()));
+    qemu.args(["-device", "loader,addr=0x40200000,cpu-num=0", "-monitor", "none", "-serial", "stdio"]);
+    let text = qemu.output().expect("qemu").stdout;
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("el2: cannot start: no device tree at 0x0 (x0)"), "{text}");
+}
+
+#[test]
+fn images_that_start_badly_are_named_and_the_rest_goes_on() {
+    let images = [
+        ("guest-flooder", "guest-flooder", 2),
+        ("broken-service", "guest-broken", 2),
+        ("broken-kernel", "guest-broken", 1),
+        ("guest-spinner", "guest-spinner", 2),
+    ];
+    let (tree, bundle) = (tree_of("misfits.dts"), bundle(&images));
+    let machine = Machine { name: "misfits", machine: MACHINE, tree, bundle, qemu: &[] };
+    let expected = [
+        "el2: broken crashed: undefined instruction",
+        "el2: broken-kernel crashed: ",
+        "el2: flooder has printed 64 KiB; what else it prints is dropped",
+        "[beside] spinning",
+    ];
+    let text = machine.boot(&expected);
+    for line in expected {
+        assert!(text.contains(line), "missing: {line}");
     }
 }
 
