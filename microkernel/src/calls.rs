@@ -24,6 +24,8 @@ enum Outcome {
 pub fn handle(core: &mut Core) {
     let number = core.frame.x[8];
     let [a, b, ..] = core.frame.x;
+    #[cfg(feature = "crash-test")]
+    crash::on_demand(number);
     let answer = match Call::from_number(number) {
         None => Err(Error::UnknownCall),
         Some(Call::Null) => Ok(Outcome::Done),

@@ -173,8 +173,21 @@ restore:
     mrs     x1, esr_el2
     mrs     x2, elr_el2
     mrs     x3, far_el2
-    b       {trap_own}
+    b       own_end
     .endm
+
+    .text
+own_end:
+    mov     x4, sp
+    mrs     x5, mpidr_el1
+    and     x5, x5, #0xff
+    add     x5, x5, #1
+    mov     x6, #{last_stack_size}
+    adrp    x7, {last_stacks}
+    add     x7, x7, :lo12:{last_stacks}
+    madd    x5, x5, x6, x7
+    mov     sp, x5
+    b       {trap_own}
 
 // From below: x0..x3 to the frame, the rest in `save`. x1 = which vector.
     .macro  lower which
