@@ -46,8 +46,9 @@ model: ## explore the capability model: 10^6 operations and states, 10^7 hostile
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1
 
-lint: ## formatting and clippy, host and target
+lint: ## formatting, clippy for host and target, the project's own rules (tests/tidy)
 	cargo fmt --all --check
+	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -- -D warnings
 

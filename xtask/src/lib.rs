@@ -8,4 +8,5 @@ pub mod image;
 pub mod machine;
 pub mod root;
 pub mod session;
+pub mod symbols;
 pub mod terminal;

@@ -131,9 +131,15 @@ pub struct Machine {
     recorder: Option<JoinHandle<Result<Record>>>,
     shared: Arc<Shared>,
     dir: PathBuf,
+    kernel: PathBuf,
 }
 
 impl Machine {
+    /// EL2's image, with symbols.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
     /// Boots `images` as `options` say.
     pub fn boot(images: &Images, options: &Options) -> Result<Machine> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -160,7 +166,15 @@ impl Machine {
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
         let recorder = record(memory, &tree, shared.clone())?;
-        Ok(Machine { child, console, operator, recorder: Some(recorder), shared, dir })
+        Ok(Machine {
+            child,
+            console,
+            operator,
+            recorder: Some(recorder),
+            shared,
+            dir,
+            kernel: images.tools.elf("microkernel"),
+        })
     }
 
     /// Whether QEMU has ended.
