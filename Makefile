@@ -16,6 +16,12 @@ setup: ## install what is missing (Debian 12), saying what and why
 run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=classic: one kernel alone
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
+debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and the rest as above
+	@$(XTASK) debug $(RUN_ARGUMENTS)
+
+state: ## a running debug session: KERNEL=k1 its threads, last calls and counters; else all domains
+	@$(if $(KERNEL),$(XTASK) look threads $(KERNEL) && $(XTASK) look turns $(KERNEL) && $(XTASK) look counters $(KERNEL),$(XTASK) look domains)
+
 replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
 	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))
 
