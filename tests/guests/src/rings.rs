@@ -88,6 +88,11 @@ mod guest {
             black_box(&mut copy);
         });
         let send_only = time(boot.counter_hz, || send(&mut writer, black_box(&record)));
+        // A part of a doorbell: the way into EL2 and back.
+        let enter = time(boot.counter_hz, || {
+            black_box(calls::any(0, 0, 0));
+        });
+        say!("a call of EL2 that does nothing {}", enter - empty);
         say!("ring_send_receive_64 {}", both - empty);
         say!("into a longer buffer {}", any - empty);
         say!("of these send {}", send_only - empty);
