@@ -41,6 +41,22 @@ impl<M: Memory> Store<M> {
     /// Lease: peer; index and depth in the peer's root; and for what stays here, root, index and depth of a slot for the Lease.
     pub(crate) fn decode_lease(&self, caller: u64, source: Slot, args: [u64; 6]) -> Result<Plan, Error> {
         let [peer, to_index, to_depth, root, index, depth] = args;
+        let stays = |store: &Self| {
+            let (_, root) = store.lookup_cap(caller, root, 4)?;
+            store.lookup_empty(&root, index, depth, 5)
+        };
+        self.plan_lease(source, peer, to_index, to_depth, stays).map(Plan::Lend)
+    }
+
+    /// The same with everything looked up but the slot for a Lease of what does not move, which `stays` finds; gates come in here.
+    pub(crate) fn plan_lease(
+        &self,
+        source: Slot,
+        peer: u64,
+        to_index: u64,
+        to_depth: u64,
+        stays: impl FnOnce(&Self) -> Result<Slot, Error>,
+    ) -> Result<Lend, Error> {
         if peer >= CORES_MAX as u64 || peer == self.core as u64 {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
@@ -59,30 +75,14 @@ impl<M: Memory> Store<M> {
             Cap::Seat { at, index } => (Leased::Seat, index, at, GATE_SIZE),
             _ => return Err(ErrorKind::InvalidCapability.of(0)),
         };
-        let slot = if what.moves() {
-            source
-        } else {
-            let (_, root) = self.lookup_cap(caller, root, 4)?;
-            self.lookup_empty(&root, index, depth, 5)?
-        };
+        let slot = if what.moves() { source } else { stays(self)? };
         let used = self.exported.get(peer as usize).copied().unwrap_or(u16::MAX);
         let number = used.trailing_ones() as u8;
         if number >= LEASES_MAX {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
         let to_depth = to_depth as u8;
-        Ok(Plan::Lend(Lend {
-            source,
-            slot,
-            peer: peer as u8,
-            number,
-            what,
-            seat,
-            base,
-            size,
-            to_index,
-            to_depth,
-        }))
+        Ok(Lend { source, slot, peer: peer as u8, number, what, seat, base, size, to_index, to_depth })
     }
 
     pub(crate) fn lend(&mut self, lend: Lend) {

@@ -27,6 +27,7 @@ pub type Op = (usize, u64, Label, [u64; 7]);
 
 const EPOCH_ACT: [u64; 5] = [5, 0, 0, 0, 0];
 const REVOKE_ACT: [u64; 5] = [1, 0, 0, 0, 0];
+const LEASE_ACT: [u64; 5] = [6, 0, 1, GOT_PLOT, 64];
 
 fn endorse(store: usize, seat: u64, epoch: u64, sequence: u64, [a, b, c, d, e]: [u64; 5]) -> Op {
     (store, seat, Label::Endorse, [epoch, sequence, a, b, c, d, e])
@@ -108,6 +109,8 @@ impl Cluster {
                 endorse(1, GOT_SEAT, 1, 1, REVOKE_ACT),
                 endorse(last, GOT_SEAT + 1, 0, 0, REVOKE_ACT),
                 endorse(last, GOT_SEAT + 1, 1, 1, REVOKE_ACT),
+                endorse(0, SEAT, 0, 1, LEASE_ACT),
+                endorse(1, GOT_SEAT, 0, 1, LEASE_ACT),
                 (0, ROOT, Label::Revoke, n(&[GATE, 64])),
             ],
         }

@@ -1,10 +1,9 @@
 //! Untyped and Retype.
 
-mod common;
+use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::memory::PAGE;
 use capability_model::{ErrorKind, Label, Memory, Rights, Status};
-use common::*;
 
 const A: u64 = FREE;
 

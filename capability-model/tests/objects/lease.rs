@@ -1,11 +1,10 @@
 //! Leases between cores.
 
-mod common;
+use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::lease::Message;
 use capability_model::memory::PAGE;
 use capability_model::{ErrorKind, Label, Memory, Rights, Status};
-use common::*;
 
 const PLOT: u64 = FREE;
 const NOTE: u64 = FREE + 1;

@@ -1,9 +1,8 @@
 //! Gates, seats, sealing.
 
-mod common;
+use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::{ErrorKind, Label};
-use common::*;
 
 const GATE: u64 = FREE;
 const SEAT: u64 = FREE + 1;
@@ -143,4 +142,50 @@ fn sealed_on(w: &mut World) -> Cap {
     done(w.retype_from(HELD, K_ENDPOINT, 0, 30, 1));
     done(w.invoke(GATE, Label::Seal, &[2, 3, ROOT, 0, 0, HELD, 1]));
     w.cap(30)
+}
+
+#[test]
+fn an_act_lends_held_memory_and_another_calls_it_back() {
+    let mut all = cores(2);
+    sealed_on(&mut all[0]);
+    let lease = |held, peer, depth| [6, held, peer, 20, depth];
+    let say = |w: &mut World, seat, sequence, act| endorse(w, seat, 0, sequence, act);
+    // Memory with a child stays; nothing is used up by what cannot be done.
+    done(say(&mut all[0], 0, 0, lease(0, 1, 64)));
+    fails(say(&mut all[0], 1, 0, lease(0, 1, 64)), ErrorKind::RevokeFirst, 4);
+    done(all[0].delete(30));
+    for (wrong, kind, argument) in [
+        (lease(0, 0, 64), ErrorKind::InvalidArgument, 5),
+        (lease(0, 8, 64), ErrorKind::InvalidArgument, 5),
+        (lease(0, 1, 0), ErrorKind::RangeError, 7),
+        (lease(0, 1, 65), ErrorKind::RangeError, 7),
+        (lease(1, 1, 64), ErrorKind::FailedLookup, 4),
+        (lease(8, 1, 64), ErrorKind::RangeError, 4),
+    ] {
+        let _ = say(&mut all[0], 0, 0, wrong);
+        fails(say(&mut all[0], 1, 0, wrong), kind, argument);
+    }
+    done(say(&mut all[0], 0, 0, lease(0, 1, 64)));
+    done(say(&mut all[0], 1, 0, lease(0, 1, 64)));
+    settle(&mut all);
+    assert!(matches!(all[1].cap(20), Cap::Untyped { .. }));
+    // It is lent: it cannot be lent again, and is not memory now.
+    done(say(&mut all[0], 0, 1, lease(0, 1, 64)));
+    fails(say(&mut all[0], 2, 1, lease(0, 1, 64)), ErrorKind::InvalidCapability, 4);
+    done(all[1].retype_from(20, K_FRAME, 0, 21, 1));
+    done(say(&mut all[0], 0, 1, REVOKE));
+    done(say(&mut all[0], 1, 1, REVOKE));
+    settle(&mut all);
+    assert_eq!((all[1].cap(20), all[1].cap(21)), (Cap::Null, Cap::Null));
+    // It is back, and can go again.
+    done(say(&mut all[0], 0, 2, lease(0, 1, 64)));
+    done(say(&mut all[0], 1, 2, lease(0, 1, 64)));
+    settle(&mut all);
+    assert!(matches!(all[1].cap(20), Cap::Untyped { .. }));
+    // The gate goes while it is lent: it is called back.
+    for n in [GATE, SEAT, SEAT + 1, SEAT + 2] {
+        done(all[0].delete(n));
+    }
+    settle(&mut all);
+    assert_eq!(all[1].cap(20), Cap::Null);
 }
