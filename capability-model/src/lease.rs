@@ -15,6 +15,7 @@ use crate::cap::{Cap, FrameSize, Leased};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, export, import};
+use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
 use crate::rights::Rights;
@@ -35,6 +36,10 @@ pub enum Message {
     Returned { index: u8, generation: u64 },
     /// From the borrower of a seat.
     Endorse { index: u8, generation: u64, epoch: u64, sequence: u64, act: [u64; 5] },
+    /// From the holder of this core: carry this out. See [`crate::mailbox`].
+    Request { sequence: u64, words: [u64; REQUEST_WORDS] },
+    /// How it ended.
+    Answer { sequence: u64, answer: [u64; 2] },
 }
 
 impl<M: Memory> Store<M> {
@@ -161,7 +166,7 @@ impl<M: Memory> Store<M> {
             let act = [2, 3, 4, 5, 6].map(word);
             return Some(Message::Endorse { index, generation, epoch: word(0), sequence: word(1), act });
         }
-        let index = first(&self.imports_due)?;
+        let Some(index) = first(&self.imports_due) else { return self.take_mail(peer) };
         set_bit(&mut self.imports_due, peer, index, 0);
         let generation = self.word(self.tables.import(peer, index), import::GENERATION);
         Some(Message::Returned { index, generation })
@@ -223,6 +228,8 @@ impl<M: Memory> Store<M> {
                     self.endorse(plan);
                 }
             }
+            Message::Request { sequence, words } => self.take_request(peer, sequence, words),
+            Message::Answer { sequence, answer } => self.take_answer(peer, sequence, answer),
             _ => {}
         }
     }
