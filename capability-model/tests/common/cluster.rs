@@ -38,6 +38,7 @@ fn endorse(store: usize, seat: u64, epoch: u64, sequence: u64, [a, b, c, d, e]: 
 
 /// Which part of the system is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test program explores some")]
 pub enum Topic {
     /// Memory and a frame lent by 0 to 1 (and on to 2).
     Loans,

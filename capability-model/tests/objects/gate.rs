@@ -2,7 +2,9 @@
 
 use crate::common::*;
 use capability_model::cap::Cap;
-use capability_model::{ErrorKind, Label};
+use capability_model::layout::GATE_SIZE;
+use capability_model::memory::Slot;
+use capability_model::{ErrorKind, Label, Status};
 
 const GATE: u64 = FREE;
 const SEAT: u64 = FREE + 1;
@@ -86,6 +88,9 @@ fn acts_make_objects_and_change_who_decides() {
     while w.store.work() {
         w.check();
     }
+    let Cap::CNode { at, .. } = w.cap(31) else { panic!("no CNode") };
+    let made = [0, 1, 2, 3].map(|n| matches!(w.store.cap(Slot(at).plus(n)), Cap::Frame { .. }));
+    assert_eq!(made, [false, true, true, false]);
     let carve = [3, 2, 1, 2, 1];
     done(endorse(&mut w, 0, 0, 1, carve));
     done(endorse(&mut w, 2, 0, 1, carve));
@@ -95,6 +100,20 @@ fn acts_make_objects_and_change_who_decides() {
     fails(endorse(&mut w, 2, 0, 2, carve), ErrorKind::DeleteFirst, 7);
     let all = [4, 0, 3, 3, 0];
     fails(endorse(&mut w, 1, 0, 2, [4, 0, 4, 3, 0]), ErrorKind::RangeError, 5);
+    // Seats that were never handed out cannot decide.
+    done(endorse(&mut w, 0, 0, 2, [4, 0, 2, 4, 0]));
+    fails(endorse(&mut w, 1, 0, 2, [4, 0, 2, 4, 0]), ErrorKind::RangeError, 6);
+    // Nothing is held there; and an act has a number that a gate can hold.
+    done(endorse(&mut w, 0, 0, 2, [1, 5, 0, 0, 0]));
+    fails(endorse(&mut w, 1, 0, 2, [1, 5, 0, 0, 0]), ErrorKind::FailedLookup, 4);
+    fails(endorse(&mut w, 1, 0, 2, [1, 8, 0, 0, 0]), ErrorKind::RangeError, 4);
+    // A context only into a CNode that is held, and into a slot that it has.
+    for (wrong, kind) in
+        [([3, 2, 1, 2, 0], ErrorKind::FailedLookup), ([3, 2, 1, 2, 1 | 4 << 8], ErrorKind::RangeError)]
+    {
+        done(endorse(&mut w, 0, 0, 2, wrong));
+        fails(endorse(&mut w, 1, 0, 2, wrong), kind, 7);
+    }
     done(endorse(&mut w, 0, 0, 2, all));
     done(endorse(&mut w, 1, 0, 2, all));
     // Now three are needed.
@@ -188,4 +207,142 @@ fn an_act_lends_held_memory_and_another_calls_it_back() {
     }
     settle(&mut all);
     assert_eq!(all[1].cap(20), Cap::Null);
+}
+
+#[test]
+fn all_seats_and_all_that_can_be_held() {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    w.make(K_CNODE, 3, HELD);
+    for seat in 0..8 {
+        done(w.invoke(GATE, Label::Seat, &[seat, ROOT, 20 + seat, 64]));
+        fails(w.invoke(GATE, Label::Seat, &[seat, ROOT, 40, 64]), ErrorKind::IllegalOperation, 1);
+    }
+    done(w.run(UNTYPED, Label::Retype, &[K_UNTYPED, 1, HELD, 0, 0, 0, 8]));
+    for (offset, count, argument) in [(8, 1, 6), (0, 0, 7), (0, 9, 7), (1, 8, 7), (7, 2, 7)] {
+        let answer = w.invoke(GATE, Label::Seal, &[1, 8, HELD, 0, 0, offset, count]);
+        fails(answer, ErrorKind::RangeError, argument);
+    }
+    fails(w.invoke(GATE, Label::Seal, &[1, 9, HELD, 0, 0, 0, 8]), ErrorKind::RangeError, 2);
+    fails(w.invoke(GATE, Label::Seal, &[1, 8, UNTYPED, 0, 0, 0, 8]), ErrorKind::FailedLookup, 4);
+    // The CNode by a path, and its last slots.
+    let mut other = w.clone();
+    done(other.invoke(GATE, Label::Seal, &[8, 8, ROOT, HELD, 64, 5, 3]));
+    other.check();
+    done(w.invoke(GATE, Label::Seal, &[8, 8, HELD, 0, 0, 0, 8]));
+    w.check();
+    for seat in 0..8 {
+        assert_eq!(w.store.utilisation(), 0);
+        done(w.invoke(20 + seat, Label::Endorse, &[0, 0, 1, 7, 0, 0, 0]));
+    }
+    assert_eq!(w.invoke(GATE, Label::Inspect, &[]).map(|o| o.status), Ok(Status::Word(1)));
+}
+
+#[test]
+fn inspect_tells_what_an_endorsement_must_name() {
+    let mut w = sealed();
+    for (sequence, epoch) in [(0, 0), (1, 1), (2, 2)] {
+        for address in [GATE, SEAT, SEAT + 2] {
+            let answer = w.invoke(address, Label::Inspect, &[]).map(|o| o.status);
+            assert_eq!(answer, Ok(Status::Word(epoch << 32 | sequence)));
+        }
+        done(endorse(&mut w, 0, epoch, sequence, EPOCH));
+        done(endorse(&mut w, 2, epoch, sequence, EPOCH));
+    }
+}
+
+#[test]
+fn endorsements_lie_in_the_gate_and_an_act_clears_them() {
+    let mut w = sealed();
+    let Cap::Gate { at } = w.cap(GATE) else { panic!("no gate") };
+    // Behind the words and the held slots, a line for each seat.
+    let record = |w: &World, seat: u64| w.store.memory.peek(at + GATE_SIZE - (8 - seat) * 64);
+    done(endorse(&mut w, 0, 0, 0, EPOCH));
+    done(endorse(&mut w, 2, 0, 0, REVOKE));
+    assert_eq!([0, 1, 2, 3].map(|seat| record(&w, seat)), [1, 0, 1, 0]);
+    done(endorse(&mut w, 1, 0, 0, EPOCH));
+    assert_eq!([0, 1, 2, 3].map(|seat| record(&w, seat)), [0; 4]);
+}
+
+/// A gate of one seat over memory with 40 endpoints in it, whose revocation was begun.
+fn revoking() -> World {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    w.make(K_CNODE, 6, 40);
+    w.make(K_UNTYPED, 4, HELD);
+    done(w.invoke(GATE, Label::Seat, &[0, ROOT, SEAT, 64]));
+    done(w.invoke(HELD, Label::Retype, &[K_ENDPOINT, 0, 40, 0, 0, 0, 40]));
+    done(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, HELD, 1]));
+    done(endorse(&mut w, 0, 0, 0, REVOKE));
+    w
+}
+
+fn left(w: &World) -> usize {
+    let Cap::CNode { at, .. } = w.cap(40) else { panic!("no CNode") };
+    (0..40).filter(|n| w.store.cap(Slot(at).plus(*n)) != Cap::Null).count()
+}
+
+/// Work to the end, which comes.
+fn finish(w: &mut World) {
+    for _ in 0..1000 {
+        if !w.store.work() {
+            return w.check();
+        }
+        w.check();
+    }
+    panic!("no end");
+}
+
+#[test]
+fn a_long_act_goes_on_in_idle_time_and_one_at_a_time() {
+    let mut w = revoking();
+    assert!(left(&w) > 0 && left(&w) < 40);
+    // Decided and not yet carried out: nothing else is endorsed meanwhile.
+    fails(endorse(&mut w, 0, 0, 1, EPOCH), ErrorKind::IllegalOperation, 0);
+    finish(&mut w);
+    assert_eq!(left(&w), 0);
+    done(endorse(&mut w, 0, 0, 1, EPOCH));
+}
+
+#[test]
+fn a_gate_that_goes_while_it_acts_is_forgotten() {
+    let mut w = revoking();
+    done(w.delete(GATE));
+    done(w.delete(SEAT));
+    let stopped = left(&w);
+    assert!(stopped > 0);
+    finish(&mut w);
+    // Its memory becomes something else, which is not taken for a gate.
+    done(w.revoke(UNTYPED));
+    w.make(K_FRAME, 0, GATE);
+    finish(&mut w);
+    assert!(!w.store.work());
+}
+
+#[test]
+fn an_act_that_waits_for_another_core_does_not_hold_up_another_gate() {
+    let mut all = cores(2);
+    let lease = [6, 0, 1, 20, 64];
+    for n in 0..2 {
+        let w = &mut all[0];
+        w.make(K_GATE, 0, 20 + n);
+        done(w.invoke(20 + n, Label::Seat, &[0, ROOT, SEAT + n, 64]));
+        w.make(K_UNTYPED, 1, HELD);
+        if n == 1 {
+            done(w.retype_from(HELD, K_ENDPOINT, 0, 30, 1));
+        }
+        done(w.invoke(20 + n, Label::Seal, &[1, 1, ROOT, 0, 0, HELD, 1]));
+    }
+    done(endorse(&mut all[0], 0, 0, 0, lease));
+    settle(&mut all);
+    done(endorse(&mut all[0], 0, 0, 1, REVOKE));
+    finish(&mut all[0]);
+    // The first gate waits for core 1.
+    done(endorse(&mut all[0], 1, 0, 0, REVOKE));
+    finish(&mut all[0]);
+    assert_eq!(all[0].cap(30), Cap::Null);
+    done(endorse(&mut all[0], 1, 0, 1, EPOCH));
+    fails(endorse(&mut all[0], 0, 0, 2, EPOCH), ErrorKind::IllegalOperation, 0);
+    settle(&mut all);
+    done(endorse(&mut all[0], 0, 0, 2, EPOCH));
 }

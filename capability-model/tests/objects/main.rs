@@ -6,6 +6,7 @@ mod common;
 
 mod cnode;
 mod core;
+mod derivation;
 mod domain;
 mod endpoint;
 mod frame;
