@@ -1,5 +1,7 @@
 //! A world with one of everything, and inputs that mean something often enough.
 
+#![allow(dead_code)] // Each test program uses a part.
+
 use crate::common::*;
 use capability_model::cap::{Cap, Leased};
 use capability_model::invoke::WORDS;
