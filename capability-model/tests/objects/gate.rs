@@ -346,3 +346,17 @@ fn an_act_that_waits_for_another_core_does_not_hold_up_another_gate() {
     settle(&mut all);
     done(endorse(&mut all[0], 0, 0, 2, EPOCH));
 }
+
+#[test]
+fn a_seat_beyond_those_that_decide_has_no_say() {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    for seat in 0..3 {
+        done(w.invoke(GATE, Label::Seat, &[seat, ROOT, SEAT + seat, 64]));
+    }
+    w.make(K_UNTYPED, 1, HELD);
+    done(w.invoke(GATE, Label::Seal, &[1, 2, ROOT, 0, 0, HELD, 1]));
+    fails(endorse(&mut w, 2, 0, 0, EPOCH), ErrorKind::IllegalOperation, 0);
+    done(endorse(&mut w, 1, 0, 0, [4, 0, 1, 3, 0]));
+    done(endorse(&mut w, 2, 1, 1, EPOCH));
+}
