@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 replay test test-host model test-qemu lint campaign clean model-ipc bench-ipc
+.PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint campaign clean model-capabilities model-ipc miri bench
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -31,15 +31,20 @@ test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
 	cargo test --quiet -p ipc --features seeded-bugs --test controls
 
-model-ipc: ## every interleaving of a small ring (loom), its seeded faults, and the ring's tests under Miri (nightly)
+miri: ## undefined behaviour: all tests of the rings and of the capability model (nightly; not in CI)
+	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p ipc
+	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p capability-model
+
+bench: ## costs: on the host in nanoseconds, on QEMU in instructions; target/bench.json
+	@scripts/bench
+
+model: model-ipc model-capabilities ## everything that is explored rather than tested
+
+model-ipc: ## every interleaving of a small ring (loom), and its seeded faults of order
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --test model -- --nocapture
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --features seeded-bugs --test model
-	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p ipc
 
-bench-ipc: ## what a ring costs: on the host beside rtrb and heapless, on QEMU in instructions; target/bench.json
-	@scripts/bench-ipc
-
-model: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
+model-capabilities: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
 	@mkdir -p target
 	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test faults -- \
 	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
