@@ -28,7 +28,6 @@ impl<H: Hardware> Kernel<H> {
         }
         let outside = self.threads.values().filter(|t| matches!(t.place, Place::Outside { .. }));
         let outside: Vec<u64> = outside.map(|t| t.serial).collect();
-        e.u64(outside.len() as u64);
         for s in &outside {
             e.u64(*s);
         }

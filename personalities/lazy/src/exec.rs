@@ -4,6 +4,7 @@ use crate::elf::{self, Header, Program};
 use crate::errno::*;
 use crate::files::content::Content;
 use crate::files::walk::{AT_FDCWD, Node};
+use crate::files::procfs::{self, PROC};
 use crate::files::{Body, S_IFMT, S_IFREG};
 use crate::hw::{FpState, Hardware, Registers};
 use crate::kernel::Kernel;
@@ -69,11 +70,19 @@ impl<H: Hardware> Kernel<H> {
     fn executable(&mut self, serial: u64, path: &[u8]) -> Result<Executable> {
         let inode = self.check_executable(serial, path)?;
         let walked = self.walk(serial, AT_FDCWD as u64, path, true)?;
-        let mut full = self.path_of(walked.dir).unwrap_or_default();
-        if full.last() != Some(&b'/') {
-            full.push(b'/');
-        }
-        full.extend_from_slice(walked.name().unwrap_or(b""));
+        // A link of /proc leads to the thing; its path is what the link says.
+        let link = walked.name().and_then(|n| self.lookup(walked.dir, n).ok()).filter(|i| *i >= PROC);
+        let full = match link.and_then(procfs::node).and_then(|n| self.proc_link(serial, n)) {
+            Some(path) => path,
+            None => {
+                let mut full = self.path_of(walked.dir).unwrap_or_default();
+                if full.last() != Some(&b'/') {
+                    full.push(b'/');
+                }
+                full.extend_from_slice(walked.name().unwrap_or(b""));
+                full
+            }
+        };
         let Body::File(c) = &self.files.inode(inode)?.body else { return Err(EACCES) };
         Ok(Executable { inode, path: full, content: c.snapshot(&mut self.memory.physical) })
     }

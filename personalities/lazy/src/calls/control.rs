@@ -4,7 +4,7 @@ use super::*;
 use crate::exec::Request;
 use crate::files::{Files, ROOT, Time, device};
 use crate::hw::FpState;
-use crate::open::{Kind, O_LARGEFILE, O_RDWR, OpenFile};
+use crate::open::{Kind, O_RDWR, OpenFile};
 use crate::process::{Action, AltStack, Descriptor, Place, Process, Stand, Thread};
 use crate::sched::Entity;
 use abi::log::{Boot, Program, strings};
@@ -56,7 +56,7 @@ impl<H: Hardware> Kernel<H> {
         let console = OpenFile {
             kind: Kind::Terminal,
             inode: device::CONSOLE,
-            flags: O_RDWR | O_LARGEFILE,
+            flags: O_RDWR,
             offset: 0,
             refs: 3,
             entry: Some((device::DEV, b"console".to_vec())),

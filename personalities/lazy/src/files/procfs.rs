@@ -226,10 +226,10 @@ impl<H: Hardware> Kernel<H> {
         out
     }
 
-    /// Pages that the process is charged for now.
+    /// Pages that the process is charged for, in whole chunks.
     pub fn charged_pages(&self, p: &Process) -> u64 {
         let own = p.space.filter(|_| !p.borrowed);
-        own.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.map.charged())
+        own.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.charge)
     }
 
     fn state(&self, p: &Process) -> (char, &'static str) {

@@ -143,6 +143,7 @@ impl<H: Hardware> Kernel<H> {
                 _ => 0,
             };
             s.nlink = 2 + below;
+            (s.size, s.blocks) = (4096, 8);
         }
         Ok(s)
     }
