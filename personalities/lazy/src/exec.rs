@@ -3,8 +3,8 @@
 use crate::elf::{self, Header, Program};
 use crate::errno::*;
 use crate::files::content::Content;
-use crate::files::walk::{AT_FDCWD, Node};
 use crate::files::procfs::{self, PROC};
+use crate::files::walk::{AT_FDCWD, Node};
 use crate::files::{Body, S_IFMT, S_IFREG};
 use crate::hw::{FpState, Hardware, Registers};
 use crate::kernel::Kernel;

@@ -258,7 +258,8 @@ impl<H: Hardware> Kernel<H> {
     /// Runs user code of one thread until something happens.
     fn run_user(&mut self, serial: u64, now: u64, others: bool) {
         let head = self.turn.round.front() == Some(&serial);
-        let watch = head && self.turn.promised != Some(self.turn.call);
+        // Once it is stuck there is nothing to watch for: a timer that is over already would let it make no progress.
+        let watch = head && self.turn.promised != Some(self.turn.call) && self.turn.ran_us < self.stuck_us;
         let mut until = others.then_some(now + sched::SLICE_US);
         let mut at_latest = |t: u64| until = Some(until.map_or(t, |u| u.min(t)));
         if watch {

@@ -308,6 +308,8 @@ impl Hardware for Board {
         self.ring();
         self.timer(None);
         calls::wait(until_us.map_or(u64::MAX, |us| self.counter(us)));
+        // A timer that fired before it was turned off would end every further wait.
+        self.take_interrupt();
     }
 
     fn say(&mut self, line: Arguments<'_>) {
