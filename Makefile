@@ -3,7 +3,7 @@ SHELL := /bin/sh
 XTASK = cargo xtask
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
-RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
+RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
 .PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint campaign clean model-capabilities model-ipc miri bench
 
@@ -13,7 +13,7 @@ help: ## this list
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=classic: one kernel alone
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,classic,lazy: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
 debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and the rest as above
@@ -61,7 +61,7 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -p lazy -- -D warnings
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign -- --ignored --nocapture --test-threads=1

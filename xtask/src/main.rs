@@ -11,7 +11,7 @@ use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
                  [--qemu ARGUMENTS]
        xtask replay [--kernel NAME] FILE
        xtask debug [as for run] [GDB-COMMANDS]
@@ -60,6 +60,7 @@ impl Arguments {
             let mut value = || args.next().cloned().with_context(|| format!("{arg} needs a value"));
             match arg.as_str() {
                 "--kernel" => a.options.kernel = Some(value()?),
+                "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
                 "--run" => a.options.command = Some(value()?),
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
