@@ -106,8 +106,10 @@ impl Voters {
 pub struct Rules<'a> {
     /// Wall clock at tick 0, µs.
     pub start_time_us: u64,
-    /// A proposed time may be so far from a backup's clock, µs.
-    pub slack_us: u64,
+    /// A proposed time may be so far ahead of a backup's clock, µs.
+    pub ahead_us: u64,
+    /// And so far behind it: a proposal may have been on its way for long.
+    pub behind_us: u64,
     /// See [`Boot::digest_interval`].
     pub digest_interval: u32,
     /// An encoded [`abi::log::Program`].
@@ -231,9 +233,9 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
         let own = self.clock(now);
         if seeded::has(Bug::TimeUnchecked) {
             Check::Valid
-        } else if time_us > own.saturating_add(self.rules.slack_us) {
+        } else if time_us > own.saturating_add(self.rules.ahead_us) {
             Check::Later
-        } else if time_us < own.saturating_sub(self.rules.slack_us) {
+        } else if time_us < own.saturating_sub(self.rules.behind_us) {
             Check::Invalid
         } else {
             Check::Valid
@@ -367,7 +369,9 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     fn propose(&mut self, now: Ticks, batch: &mut BatchWriter<'_>) {
         self.intake.propose(batch);
         let time = self.clock(now).max(self.agreed.time_us);
-        for permit in self.permits.iter_mut().filter(|p| !p.proposed) {
+        let next_voters = self.agreed.voters.epoch + 1;
+        let early = |p: &Permit| matches!(p.what, Proposal::Voters(v) if v.epoch != next_voters);
+        for permit in self.permits.iter_mut().filter(|p| !p.proposed && !early(p)) {
             let what = match permit.what {
                 Proposal::Boot { seed, .. } => Proposal::Boot { seed, time_us: time },
                 Proposal::Sync { s, .. } => Proposal::Sync { s, time_us: time },

@@ -44,6 +44,7 @@ bugs! {
     OldViewAccepted: "a pre-prepare of an earlier view is accepted",
     PreparesDuringChange: "a replica goes on preparing in a view that it has left",
     SecondProposalReplaces: "a second pre-prepare for a number replaces the first",
+    CommittedReplaced: "a pre-prepare takes the place of a committed batch",
     BatchDigestUnchecked: "a batch need not have its digest",
     SupplyUnchecked: "a batch sent again need not have its digest",
     ProposalUnchecked: "backups accept whatever the primary proposes",

@@ -168,11 +168,16 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
 
     /// Tells others that this replica holds state `id`.
     pub(super) fn claim(&mut self, id: StateId, out: &mut impl Output) {
-        let ends = self.ending.is_some_and(|(end, _)| end == id.sequence);
+        let ends = self.ends_with(id.sequence);
         let me = self.config.me;
         let signature = ends.then(|| self.keys.sign(&certified(me, self.epoch, &id)));
         self.claims[usize::from(me)].insert(Claim { id, signature });
         self.tell(id, signature, out);
+    }
+
+    /// `n` is the last number of this epoch.
+    pub(super) fn ends_with(&self, n: u64) -> bool {
+        self.ending.is_some_and(|(end, _)| end == n)
     }
 
     /// Sends a checkpoint message.
@@ -198,7 +203,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         let known = self.claims[usize::from(h.sender)]
             .of(&id)
             .is_some_and(|c| c.signature.is_some() || m.body.is_empty());
-        if h.sequence <= self.stable.sequence.min(self.executed) || known || !self.authentic(m, out) {
+        let old = h.sequence <= self.stable.sequence.min(self.executed) && !self.ends_with(h.sequence);
+        if old || known || !self.authentic(m, out) {
             return;
         }
         let signature = m.body.first_chunk().copied();
@@ -220,12 +226,12 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     }
 
     /// Makes `id` stable if a quorum claims it, this replica among them.
-    fn try_stable(&mut self, id: StateId, now: Ticks, out: &mut impl Output) {
-        let ends = self.ending.is_some_and(|(end, _)| end == id.sequence);
+    pub(super) fn try_stable(&mut self, id: StateId, now: Ticks, out: &mut impl Output) {
+        let ends = self.ends_with(id.sequence);
         let counts = |c: &Claim| !ends || c.signature.is_some();
         let claimed = self.claims.iter().filter(|c| c.of(&id).is_some_and(counts)).count();
         let need = if seeded::has(Bug::StableByTooFew) { WEAK - 1 } else { QUORUM };
-        if id.sequence <= self.stable.sequence || claimed < need {
+        if id.sequence <= self.stable.sequence && !ends || claimed < need {
             return;
         }
         match self.snapshot(id.sequence).map(|s| s.id.digest) {
@@ -278,6 +284,9 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     pub(super) fn begin_epoch(&mut self, epoch: u64, members: &Members, now: Ticks, out: &mut impl Output) {
         self.epoch = epoch;
         self.members = *members;
+        if let Some(state) = self.snapshot(self.executed) {
+            self.end_state = state.clone();
+        }
         self.keys.begin_epoch(epoch, members);
         self.view = 0;
         self.normal = true;

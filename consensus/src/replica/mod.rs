@@ -155,6 +155,8 @@ pub struct Replica<A, P, const W: usize, const M: usize> {
     /// The epoch ends with this sequence number.
     ending: Option<(u64, Rekey)>,
     epoch_end: Option<EpochEnd>,
+    /// The state there, for as long as the epoch lasts: whoever comes late begins with it.
+    end_state: Snapshot<M>,
     target: Option<Target>,
     changes: Changes<W>,
     /// New views that lack some of their view changes, by primary.
@@ -166,6 +168,7 @@ pub struct Replica<A, P, const W: usize, const M: usize> {
     new_view_due: Option<Ticks>,
     status_due: Ticks,
     executed_at_status: u64,
+    idle_statuses: u8,
     /// View changes since something was executed.
     attempts: u32,
 }
@@ -199,6 +202,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             claims: [Claims::default(); REPLICAS],
             ending: None,
             epoch_end: None,
+            end_state: Snapshot::EMPTY,
             target: None,
             changes: [const { None }; REPLICAS],
             pending: [const { None }; REPLICAS],
@@ -208,6 +212,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             new_view_due: None,
             status_due: 0,
             executed_at_status: 0,
+            idle_statuses: 0,
             attempts: 0,
         }
     }
@@ -260,6 +265,16 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.snapshot(sequence).map(|s| s.id.digest)
     }
 
+    /// The state after `sequence`, while this replica holds it: for whoever keeps states elsewhere.
+    pub fn state_at(&self, sequence: u64) -> Option<&[u8]> {
+        self.snapshot(sequence).map(|s| s.bytes())
+    }
+
+    /// Digest of the batch held as number `sequence`, while it is in the window.
+    pub fn batch_digest(&self, sequence: u64) -> Option<Digest> {
+        if self.in_window(sequence) { self.slot(sequence).held } else { None }
+    }
+
     /// It waits for an epoch that knows its new keys.
     pub fn is_recovering(&self) -> bool {
         self.recovering
@@ -309,7 +324,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             Err(error) => return out.note(Note::Malformed { from, error }),
         };
         let h = &m.header;
-        if h.sender == self.config.me || from == self.config.me {
+        // Its own words come back only as a batch that it proposed once and has lost since.
+        if from == self.config.me || h.sender == self.config.me && h.kind != Kind::PrePrepare {
             return;
         }
         match h.kind {

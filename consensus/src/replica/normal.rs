@@ -77,6 +77,10 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             return;
         }
         let vote = Vote { view: self.view, digest: h.digest };
+        // What is committed stays what it is, though this replica may never have seen its proposal.
+        if self.slot(n).committed && self.slot(n).held != Some(h.digest) && !seeded::has(Bug::CommittedReplaced) {
+            return;
+        }
         if let Some(known) = self.slot(n).proposal
             && !(seeded::has(Bug::SecondProposalReplaces) && !self.slot(n).committed)
         {
@@ -124,7 +128,9 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         if !self.normal || slot.held != Some(vote.digest) || self.is_past_the_end(n) {
             return;
         }
-        if slot.endorsed != Some(vote) {
+        // A new view renews Q of what it chose; the prepare is still to be sent.
+        let said = primary == self.config.me || slot.prepares.of(self.config.me) == Some(vote);
+        if slot.endorsed != Some(vote) || !said {
             let known = slot.chosen || slot.is_vouched(primary) || seeded::has(Bug::ProposalUnchecked);
             let check = if known {
                 Check::Valid
@@ -166,7 +172,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             return;
         }
         // Dropped before the authenticator is looked at: a quorum is there without it.
-        if self.slot(n).prepared == Some(vote) || self.slot(n).committed || !self.authentic(m, out) {
+        if self.slot(n).prepared == Some(vote) || !self.authentic(m, out) {
             return;
         }
         match self.slot_mut(n).prepares.cast(h.sender, vote) {

@@ -60,6 +60,7 @@ impl Votes {
     }
 
     /// The newest vote of `replica`.
+    #[inline]
     pub fn of(&self, replica: ReplicaId) -> Option<Vote> {
         self.0.get(usize::from(replica)).copied().flatten()
     }

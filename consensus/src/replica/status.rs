@@ -11,6 +11,8 @@ use crate::{QUORUM, ReplicaId, Ticks};
 
 /// So many numbers are helped with in answer to one status.
 const HELP: u64 = 8;
+/// So many statuses without progress, and a replica asks for a state that others vouch for.
+const PATIENCE: u8 = 3;
 /// The timeout doubles so often at most.
 const DOUBLINGS: u32 = 10;
 
@@ -60,7 +62,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
 
     fn help_to_states(&self, s: &Status, out: &mut impl Output) {
         let ids = self.snapshots.iter().filter(|k| !k.bytes().is_empty()).map(|k| k.id);
-        for id in ids.filter(|id: &StateId| id.sequence > s.stable.min(s.executed)) {
+        let lacks = |id: &StateId| id.sequence > s.stable.min(s.executed) || self.ends_with(id.sequence);
+        for id in ids.filter(lacks) {
             let own = &self.claims[usize::from(self.config.me)];
             if let Some(claim) = own.of(&id) {
                 self.tell(id, claim.signature, out);
@@ -100,12 +103,14 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
                     }
                     _ => self.ask(out),
                 }
-            } else if !self.recovering && self.executed == self.executed_at_status {
-                // No progress since the last time: what others vouch for is the way on.
+            } else if !self.recovering && self.idle_statuses >= PATIENCE {
+                // What was sent again did not help: what others vouch for is the way on.
                 if let Some(id) = self.vouched() {
                     self.fetch(id, None, out);
                 }
             }
+            let idle = self.executed == self.executed_at_status;
+            self.idle_statuses = if idle { self.idle_statuses.saturating_add(1) } else { 0 };
             self.executed_at_status = self.executed;
         }
         if self.recovering {

@@ -4,7 +4,7 @@
 
 use super::change::StateId;
 use super::checkpoint::{EpochEnd, certified};
-use super::{Application, Note, Output, Replica};
+use super::{Application, Note, Output, Rekey, Replica};
 use crate::auth::{Authenticator, Identity};
 use crate::seeded::{self, Bug};
 use crate::wire::{BODY, HEADER, Header, Kind, Message, Reader, TRAILER, Writer};
@@ -52,10 +52,9 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     }
 
     pub(super) fn on_fetch_state(&mut self, from: ReplicaId, m: &Message<'_>, out: &mut impl Output) {
-        let Some(snapshot) = self.snapshot(m.header.sequence).filter(|s| s.id.digest == m.header.digest)
-        else {
-            return;
-        };
+        let id = StateId { sequence: m.header.sequence, digest: m.header.digest };
+        let held = self.snapshots.iter().chain([&self.end_state]);
+        let Some(snapshot) = held.filter(|s| !s.bytes().is_empty()).find(|s| s.id == id) else { return };
         let state = snapshot.bytes();
         let mut record = [0; M];
         let mut header = self.header(Kind::State, 0, snapshot.id.sequence, snapshot.id.digest);
@@ -92,9 +91,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             *member = Identity(bytes);
         }
         let ends_epoch = epoch > self.epoch;
-        let fits =
-            sequence == target.id.sequence && epoch >= self.epoch && ends_epoch == target.epoch.is_some();
-        // A claim for the end of this epoch does not bring its signatures; those come in answer to our status.
+        let proven = target.epoch.is_some();
+        let fits = sequence == target.id.sequence && epoch >= self.epoch && (ends_epoch || !proven);
         if !fits || !self.application.restore(r.0) || state.len() > M - BODY {
             return false;
         }
@@ -110,7 +108,14 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.make_stable(target.id, out);
         self.proposed = self.proposed.max(sequence);
         out.note(Note::Restored { sequence });
-        if ends_epoch {
+        self.ending = None;
+        if ends_epoch && !proven && !self.recovering {
+            // f+1 vouch for the epoch's last state, a quorum has not signed it yet: this replica's signature may be the one that is missing.
+            let changed = (0..REPLICAS).find(|i| members[*i] != self.members[*i]).unwrap_or(0);
+            self.ending = Some((sequence, Rekey { replica: changed as ReplicaId, identity: members[changed] }));
+            self.claim(target.id, out);
+            self.try_stable(target.id, now, out);
+        } else if ends_epoch {
             self.epoch_end = target.epoch;
             self.stable = target.id;
             self.begin_epoch(epoch, &members, now, out);
