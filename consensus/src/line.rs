@@ -123,6 +123,40 @@ struct Permit {
     proposed: bool,
 }
 
+/// Call numbers, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Calls {
+    /// Numbers below are in it, or never will be.
+    floor: u64,
+    list: heapless::Vec<u64, CALLS>,
+}
+
+impl Calls {
+    fn has(&self, call: u64) -> bool {
+        call < self.floor || self.list.contains(&call)
+    }
+
+    fn add(&mut self, call: u64) {
+        if self.list.is_full() {
+            self.floor = self.floor.max(self.list.remove(0).saturating_add(1));
+        }
+        let _room = self.list.push(call);
+    }
+
+    fn write(&self, w: &mut Writer<'_>) -> Option<()> {
+        w.u64(self.floor)?.u64(self.list.len() as u64)?;
+        self.list.iter().try_for_each(|call| w.u64(*call).map(|_| ()))
+    }
+
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
+        let mut calls = Calls { floor: r.u64()?, list: heapless::Vec::new() };
+        for _ in 0..r.u64()? {
+            calls.list.push(r.u64()?).ok()?;
+        }
+        Some(calls)
+    }
+}
+
 /// The part that all replicas agree on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Agreed {
@@ -130,9 +164,11 @@ struct Agreed {
     next: u64,
     time_us: u64,
     voters: Voters,
-    /// Calls below are decided, or never will be.
-    floor: u64,
-    calls: heapless::Vec<u64, CALLS>,
+    calls: Calls,
+    /// Calls whose skipped threads have come back.
+    rejoined: Calls,
+    /// The last restart of each replica.
+    restarted: [Option<[u8; 64]>; REPLICAS],
     /// Encoded events for the next Sync.
     events: heapless::Vec<u8, EVENTS_MAX>,
 }
@@ -149,8 +185,15 @@ pub struct Line<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize
 impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, ORIGINS, COUNT, BYTES> {
     /// Nothing has happened yet.
     pub fn new(rules: Rules<'a>, voters: Voters) -> Self {
-        let (calls, events) = (heapless::Vec::new(), heapless::Vec::new());
-        let agreed = Agreed { next: 0, time_us: 0, voters, floor: 0, calls, events };
+        let agreed = Agreed {
+            next: 0,
+            time_us: 0,
+            voters,
+            calls: Calls::default(),
+            rejoined: Calls::default(),
+            restarted: [None; REPLICAS],
+            events: heapless::Vec::new(),
+        };
         Line { rules, intake: Intake::default(), agreed, permits: heapless::Vec::new() }
     }
 
@@ -196,9 +239,12 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
         match what {
             Proposal::Boot { .. } => self.agreed.next > 0,
             Proposal::Sync { s, .. } => *s < self.agreed.next,
-            Proposal::Skip { call } | Proposal::Go { call } => !self.agreed.open(*call),
+            Proposal::Skip { call } | Proposal::Go { call } => self.agreed.calls.has(*call),
             Proposal::Voters(v) => v.epoch <= self.agreed.voters.epoch,
-            Proposal::Rejoin { .. } | Proposal::Member { .. } => false,
+            Proposal::Rejoin { call, .. } => self.agreed.rejoined.has(*call),
+            Proposal::Member { replica, sign, exchange } => {
+                self.agreed.restarted.get(usize::from(*replica)) == Some(&Some(both(sign, exchange)))
+            }
         }
     }
 
@@ -248,9 +294,6 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
         let rekey = self.agreed.execute(n, what, &rules, out);
         // What came too early is proposed again.
         self.permits.iter_mut().filter(|p| same(&p.what, &what)).for_each(|p| p.proposed = false);
-        if matches!(what, Proposal::Rejoin { .. } | Proposal::Member { .. }) {
-            self.permits.retain(|p| p.what != what);
-        }
         self.drop_done();
         rekey
     }
@@ -263,17 +306,6 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
 }
 
 impl Agreed {
-    fn open(&self, call: u64) -> bool {
-        call >= self.floor && !self.calls.contains(&call)
-    }
-
-    fn close(&mut self, call: u64) {
-        if self.calls.is_full() {
-            self.floor = self.floor.max(self.calls.remove(0).saturating_add(1));
-        }
-        let _room = self.calls.push(call);
-    }
-
     /// What `what` does now; nothing, when it comes too late or too early.
     fn execute(&mut self, n: u64, what: Proposal, rules: &Rules<'_>, out: &mut impl Output) -> Option<Rekey> {
         match what {
@@ -304,13 +336,14 @@ impl Agreed {
                 self.events.clear();
             }
             Proposal::Skip { call } | Proposal::Go { call }
-                if self.open(call) || seeded::has(Bug::CallDecidedTwice) =>
+                if !self.calls.has(call) || seeded::has(Bug::CallDecidedTwice) =>
             {
-                self.close(call);
+                self.calls.add(call);
                 let skip = matches!(what, Proposal::Skip { .. });
                 emit(n, out, &if skip { Entry::Skip { call } } else { Entry::Go { call } });
             }
-            Proposal::Rejoin { thread, call } => {
+            Proposal::Rejoin { thread, call } if !self.rejoined.has(call) => {
+                self.rejoined.add(call);
                 let mut bytes = [0; 32];
                 if let Ok(event) = postcard::to_slice(&Event::Rejoin { thread, call }, &mut bytes) {
                     let _fits = self.events.extend_from_slice(event);
@@ -326,15 +359,24 @@ impl Agreed {
                 }
             }
             Proposal::Member { replica, sign, exchange } if usize::from(replica) < REPLICAS => {
-                let mut identity = [0; 64];
-                identity[..32].copy_from_slice(&sign);
-                identity[32..].copy_from_slice(&exchange);
+                let identity = both(&sign, &exchange);
+                let last = self.restarted.get_mut(usize::from(replica))?;
+                if last.replace(identity) == Some(identity) {
+                    return None;
+                }
                 return Some(Rekey { replica, identity: Identity(identity) });
             }
             _ => {}
         }
         None
     }
+}
+
+fn both(sign: &[u8; 32], exchange: &[u8; 32]) -> [u8; 64] {
+    let mut identity = [0; 64];
+    identity[..32].copy_from_slice(sign);
+    identity[32..].copy_from_slice(exchange);
+    identity
 }
 
 fn emit(n: u64, out: &mut impl Output, entry: &Entry<'_>) {
@@ -432,11 +474,12 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     fn snapshot(&self, out: &mut [u8]) -> Option<usize> {
         let (mut w, a) = (Writer::new(out), &self.agreed);
         self.intake.snapshot(&mut w)?;
-        w.u64(a.next)?.u64(a.time_us)?.u64(a.floor)?;
+        w.u64(a.next)?.u64(a.time_us)?;
         w.u64(a.voters.epoch)?.u64(a.voters.set)?.u64(u64::from(a.voters.quorum))?;
-        w.u64(a.calls.len() as u64)?;
-        for call in &a.calls {
-            w.u64(*call)?;
+        a.calls.write(&mut w)?;
+        a.rejoined.write(&mut w)?;
+        for identity in &a.restarted {
+            w.bytes(&[u8::from(identity.is_some())])?.bytes(&identity.unwrap_or([0; 64]))?;
         }
         w.bytes(&a.events)?;
         Some(w.length())
@@ -455,13 +498,14 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
 
 impl Agreed {
     fn read(r: &mut Reader<'_>) -> Option<Self> {
-        let (next, time_us, floor) = (r.u64()?, r.u64()?, r.u64()?);
+        let (next, time_us) = (r.u64()?, r.u64()?);
         let voters = Voters { epoch: r.u64()?, set: r.u64()?, quorum: u32::try_from(r.u64()?).ok()? };
-        let mut calls = heapless::Vec::new();
-        for _ in 0..r.u64()? {
-            calls.push(r.u64()?).ok()?;
+        let (calls, rejoined) = (Calls::read(r)?, Calls::read(r)?);
+        let mut restarted = [None; REPLICAS];
+        for identity in &mut restarted {
+            *identity = if r.u8()? == 1 { Some(r.array()?) } else { r.bytes(64).map(|_| None)? };
         }
         let events = heapless::Vec::from_slice(r.0).ok()?;
-        Some(Agreed { next, time_us, voters, floor, calls, events })
+        Some(Agreed { next, time_us, voters, calls, rejoined, restarted, events })
     }
 }

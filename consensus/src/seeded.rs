@@ -84,6 +84,10 @@ bugs! {
     SyncNumberUnchecked: "sync points may be left out or repeated",
     CallDecidedTwice: "a call may be both skipped and gone",
     VotersUnchecked: "any change of voters is executed",
+    VoteOfOldEpoch: "a vote of another voters' epoch counts",
+    LaterVoteCounts: "a voter's second vote replaces its first",
+    PolicyOneShort: "a policy decides one vote early",
+    StrangersVote: "who is no member may vote",
     SeedUnchecked: "any seed is accepted",
 }
 

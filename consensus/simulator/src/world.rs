@@ -354,17 +354,20 @@ impl World {
             return Ok(());
         }
         if let Some(until) = self.paused(to) {
-            self.at(until, Event::Wake { to });
-        } else {
-            let now = self.clock(to);
-            let instance = &mut self.instances[to];
-            Self::offer(instance, now);
-            let line = instance.node.application();
-            for s in line.next().max(1)..instance.syncs.min(line.next() + 4) {
-                line.permit(Proposal::Sync { s, time_us: 0 }, now);
+            if self.instances[to].wake < until {
+                self.instances[to].wake = until;
+                self.at(until, Event::Wake { to });
             }
-            instance.node.poll(now, &mut out);
+            return self.outcome(to, out);
         }
+        let now = self.clock(to);
+        let instance = &mut self.instances[to];
+        Self::offer(instance, now);
+        let line = instance.node.application();
+        for s in line.next().max(1)..instance.syncs.min(line.next() + 4) {
+            line.permit(Proposal::Sync { s, time_us: 0 }, now);
+        }
+        instance.node.poll(now, &mut out);
         self.outcome(to, out)?;
         let ahead = self.clock(to) - self.now;
         let due = self.instances[to].node.wake_at().saturating_sub(ahead).max(self.now + 1);
