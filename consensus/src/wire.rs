@@ -54,26 +54,18 @@ pub enum Kind {
     State = 9,
     /// No authenticator of its own: signatures of a quorum on the last checkpoint of an epoch.
     Certificate = 10,
+    /// MAC. Number `sequence` is committed at the sender, with `digest`; told to who lags behind, when f+1 say so it may believe it.
+    Committed = 11,
     /// Never sent; what the signatures of checkpoints are over.
-    Certified = 11,
+    Certified = 12,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::*;
-        let all = [
-            PrePrepare,
-            Prepare,
-            Commit,
-            Checkpoint,
-            ViewChange,
-            NewView,
-            Status,
-            FetchState,
-            State,
-            Certificate,
-        ];
-        all.into_iter().find(|k| *k as u8 == byte)
+        let proposals = [PrePrepare, Prepare, Commit, Committed, Checkpoint, ViewChange, NewView];
+        let rest = [Status, FetchState, State, Certificate];
+        proposals.into_iter().chain(rest).find(|k| *k as u8 == byte)
     }
 }
 
@@ -341,7 +333,7 @@ mod tests {
         for (at, value, error) in [
             (0, 2, Malformed::Version(2)),
             (1, 0, Malformed::Field),
-            (1, 11, Malformed::Field),
+            (1, 12, Malformed::Field),
             (2, 4, Malformed::Field),
             (3, 1, Malformed::Field),
             (4, 1, Malformed::Length),

@@ -291,6 +291,7 @@ impl Adversary {
             let n = next + self.rng.below(3);
             headers.push(header(Kind::Prepare, view, n, digest));
             headers.push(header(Kind::Commit, view, n, digest));
+            headers.push(header(Kind::Committed, 0, n, digest));
         }
         if self.has(Will::LieInCheckpoint) {
             let n = next.next_multiple_of(W as u64 / 2) + self.rng.below(3) * (W as u64 / 2);

@@ -342,6 +342,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             }
             Kind::Prepare => self.on_prepare(&m, now, out),
             Kind::Commit => self.on_commit(&m, now, out),
+            Kind::Committed => self.on_committed(&m, now, out),
             Kind::Checkpoint => self.on_checkpoint(&m, now, out),
             Kind::Status => self.on_status(&m, out),
             Kind::Certified => {}

@@ -128,8 +128,10 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         if !self.normal || slot.held != Some(vote.digest) || self.is_past_the_end(n) {
             return;
         }
-        // A new view renews Q of what it chose; the prepare is still to be sent.
-        let said = primary == self.config.me || slot.prepares.of(self.config.me) == Some(vote);
+        // The primary's pre-prepare stands for its prepare; but of what a new view chose nobody has sent one. (A new view renews Q where it chose
+        // what is held; the prepare is still to be sent.)
+        let prepares = primary != self.config.me || slot.chosen && !seeded::has(Bug::PrimaryMutePrepared);
+        let said = !prepares || slot.prepares.of(self.config.me) == Some(vote);
         if slot.endorsed != Some(vote) || !said {
             let known = slot.chosen || slot.is_vouched(primary) || seeded::has(Bug::ProposalUnchecked);
             let check = if known {
@@ -145,7 +147,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
                 }
             }
             self.slot_mut(n).endorsed = Some(vote);
-            if primary != self.config.me {
+            if prepares {
                 let record = self.sealed(Kind::Prepare, vote.view, n, vote.digest);
                 let me = self.config.me;
                 self.slot_mut(n).prepares.cast(me, vote);
@@ -167,8 +169,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     pub(super) fn on_prepare(&mut self, m: &Message<'_>, now: Ticks, out: &mut impl Output) {
         let (h, n) = (&m.header, m.header.sequence);
         let vote = Vote { view: h.view, digest: h.digest };
-        let by_primary = h.sender == self.primary(h.view) && !seeded::has(Bug::PrimaryPrepares);
-        if !self.in_window(n) || h.view < self.view || by_primary {
+        if !self.in_window(n) || h.view < self.view {
             return;
         }
         // Dropped before the authenticator is looked at: a quorum is there without it.
@@ -184,13 +185,17 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         }
     }
 
-    /// With 2f prepares to a proposal that this replica endorsed, it is prepared.
+    /// With a pre-prepare and 2f prepares to it, or with 2f+1 prepares to what a new view chose, it is prepared.
     fn try_prepare(&mut self, n: u64, now: Ticks, out: &mut impl Output) {
         let (primary, me) = (self.primary(self.view), self.config.me);
         let slot = self.slot_mut(n);
         let Some(vote) = slot.proposal else { return };
-        let need = if seeded::has(Bug::PreparedByTooFew) { QUORUM - 2 } else { QUORUM - 1 };
-        let but = if seeded::has(Bug::PrimaryPrepares) { None } else { Some(primary) };
+        let (but, need) = match slot.chosen && !seeded::has(Bug::PrimaryMutePrepared) {
+            true => (None, QUORUM),
+            false if seeded::has(Bug::PrimaryPrepares) => (None, QUORUM - 1),
+            false => (Some(primary), QUORUM - 1),
+        };
+        let need = if seeded::has(Bug::PreparedByTooFew) { need - 1 } else { need };
         if slot.endorsed != Some(vote)
             || slot.prepared == Some(vote)
             || slot.prepares.count(&vote, but) < need
@@ -218,6 +223,21 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         }
     }
 
+    /// Somebody helps: it says that `n` is committed.
+    pub(super) fn on_committed(&mut self, m: &Message<'_>, now: Ticks, out: &mut impl Output) {
+        let (h, n) = (&m.header, m.header.sequence);
+        if !self.in_window(n) || self.slot(n).committed || !self.authentic(m, out) {
+            return;
+        }
+        match self.slot_mut(n).reported.cast(h.sender, Vote { view: 0, digest: h.digest }) {
+            Cast::Known => {}
+            Cast::Contradicts => {
+                out.note(Note::Equivocates { sender: h.sender, kind: h.kind, view: h.view, sequence: n });
+            }
+            Cast::New => self.try_commit(n, now, out),
+        }
+    }
+
     /// With 2f+1 commits of one view to the batch that is held, it is committed, in whatever view this replica is.
     pub(super) fn try_commit(&mut self, n: u64, now: Ticks, out: &mut impl Output) {
         let need = match () {
@@ -226,11 +246,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             () => QUORUM,
         };
         let slot = self.slot_mut(n);
-        let Some(vote) =
-            slot.prepared.filter(|p| slot.commits.count(p, None) >= need).or(slot.commits.agreed(need))
-        else {
-            return;
-        };
+        let Some(vote) = slot.decided(need) else { return };
         if slot.committed || slot.held != Some(vote.digest) && !seeded::has(Bug::CommitsOtherDigest) {
             return;
         }

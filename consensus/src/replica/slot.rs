@@ -85,6 +85,8 @@ pub struct Slot<const M: usize> {
     pub prepares: Votes,
     /// Commits.
     pub commits: Votes,
+    /// Who says that it is committed, with which digest; the view is always 0.
+    pub reported: Votes,
     /// A quorum committed the batch that is held.
     pub committed: bool,
 }
@@ -100,6 +102,7 @@ impl<const M: usize> Slot<M> {
         prepared: None,
         prepares: Votes([None; REPLICAS]),
         commits: Votes([None; REPLICAS]),
+        reported: Votes([None; REPLICAS]),
         committed: false,
     };
 
@@ -113,13 +116,20 @@ impl<const M: usize> Slot<M> {
         self.prepared = None;
         self.prepares = Votes::default();
         self.commits = Votes::default();
+        self.reported = Votes::default();
         self.committed = false;
+    }
+
+    /// What is committed: `need` replicas committed it in one view, or f+1 report that they saw such a quorum.
+    pub fn decided(&self, need: usize) -> Option<Vote> {
+        let reporters = if seeded::has(Bug::OneReportBelieved) { 1 } else { WEAK };
+        let own = self.prepared.filter(|p| self.commits.count(p, None) >= need);
+        own.or_else(|| self.commits.agreed(need)).or_else(|| self.reported.agreed(reporters))
     }
 
     /// The digest of a batch that is needed here and not held.
     pub fn wanted(&self) -> Option<Digest> {
-        let committed = self.commits.agreed(QUORUM);
-        let digest = committed.or_else(|| self.proposal.filter(|_| self.chosen))?.digest;
+        let digest = self.decided(QUORUM).or_else(|| self.proposal.filter(|_| self.chosen))?.digest;
         (self.held != Some(digest)).then_some(digest)
     }
 

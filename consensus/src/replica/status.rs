@@ -81,8 +81,11 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             if useful && (slot.prepared.is_some() || self.is_primary()) {
                 out.send(s.from, slot.record.get());
             }
-            if let Some(v) = slot.endorsed.filter(|v| together && v.view == self.view && !self.is_primary()) {
+            if let Some(v) = slot.prepares.of(self.config.me).filter(|v| together && v.view == self.view) {
                 out.send(s.from, &self.sealed(Kind::Prepare, v.view, n, v.digest));
+            }
+            if let Some(digest) = slot.held.filter(|_| slot.committed) {
+                out.send(s.from, &self.sealed(Kind::Committed, 0, n, digest));
             }
             if let Some(v) = slot.prepared {
                 out.send(s.from, &self.sealed(Kind::Commit, v.view, n, v.digest));
