@@ -5,10 +5,10 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint campaign clean model-capabilities model-ipc miri bench
+.PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc miri bench
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
@@ -62,6 +62,13 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -p lazy -- -D warnings
+
+deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
+	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }
+	@$(TARGET)/tools/bin/cargo-deny --offline check bans licenses sources
+
+size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
+	@scripts/size
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign -- --ignored --nocapture --test-threads=1
