@@ -303,3 +303,16 @@ fn an_endorsement_counts_for_a_seat_that_is_lent_now() {
     settle(&mut all);
     assert!(!changes(&all[0], 1, say(1, 1)) && changes(&all[0], 1, say(1, 2)));
 }
+
+#[test]
+fn an_endorsement_names_a_lease_that_exists() {
+    let mut all = cores(2);
+    let w = &mut all[0];
+    w.make(K_GATE, 0, 30);
+    done(w.invoke(30, Label::Seat, &[0, ROOT, 31, 64]));
+    w.make(K_UNTYPED, 1, 33);
+    done(w.invoke(30, Label::Seal, &[1, 1, ROOT, 0, 0, 33, 1]));
+    done(w.invoke(31, Label::Lease, &[1, GOT, 64, ROOT, 40, 64]));
+    let say = |index| Message::Endorse { index, generation: 1, epoch: 0, sequence: 0, act: [5, 0, 0, 0, 0] };
+    assert!(changes(w, 1, say(0)) && !changes(w, 1, say(16)) && !changes(w, 2, say(0)));
+}

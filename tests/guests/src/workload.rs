@@ -44,15 +44,15 @@ impl<M: Memory> Bench<M> {
     }
 
     /// Until it is done; how many entries that took.
-    #[inline]
-    fn invoke(&mut self, address: u64, label: Label, args: &[u64]) -> u64 {
+    #[inline(always)]
+    fn invoke<const N: usize>(&mut self, address: u64, label: Label, args: &[u64; N]) -> u64 {
         let mut words = [0; WORDS];
         words[0] = address;
         words[1] = label as u64;
-        words[2..2 + args.len()].copy_from_slice(args);
+        words[2..2 + N].copy_from_slice(args);
         let mut entries = 1;
         loop {
-            match self.store.invoke(self.caller, words).map(|outcome| outcome.status) {
+            match self.store.invoke_saved(self.caller, &words).map(|outcome| outcome.status) {
                 Ok(Status::Again) => entries += 1,
                 Ok(_) => return entries,
                 Err(_) => panic!("{label:?} failed"),
