@@ -230,6 +230,8 @@ fn numbers_and_peers_that_do_not_exist_are_ignored() {
         changes(&all[1], 0, offer(15)) && changes(&all[1], 0, Message::Revoke { index: 0, generation: 1 })
     );
     assert!(changes(&all[0], 1, Message::Returned { index: 0, generation: 1 }));
+    let fresh = &cores(2)[1];
+    assert!(changes(fresh, 0, offer(0)) && !changes(fresh, 0, offer(16)), "a number beyond the last");
     // A return of an earlier use of the number, or of a number that is not lent.
     assert!(!changes(&all[0], 1, Message::Returned { index: 0, generation: 0 }));
     assert!(!changes(&all[0], 1, Message::Returned { index: 1, generation: 0 }));

@@ -275,7 +275,7 @@ fn figure(text: &str, key: &str) -> u64 {
     line.1.trim().parse().expect("a number")
 }
 
-/// The goal of issue 6: send and receive of 64 bytes, both cores together, in at most 120 instructions.
+/// The goal: send and receive of 64 bytes, both cores together, in at most 120 instructions.
 #[test]
 fn a_record_costs_few_instructions() {
     let (tree, bundle) = (tree_of("rings.dts"), bundle(&[("guest-rings", "guest-rings", 2)]));
