@@ -49,7 +49,7 @@ model-ipc: ## every interleaving of a small ring (loom), and its seeded faults o
 
 model-capabilities: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
 	@mkdir -p target
-	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test faults -- \
+	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test confinement --test faults -- \
 	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
 	@echo '| Check | Size | States | Depth | Time | Result |'
 	@echo '|---|---|---|---|---|---|'

@@ -90,6 +90,7 @@ pub enum Remains {
 /// A capability.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // The fields are named as the documents name them; each case has its sentence.
+#[repr(u64)] // A tag of a byte would let the compiler copy the rest from an odd address, byte by byte.
 pub enum Cap {
     /// Nothing.
     #[default]
@@ -151,6 +152,9 @@ const fn mapping_of(head: u64, ipa: u64, who: u64) -> Option<Mapping> {
     Some(Mapping { vmid: who as u16, generation: who >> 16, ipa })
 }
 
+/// The number of CNodes in a slot's first word.
+const CNODE: u8 = 2;
+
 impl Cap {
     /// The five words of it: head, object, and three more.
     pub(crate) fn encode(&self) -> [u64; 5] {
@@ -194,6 +198,14 @@ impl Cap {
         }
     }
 
+    /// Address, radix, guard and its bits, if these are the first words of a CNode's slot: what lookups need, without the rest.
+    #[inline(always)]
+    pub(crate) fn cnode_of(head: u64, object: u64, a: u64) -> Option<(u64, u32, u64, u32)> {
+        let (small, more) = ((head >> 24) as u8, (head >> 32) as u8);
+        (head as u8 == CNODE).then_some((object, small.into(), a, more.into()))
+    }
+
+    #[inline]
     pub(crate) fn decode([head, object, a, b, c]: [u64; 5]) -> Cap {
         let rights = Rights::from_word(head >> 8);
         let (small, more) = ((head >> 24) as u8, (head >> 32) as u8);

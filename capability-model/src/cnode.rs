@@ -16,65 +16,58 @@ const PATH_BITS: u64 = 64;
 pub const GUARD_BITS_SHIFT: u32 = 58;
 
 impl<M: Memory> Store<M> {
-    /// The capability as a copy: `argument` is to blame if it cannot be copied.
-    pub(crate) fn derive(&self, slot: Slot, cap: Cap, argument: u8) -> Result<Cap, Error> {
+    /// Makes the capability of `slot` one that a copy holds: `argument` is to blame if it cannot be copied. Capabilities are changed where they are,
+    /// as each is 56 bytes.
+    pub(crate) fn derive(&self, slot: Slot, cap: &mut Cap, argument: u8) -> Result<(), Error> {
         match cap {
-            Cap::Untyped { base, size, device, .. } => {
+            Cap::Untyped { free, clean, .. } => {
                 if self.has_children(slot) {
                     return Err(ErrorKind::RevokeFirst.of(argument));
                 }
-                Ok(Cap::Untyped { base, size, device, free: 0, clean: 0 })
+                (*free, *clean) = (0, 0);
             }
             // The copy is mapped nowhere.
-            Cap::Frame { base, size, device, rights, .. } => {
-                Ok(Cap::Frame { base, size, device, rights, mapping: None })
-            }
+            Cap::Frame { mapping, .. } => *mapping = None,
             // Time, loans and tables have one holder.
             Cap::Core { .. } | Cap::SchedContext { .. } | Cap::Lease { .. } | Cap::PageTable { .. } => {
-                Err(ErrorKind::IllegalOperation.of(argument))
+                return Err(ErrorKind::IllegalOperation.of(argument));
             }
-            Cap::Null | Cap::Zombie { .. } => Err(ErrorKind::FailedLookup.of(argument)),
-            cap => Ok(cap),
+            Cap::Null | Cap::Zombie { .. } => return Err(ErrorKind::FailedLookup.of(argument)),
+            _ => {}
         }
+        Ok(())
     }
 
     /// With fewer rights. Never with more: this is the only place where rights are set.
-    pub(crate) fn masked(&self, cap: Cap, mask: Rights) -> Cap {
-        let keep = |rights: Rights| {
-            if self.seeded(Fault::MintGrowsRights) { mask } else { rights.and(mask) }
-        };
-        match cap {
-            Cap::Endpoint { at, badge, rights } => Cap::Endpoint { at, badge, rights: keep(rights) },
-            Cap::Notification { at, badge, rights } => Cap::Notification { at, badge, rights: keep(rights) },
-            Cap::Frame { base, size, device, rights, mapping } => {
-                Cap::Frame { base, size, device, rights: keep(rights), mapping }
-            }
-            cap => cap,
+    pub(crate) fn mask(&self, cap: &mut Cap, mask: Rights) {
+        if let Cap::Endpoint { rights, .. } | Cap::Notification { rights, .. } | Cap::Frame { rights, .. } =
+            cap
+        {
+            *rights = if self.seeded(Fault::MintGrowsRights) { mask } else { rights.and(mask) };
         }
     }
 
     /// With a badge or guard. A badge is given once; a guard may be changed as long as the path stays possible.
-    fn with_data(&self, cap: Cap, data: u64, argument: u8) -> Result<Cap, Error> {
-        let free = |badge| badge == 0 || self.seeded(Fault::MintRebadges);
+    fn set_data(&self, cap: &mut Cap, data: u64, argument: u8) -> Result<(), Error> {
         match cap {
-            Cap::Endpoint { at, badge, rights } if free(badge) => {
-                Ok(Cap::Endpoint { at, badge: data, rights })
+            Cap::Endpoint { badge, .. } | Cap::Notification { badge, .. } => {
+                if *badge != 0 && !self.seeded(Fault::MintRebadges) {
+                    return Err(ErrorKind::IllegalOperation.of(argument));
+                }
+                *badge = data;
             }
-            Cap::Notification { at, badge, rights } if free(badge) => {
-                Ok(Cap::Notification { at, badge: data, rights })
-            }
-            Cap::Endpoint { .. } | Cap::Notification { .. } => Err(ErrorKind::IllegalOperation.of(argument)),
-            Cap::CNode { at, radix, .. } => with_guard(at, radix, data, argument),
-            cap if data == 0 => Ok(cap),
-            _ => Err(ErrorKind::InvalidArgument.of(argument)),
+            Cap::CNode { at, radix, .. } => *cap = with_guard(*at, *radix, data, argument)?,
+            _ if data == 0 => {}
+            _ => return Err(ErrorKind::InvalidArgument.of(argument)),
         }
+        Ok(())
     }
 
     /// Data for a capability that keeps its place: a badge would begin below what was copied from it, so guards only.
-    fn mutated(&self, cap: Cap, data: u64, argument: u8) -> Result<Cap, Error> {
+    fn mutate(&self, cap: &mut Cap, data: u64, argument: u8) -> Result<(), Error> {
         match cap {
-            Cap::CNode { .. } => self.with_data(cap, data, argument),
-            cap if data == 0 => Ok(cap),
+            Cap::CNode { .. } => self.set_data(cap, data, argument),
+            _ if data == 0 => Ok(()),
             _ => Err(ErrorKind::IllegalOperation.of(argument)),
         }
     }
@@ -90,12 +83,12 @@ impl<M: Memory> Store<M> {
         let [index, depth, source_root, source_index, source_depth, rights] = args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let cap = self.derive(source, self.cap(source), 4)?;
-        let cap = self.masked(cap, Rights::from_word(rights));
-        let cap = match data {
-            Some(data) => self.with_data(cap, data, 7)?,
-            None => cap,
-        };
+        let mut cap = self.cap(source);
+        self.derive(source, &mut cap, 4)?;
+        self.mask(&mut cap, Rights::from_word(rights));
+        if let Some(data) = data {
+            self.set_data(&mut cap, data, 7)?;
+        }
         Ok(Plan::Insert { source, slot, cap })
     }
 
@@ -110,10 +103,10 @@ impl<M: Memory> Store<M> {
         let [index, depth, source_root, source_index, source_depth] = args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let cap = match data {
-            Some(data) => self.mutated(self.cap(source), data, 6)?,
-            None => self.cap(source),
-        };
+        let mut cap = self.cap(source);
+        if let Some(data) = data {
+            self.mutate(&mut cap, data, 6)?;
+        }
         Ok(Plan::Move { source, slot, cap })
     }
 
@@ -132,9 +125,12 @@ impl<M: Memory> Store<M> {
         if slot != source && self.cap(slot) != Cap::Null {
             return Err(ErrorKind::DeleteFirst.of(1));
         }
-        let changed = |slot: Slot, data: u64, argument: u8| match data {
-            0 => Ok(self.cap(slot)),
-            data => self.mutated(self.cap(slot), data, argument),
+        let changed = |slot: Slot, data: u64, argument: u8| -> Result<Cap, Error> {
+            let mut cap = self.cap(slot);
+            if data != 0 {
+                self.mutate(&mut cap, data, argument)?;
+            }
+            Ok(cap)
         };
         let pivot_cap = changed(pivot, pivot_data, 6)?;
         let source_cap = changed(source, source_data, 10)?;
@@ -142,12 +138,10 @@ impl<M: Memory> Store<M> {
     }
 
     fn source(&self, caller: u64, root: u64, index: u64, depth: u64, argument: u8) -> Result<Slot, Error> {
-        let (_, root) = self.lookup_cap(caller, root, argument)?;
-        let slot = self.lookup_slot(&root, index, depth, argument + 1)?;
-        match self.cap(slot) {
-            Cap::Null => Err(ErrorKind::FailedLookup.of(argument + 1)),
-            _ => Ok(slot),
-        }
+        let root = self.lookup(caller, root).filter(|slot| !self.is_empty(*slot));
+        let root = root.ok_or(ErrorKind::FailedLookup.of(argument))?;
+        let slot = self.lookup_below(self.level(root), index, depth, argument + 1)?;
+        if self.is_empty(slot) { Err(ErrorKind::FailedLookup.of(argument + 1)) } else { Ok(slot) }
     }
 
     /// CancelBadgedSends: needs every right, as in seL4, and a badge.

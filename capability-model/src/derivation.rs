@@ -6,7 +6,7 @@
 use crate::cap::Cap;
 use crate::faults::Fault;
 use crate::memory::{Memory, Slot};
-use crate::store::{Node, Store};
+use crate::store::{Node, Store, marks};
 
 /// Whether `child` stands for a part of what `parent` stands for.
 pub fn same_region(parent: &Cap, child: &Cap) -> bool {
@@ -60,24 +60,25 @@ impl<M: Memory> Store<M> {
                 self.origins += 1;
                 self.origins
             }
-            _ => self.node(source).origin,
+            _ => self.word(source.0, 7),
         };
-        self.link(source, slot, Node { revocable: begins, first_badged: begins, origin, ..Node::leaf(cap) });
+        self.link(source, slot, &cap, begins, origin);
     }
 
     /// Puts an original into the empty slot `slot`, behind `parent`.
     pub(crate) fn insert_original(&mut self, parent: Slot, slot: Slot, cap: Cap) {
-        self.link(parent, slot, Node { revocable: true, first_badged: true, ..Node::leaf(cap) });
+        self.link(parent, slot, &cap, true, 0);
     }
 
     /// Puts something that can have no descendants below `parent`.
     pub(crate) fn insert_leaf(&mut self, parent: Slot, slot: Slot, cap: Cap) {
-        self.link(parent, slot, Node::leaf(cap));
+        self.link(parent, slot, &cap, false, 0);
     }
 
-    fn link(&mut self, after: Slot, slot: Slot, node: Node) {
+    /// What begins something (a badge, a division of memory, an object) can have descendants.
+    fn link(&mut self, after: Slot, slot: Slot, cap: &Cap, begins: bool, origin: u64) {
         let next = self.word(after.0, 6);
-        self.write_node(slot, Node { previous: after.0, next, ..node });
+        self.write_slot(slot, cap, marks(begins, begins), [after.0, next, origin]);
         self.set_word(after.0, 6, slot.0);
         if next != 0 {
             self.set_word(next, 5, slot.0);
@@ -86,7 +87,7 @@ impl<M: Memory> Store<M> {
 
     /// Takes a slot out of the tree and empties it.
     pub(crate) fn unlink(&mut self, slot: Slot) {
-        let Node { previous, next, .. } = self.node(slot);
+        let (previous, next) = (self.word(slot.0, 5), self.word(slot.0, 6));
         if previous != 0 {
             self.set_word(previous, 6, next);
         }
@@ -98,13 +99,14 @@ impl<M: Memory> Store<M> {
 
     /// Moves a node to an empty slot, as `cap`; its place in the tree stays.
     pub(crate) fn transplant(&mut self, source: Slot, slot: Slot, cap: Cap) {
-        let node = self.node(source);
-        self.write_node(slot, Node { cap, ..node });
-        if node.previous != 0 {
-            self.set_word(node.previous, 6, slot.0);
+        let [previous, next, origin] =
+            [self.word(source.0, 5), self.word(source.0, 6), self.word(source.0, 7)];
+        self.write_slot(slot, &cap, self.marks_of(source), [previous, next, origin]);
+        if previous != 0 {
+            self.set_word(previous, 6, slot.0);
         }
-        if node.next != 0 && !self.seeded(Fault::RotateLosesLink) {
-            self.set_word(node.next, 5, slot.0);
+        if next != 0 && !self.seeded(Fault::RotateLosesLink) {
+            self.set_word(next, 5, slot.0);
         }
         if !self.seeded(Fault::MoveLeavesSource) {
             self.clear_slot(source);
@@ -155,15 +157,20 @@ impl<M: Memory> Store<M> {
 
     /// The next slot in the list, if it descends from this one.
     pub(crate) fn first_child(&self, slot: Slot) -> Option<Slot> {
-        let node = self.node(slot);
-        let next = Slot(node.next);
-        (node.next != 0 && is_parent(&node, &self.node(next))).then_some(next)
+        let next = Slot(self.word(slot.0, 6));
+        if next.0 == 0 || !self.is_revocable(slot) {
+            return None;
+        }
+        is_parent(&self.node(slot), &self.node(next)).then_some(next)
     }
 
     /// Whether no other slot stands for the object. All slots of one object are neighbours in the list.
     pub fn is_final(&self, slot: Slot) -> bool {
-        let node = self.node(slot);
-        let other = |link: u64| link != 0 && same_object(&node.cap, &self.cap(Slot(link)));
-        !other(node.previous) && !other(node.next)
+        // Whatever stands for one object has the object's address in one word: mostly that word says no.
+        let object = self.word(slot.0, 1);
+        let other = |link: u64| {
+            link != 0 && self.word(link, 1) == object && same_object(&self.cap(slot), &self.cap(Slot(link)))
+        };
+        !other(self.word(slot.0, 5)) && !other(self.word(slot.0, 6))
     }
 }

@@ -198,7 +198,10 @@ impl<M: Memory> Store<M> {
         let root = self.cap(Slot(to + domain::CSPACE));
         let (index, depth) = (self.word(to, domain::RECEIVE_INDEX), self.word(to, domain::RECEIVE_DEPTH));
         let Ok(slot) = self.lookup_empty(&root, index, depth, 1) else { return false };
-        let Ok(cap) = self.derive(source, self.cap(source), 1) else { return false };
+        let mut cap = self.cap(source);
+        if self.derive(source, &mut cap, 1).is_err() {
+            return false;
+        }
         if slot == source {
             return false;
         }

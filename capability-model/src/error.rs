@@ -25,6 +25,7 @@ pub enum ErrorKind {
 
 /// Why nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(align(8))] // In a Result beside something larger: else the compiler copies that in odd pieces, byte by byte.
 pub struct Error {
     /// What is wrong.
     pub kind: ErrorKind,

@@ -17,6 +17,7 @@ use crate::untyped::Kind;
 /// What seats can endorse. `held` numbers what was sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // As the arguments of the invocations of the same name.
+#[repr(u64)] // As `Cap`.
 pub enum Act {
     /// Takes everything back that was derived from a held capability.
     Revoke { held: u8 },

@@ -104,12 +104,24 @@ impl<M: Memory> Store<M> {
     /// An invocation by the running domain `caller`: its whole effect (or a bounded part, see [`crate::error::Status::Again`]), or
     /// an error and no change.
     pub fn invoke(&mut self, caller: u64, words: [u64; WORDS]) -> Result<Outcome, Error> {
-        let plan = self.decode(caller, words)?;
-        Ok(self.perform(caller, plan))
+        self.invoke_saved(caller, &words)
     }
 
-    fn decode(&self, caller: u64, words: [u64; WORDS]) -> Result<Plan, Error> {
-        let [address, label, args @ ..] = words;
+    /// The same with the words where the entry saved them. The plan stays where decoding put it: it is large.
+    pub fn invoke_saved(&mut self, caller: u64, words: &[u64; WORDS]) -> Result<Outcome, Error> {
+        match &self.decode(caller, words) {
+            Err(error) => Err(*error),
+            Ok(Plan::Ask { peer }) => {
+                let [_, _, request @ ..] = *words;
+                Ok(self.ask(*peer, request).into())
+            }
+            Ok(plan) => Ok(self.perform(caller, plan)),
+        }
+    }
+
+    #[inline(always)]
+    fn decode(&self, caller: u64, words: &[u64; WORDS]) -> Result<Plan, Error> {
+        let [address, label, args @ ..] = *words;
         let (slot, cap) = self.lookup_cap(caller, address, 0)?;
         let label = Label::from_number(label).ok_or(ErrorKind::IllegalOperation.of(0))?;
         let [a, b, c, d, e, f, g, ..] = args;
@@ -137,7 +149,7 @@ impl<M: Memory> Store<M> {
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
             Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),
             Cap::Core { number } => match label {
-                Label::Remote => self.decode_remote(number, args),
+                Label::Remote => self.decode_remote(number, b),
                 Label::Inspect => self.decode_remote_answer(number),
                 Label::Bind => self.decode_bind_core(caller, number, a),
                 Label::Unbind => self.decode_unbind_core(number),

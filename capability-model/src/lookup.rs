@@ -34,12 +34,17 @@ const fn high(word: u64, bits: u32) -> u64 {
 
 impl<M: Memory> Store<M> {
     /// Follows the low `depth` bits of `index` from `root`. Every level takes at least one bit, so there are at most 64.
+    #[inline]
     pub fn resolve(&self, root: &Cap, index: u64, depth: u32) -> Option<Resolved> {
-        let mut cap = *root;
-        let mut left = depth.min(64);
+        let Cap::CNode { at, radix, guard, guard_bits } = *root else { return None };
+        self.follow((at, radix.into(), guard, guard_bits.into()), index, depth.min(64))
+    }
+
+    /// A level is a CNode's address, radix, guard and the guard's bits.
+    fn follow(&self, mut level: (u64, u32, u64, u32), index: u64, depth: u32) -> Option<Resolved> {
+        let mut left = depth;
         loop {
-            let Cap::CNode { at, radix, guard, guard_bits } = cap else { return None };
-            let (radix, guard_bits) = (radix as u32, guard_bits as u32);
+            let (at, radix, guard, guard_bits) = level;
             let after_guard = left.checked_sub(guard_bits)?;
             if low(high(index, after_guard), guard_bits) != guard && !self.seeded(Fault::GuardIgnored) {
                 return None;
@@ -49,26 +54,32 @@ impl<M: Memory> Store<M> {
             if left == 0 {
                 return Some(Resolved { slot, left });
             }
-            match self.cap(slot) {
-                next @ Cap::CNode { .. } => cap = next,
-                _ => return Some(Resolved { slot, left }),
+            match self.level(slot) {
+                Some(next) => level = next,
+                None => return Some(Resolved { slot, left }),
             }
         }
     }
 
+    #[inline(always)]
+    pub(crate) fn level(&self, slot: Slot) -> Option<(u64, u32, u64, u32)> {
+        Cap::cnode_of(self.word(slot.0, 0), self.word(slot.0, 1), self.word(slot.0, 2))
+    }
+
     /// The slot of an address in the CSpace of `caller`. As in seL4, bits that are left over are ignored.
+    #[inline]
     pub fn lookup(&self, caller: u64, address: u64) -> Option<Slot> {
-        let root = self.cap(Slot(caller + domain::CSPACE));
-        self.resolve(&root, address, 64).map(|found| found.slot)
+        let root = self.level(Slot(caller + domain::CSPACE))?;
+        self.follow(root, address, 64).map(|found| found.slot)
     }
 
     /// The capability at an address; `argument` is to blame.
     pub(crate) fn lookup_cap(&self, caller: u64, address: u64, argument: u8) -> Result<(Slot, Cap), Error> {
         let slot = self.lookup(caller, address).ok_or(ErrorKind::FailedLookup.of(argument))?;
-        match self.cap(slot) {
-            Cap::Null => Err(ErrorKind::FailedLookup.of(argument)),
-            cap => Ok((slot, cap)),
+        if self.is_empty(slot) {
+            return Err(ErrorKind::FailedLookup.of(argument));
         }
+        Ok((slot, self.cap(slot)))
     }
 
     /// Exactly the slot at `index` and `depth` below `root`; `argument` is the index, the next one the depth.
@@ -79,13 +90,26 @@ impl<M: Memory> Store<M> {
         depth: u64,
         argument: u8,
     ) -> Result<Slot, Error> {
-        let Cap::CNode { .. } = root else {
-            return Err(ErrorKind::InvalidCapability.of(argument.saturating_sub(1)));
+        let level = match *root {
+            Cap::CNode { at, radix, guard, guard_bits } => Some((at, radix.into(), guard, guard_bits.into())),
+            _ => None,
         };
+        self.lookup_below(level, index, depth, argument)
+    }
+
+    /// The same below a level, or what is no CNode.
+    pub(crate) fn lookup_below(
+        &self,
+        level: Option<(u64, u32, u64, u32)>,
+        index: u64,
+        depth: u64,
+        argument: u8,
+    ) -> Result<Slot, Error> {
+        let level = level.ok_or(ErrorKind::InvalidCapability.of(argument.saturating_sub(1)))?;
         if depth == 0 || depth > 64 {
             return Err(ErrorKind::RangeError.of(argument + 1));
         }
-        match self.resolve(root, index, depth as u32) {
+        match self.follow(level, index, depth as u32) {
             Some(Resolved { slot, left: 0 }) => Ok(slot),
             _ => Err(ErrorKind::FailedLookup.of(argument)),
         }
@@ -100,9 +124,6 @@ impl<M: Memory> Store<M> {
         argument: u8,
     ) -> Result<Slot, Error> {
         let slot = self.lookup_slot(root, index, depth, argument)?;
-        match self.cap(slot) {
-            Cap::Null => Ok(slot),
-            _ => Err(ErrorKind::DeleteFirst.of(argument)),
-        }
+        if self.is_empty(slot) { Ok(slot) } else { Err(ErrorKind::DeleteFirst.of(argument)) }
     }
 }

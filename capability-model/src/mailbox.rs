@@ -66,14 +66,14 @@ impl<M: Memory> Store<M> {
     }
 
     /// Remote: the words of an invocation on that core. Its answer comes later: Inspect, or the notification that was bound.
-    pub(crate) fn decode_remote(&self, number: u8, words: [u64; REQUEST_WORDS]) -> Result<Plan, Error> {
+    pub(crate) fn decode_remote(&self, number: u8, label: u64) -> Result<Plan, Error> {
         if number == self.core || number >= CORES_MAX || self.awaits(number) {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
-        if !allowed(words[1]) {
+        if !allowed(label) {
             return Err(ErrorKind::InvalidArgument.of(2));
         }
-        Ok(Plan::Ask { peer: number, words })
+        Ok(Plan::Ask { peer: number })
     }
 
     /// Inspect of another core: how the last request ended.

@@ -32,6 +32,7 @@ pub struct Slot(pub u64);
 impl Slot {
     /// The slot `n` places on.
     pub const fn plus(self, n: u64) -> Slot {
-        Slot(self.0 + n * SLOT)
+        // In memory, and within a CNode: far from the end of u64.
+        Slot(self.0.wrapping_add(n.wrapping_mul(SLOT)))
     }
 }

@@ -4,7 +4,6 @@
 use crate::cap::{Cap, Leased, Mapping};
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
-use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, Slot};
 use crate::store::Store;
 use crate::untyped::Kind;
@@ -84,48 +83,128 @@ pub(crate) struct Endorse {
 
 /// A checked invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)] // As `Cap`.
 pub(crate) enum Plan {
-    Insert { source: Slot, slot: Slot, cap: Cap },
-    Move { source: Slot, slot: Slot, cap: Cap },
-    Rotate { slot: Slot, pivot: Slot, source: Slot, pivot_cap: Cap, source_cap: Cap },
+    Insert {
+        source: Slot,
+        slot: Slot,
+        cap: Cap,
+    },
+    Move {
+        source: Slot,
+        slot: Slot,
+        cap: Cap,
+    },
+    Rotate {
+        slot: Slot,
+        pivot: Slot,
+        source: Slot,
+        pivot_cap: Cap,
+        source_cap: Cap,
+    },
     Delete(Slot),
     Revoke(Slot),
-    CancelBadgedSends { at: u64, badge: u64 },
+    CancelBadgedSends {
+        at: u64,
+        badge: u64,
+    },
     Retype(Retype),
-    Map { slot: Slot, entry: u64, mapping: Mapping, how: u64 },
+    Map {
+        slot: Slot,
+        entry: u64,
+        mapping: Mapping,
+        how: u64,
+    },
     Unmap(Slot),
     Send(Send),
     Receive(Receive),
-    Answer { at: u64, sends: u64 },
-    AnswerReceive { receive: Receive, sends: u64 },
-    Signal { at: u64, badge: u64 },
-    Wait { at: u64, patience: Patience },
-    Configure { at: u64, sources: [Option<Slot>; 3] },
-    BindNotification { at: u64, notification: u64 },
-    UnbindNotification { at: u64 },
-    Resume { at: u64 },
-    Suspend { at: u64 },
-    Acknowledge { number: u16 },
-    UnbindIrq { number: u16 },
-    Carve { core: Slot, slot: Slot, budget_us: u64, period_us: u64 },
-    Reshare { slot: Slot, budget_us: u64, period_us: u64 },
-    BindContext { slot: Slot, at: u64 },
-    UnbindContext { at: u64 },
+    Answer {
+        at: u64,
+        sends: u64,
+    },
+    AnswerReceive {
+        receive: Receive,
+        sends: u64,
+    },
+    Signal {
+        at: u64,
+        badge: u64,
+    },
+    Wait {
+        at: u64,
+        patience: Patience,
+    },
+    Configure {
+        at: u64,
+        sources: [Option<Slot>; 3],
+    },
+    BindNotification {
+        at: u64,
+        notification: u64,
+    },
+    UnbindNotification {
+        at: u64,
+    },
+    Resume {
+        at: u64,
+    },
+    Suspend {
+        at: u64,
+    },
+    Acknowledge {
+        number: u16,
+    },
+    UnbindIrq {
+        number: u16,
+    },
+    Carve {
+        core: Slot,
+        slot: Slot,
+        budget_us: u64,
+        period_us: u64,
+    },
+    Reshare {
+        slot: Slot,
+        budget_us: u64,
+        period_us: u64,
+    },
+    BindContext {
+        slot: Slot,
+        at: u64,
+    },
+    UnbindContext {
+        at: u64,
+    },
     Lend(Lend),
-    IssueSeat { source: Slot, slot: Slot, at: u64, number: u8 },
+    IssueSeat {
+        source: Slot,
+        slot: Slot,
+        at: u64,
+        number: u8,
+    },
     Seal(Seal),
     Endorse(Endorse),
-    EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
+    EndorseRemotely {
+        peer: u8,
+        index: u8,
+        epoch: u64,
+        sequence: u64,
+        act: [u64; 5],
+    },
     Answered(u64),
-    Ask { peer: u8, words: [u64; REQUEST_WORDS] },
+    /// The words of the invocation go along, see `invoke`.
+    Ask {
+        peer: u8,
+    },
     Remotely(Status),
     UnbindCore(Slot),
 }
 
 impl<M: Memory> Store<M> {
     /// Carries out what was checked; a long one in part.
-    pub(crate) fn perform(&mut self, caller: u64, plan: Plan) -> Outcome {
-        match plan {
+    #[inline]
+    pub(crate) fn perform(&mut self, caller: u64, plan: &Plan) -> Outcome {
+        match *plan {
             Plan::Insert { source, slot, cap } => self.insert(source, slot, cap),
             Plan::Move { source, slot, cap } => self.transplant(source, slot, cap),
             Plan::Rotate { slot, pivot, source, pivot_cap, source_cap } => {
@@ -145,17 +224,16 @@ impl<M: Memory> Store<M> {
                 self.endorse_remotely(peer, index, [epoch, sequence, a, b, c, d, e]);
             }
             Plan::Answered(word) => return Status::Word(word).into(),
-            Plan::Ask { peer, words } => return self.ask(peer, words).into(),
             Plan::Remotely(status) => return status.into(),
             Plan::UnbindCore(slot) => self.empty_slot(slot),
-            plan => return self.perform_for_domains(caller, plan),
+            _ => return self.perform_for_domains(caller, plan),
         }
         Status::Done.into()
     }
 
     /// The part about domains, messages and time.
-    fn perform_for_domains(&mut self, caller: u64, plan: Plan) -> Outcome {
-        match plan {
+    fn perform_for_domains(&mut self, caller: u64, plan: &Plan) -> Outcome {
+        match *plan {
             Plan::Send(send) => return self.send(caller, send),
             Plan::Receive(receive) => return self.receive(caller, receive),
             Plan::Answer { at, sends } => {

@@ -67,15 +67,15 @@ pub struct Node {
     pub origin: u64,
 }
 
-impl Node {
-    /// Something that is linked nowhere and can have no descendants.
-    pub(crate) const fn leaf(cap: Cap) -> Node {
-        Node { cap, previous: 0, next: 0, revocable: false, first_badged: false, origin: 0 }
-    }
-}
-
 const REVOCABLE: u64 = 1 << 16;
 const FIRST_BADGED: u64 = 1 << 17;
+
+/// As they lie in a slot's first word.
+#[inline(always)]
+pub(crate) const fn marks(revocable: bool, first_badged: bool) -> u64 {
+    let first = if first_badged { FIRST_BADGED } else { 0 };
+    if revocable { REVOCABLE | first } else { first }
+}
 
 impl<M: Memory> Store<M> {
     /// A store for core `core`, whose own tables are [`crate::layout::TABLES_SIZE`] zeroed bytes at `tables`.
@@ -136,17 +136,37 @@ impl<M: Memory> Store<M> {
         self.core
     }
 
+    #[inline(always)]
     pub(crate) fn word(&self, object: u64, index: u64) -> u64 {
-        self.memory.read(object + 8 * index)
+        // Objects lie in memory, whose addresses are far from the end of u64, and no index comes from outside.
+        self.memory.read(object.wrapping_add(index.wrapping_mul(8)))
     }
 
+    #[inline(always)]
     pub(crate) fn set_word(&mut self, object: u64, index: u64, word: u64) {
-        self.memory.write(object + 8 * index, word);
+        self.memory.write(object.wrapping_add(index.wrapping_mul(8)), word);
     }
 
     /// The capability in a slot.
+    #[inline]
     pub fn cap(&self, slot: Slot) -> Cap {
-        Cap::decode([0, 1, 2, 3, 4].map(|i| self.word(slot.0, i)))
+        let head = self.word(slot.0, 0);
+        if head == 0 {
+            return Cap::Null;
+        }
+        let word = |i| self.word(slot.0, i);
+        Cap::decode([head, word(1), word(2), word(3), word(4)])
+    }
+
+    /// Whether a slot holds nothing: its first word says so.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self, slot: Slot) -> bool {
+        self.word(slot.0, 0) == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_revocable(&self, slot: Slot) -> bool {
+        self.word(slot.0, 0) & REVOCABLE != 0
     }
 
     /// A slot's capability and links.
@@ -165,21 +185,43 @@ impl<M: Memory> Store<M> {
     /// Replaces the capability and keeps the place in the tree. Capabilities of a kind with rights stay what they are.
     pub(crate) fn set_cap(&mut self, slot: Slot, cap: Cap) {
         let marks = self.word(slot.0, 0) & (REVOCABLE | FIRST_BADGED);
-        let [head, rest @ ..] = cap.encode();
+        let [head, a, b, c, d] = cap.encode();
         self.set_word(slot.0, 0, head | marks);
-        for (i, word) in (1..).zip(rest) {
-            self.set_word(slot.0, i, word);
-        }
+        self.set_word(slot.0, 1, a);
+        self.set_word(slot.0, 2, b);
+        self.set_word(slot.0, 3, c);
+        self.set_word(slot.0, 4, d);
     }
 
     pub(crate) fn write_node(&mut self, slot: Slot, node: Node) {
-        let marks =
-            if node.revocable { REVOCABLE } else { 0 } | if node.first_badged { FIRST_BADGED } else { 0 };
-        self.set_word(slot.0, 0, marks);
-        self.set_cap(slot, node.cap);
-        self.set_word(slot.0, 5, node.previous);
-        self.set_word(slot.0, 6, node.next);
-        self.set_word(slot.0, 7, node.origin);
+        let marks = marks(node.revocable, node.first_badged);
+        self.write_slot(slot, &node.cap, marks, [node.previous, node.next, node.origin]);
+    }
+
+    /// All eight words of a slot.
+    #[inline]
+    pub(crate) fn write_slot(
+        &mut self,
+        slot: Slot,
+        cap: &Cap,
+        marks: u64,
+        [previous, next, origin]: [u64; 3],
+    ) {
+        let [head, a, b, c, d] = cap.encode();
+        self.set_word(slot.0, 0, head | marks);
+        self.set_word(slot.0, 1, a);
+        self.set_word(slot.0, 2, b);
+        self.set_word(slot.0, 3, c);
+        self.set_word(slot.0, 4, d);
+        self.set_word(slot.0, 5, previous);
+        self.set_word(slot.0, 6, next);
+        self.set_word(slot.0, 7, origin);
+    }
+
+    /// What a slot's first word says beside its capability.
+    #[inline(always)]
+    pub(crate) fn marks_of(&self, slot: Slot) -> u64 {
+        self.word(slot.0, 0) & (REVOCABLE | FIRST_BADGED)
     }
 
     pub(crate) fn clear_slot(&mut self, slot: Slot) {

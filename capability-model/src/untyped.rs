@@ -20,6 +20,7 @@ pub const ADDRESS_BITS: u32 = 48;
 
 /// What can be made of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u64)] // As `Cap`.
 pub enum Kind {
     /// Smaller Untyped; the parameter is its size in pages.
     Untyped(u64),

@@ -10,7 +10,9 @@ use std::time::Instant;
 
 /// Distinct states to see in each topic; `make model` builds for release, LONG=1 asks for the long run.
 fn size() -> u64 {
-    if cfg!(debug_assertions) {
+    if cfg!(miri) {
+        2
+    } else if cfg!(debug_assertions) {
         5_000
     } else if long() {
         6_000_000

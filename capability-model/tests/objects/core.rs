@@ -31,6 +31,9 @@ fn shares_of_a_core_are_at_most_the_core() {
     fails(w.invoke(F, Label::Bind, &[X + 2]), ErrorKind::IllegalOperation, 1);
     done(w.move_to(X + 3, X));
     w.check();
+    // One that runs nobody moves, too.
+    done(w.move_to(X + 4, F));
+    done(w.move_to(F, X + 4));
     done(w.invoke(X + 3, Label::Unbind, &[]));
     done(w.invoke(X + 3, Label::Bind, &[X + 2]));
     done(w.delete(X + 2));

@@ -309,10 +309,8 @@ fn a_gate_that_goes_while_it_acts_is_forgotten() {
     let mut w = revoking();
     done(w.delete(GATE));
     done(w.delete(SEAT));
-    let stopped = left(&w);
-    assert!(stopped > 0);
-    finish(&mut w);
-    // Its memory becomes something else, which is not taken for a gate.
+    assert!(left(&w) > 0);
+    // Its memory becomes something else at once, which is not taken for a gate that acts.
     done(w.revoke(UNTYPED));
     w.make(K_FRAME, 0, GATE);
     finish(&mut w);

@@ -230,6 +230,8 @@ fn numbers_and_peers_that_do_not_exist_are_ignored() {
         changes(&all[1], 0, offer(15)) && changes(&all[1], 0, Message::Revoke { index: 0, generation: 1 })
     );
     assert!(changes(&all[0], 1, Message::Returned { index: 0, generation: 1 }));
+    let fresh = &cores(2)[1];
+    assert!(changes(fresh, 0, offer(0)) && !changes(fresh, 0, offer(16)), "a number beyond the last");
     // A return of an earlier use of the number, or of a number that is not lent.
     assert!(!changes(&all[0], 1, Message::Returned { index: 0, generation: 0 }));
     assert!(!changes(&all[0], 1, Message::Returned { index: 1, generation: 0 }));
@@ -302,4 +304,17 @@ fn an_endorsement_counts_for_a_seat_that_is_lent_now() {
     done(all[0].invoke(32, Label::Lease, &share));
     settle(&mut all);
     assert!(!changes(&all[0], 1, say(1, 1)) && changes(&all[0], 1, say(1, 2)));
+}
+
+#[test]
+fn an_endorsement_names_a_lease_that_exists() {
+    let mut all = cores(2);
+    let w = &mut all[0];
+    w.make(K_GATE, 0, 30);
+    done(w.invoke(30, Label::Seat, &[0, ROOT, 31, 64]));
+    w.make(K_UNTYPED, 1, 33);
+    done(w.invoke(30, Label::Seal, &[1, 1, ROOT, 0, 0, 33, 1]));
+    done(w.invoke(31, Label::Lease, &[1, GOT, 64, ROOT, 40, 64]));
+    let say = |index| Message::Endorse { index, generation: 1, epoch: 0, sequence: 0, act: [5, 0, 0, 0, 0] };
+    assert!(changes(w, 1, say(0)) && !changes(w, 1, say(16)) && !changes(w, 2, say(0)));
 }

@@ -247,18 +247,42 @@ fn a_domain_without_the_channel_faults_when_it_looks() {
     assert!(!text.contains("WRONG"));
 }
 
-/// The goal of issue 6: send and receive of 64 bytes, both cores together, in at most 120 instructions.
+/// A step backwards is noticed; the figures stand beside seL4's in `docs/capabilities.md`.
+#[test]
+fn invocations_cost_few_instructions() {
+    let (tree, bundle) = (tree_of("capabilities.dts"), bundle(&[("guest-caps", "guest-caps", 2)]));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text =
+        Machine { name: "capabilities", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
+            .boot(&["el2: power off"]);
+    let most = [
+        ("lookup", 80),
+        ("copy", 900),
+        ("mint", 900),
+        ("move", 800),
+        ("delete", 585),
+        ("retype", 1200),
+        ("signal", 400),
+    ];
+    for (name, most) in most {
+        assert!(figure(&text, &format!("capability_{name} ")) <= most, "{name}");
+    }
+    assert!(figure(&text, "capability_revoke_500 ") / 500 <= 420);
+}
+
+fn figure(text: &str, key: &str) -> u64 {
+    let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
+    line.1.trim().parse().expect("a number")
+}
+
+/// The goal: send and receive of 64 bytes, both cores together, in at most 120 instructions.
 #[test]
 fn a_record_costs_few_instructions() {
     let (tree, bundle) = (tree_of("rings.dts"), bundle(&[("guest-rings", "guest-rings", 2)]));
     let qemu = ["-icount", "shift=0,sleep=off"];
     let text = Machine { name: "rings", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
         .boot(&["el2: power off"]);
-    let figure = |key: &str| -> u64 {
-        let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
-        line.1.trim().parse().expect("a number")
-    };
-    assert!(figure("ring_send_receive_64") <= 120);
-    assert!(figure("into a longer buffer") <= 165);
-    assert!(figure("ring_doorbell_64") > figure("ring_send_receive_64"));
+    assert!(figure(&text, "ring_send_receive_64") <= 120);
+    assert!(figure(&text, "into a longer buffer") <= 165);
+    assert!(figure(&text, "ring_doorbell_64") > figure(&text, "ring_send_receive_64"));
 }
