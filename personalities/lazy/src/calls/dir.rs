@@ -8,6 +8,18 @@ use crate::pipe::Pipe;
 use crate::process::{Descriptor, Process};
 use abi::turn::{FDS_MAX, OPEN_FILES_MAX, PIPES_MAX};
 
+/// Flags that stay with an open file description: access, O_APPEND, O_NONBLOCK, O_DSYNC, FASYNC, O_DIRECTORY, O_NOFOLLOW, O_LARGEFILE, O_NOATIME, O_SYNC.
+const KEPT: u64 = O_ACCMODE
+    | O_APPEND
+    | O_NONBLOCK
+    | 0o10000
+    | 0o20000
+    | O_DIRECTORY
+    | O_NOFOLLOW
+    | O_LARGEFILE
+    | 0o1000000
+    | 0o4000000;
+
 impl<H: Hardware> Kernel<H> {
     pub(super) fn process(&self, serial: u64) -> Result<&Process> {
         self.processes.get(&serial).ok_or(ESRCH)
@@ -72,6 +84,10 @@ impl<H: Hardware> Kernel<H> {
         let create = flags & O_CREAT != 0 && flags & O_PATH == 0;
         let exclusive = create && flags & O_EXCL != 0;
         let follow = flags & O_NOFOLLOW == 0 && !exclusive;
+        if create && path.last() == Some(&b'/') && self.walk_to_parent(serial, dirfd, path)?.name().is_some()
+        {
+            return Err(EISDIR);
+        }
         let w = self.walk(serial, dirfd, path, follow)?;
         let entry = w.name().map(|n| (w.dir, n.to_vec()));
         let (node, made) = match w.node {
@@ -81,10 +97,7 @@ impl<H: Hardware> Kernel<H> {
             None if w.slash => return Err(EISDIR),
             None => {
                 let Some(name) = w.name() else { return Err(EISDIR) };
-                if w.dir >= procfs::PROC {
-                    return Err(ENOENT);
-                }
-                if device::is_dev(w.dir) {
+                if w.dir >= device::DEV {
                     return Err(EROFS);
                 }
                 let mode = crate::files::S_IFREG | mode as u32 & 0o7777 & !self.process(serial)?.umask;
@@ -101,9 +114,18 @@ impl<H: Hardware> Kernel<H> {
             if flags & O_DIRECTORY != 0 && self.mode_of(inode)? & S_IFMT != S_IFDIR {
                 return Err(ENOTDIR);
             }
-            return self.install(serial, fd, Kind::Path, inode, flags & O_PATH, cloexec, entry);
+            return self.install(
+                serial,
+                fd,
+                Kind::Path,
+                inode,
+                flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW),
+                cloexec,
+                entry,
+            );
         }
-        let status = (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK | 0o4010000 | 0o10000)) | O_LARGEFILE;
+        // As Linux keeps them: all but what concerned the opening itself.
+        let status = flags & KEPT | O_LARGEFILE;
         self.open_node(serial, fd, node, flags, status, cloexec, entry, made, create, from)
     }
 
@@ -135,7 +157,7 @@ impl<H: Hardware> Kernel<H> {
         let mode = self.mode_of(inode)?;
         match mode & S_IFMT {
             S_IFLNK => return Err(ELOOP),
-            S_IFDIR if create || write => return Err(EISDIR),
+            S_IFDIR if create || write || flags & O_TRUNC != 0 => return Err(EISDIR),
             S_IFDIR => {
                 return self.install(
                     serial,
@@ -151,6 +173,9 @@ impl<H: Hardware> Kernel<H> {
             _ => {}
         }
         if let Some(n) = procfs::node(inode) {
+            if write || flags & O_TRUNC != 0 {
+                return Err(EROFS);
+            }
             let text = self.proc_text(n);
             return self.install(serial, fd, Kind::Text(text), inode, status, cloexec, entry);
         }
@@ -206,7 +231,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// By a link of /proc/self/fd.
     fn reopen_pipe(&mut self, serial: u64, fd: usize, pipe: u32, status: u64, cloexec: bool) -> CallResult {
-        let (kind, reads, writes) = ends(pipe, status);
+        let (kind, reads, writes) = ends(pipe, status)?;
         let p = self.pipes.get_mut(pipe).ok_or(ENXIO)?;
         p.readers += u32::from(reads);
         p.readers_seen += u64::from(reads);
@@ -240,7 +265,7 @@ impl<H: Hardware> Kernel<H> {
                 p
             }
         };
-        let (kind, reads, writes) = ends(pipe, status);
+        let (kind, reads, writes) = ends(pipe, status)?;
         let nonblocking = flags & O_NONBLOCK != 0;
         let p = self.pipes.get_mut(pipe).ok_or(ENXIO)?;
         if writes && !reads && nonblocking && p.readers == 0 {
@@ -472,10 +497,11 @@ impl<H: Hardware> Kernel<H> {
 }
 
 /// The kind of a pipe's end by its flags, whether it reads, whether it writes.
-fn ends(pipe: u32, flags: u64) -> (Kind, bool, bool) {
+fn ends(pipe: u32, flags: u64) -> Result<(Kind, bool, bool)> {
     match flags & O_ACCMODE {
-        O_WRONLY => (Kind::PipeWrite(pipe), false, true),
-        O_RDWR => (Kind::PipeBoth(pipe), true, true),
-        _ => (Kind::PipeRead(pipe), true, false),
+        0 => Ok((Kind::PipeRead(pipe), true, false)),
+        O_WRONLY => Ok((Kind::PipeWrite(pipe), false, true)),
+        O_RDWR => Ok((Kind::PipeBoth(pipe), true, true)),
+        _ => Err(EINVAL),
     }
 }

@@ -37,6 +37,17 @@ impl<H: Hardware> Kernel<H> {
         if parts.iter().try_fold(0i64, |sum, p| sum.checked_add(i64::try_from(p.1).ok()?)).is_none() {
             return Err(EINVAL);
         }
+        if parts.iter().any(|p| !in_user_half(p)) {
+            return Err(EFAULT);
+        }
+        let f = self.open.get(self.file(serial, a[0])?).ok_or(EBADF)?;
+        if !(if write { f.writable() } else { f.readable() }) {
+            return Err(EBADF);
+        }
+        // Nothing to move is nothing to ask of the file, not even of a directory.
+        if parts.iter().all(|p| p.1 == 0) {
+            return done(0);
+        }
         if write {
             self.sys_write(serial, a[0], &parts, None, from)
         } else {
@@ -99,12 +110,16 @@ impl<H: Hardware> Kernel<H> {
         at: Option<u64>,
         from: Option<Continuation>,
     ) -> CallResult {
+        check_offset(at)?;
         let id = self.file(serial, fd)?;
         let f = self.open.get(id).ok_or(EBADF)?;
         let (kind, inode, offset, nonblocking) = (f.kind.clone(), f.inode, f.offset, f.nonblocking());
         check_position(&kind, at)?;
         if !f.readable() {
             return Err(EBADF);
+        }
+        if !parts.iter().all(in_user_half) {
+            return Err(EFAULT);
         }
         let pipe = f.pipe();
         let space = self.space(serial)?;
@@ -237,12 +252,16 @@ impl<H: Hardware> Kernel<H> {
         at: Option<u64>,
         from: Option<Continuation>,
     ) -> CallResult {
+        check_offset(at)?;
         let id = self.file(serial, fd)?;
         let f = self.open.get(id).ok_or(EBADF)?;
         let (kind, nonblocking) = (f.kind.clone(), f.nonblocking());
         check_position(&kind, at)?;
         if !f.writable() {
             return Err(EBADF);
+        }
+        if !parts.iter().all(in_user_half) {
+            return Err(EFAULT);
         }
         let pipe = f.pipe();
         let space = self.space(serial)?;
@@ -383,7 +402,10 @@ impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_lseek(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let id = self.file(serial, a[0])?;
         let f = self.open.get(id).ok_or(EBADF)?;
-        let (offset, whence) = (a[1] as i64, a[2]);
+        let (offset, whence) = (a[1] as i64, u64::from(a[2] as u32));
+        if whence > 4 {
+            return Err(EINVAL);
+        }
         let size = match &f.kind {
             Kind::PipeRead(_) | Kind::PipeWrite(_) | Kind::PipeBoth(_) | Kind::Terminal => {
                 return Err(ESPIPE);
@@ -421,11 +443,22 @@ fn keep(result: CallResult, before: u64) -> CallResult {
     }
 }
 
+/// A negative position fails before the descriptor is looked at, as in Linux.
+fn check_offset(at: Option<u64>) -> Result<()> {
+    if at.is_some_and(|at| (at as i64) < 0) { Err(EINVAL) } else { Ok(()) }
+}
+
+/// Linux' `access_ok`: a buffer that reaches beyond the programs' half fails whether or not there are bytes to move.
+fn in_user_half(part: &Part) -> bool {
+    part.0.checked_add(part.1).is_some_and(|end| end <= abi::layout::TASK_SIZE)
+}
+
 /// pread and pwrite: no pipes, no terminal, no negative positions.
 fn check_position(kind: &Kind, at: Option<u64>) -> Result<()> {
-    let Some(at) = at else { return Ok(()) };
+    if at.is_none() {
+        return Ok(());
+    }
     match kind {
-        _ if (at as i64) < 0 => Err(EINVAL),
         Kind::PipeRead(_) | Kind::PipeWrite(_) | Kind::PipeBoth(_) | Kind::Terminal => Err(ESPIPE),
         _ => Ok(()),
     }

@@ -107,14 +107,21 @@ impl<H: Hardware> Kernel<H> {
         if mode & 1 != 0 && !directory && stat.mode & 0o111 == 0 {
             return Err(EACCES);
         }
-        if mode & 2 != 0 && matches!(stat.dev, 2 | 3) && stat.mode & S_IFMT == S_IFDIR && stat.dev == 3 {
+        let special = matches!(stat.mode & S_IFMT, crate::files::S_IFCHR | crate::files::S_IFIFO);
+        if mode & 2 != 0 && matches!(stat.dev, 2 | 3) && !special {
             return Err(EROFS);
         }
         done(0)
     }
 
     /// Walks to the place where a name is to be made.
-    fn to_make(&mut self, serial: u64, dirfd: u64, path: u64, directory: bool) -> Result<(Walked, Vec<u8>)> {
+    fn place_for(
+        &mut self,
+        serial: u64,
+        dirfd: u64,
+        path: u64,
+        directory: bool,
+    ) -> Result<(Walked, Vec<u8>)> {
         let path = self.path(serial, path)?;
         let w = self.walk_last(serial, dirfd, &path)?;
         let Last::Name(name) = w.last.clone() else { return Err(EEXIST) };
@@ -124,12 +131,7 @@ impl<H: Hardware> Kernel<H> {
         if w.slash && !directory {
             return Err(ENOENT);
         }
-        if w.dir >= procfs::PROC {
-            return Err(ENOENT);
-        }
-        if device::is_dev(w.dir) {
-            return Err(EROFS);
-        }
+        read_only(w.dir)?;
         Ok((w, name))
     }
 
@@ -148,7 +150,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_mkdirat(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        let (w, name) = self.to_make(serial, a[0], a[1], true)?;
+        let (w, name) = self.place_for(serial, a[0], a[1], true)?;
         let mode = S_IFDIR | self.umasked(serial, a[2])? & 0o1777;
         let body = Body::Directory(Directory::below(w.dir));
         let now = self.now();
@@ -168,7 +170,7 @@ impl<H: Hardware> Kernel<H> {
             S_IFDIR => return Err(EPERM),
             _ => return Err(EINVAL),
         }
-        let (w, name) = self.to_make(serial, a[0], a[1], false)?;
+        let (w, name) = self.place_for(serial, a[0], a[1], false)?;
         let mode = if kind == 0 { S_IFREG } else { kind } | self.umasked(serial, a[2])?;
         let body = match mode & S_IFMT {
             S_IFREG => Body::File(Default::default()),
@@ -186,7 +188,7 @@ impl<H: Hardware> Kernel<H> {
         if target.is_empty() {
             return Err(ENOENT);
         }
-        let (w, name) = self.to_make(serial, a[1], a[2], false)?;
+        let (w, name) = self.place_for(serial, a[1], a[2], false)?;
         let now = self.now();
         self.files.make(w.dir, &name, crate::files::S_IFLNK | 0o777, Body::Link(target), now)?;
         done(0)
@@ -198,7 +200,7 @@ impl<H: Hardware> Kernel<H> {
         }
         let node = self.node_at(serial, a[0], a[1], a[4], a[4] & AT_SYMLINK_FOLLOW != 0)?;
         let stat = self.stat_node(node)?;
-        let (w, name) = self.to_make(serial, a[2], a[3], false)?;
+        let (w, name) = self.place_for(serial, a[2], a[3], false)?;
         if stat.dev != 1 {
             return Err(EXDEV);
         }
@@ -227,6 +229,7 @@ impl<H: Hardware> Kernel<H> {
             (Last::DotDot, true) => return Err(ENOTEMPTY),
             (Last::Root, true) => return Err(EBUSY),
         };
+        read_only(w.dir)?;
         let Node::Inode(ino) = w.found()? else { return Err(EPERM) };
         let directory = self.mode_of(ino)? & S_IFMT == S_IFDIR;
         if !rmdir && w.slash {
@@ -234,12 +237,6 @@ impl<H: Hardware> Kernel<H> {
         }
         if matches!(ino, device::DEV | procfs::PROC) {
             return Err(if rmdir { EBUSY } else { EISDIR });
-        }
-        if w.dir >= procfs::PROC {
-            return Err(EPERM);
-        }
-        if device::is_dev(w.dir) {
-            return Err(EROFS);
         }
         match (rmdir, directory) {
             (true, false) => return Err(ENOTDIR),
@@ -260,12 +257,13 @@ impl<H: Hardware> Kernel<H> {
         let (old, new) = (self.path(serial, a[1])?, self.path(serial, a[3])?);
         let from = self.walk_to_parent(serial, a[0], &old)?;
         let to = self.walk_to_parent(serial, a[2], &new)?;
-        let (Some(old_name), Some(new_name)) = (from.name(), to.name()) else { return Err(EBUSY) };
         if (from.dir >= device::DEV || to.dir >= device::DEV)
             && self.file_system(from.dir) != self.file_system(to.dir)
         {
             return Err(EXDEV);
         }
+        let (Some(old_name), Some(new_name)) = (from.name(), to.name()) else { return Err(EBUSY) };
+        read_only(from.dir)?;
         let from = self.look_last(from.clone())?;
         let Node::Inode(source) = from.found()? else { return Err(EPERM) };
         let to = self.look_last(to.clone())?;
@@ -277,9 +275,6 @@ impl<H: Hardware> Kernel<H> {
             || matches!(to.node, Some(Node::Inode(device::DEV | procfs::PROC)))
         {
             return Err(EBUSY);
-        }
-        if from.dir >= device::DEV {
-            return Err(if device::is_dev(from.dir) { EROFS } else { EPERM });
         }
         if to.node.is_some() && flags & NOREPLACE != 0 {
             return Err(EEXIST);
@@ -340,7 +335,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// Walks to the directory of the last component only.
-    fn walk_to_parent(&self, serial: u64, dirfd: u64, path: &[u8]) -> Result<Walked> {
+    pub(super) fn walk_to_parent(&self, serial: u64, dirfd: u64, path: &[u8]) -> Result<Walked> {
         if path.is_empty() {
             return Err(ENOENT);
         }
@@ -355,7 +350,7 @@ impl<H: Hardware> Kernel<H> {
             n => Last::Name(n.to_vec()),
         };
         let dir = if above.is_empty() {
-            self.base(serial, dirfd, bare)?
+            self.base(serial, dirfd, path)?
         } else {
             match self.walk(serial, dirfd, above, true)?.found()? {
                 Node::Inode(i) => i,
@@ -391,8 +386,7 @@ impl<H: Hardware> Kernel<H> {
                 i.changed = true;
                 done(0)
             }
-            2 => Err(EPERM),
-            3 => Err(EROFS),
+            2 | 3 => Err(EROFS),
             _ => done(0),
         }
     }
@@ -478,7 +472,8 @@ impl<H: Hardware> Kernel<H> {
             s if s.dev == 1 => self.files.inode(s.ino)?.changed,
             _ => true,
         };
-        let result = self.change_inode(node, |i| {
+
+        self.change_inode(node, |i| {
             for (slot, t) in i.times.iter_mut().zip(times) {
                 if let Some(t) = t {
                     *slot = t;
@@ -486,8 +481,7 @@ impl<H: Hardware> Kernel<H> {
             }
             // "Times do not count" as a change.
             i.changed = changed;
-        });
-        result
+        })
     }
 
     pub(super) fn sys_truncate(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
@@ -524,7 +518,7 @@ impl<H: Hardware> Kernel<H> {
             return Err(EFBIG);
         }
         if self.files.inode(ino).is_err() {
-            return Err(EPERM);
+            return Err(EROFS);
         }
         let now = self.now();
         let kept = size.div_ceil(4096);
@@ -537,6 +531,11 @@ impl<H: Hardware> Kernel<H> {
         }
         done(0)
     }
+}
+
+/// /dev and /proc are mounted read-only.
+fn read_only(dir: u64) -> Result<()> {
+    if dir >= device::DEV { Err(EROFS) } else { Ok(()) }
 }
 
 fn new_name_of(w: &Walked) -> &[u8] {

@@ -29,7 +29,7 @@ impl<H: Hardware> Kernel<H> {
         }
         let (inode, kind) = (s.inode, s.kind.clone());
         let start = position.unwrap_or(s.offset);
-        if position.is_some() && s.pipe().is_some() {
+        if position.is_some() && (s.pipe().is_some() || kind == Kind::Terminal) {
             return Err(ESPIPE);
         }
         let target = self.file(serial, a[0])?;

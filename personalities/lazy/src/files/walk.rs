@@ -110,7 +110,7 @@ impl<H: Hardware> Kernel<H> {
             let name = match at {
                 device::DEV => b"dev".to_vec(),
                 PROC => b"proc".to_vec(),
-                PROC.. => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
+                n if n > PROC => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
                 _ => self.files.directory(above).ok()?.entries.values().find(|e| e.1 == at)?.0.clone(),
             };
             parts.push(name);
