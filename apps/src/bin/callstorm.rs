@@ -106,7 +106,14 @@ impl Storm {
                 _ if v.wrapping_sub(self.paths) < 32 * PATHS.len() as u64 => PATHS[(v - self.paths) as usize / 32].trim_end_matches('\0').to_owned(),
                 _ => format!("{v:x}"),
             };
-            let line = format!("{number} {} = {r}\n", a.map(place).join(" "));
+            // What the call may have written, as a sum.
+            let mut bytes = 0u64;
+            for at in a.into_iter().filter(|v| v.wrapping_sub(self.arena) < ARENA as u64 - 4096) {
+                // SAFETY: (1) the arena is ours, mapped and has room for a page from there on.
+                let page = unsafe { std::slice::from_raw_parts(at as *const u8, 4096) };
+                bytes = page.iter().fold(bytes, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+            }
+            let line = format!("{number} {} = {r} {bytes:x}\n", a.map(place).join(" "));
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         r
@@ -164,7 +171,7 @@ impl Storm {
                 let flags = self.random.of(&[0, 1, 1, 3, 2, 8]);
                 {
                 let old = self.pages();
-                (libc::SYS_mremap, [self.page(), old, old + self.pages(), flags, self.page(), 0])
+                (libc::SYS_mremap, [self.page(), old, old + self.pages(), flags, (self.page() & !4095) + (1 << 30), 0])
             }
             }
             53 => (libc::SYS_madvise, [self.page(), self.pages(), self.random.of(&[4, 4, 8, 3]), 0, 0, 0]),

@@ -32,6 +32,10 @@ impl<H: Hardware> Kernel<H> {
         if position.is_some() && (s.pipe().is_some() || kind == Kind::Terminal) {
             return Err(ESPIPE);
         }
+        // Linux verifies the source's range before it looks at the target.
+        if (start as i64) < 0 || (a[3] as i64) < 0 {
+            return Err(EINVAL);
+        }
         let target = self.file(serial, a[0])?;
         let t = self.open.get(target).ok_or(EBADF)?;
         if !t.writable() {
