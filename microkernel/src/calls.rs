@@ -151,8 +151,7 @@ fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     if !me.manages {
         return Err(Error::Denied);
     }
-    let kind =
-        [Inject::Crash, Inject::Hang].into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
+    let kind = Inject::ALL.into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
     let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
     if target == core.id {

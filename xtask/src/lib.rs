@@ -4,7 +4,9 @@
 pub mod build;
 pub mod bundle;
 pub mod cpio;
+pub mod debug;
 pub mod image;
+pub mod look;
 pub mod machine;
 pub mod root;
 pub mod session;

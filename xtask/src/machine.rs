@@ -43,6 +43,8 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
+    /// Stand still at the start, for a debugger on `gdb.sock` in the machine's directory.
+    pub debug: bool,
 }
 
 /// Everything built that machines boot; made once, used for many.
@@ -65,6 +67,11 @@ impl Images {
         let mut items: Vec<_> = ["manager", "sequencer", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
         Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+    }
+
+    /// The images below EL2, with symbols.
+    pub fn elves(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.items.iter().map(|(_, _, elf)| elf.clone())
     }
 
     fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
@@ -195,6 +202,11 @@ impl Machine {
         })
     }
 
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Whether QEMU has ended.
     pub fn has_ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
@@ -270,6 +282,9 @@ fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<C
         .arg(dir.join("run.dtb"))
         .arg("-initrd")
         .arg(dir.join("bundle.bin"));
+    if options.debug {
+        q.arg("-S").arg("-gdb").arg(format!("unix:{}/gdb.sock,server=on,wait=off", dir.display()));
+    }
     q.args(&options.qemu);
     let log = std::fs::File::create(dir.join("qemu.log"))?;
     q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

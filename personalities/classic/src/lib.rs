@@ -20,6 +20,7 @@ pub mod fs;
 pub mod kernel;
 mod log;
 pub mod machine;
+mod monitor;
 mod outermost;
 mod process;
 mod rows;

@@ -136,6 +136,8 @@ pub trait Machine {
     fn alloc_frame(&mut self) -> Result<Frame, OutOfFrames>;
     /// Gives a frame back.
     fn free_frame(&mut self, frame: Frame);
+    /// Frames in use.
+    fn used_frames(&self) -> u64;
     /// Bytes of the kernel's own heap that are free: what a program does must not take the last of them.
     fn free_heap(&self) -> usize;
     /// The bytes of a frame.

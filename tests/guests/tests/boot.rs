@@ -90,7 +90,7 @@ fn the_project_s_own_tree_boots() {
     let expected = [
         "el2: 8 domains on 5 cores, core 5 spare",
         "el2: manager crashed: gave up: channel at ",
-        "10 channels",
+        "14 channels",
         "[devices] spinning",
     ];
     let text = machine.boot(&expected);
@@ -247,7 +247,7 @@ fn a_domain_without_the_channel_faults_when_it_looks() {
     assert!(!text.contains("WRONG"));
 }
 
-/// A step backwards is noticed; the goal of 120 instructions is not reached yet (`docs/rings.md`).
+/// The goal of issue 6: send and receive of 64 bytes, both cores together, in at most 120 instructions.
 #[test]
 fn a_record_costs_few_instructions() {
     let (tree, bundle) = (tree_of("rings.dts"), bundle(&[("guest-rings", "guest-rings", 2)]));
@@ -258,6 +258,7 @@ fn a_record_costs_few_instructions() {
         let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
         line.1.trim().parse().expect("a number")
     };
-    assert!(figure("ring_send_receive_64") <= 160);
+    assert!(figure("ring_send_receive_64") <= 120);
+    assert!(figure("into a longer buffer") <= 165);
     assert!(figure("ring_doorbell_64") > figure("ring_send_receive_64"));
 }

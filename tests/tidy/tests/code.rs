@@ -23,7 +23,7 @@ const LEVELS: [(&str, u32); 15] = [
     ("replica", 6),
 ];
 /// Beside the house: they may use anything.
-const BESIDE: [&str; 5] = ["xtask", "guests", "system-tests", "turn-model", "tidy"];
+const BESIDE: [&str; 6] = ["xtask", "guests", "system-tests", "turn-model", "tidy", "consensus-simulator"];
 
 #[test]
 fn no_arrow_runs_back_up_the_house() {

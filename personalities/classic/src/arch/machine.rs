@@ -44,6 +44,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
         log: log.words(),
         effects: (effects.words(), effects.index as u32),
         control: channel(boot, "control").map(|c| c.words()),
+        monitor: channel(boot, &alloc::format!("monitor-{name}")).and_then(|c| c.words().get(512..)),
         stuck_ms: boot.run.stuck_ms,
     };
     let ticks_per_ms = (boot.counter_hz / 1000).max(1);
@@ -105,6 +106,9 @@ impl Machine for Core {
     }
     fn free_frame(&mut self, frame: Frame) {
         self.frames.free(frame);
+    }
+    fn used_frames(&self) -> u64 {
+        self.frames.used()
     }
     fn free_heap(&self) -> usize {
         memory::free_heap()

@@ -42,6 +42,9 @@ impl Machine for Host {
         self.used -= 1;
         self.free.push(frame);
     }
+    fn used_frames(&self) -> u64 {
+        self.used as u64
+    }
     fn free_heap(&self) -> usize {
         usize::MAX
     }
