@@ -119,6 +119,15 @@ impl Storm {
         r
     }
 
+    /// A ppoll over an own structure: two descriptors, a short timeout.
+    fn poll(&mut self) -> (i64, [u64; 6]) {
+        for (i, v) in [self.fd() | 5 << 32, self.fd() | 4 << 32, 0, 1_500_000].into_iter().enumerate() {
+            // SAFETY: (1) the arena is ours and has room.
+            unsafe { ((self.arena as *mut u64).add(i)).write(v & 0xffff_ffff_ffff) };
+        }
+        (libc::SYS_ppoll, [self.arena, self.random.below(3), self.arena + 16, 0, 0, 0])
+    }
+
     fn step(&mut self) {
         let o = &[0o1, 0o2, 0o100, 0o200, 0o1000, 0o2000, 0o4000, 0o40000, 0o100000, 0o2000000, 0o400];
         let (p, q) = (self.pointer(), self.pointer());
@@ -178,14 +187,7 @@ impl Storm {
             54 => (libc::SYS_rt_sigaction, [self.random.of(&[10, 12, 17, 28, 9, 65]), if self.random.below(2) == 0 { 0 } else { p }, q, 8, 0, 0]),
             55 => (libc::SYS_rt_sigprocmask, [self.random.below(4), if self.random.below(3) == 0 { 0 } else { p }, q, 8, 0, 0]),
             56 => (libc::SYS_prlimit64, [0, self.random.below(17), 0, p, 0, 0]),
-            57 => {
-                // An own structure: two descriptors, a short timeout.
-                for (i, v) in [self.fd() | 5 << 32, self.fd() | 4 << 32, 0, 1_500_000].into_iter().enumerate() {
-                    // SAFETY: (1) the arena is ours and has room.
-                    unsafe { ((self.arena as *mut u64).add(i)).write(v & 0xffff_ffff_ffff) };
-                }
-                (libc::SYS_ppoll, [self.arena, self.random.below(3), self.arena + 16, 0, 0, 0])
-            }
+            57 => self.poll(),
             58 => (libc::SYS_getrusage, [self.random.of(&[0, 1, u64::MAX, 5]), p, 0, 0, 0, 0]),
             59 => (libc::SYS_ioctl, [self.fd(), self.random.of(&[0x541b, 0x5401, 0x5413, 0x5421, 0x5451, 0x5450, 0x1234]), p, 0, 0, 0]),
             60 => (libc::SYS_statfs, [self.path(), p, 0, 0, 0, 0]),
