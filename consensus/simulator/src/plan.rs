@@ -85,9 +85,7 @@ impl fmt::Display for Misfortune {
             Misfortune::Slow { who, from, to, delay } => {
                 write!(f, "from {from} to {to} µs replica {who} is {delay} µs slower")
             }
-            Misfortune::Pause { who, from, to } => {
-                write!(f, "replica {who} stands still from {from} to {to} µs")
-            }
+            Misfortune::Pause { who, from, to } => write!(f, "replica {who} stands still from {from} to {to} µs"),
             Misfortune::Restart { who, at } => {
                 write!(f, "at {at} µs replica {who} forgets everything and gets new keys")
             }
@@ -132,9 +130,7 @@ impl Plan {
         plan.add_network(&mut rng);
         match rng.below(10) {
             // Input that one replica missed needs the three others.
-            0 => plan
-                .misfortunes
-                .push(Misfortune::Overrun { who: rng.below(4) as u8, per_mille: rng.below(200) }),
+            0 => plan.misfortunes.push(Misfortune::Overrun { who: rng.below(4) as u8, per_mille: rng.below(200) }),
             1 | 2 => plan.add_restarts(&mut rng),
             _ => {
                 // Often the first primary.

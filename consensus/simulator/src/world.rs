@@ -34,34 +34,14 @@ pub struct Outcome {
 }
 
 enum Event {
-    Deliver {
-        to: usize,
-        from: ReplicaId,
-        record: Rc<[u8]>,
-    },
-    Input {
-        to: usize,
-        origin: u8,
-        number: u64,
-    },
-    Permit {
-        to: usize,
-        what: Proposal,
-    },
+    Deliver { to: usize, from: ReplicaId, record: Rc<[u8]> },
+    Input { to: usize, origin: u8, number: u64 },
+    Permit { to: usize, what: Proposal },
     /// Sync points below are permitted.
-    Syncs {
-        to: usize,
-        below: u64,
-    },
-    Wake {
-        to: usize,
-    },
-    Invent {
-        to: usize,
-    },
-    Restart {
-        who: u8,
-    },
+    Syncs { to: usize, below: u64 },
+    Wake { to: usize },
+    Invent { to: usize },
+    Restart { who: u8 },
 }
 
 /// What a replica's actions are until the step is over.
@@ -120,13 +100,7 @@ pub struct World {
 }
 
 fn application() -> Log {
-    let rules = Rules {
-        start_time_us: START_US,
-        ahead_us: SLACK_US,
-        behind_us: 100_000,
-        digest_interval: 4,
-        program: &[],
-    };
+    let rules = Rules { start_time_us: START_US, ahead_us: SLACK_US, behind_us: 100_000, digest_interval: 4, program: &[] };
     Log::new(rules, Voters { epoch: 1, set: 0b1111_0000, quorum: 3 })
 }
 
@@ -322,10 +296,7 @@ impl World {
             for origin in 0..2 {
                 let done = node.state().done(origin);
                 if done != self.plan.inputs {
-                    return Some(format!(
-                        "replica {id} has input {origin} up to {done} of {}",
-                        self.plan.inputs
-                    ));
+                    return Some(format!("replica {id} has input {origin} up to {done} of {}", self.plan.inputs));
                 }
             }
             if node.state().next() != self.plan.syncs + 1 {
@@ -422,15 +393,11 @@ impl World {
                     self.outcome.restored += 1;
                     self.instances[to].executed = sequence;
                     if !self.oracle.reached(sequence) {
-                        return Err(format!(
-                            "STATE: replica {id} took over a state after {sequence} that nobody correct has"
-                        ));
+                        return Err(format!("STATE: replica {id} took over a state after {sequence} that nobody correct has"));
                     }
                 }
                 Note::Diverged { sequence, .. } if self.instances[to].evil.is_none() => {
-                    return Err(format!(
-                        "STATE: correct replica {id}'s state after {sequence} is not the quorum's"
-                    ));
+                    return Err(format!("STATE: correct replica {id}'s state after {sequence} is not the quorum's"));
                 }
                 _ => {}
             }
@@ -568,9 +535,7 @@ impl World {
 
     fn send(&mut self, from: usize, only: Option<ReplicaId>, record: Vec<u8>) {
         let to = only.map_or(15, |id| 1 << id);
-        let twins = self.instances.len() > 4
-            && !self.instances[4].gone
-            && self.instances[from].id == self.instances[4].id;
+        let twins = self.instances.len() > 4 && !self.instances[4].gone && self.instances[from].id == self.instances[4].id;
         let said = match &mut self.instances[from].evil {
             Some(evil) => evil.change(&record, to),
             None => vec![Said { record, to }],
@@ -620,9 +585,7 @@ impl World {
                         return None;
                     }
                 }
-                Misfortune::Slow { who, from: start, to: end, delay: more }
-                    if (start..end).contains(&self.now) =>
-                {
+                Misfortune::Slow { who, from: start, to: end, delay: more } if (start..end).contains(&self.now) => {
                     if who == from || who == to {
                         delay += more;
                     }
