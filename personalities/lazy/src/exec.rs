@@ -28,6 +28,9 @@ struct Executable {
     content: Content,
 }
 
+/// A script's interpreter and its argument.
+type Script = (Vec<u8>, Option<Vec<u8>>);
+
 /// A program read from its headers.
 struct Loaded {
     header: Header,
@@ -106,7 +109,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// `#!`: the interpreter and the arguments to put before the script's path.
-    fn script(&mut self, content: &Content) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn script(&mut self, content: &Content) -> Result<Option<Script>> {
         let mut line = [0; 256];
         content.read(&self.memory.physical, 0, &mut line);
         let length = content.size.min(256) as usize;

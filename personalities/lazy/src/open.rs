@@ -46,7 +46,7 @@ pub struct OpenFile {
 impl OpenFile {
     /// Whether it may be read.
     pub fn readable(&self) -> bool {
-        self.flags & O_ACCMODE != O_WRONLY && self.kind != Kind::Path
+        matches!(self.flags & O_ACCMODE, 0 | O_RDWR) && self.kind != Kind::Path
     }
 
     /// Whether it may be written.

@@ -193,11 +193,11 @@ mod tests {
                     }
                     1 => {
                         tree.fill(at, n, v);
-                        (0..n).for_each(|i| drop(model.insert(at + i, v + i)));
+                        model.extend((0..n).map(|i| (at + i, v + i)));
                     }
                     _ => {
                         let mut gone = BTreeMap::new();
-                        tree.clear(at, n, &mut |i, n, v| (0..n).for_each(|k| drop(gone.insert(i + k, v + k))));
+                        tree.clear(at, n, &mut |i, n, v| gone.extend((0..n).map(|k| (i + k, v + k))));
                         let expected: BTreeMap<_, _> = model.range(at..at + n).map(|(k, v)| (*k, *v)).collect();
                         prop_assert_eq!(gone, expected);
                         model.retain(|k, _| *k < at || *k >= at + n);
@@ -206,7 +206,7 @@ mod tests {
                 prop_assert_eq!(tree.get(at), model.get(&at).copied());
             }
             let mut all = BTreeMap::new();
-            tree.visit(0, u64::MAX, &mut |i, n, v| (0..n).for_each(|k| drop(all.insert(i + k, v + k))));
+            tree.visit(0, u64::MAX, &mut |i, n, v| all.extend((0..n).map(|k| (i + k, v + k))));
             prop_assert_eq!(all, model);
         }
     }

@@ -5,11 +5,13 @@ use system_tests::{Finished, Options, Session, images, run};
 use xtask::session::replay;
 
 fn assert_replays(f: &Finished) {
-    let options =
-        Options { kernel: Some("classic".into()), replay: Some(f.record.log.clone()), ..Options::default() };
-    let again = replay(images(), &options, f.record.output.len(), Duration::from_secs(300)).unwrap();
-    assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&f.record.output));
-    assert!(!again.is_empty());
+    for kernel in xtask::machine::KERNELS {
+        let options =
+            Options { kernel: Some(kernel.into()), replay: Some(f.record.log.clone()), ..Options::default() };
+        let again = replay(images(), &options, f.record.output.len(), Duration::from_secs(300)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&f.record.output), "{kernel}");
+        assert!(!again.is_empty());
+    }
 }
 
 #[test]

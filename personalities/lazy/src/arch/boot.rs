@@ -167,8 +167,7 @@ const RELATIVE: u64 = 1027;
 /// Adds `offset` to every word that holds an address (R_AARCH64_RELATIVE: where, kind, addend).
 #[inline(never)]
 fn relocate(offset: u64) {
-    let (mut at, end) =
-        ((&raw const __rela_start) as *const [u64; 3], &raw const __rela_end as *const [u64; 3]);
+    let (mut at, end) = (&raw const __rela_start, &raw const __rela_end as *const [u64; 3]);
     while at < end {
         // SAFETY: (1) the linker put whole entries between the two symbols, and nothing but words of this image into them; (2) nothing is
         // write-protected yet; (3) the accesses are volatile, so nobody's idea of a constant is contradicted before the jump.

@@ -134,7 +134,6 @@ impl<H: Hardware> Kernel<H> {
 
     /// Sessions and groups.
     fn terminal_owner(&mut self, serial: u64, request: u32, argument: u64) -> CallResult {
-        let space = self.space(serial)?;
         let p = self.process(serial)?;
         let (pid, session, group) = (p.pid, p.session, p.group);
         let own = self.terminal.session == session;
@@ -145,33 +144,7 @@ impl<H: Hardware> Kernel<H> {
                 self.put(serial, argument, &group.to_le_bytes())?;
                 done(0)
             }
-            TIOCSPGRP => {
-                match self.background(serial, SIGTTOU) {
-                    Some(Err(EIO)) => return Err(ENOTTY),
-                    Some(result) => return result,
-                    None => {}
-                }
-                if !own {
-                    return Err(ENOTTY);
-                }
-                let wanted = self.memory.read_u32(space, argument)?;
-                if (wanted as i32) < 0 {
-                    return Err(EINVAL);
-                }
-                let mut members = self.processes.values().filter(|p| p.group == wanted);
-                let known = self
-                    .processes
-                    .values()
-                    .any(|p| p.group == wanted || p.pid == wanted || p.session == wanted);
-                if !known {
-                    return Err(ESRCH);
-                }
-                if !members.any(|p| p.session == session) {
-                    return Err(EPERM);
-                }
-                self.terminal.foreground = wanted;
-                done(0)
-            }
+            TIOCSPGRP => self.set_foreground(serial, argument),
             TIOCGSID if !own => Err(ENOTTY),
             TIOCGSID => {
                 self.put(serial, argument, &session.to_le_bytes())?;
@@ -204,6 +177,36 @@ impl<H: Hardware> Kernel<H> {
             }
             _ => Err(ENOTTY),
         }
+    }
+
+    /// TIOCSPGRP.
+    fn set_foreground(&mut self, serial: u64, argument: u64) -> CallResult {
+        let space = self.space(serial)?;
+        let session = self.process(serial)?.session;
+        let own = self.terminal.session == session;
+        match self.background(serial, SIGTTOU) {
+            Some(Err(EIO)) => return Err(ENOTTY),
+            Some(result) => return result,
+            None => {}
+        }
+        if !own {
+            return Err(ENOTTY);
+        }
+        let wanted = self.memory.read_u32(space, argument)?;
+        if (wanted as i32) < 0 {
+            return Err(EINVAL);
+        }
+        let mut members = self.processes.values().filter(|p| p.group == wanted);
+        let known =
+            self.processes.values().any(|p| p.group == wanted || p.pid == wanted || p.session == wanted);
+        if !known {
+            return Err(ESRCH);
+        }
+        if !members.any(|p| p.session == session) {
+            return Err(EPERM);
+        }
+        self.terminal.foreground = wanted;
+        done(0)
     }
 
     fn session_has_terminal(&self, session: u32) -> bool {

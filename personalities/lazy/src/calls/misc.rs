@@ -55,7 +55,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_sched_getaffinity(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        if a[1] < 8 || a[1] % 8 != 0 {
+        if a[1] < 8 || !a[1].is_multiple_of(8) {
             return Err(EINVAL);
         }
         if a[0] as i32 != 0 && self.named(serial, a[0])?.serial != serial {

@@ -1,5 +1,6 @@
 //! System calls: the table, and what all calls share. Each call is one function; it either is done, has failed, or says what it waits for.
 
+mod attributes;
 mod control;
 mod dir;
 mod fcntl;
@@ -8,11 +9,14 @@ mod ioctl;
 mod memory;
 mod misc;
 mod name;
+mod open;
 mod poll;
 mod process;
+mod rename;
 mod send;
 mod signals;
 mod time;
+mod write;
 
 use crate::errno::*;
 use crate::hw::{Hardware, Registers};

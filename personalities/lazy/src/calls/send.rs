@@ -29,8 +29,12 @@ impl<H: Hardware> Kernel<H> {
         }
         let (inode, kind) = (s.inode, s.kind.clone());
         let start = position.unwrap_or(s.offset);
-        if position.is_some() && s.pipe().is_some() {
+        if position.is_some() && (s.pipe().is_some() || kind == Kind::Terminal) {
             return Err(ESPIPE);
+        }
+        // Linux verifies the source's range before it looks at the target.
+        if (start as i64) < 0 || (a[3] as i64) < 0 {
+            return Err(EINVAL);
         }
         let target = self.file(serial, a[0])?;
         let t = self.open.get(target).ok_or(EBADF)?;

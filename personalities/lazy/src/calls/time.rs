@@ -80,7 +80,7 @@ impl<H: Hardware> Kernel<H> {
             0 | 8 | 11 => 0,
             1 | 7 | 9 => self.boot_us.saturating_sub(SECOND),
             2 => 0,
-            4 | 5 | 6 => return Err(EOPNOTSUPP),
+            4..=6 => return Err(EOPNOTSUPP),
             _ => return Err(EINVAL),
         };
         let until = match from {

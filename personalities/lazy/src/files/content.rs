@@ -181,7 +181,7 @@ impl Content {
                 }
             }
             self.drop_pages(p, pages(size));
-        } else if size > self.size && self.size % PAGE as u64 != 0 {
+        } else if size > self.size && !self.size.is_multiple_of(PAGE as u64) {
             // The rest of an image's last page is whatever follows it there: make it this file's zeros before it shows.
             let last = self.size / PAGE as u64;
             if let Some(Piece::Image(_)) = self.tree.get(last) {

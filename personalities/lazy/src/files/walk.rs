@@ -63,6 +63,11 @@ impl Walked {
     }
 }
 
+/// The components of a path.
+fn parts(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|b| *b == b'/').filter(|c| !c.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
 impl<H: Hardware> Kernel<H> {
     /// The mode of inode `ino`, wherever it lies.
     pub fn mode_of(&self, ino: u64) -> Result<u32> {
@@ -110,7 +115,7 @@ impl<H: Hardware> Kernel<H> {
             let name = match at {
                 device::DEV => b"dev".to_vec(),
                 PROC => b"proc".to_vec(),
-                PROC.. => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
+                n if n > PROC => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
                 _ => self.files.directory(above).ok()?.entries.values().find(|e| e.1 == at)?.0.clone(),
             };
             parts.push(name);
@@ -179,10 +184,7 @@ impl<H: Hardware> Kernel<H> {
         }
         let mut dir = self.base(serial, dirfd, path)?;
         let mut todo: VecDeque<Vec<u8>> = VecDeque::new();
-        let split = |p: &[u8]| {
-            p.split(|b| *b == b'/').filter(|c| !c.is_empty()).map(<[u8]>::to_vec).collect::<Vec<_>>()
-        };
-        todo.extend(split(path));
+        todo.extend(parts(path));
         let mut slash = path.last() == Some(&b'/');
         let mut links = 0;
         let mut last = Last::Root;
@@ -192,13 +194,9 @@ impl<H: Hardware> Kernel<H> {
                 return Err(ENOTDIR);
             }
             above = dir;
-            if name == b"." {
-                last = Last::Dot;
-                continue;
-            }
-            if name == b".." {
-                last = Last::DotDot;
-                dir = self.above(dir);
+            if name == b"." || name == b".." {
+                last = if name == b"." { Last::Dot } else { Last::DotDot };
+                dir = if name == b"." { dir } else { self.above(dir) };
                 continue;
             }
             last = Last::Name(name.clone());
@@ -211,10 +209,9 @@ impl<H: Hardware> Kernel<H> {
             let is_link = self.mode_of(ino)? & S_IFMT == S_IFLNK;
             if !is_link || at_end && !follow && !slash {
                 if at_end {
-                    if slash && !self.is_directory(ino) {
-                        return Err(ENOTDIR);
-                    }
-                    return Ok(Walked { dir, last, node: Some(Node::Inode(ino)), slash });
+                    let wrong = slash && !self.is_directory(ino);
+                    let end = Walked { dir, last, node: Some(Node::Inode(ino)), slash };
+                    return if wrong { Err(ENOTDIR) } else { Ok(end) };
                 }
                 dir = ino;
                 continue;
@@ -234,15 +231,12 @@ impl<H: Hardware> Kernel<H> {
                 }
                 continue;
             }
-            let text = self.link_text(serial, ino)?.ok_or(ENOENT)?;
-            if text.is_empty() {
-                return Err(ENOENT);
-            }
+            let text = self.link_text(serial, ino)?.filter(|t| !t.is_empty()).ok_or(ENOENT)?;
             if text.first() == Some(&b'/') {
                 dir = ROOT;
             }
             slash |= at_end && text.last() == Some(&b'/');
-            let parts = split(&text);
+            let parts = parts(&text);
             if parts.is_empty() {
                 last = Last::Root;
             }

@@ -36,6 +36,9 @@ fn index(address: u64, level: u32) -> usize {
     (address >> (39 - 9 * level) & 511) as usize
 }
 
+/// Told of a leaf: its table, index and entry.
+type Visitor<'a, H> = &'a mut dyn FnMut(&mut Physical<H>, Frame, usize, u64);
+
 /// No frame is left for a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoMemory;
@@ -147,13 +150,7 @@ impl Tables {
     }
 
     /// All valid leaves in [start, end); afterwards the TLB forgets.
-    fn each<H: Hardware>(
-        &self,
-        p: &mut Physical<H>,
-        start: u64,
-        end: u64,
-        f: &mut dyn FnMut(&mut Physical<H>, Frame, usize, u64),
-    ) {
+    fn each<H: Hardware>(&self, p: &mut Physical<H>, start: u64, end: u64, f: Visitor<'_, H>) {
         let (mut at, mut count) = (start, 0);
         while at < end {
             match self.walk(p, at) {
