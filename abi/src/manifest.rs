@@ -10,7 +10,7 @@ mod parse;
 mod reader;
 
 pub use error::{Found, ManifestError, Path, Problem};
-pub use parse::seed;
+pub use parse::{fixed_seed, seed};
 
 use crate::bootinfo::{CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MODULES_MAX, Name, RunParameters, name_str};
 use heapless::Vec;

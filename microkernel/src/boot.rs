@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::{console, crash, gic, memory, say, stage1, tables};
 use abi::bootinfo::name_str;
 use abi::bundle::Bundle;
-use abi::manifest::{DomainKind, Manifest, Range, seed};
+use abi::manifest::{DomainKind, Manifest, Range, fixed_seed, seed};
 use board::{Board, CORES_MAX};
 use fdt::Fdt;
 
@@ -98,6 +98,9 @@ pub fn primary(tree_address: u64) -> ! {
         say!("el2: {:<10} core {}, {base:#x} {mib:>3} MiB, image {image}, {kind}", c.name(), c.core);
     }
     let secret = seed(&tree);
+    if fixed_seed(&tree).is_some() {
+        say!("el2: the seed is fixed: this run's random numbers repeat, its secrets are none");
+    }
     let plan = Plan::build(board, manifest, &bundle, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
     // The tree is not read again: only the domains' own pages know their secrets.
     secret

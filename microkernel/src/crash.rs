@@ -116,6 +116,7 @@ pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) ->
     );
     say!("el2: return addresses: {pc:#x}{}", List(&calls));
     mark_domains(pc, address);
+    say!("el2: core {core} stops");
     stop()
 }
 
@@ -131,6 +132,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     }
     say!("el2: return addresses:{}", List(&calls));
     mark_domains(0, 0);
+    say!("el2: core {} stops", registers::core_number());
     stop()
 }
 

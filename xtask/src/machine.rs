@@ -110,12 +110,13 @@ fn slot(k: usize, kernel: &str) -> Result<String> {
 
 /// The overlay that makes the manifest this run's.
 fn overlay(options: &Options) -> Result<String> {
-    let seed = match options.seed {
-        Some(s) => s,
+    // QEMU fills `rng-seed` afresh at each start, wherever it finds one; a chosen seed has a name of its own.
+    let (name, seed) = match options.seed {
+        Some(s) => ("tetrarch,fixed-seed", s),
         None => {
             let mut s = [0; 32];
             std::fs::File::open("/dev/urandom")?.read_exact(&mut s)?;
-            s
+            ("rng-seed", s)
         }
     };
     let hex: Vec<String> = seed.iter().map(|b| format!("{b:02x}")).collect();
@@ -134,7 +135,7 @@ fn overlay(options: &Options) -> Result<String> {
         partitions.push_str(&slot(i + 1, kernel)?);
     }
     Ok(format!(
-        "/ {{ chosen {{ rng-seed = [{}]; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
+        "/ {{ chosen {{ {name} = [{}]; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
         hex.join(" ")
     ))
 }

@@ -270,9 +270,17 @@ fn ram<'t>(tree: &'t Fdt<'_>) -> impl Iterator<Item = Range> + 't {
         .map(|r| Range { base: r.starting_address as u64, size: r.size.unwrap_or(0) as u64 })
 }
 
-/// The first 32 bytes of `/chosen/rng-seed`.
+/// The first 32 bytes of `/chosen/rng-seed`, or of `/chosen/tetrarch,fixed-seed` if there is one: QEMU fills the former afresh at each
+/// start, whatever the tree says.
 pub fn seed<'a>(tree: &Fdt<'a>) -> Option<&'a [u8]> {
-    tree.find_node("/chosen")?.property("rng-seed")?.value.get(..32)
+    let chosen = tree.find_node("/chosen")?;
+    let seed = fixed_seed(tree).or_else(|| Some(chosen.property("rng-seed")?.value))?;
+    seed.get(..32)
+}
+
+/// A seed that somebody chose: a run's chance repeats, and its secrets are none.
+pub fn fixed_seed<'a>(tree: &Fdt<'a>) -> Option<&'a [u8]> {
+    Some(tree.find_node("/chosen")?.property("tetrarch,fixed-seed")?.value)
 }
 
 /// The frame and interrupt of a device's node.

@@ -221,6 +221,8 @@ fn a_crash_of_el2_is_told_with_its_calls() {
         "el2: CRASH on core 1: stack overflow",
         "el2: CRASH on core 2: on demand",
         "el2: at microkernel/src/crash.rs",
+        "el2: core 1 stops",
+        "el2: core 2 stops",
         "[beside] spinning",
     ];
     let text = machine.boot(&expected);

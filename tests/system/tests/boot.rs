@@ -43,3 +43,18 @@ fn one_kernel_runs_alone() {
         (Some(0), "alone\r\nLinux version 6.1.0 (tetrarch) #1 SMP Tetrarch\r\n")
     );
 }
+
+#[test]
+fn a_fixed_seed_repeats_the_run_s_chance_and_the_boot_says_so() {
+    let random = |seed: Option<[u8; 32]>| {
+        let f = run("head -c 16 /dev/urandom | md5sum", Options { seed, ..Options::default() }).unwrap();
+        assert_eq!(f.status, Some(0));
+        let told = f.operator.iter().any(|l| l.starts_with("el2: the seed is fixed"));
+        assert_eq!(told, seed.is_some());
+        f.console
+    };
+    let first = random(Some([7; 32]));
+    assert_eq!(first, random(Some([7; 32])));
+    assert_ne!(first, random(Some([8; 32])));
+    assert_ne!(first, random(None));
+}
