@@ -276,3 +276,18 @@ fn a_record_costs_few_instructions() {
     assert!(figure("ring_send_receive_64") <= 160);
     assert!(figure("ring_doorbell_64") > figure("ring_send_receive_64"));
 }
+
+/// The goals are 75,000 and 150,000 (`docs/consensus.md`); a step backwards is noticed.
+#[test]
+fn agreement_costs_few_instructions() {
+    let (tree, bundle) = (tree_of("consensus.dts"), bundle(&[("guest-cons", "guest-consensus", 2)]));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text =
+        Machine { name: "consensus", machine: MACHINE, tree, bundle, qemu: &qemu }.boot(&["el2: power off"]);
+    let figure = |key: &str| -> u64 {
+        let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
+        line.1.trim().parse().expect("a number")
+    };
+    assert!(figure("consensus_instructions_per_instance") <= 90_000);
+    assert!(figure("consensus_instructions_per_batch_64") <= 240_000);
+}
