@@ -64,8 +64,9 @@ impl Output for Bus {
 fn one_thread<A: Authenticator>(keys: fn(u8, &Members) -> A, burst: u64, requests: u64) -> f64 {
     let members: [Identity; REPLICAS] = members();
     let config = |id| Config { timeout: u64::MAX / 4096, status_every: u64::MAX / 4, ..Config::new(id) };
-    let mut nodes: Vec<Box<Node<A>>> =
-        (0..4).map(|id| Box::new(Node::new(config(id), keys(id, &members), &members, Requests::default()))).collect();
+    let mut nodes: Vec<Box<Node<A>>> = (0..4)
+        .map(|id| Box::new(Node::new(config(id), keys(id, &members), &members, Requests::default())))
+        .collect();
     let mut bus = Bus::default();
     let (mut number, mut start) = (0, Instant::now());
     let warm = requests / 10 / burst * burst;
@@ -121,7 +122,14 @@ fn words(bytes: usize) -> Vec<AtomicU64> {
 }
 
 /// What a replica's thread does: reads the client's ring and the others', polls, again.
-fn serve(id: u8, rings: &[Vec<AtomicU64>], input: &[AtomicU64], delivered: &AtomicU64, stop: &AtomicBool, zero: Instant) {
+fn serve(
+    id: u8,
+    rings: &[Vec<AtomicU64>],
+    input: &[AtomicU64],
+    delivered: &AtomicU64,
+    stop: &AtomicBool,
+    zero: Instant,
+) {
     let members = members();
     let config = Config { timeout: 2_000_000, status_every: 100_000, ..Config::new(id) };
     let mut node = Box::new(Node::new(config, vector(id, &members), &members, Requests::default()));

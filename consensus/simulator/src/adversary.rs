@@ -38,7 +38,15 @@ impl Adversary {
     /// Replica `me`.
     pub fn new(seed: u64, me: u8, wills: Vec<Will>, keys: Null) -> Self {
         let mut rng = Rng::new(seed, 77);
-        let kinds = [Kind::PrePrepare, Kind::Prepare, Kind::Commit, Kind::Checkpoint, Kind::ViewChange, Kind::NewView, Kind::Status];
+        let kinds = [
+            Kind::PrePrepare,
+            Kind::Prepare,
+            Kind::Commit,
+            Kind::Checkpoint,
+            Kind::ViewChange,
+            Kind::NewView,
+            Kind::Status,
+        ];
         let mute = kinds.into_iter().filter(|_| rng.chance(350)).collect();
         Adversary { wills, rng, keys, me, heard: VecDeque::new(), mute }
     }
@@ -224,7 +232,11 @@ impl Adversary {
 
     fn some_digest(&mut self) -> [u8; 32] {
         let proposals: Vec<_> = self.heard.iter().filter(|r| r[1] == 1).collect();
-        if proposals.is_empty() { [9; 32] } else { self.rng.pick(&proposals)[32..64].try_into().expect("32 bytes") }
+        if proposals.is_empty() {
+            [9; 32]
+        } else {
+            self.rng.pick(&proposals)[32..64].try_into().expect("32 bytes")
+        }
     }
 
     /// A batch with something in it that should not be.
@@ -236,7 +248,8 @@ impl Adversary {
         match self.rng.below(9) {
             0 => drop(batch.push(0, 1 + self.rng.below(40), (&crate::oracle::input(0, 900), &[]))),
             1 => {
-                let payload = postcard::to_slice(&Event::Rejoin { thread: 1, call: 1 }, &mut bytes).expect("fits");
+                let payload =
+                    postcard::to_slice(&Event::Rejoin { thread: 1, call: 1 }, &mut bytes).expect("fits");
                 batch.push(1, 1 + self.rng.below(5), (payload, &[]));
             }
             k => {

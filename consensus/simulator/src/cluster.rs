@@ -111,7 +111,8 @@ fn batch(origin: u8) -> Vec<u8> {
 
 fn message(kind: Kind, view: u64, sequence: u64, digest: Digest, body: &[u8]) -> Bytes {
     let keys = Null::new(Null::identity(0, 0), &Null::members());
-    let header = Header { kind, sender: 0, length: body.len() as u32, epoch: 0, view, sequence, digest }.encode();
+    let header =
+        Header { kind, sender: 0, length: body.len() as u32, epoch: 0, view, sequence, digest }.encode();
     let signed = matches!(kind, Kind::ViewChange | Kind::NewView);
     let trailer = if signed { keys.sign(&header) } else { keys.seal(&header) };
     let mut record = vec![0; BODY];
@@ -197,7 +198,10 @@ impl Cluster {
         if self.topic != Topic::Proposals {
             // Replicas 1 and 2 prepare the first proposal; 1 has all the commits, 0's among them; 3 has the other proposal.
             let lie = |reader, lie| Step::Lie { reader, lie };
-            play(&mut whole, &[lie(0, 0), lie(1, 0), lie(2, 2), read(0, 1), read(1, 0), read(0, 1), lie(0, 1)]);
+            play(
+                &mut whole,
+                &[lie(0, 0), lie(1, 0), lie(2, 2), read(0, 1), read(1, 0), read(0, 1), lie(0, 1)],
+            );
             assert_eq!(whole.replicas[0].executed, b"a");
         }
         if self.topic == Topic::SecondViewChange {
@@ -249,7 +253,10 @@ pub fn agree(whole: &Whole) -> bool {
     let logs = whole.replicas.each_ref().map(|r| &r.executed);
     let twice = |log: &[u8]| log.iter().enumerate().any(|(i, b)| log[..i].contains(b));
     let prefix = |a: &[u8], b: &[u8]| a.starts_with(b) || b.starts_with(a);
-    logs.iter().all(|l| !twice(l)) && prefix(logs[0], logs[1]) && prefix(logs[1], logs[2]) && prefix(logs[0], logs[2])
+    logs.iter().all(|l| !twice(l))
+        && prefix(logs[0], logs[1])
+        && prefix(logs[1], logs[2])
+        && prefix(logs[0], logs[2])
 }
 
 /// Replicas that hold a state after the same number hold the same.

@@ -72,13 +72,21 @@ impl Oracle {
     /// A correct replica says that the state after `sequence` has this digest.
     pub fn state(&mut self, who: u8, sequence: u64, digest: Digest) -> Result<(), String> {
         let known = *self.states.entry(sequence).or_insert(digest);
-        if known == digest { Ok(()) } else { Err(format!("STATE: replica {who}'s state after {sequence} is unlike another's")) }
+        if known == digest {
+            Ok(())
+        } else {
+            Err(format!("STATE: replica {who}'s state after {sequence} is unlike another's"))
+        }
     }
 
     /// A correct replica executed the batch of this digest as number `sequence`.
     pub fn batch(&mut self, who: u8, sequence: u64, digest: Digest) -> Result<(), String> {
         let known = *self.batches.entry(sequence).or_insert(digest);
-        if known == digest { Ok(()) } else { Err(format!("AGREEMENT: replica {who} executed another batch as number {sequence}")) }
+        if known == digest {
+            Ok(())
+        } else {
+            Err(format!("AGREEMENT: replica {who} executed another batch as number {sequence}"))
+        }
     }
 
     /// Whether a correct replica has executed so far.
@@ -113,7 +121,10 @@ impl Oracle {
             }
             Entry::Sync(s) => {
                 if s.s != self.next_sync || s.s >= self.permitted {
-                    return Err(format!("Sync {} instead of {}, permitted below {}", s.s, self.next_sync, self.permitted));
+                    return Err(format!(
+                        "Sync {} instead of {}, permitted below {}",
+                        s.s, self.next_sync, self.permitted
+                    ));
                 }
                 self.next_sync += 1;
                 self.clock(s.time_us)?;
@@ -136,11 +147,16 @@ impl Oracle {
     }
 
     fn event(&mut self, event: Event<'_>) -> Result<(), String> {
-        let Event::TtyData([origin, high, low]) = event else { return Err(format!("{event:?} was never typed")) };
+        let Event::TtyData([origin, high, low]) = event else {
+            return Err(format!("{event:?} was never typed"));
+        };
         let (origin, number) = (usize::from(origin - b'a'), u64::from(*high) << 8 | u64::from(*low));
         let Some(last) = self.last.get_mut(origin) else { return Err("no such origin".into()) };
         if number != *last + 1 || number > self.sent[origin] {
-            return Err(format!("input {number} of origin {origin} after {last}, {} were sent", self.sent[origin]));
+            return Err(format!(
+                "input {number} of origin {origin} after {last}, {} were sent",
+                self.sent[origin]
+            ));
         }
         *last = number;
         Ok(())

@@ -85,7 +85,9 @@ impl fmt::Display for Misfortune {
             Misfortune::Slow { who, from, to, delay } => {
                 write!(f, "from {from} to {to} µs replica {who} is {delay} µs slower")
             }
-            Misfortune::Pause { who, from, to } => write!(f, "replica {who} stands still from {from} to {to} µs"),
+            Misfortune::Pause { who, from, to } => {
+                write!(f, "replica {who} stands still from {from} to {to} µs")
+            }
             Misfortune::Restart { who, at } => {
                 write!(f, "at {at} µs replica {who} forgets everything and gets new keys")
             }
@@ -134,7 +136,9 @@ impl Plan {
         }
         match rng.below(10) {
             // Input that one replica missed needs the three others.
-            0 => plan.misfortunes.push(Misfortune::Overrun { who: rng.below(4) as u8, per_mille: rng.below(200) }),
+            0 => plan
+                .misfortunes
+                .push(Misfortune::Overrun { who: rng.below(4) as u8, per_mille: rng.below(200) }),
             1 | 2 => plan.add_restarts(&mut rng),
             _ => {
                 // Often the first primary.
@@ -191,11 +195,17 @@ impl Plan {
         }
         for _ in 0..rng.below(6) {
             let (from, to) = self.window(rng);
-            self.misfortunes.push(Misfortune::Slow { who: rng.below(4) as u8, from, to, delay: rng.below(40_000) });
+            self.misfortunes.push(Misfortune::Slow {
+                who: rng.below(4) as u8,
+                from,
+                to,
+                delay: rng.below(40_000),
+            });
         }
         self.misfortunes.push(Misfortune::Loss(100 + rng.below(250)));
         let who = rng.below(4) as u8;
-        let wills = [Will::LieInViewChange, Will::Equivocate, Will::Replay, Will::Select, Will::LieInCheckpoint];
+        let wills =
+            [Will::LieInViewChange, Will::Equivocate, Will::Replay, Will::Select, Will::LieInCheckpoint];
         for will in wills {
             if rng.chance(450) {
                 self.misfortunes.push(Misfortune::Evil { who, will });

@@ -27,7 +27,9 @@ pub fn shrink(plan: &Plan) -> Plan {
         for (inputs, syncs) in [(best.inputs / 2, best.syncs), (best.inputs, best.syncs / 2)] {
             smaller.push(Plan { inputs: inputs.max(1), syncs: syncs.max(1), ..best.clone() });
         }
-        smaller.retain(|p| p.misfortunes.len() < best.misfortunes.len() || p.inputs + p.syncs < best.inputs + best.syncs);
+        smaller.retain(|p| {
+            p.misfortunes.len() < best.misfortunes.len() || p.inputs + p.syncs < best.inputs + best.syncs
+        });
         match smaller.into_iter().find(|p| kind(&run(p)) == wanted) {
             Some(p) => best = p,
             None => return best,
@@ -40,7 +42,8 @@ pub fn story(plan: &Plan, lines: usize) -> String {
     let mut world = World::new(plan);
     world.story = Some(Vec::new());
     let (_, story) = world.run();
-    let mut text = format!("seed {}: {} inputs of each origin, {} sync points\n", plan.seed, plan.inputs, plan.syncs);
+    let mut text =
+        format!("seed {}: {} inputs of each origin, {} sync points\n", plan.seed, plan.inputs, plan.syncs);
     for m in &plan.misfortunes {
         text += &format!("  - {m}\n");
     }

@@ -34,14 +34,34 @@ pub struct Outcome {
 }
 
 enum Event {
-    Deliver { to: usize, from: ReplicaId, record: Rc<[u8]> },
-    Input { to: usize, origin: u8, number: u64 },
-    Permit { to: usize, what: Proposal },
+    Deliver {
+        to: usize,
+        from: ReplicaId,
+        record: Rc<[u8]>,
+    },
+    Input {
+        to: usize,
+        origin: u8,
+        number: u64,
+    },
+    Permit {
+        to: usize,
+        what: Proposal,
+    },
     /// Sync points below are permitted.
-    Syncs { to: usize, below: u64 },
-    Wake { to: usize },
-    Invent { to: usize },
-    Restart { who: u8 },
+    Syncs {
+        to: usize,
+        below: u64,
+    },
+    Wake {
+        to: usize,
+    },
+    Invent {
+        to: usize,
+    },
+    Restart {
+        who: u8,
+    },
 }
 
 /// What a replica's actions are until the step is over.
@@ -100,7 +120,13 @@ pub struct World {
 }
 
 fn application() -> Log {
-    let rules = Rules { start_time_us: START_US, ahead_us: SLACK_US, behind_us: 100_000, digest_interval: 4, program: &[] };
+    let rules = Rules {
+        start_time_us: START_US,
+        ahead_us: SLACK_US,
+        behind_us: 100_000,
+        digest_interval: 4,
+        program: &[],
+    };
     Log::new(rules, Voters { epoch: 1, set: 0b1111_0000, quorum: 3 })
 }
 
@@ -202,9 +228,9 @@ impl World {
             // A ring is read in order, by each reader at its own pace.
             let mut read = [0; 5];
             for (number, time) in (1..).zip(times) {
-                for to in 0..self.instances.len() {
-                    read[to] = (time + rng.below(500)).max(read[to]);
-                    self.at(read[to], Event::Input { to, origin, number });
+                for (to, read) in read.iter_mut().enumerate().take(self.instances.len()) {
+                    *read = (time + rng.below(500)).max(*read);
+                    self.at(*read, Event::Input { to, origin, number });
                 }
             }
         }
@@ -296,7 +322,10 @@ impl World {
             for origin in 0..2 {
                 let done = node.state().done(origin);
                 if done != self.plan.inputs {
-                    return Some(format!("replica {id} has input {origin} up to {done} of {}", self.plan.inputs));
+                    return Some(format!(
+                        "replica {id} has input {origin} up to {done} of {}",
+                        self.plan.inputs
+                    ));
                 }
             }
             if node.state().next() != self.plan.syncs + 1 {
@@ -393,11 +422,15 @@ impl World {
                     self.outcome.restored += 1;
                     self.instances[to].executed = sequence;
                     if !self.oracle.reached(sequence) {
-                        return Err(format!("STATE: replica {id} took over a state after {sequence} that nobody correct has"));
+                        return Err(format!(
+                            "STATE: replica {id} took over a state after {sequence} that nobody correct has"
+                        ));
                     }
                 }
                 Note::Diverged { sequence, .. } if self.instances[to].evil.is_none() => {
-                    return Err(format!("STATE: correct replica {id}'s state after {sequence} is not the quorum's"));
+                    return Err(format!(
+                        "STATE: correct replica {id}'s state after {sequence} is not the quorum's"
+                    ));
                 }
                 _ => {}
             }
@@ -535,7 +568,9 @@ impl World {
 
     fn send(&mut self, from: usize, only: Option<ReplicaId>, record: Vec<u8>) {
         let to = only.map_or(15, |id| 1 << id);
-        let twins = self.instances.len() > 4 && !self.instances[4].gone && self.instances[from].id == self.instances[4].id;
+        let twins = self.instances.len() > 4
+            && !self.instances[4].gone
+            && self.instances[from].id == self.instances[4].id;
         let said = match &mut self.instances[from].evil {
             Some(evil) => evil.change(&record, to),
             None => vec![Said { record, to }],
@@ -580,15 +615,15 @@ impl World {
             match *m {
                 Misfortune::Loss(p) if self.rng.chance(p) => return None,
                 Misfortune::Duplicates(p) => twice |= self.rng.chance(p),
-                Misfortune::Partition { from: start, to: end, side } if (start..end).contains(&self.now) => {
-                    if side >> from & 1 != side >> to & 1 {
-                        return None;
-                    }
+                Misfortune::Partition { from: start, to: end, side }
+                    if (start..end).contains(&self.now) && side >> from & 1 != side >> to & 1 =>
+                {
+                    return None;
                 }
-                Misfortune::Slow { who, from: start, to: end, delay: more } if (start..end).contains(&self.now) => {
-                    if who == from || who == to {
-                        delay += more;
-                    }
+                Misfortune::Slow { who, from: start, to: end, delay: more }
+                    if (start..end).contains(&self.now) && (who == from || who == to) =>
+                {
+                    delay += more;
                 }
                 _ => {}
             }

@@ -110,7 +110,8 @@ fn change(sender: u8, prepared: Option<(u64, u8)>, endorsed: Option<(u64, u8)>) 
 }
 
 fn chosen(list: &[Change<W>]) -> Option<Chosen> {
-    let changes: Changes<W> = core::array::from_fn(|i| list.iter().find(|c| usize::from(c.sender) == i).cloned());
+    let changes: Changes<W> =
+        core::array::from_fn(|i| list.iter().find(|c| usize::from(c.sender) == i).cloned());
     Some(select(&changes)?.of(1))
 }
 

@@ -48,8 +48,7 @@ impl Run {
         let nodes = (0..5usize)
             .map(|i| {
                 let id = (i % 4) as u8;
-                let config =
-                    Config { timeout: 1 << 40, status_every: 1, leaders: table, ..Config::new(id) };
+                let config = Config { timeout: 1 << 40, status_every: 1, leaders: table, ..Config::new(id) };
                 let keys = Null::new(Null::identity(id, 0), &Null::members());
                 Box::new(Node::new(config, keys, &Null::members(), Requests::default()))
             })
@@ -98,7 +97,9 @@ impl Run {
     /// What two correct replicas executed as the same number is the same; a replica that took over a state has not executed what is in it. And none
     /// executed anything twice.
     fn agree(&self) -> bool {
-        let of = |log: &[(u64, u8)], n: u64| log.iter().filter(|(k, _)| *k == n).map(|(_, b)| *b).collect::<Vec<_>>();
+        let of = |log: &[(u64, u8)], n: u64| {
+            log.iter().filter(|(k, _)| *k == n).map(|(_, b)| *b).collect::<Vec<_>>()
+        };
         let same = |a: &[(u64, u8)], b: &[(u64, u8)]| {
             a.iter().all(|(n, _)| of(b, *n).is_empty() || of(a, *n) == of(b, *n))
         };
@@ -134,7 +135,13 @@ fn enumerate(rounds: u32) -> (u64, u64) {
 #[test]
 fn all_leaders_and_partitions() {
     let long = std::env::var("LONG").is_ok_and(|l| !l.is_empty());
-    let most = if cfg!(debug_assertions) { 2 } else if long { 5 } else { 3 };
+    let most = if cfg!(debug_assertions) {
+        2
+    } else if long {
+        5
+    } else {
+        3
+    };
     for rounds in 1..=most {
         let start = Instant::now();
         let (runs, live) = enumerate(rounds);

@@ -78,11 +78,14 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         }
         let vote = Vote { view: self.view, digest: h.digest };
         // What is committed stays what it is, though this replica may never have seen its proposal.
-        if self.slot(n).committed && self.slot(n).held != Some(h.digest) && !seeded::has(Bug::CommittedReplaced) {
+        if self.slot(n).committed
+            && self.slot(n).held != Some(h.digest)
+            && !seeded::has(Bug::CommittedReplaced)
+        {
             return;
         }
         if let Some(known) = self.slot(n).proposal
-            && !(seeded::has(Bug::SecondProposalReplaces) && !self.slot(n).committed)
+            && (!seeded::has(Bug::SecondProposalReplaces) || self.slot(n).committed)
         {
             if known != vote && self.authentic(m, out) {
                 out.note(Note::Equivocates { sender: h.sender, kind: h.kind, view: h.view, sequence: n });

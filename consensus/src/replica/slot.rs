@@ -70,8 +70,7 @@ impl Votes {
     #[inline]
     pub fn count(&self, vote: &Vote, but: Option<ReplicaId>) -> usize {
         let same = |(i, v): &(usize, &Option<Vote>)| {
-            v.as_ref().is_some_and(|v| v == vote)
-                && but.is_none_or(|b| *i != usize::from(b))
+            v.as_ref().is_some_and(|v| v == vote) && but.is_none_or(|b| *i != usize::from(b))
         };
         self.0.iter().enumerate().filter(same).count()
     }

@@ -112,7 +112,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         if ends_epoch && !proven && !self.recovering {
             // f+1 vouch for the epoch's last state, a quorum has not signed it yet: this replica's signature may be the one that is missing.
             let changed = (0..REPLICAS).find(|i| members[*i] != self.members[*i]).unwrap_or(0);
-            self.ending = Some((sequence, Rekey { replica: changed as ReplicaId, identity: members[changed] }));
+            self.ending =
+                Some((sequence, Rekey { replica: changed as ReplicaId, identity: members[changed] }));
             self.claim(target.id, out);
             self.try_stable(target.id, now, out);
         } else if ends_epoch {

@@ -63,7 +63,8 @@ const ENOUGH: u32 = 4;
 impl History {
     /// The cause, as far as this tells it.
     pub fn cause(&self) -> Cause {
-        let score = (u64::from(self.after_input) * 1000).checked_div(u64::from(self.divergences)).unwrap_or(0) as u16;
+        let score =
+            (u64::from(self.after_input) * 1000).checked_div(u64::from(self.divergences)).unwrap_or(0) as u16;
         if self.alike > 0 {
             Cause::CommonMode
         } else if self.divergences >= ENOUGH && score > 500 && score > self.input_rate.saturating_mul(2) {

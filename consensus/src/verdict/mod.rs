@@ -86,7 +86,9 @@ impl Ballot {
     pub fn cast(&mut self, voter: u8, subject: &Subject, digest: Digest) -> Cast {
         let epoch_only = Subject { epoch: self.subject.epoch, ..*subject };
         let same = *subject == self.subject || seeded::has(Bug::VoteOfOldEpoch) && epoch_only == self.subject;
-        let Some(slot) = self.votes.get_mut(usize::from(voter)).filter(|_| same) else { return Cast::Refused };
+        let Some(slot) = self.votes.get_mut(usize::from(voter)).filter(|_| same) else {
+            return Cast::Refused;
+        };
         match slot {
             Some(known) if *known == digest => Cast::Again,
             Some(_) if !seeded::has(Bug::LaterVoteCounts) => Cast::Contradicts,
@@ -172,7 +174,15 @@ impl fmt::Display for Verdict {
         write!(f, "{}: ", self.subject)?;
         match self.decision {
             Decision::Agreed { digest, by } => {
-                write!(f, "voters {} agree on {:02x}{:02x}{:02x}{:02x}", Names(by), digest[0], digest[1], digest[2], digest[3])?;
+                write!(
+                    f,
+                    "voters {} agree on {:02x}{:02x}{:02x}{:02x}",
+                    Names(by),
+                    digest[0],
+                    digest[1],
+                    digest[2],
+                    digest[3]
+                )?;
             }
             Decision::Open => f.write_str("not decided yet")?,
             Decision::Impossible => f.write_str("no decision is possible, nothing is released")?,

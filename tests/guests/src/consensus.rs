@@ -99,7 +99,8 @@ mod guest {
         }
         let members: Members = [1, 2, 3, 4].map(|s| Secret::new(&[s; 32]).identity());
         let node = |id: usize| {
-            let quiet = Config { timeout: u64::MAX / 4096, status_every: u64::MAX / 4, ..Config::new(id as u8) };
+            let quiet =
+                Config { timeout: u64::MAX / 4096, status_every: u64::MAX / 4, ..Config::new(id as u8) };
             let keys = Vector::new(id as u8, Secret::new(&[id as u8 + 1; 32]), 0, &members);
             Node::new(quiet, keys, &members, Requests::default())
         };

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
         }
     }
     let [decisions, messages, views, epochs, restored] = total;
-    println!("| Seeds | Decisions | Messages | Views begun | Epochs begun | States taken over | Time | Result |");
+    println!(
+        "| Seeds | Decisions | Messages | Views begun | Epochs begun | States taken over | Time | Result |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     println!(
         "| {first}..{} | {decisions} | {messages} | {views} | {epochs} | {restored} | {:.0} s | safe, and live after the calm |",
