@@ -3,18 +3,24 @@ SHELL := /bin/sh
 XTASK = cargo xtask
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
-RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
+RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 replay test test-host model test-qemu lint campaign clean model-ipc bench-ipc simulate bench-consensus
+.PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1: /p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
 
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=classic: one kernel alone
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,classic,lazy: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
+
+debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and the rest as above
+	@$(XTASK) debug $(RUN_ARGUMENTS)
+
+state: ## a running debug session: KERNEL=k1 its threads, last calls and counters; else all domains
+	@$(if $(KERNEL),$(XTASK) look threads $(KERNEL) && $(XTASK) look turns $(KERNEL) && $(XTASK) look counters $(KERNEL),$(XTASK) look domains)
 
 replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
 	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))
@@ -25,41 +31,57 @@ test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
 	cargo test --quiet -p ipc --features seeded-bugs --test controls
 
-model-ipc: ## every interleaving of a small ring (loom), its seeded faults, and the ring's tests under Miri (nightly)
+miri: ## undefined behaviour: all tests of the rings and of the capability model (nightly; not in CI)
+	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p ipc
+	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p capability-model
+
+bench: ## costs: on the host in nanoseconds, on QEMU in instructions; target/bench.json
+	@scripts/bench
+
+model: model-ipc model-capabilities model-consensus ## everything that is explored rather than tested
+
+model-ipc: ## every interleaving of a small ring (loom), and its seeded faults of order
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --test model -- --nocapture
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --features seeded-bugs --test model
-	CARGO_TARGET_DIR=$(TARGET)/miri MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet -p ipc
 
-bench-ipc: ## what a ring costs: on the host beside rtrb and heapless, on QEMU in instructions; target/bench.json
-	@scripts/bench-ipc
-
-bench-consensus: ## what agreement costs: on the host, and on QEMU in instructions; target/bench.json
-	@scripts/bench-consensus
-
-simulate: ## SEEDS=10000: whole clusters of replicas under faults and liars, each run replayed by its seed; FIRST=n: from seed n on
+simulate: ## SEEDS=10000: clusters of replicas under faults and liars, each run replayed by its seed; FIRST=n: from n on
 	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),0) cargo run --quiet --release -p consensus-simulator --bin simulate
 
-model: ## explore the capability model (10^6 operations and states, 10^7 hostile inputs) and the replicas (10^5 states), with seeded faults; LONG=1: ten times as much
+model-consensus: ## explore the replicas: 10^5 states, Twins, seeded faults; LONG=1: 10^6 states, Twins to 5 rounds, all seeds for each fault
+	@mkdir -p target
+	@LONG=$(LONG) cargo test --quiet --release --package consensus-simulator --test model --test twins --test faults -- \
+	  --nocapture --test-threads=1 > target/model-consensus.log 2>&1 || { cat target/model-consensus.log; exit 1; }
+	@echo '| Check | Size | States | Depth | Time | Result |'
+	@echo '|---|---|---|---|---|---|'
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 8'
+	@echo
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 6'
+
+model-capabilities: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
 	@mkdir -p target
 	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test faults -- \
 	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
-	@LONG=$(LONG) cargo test --quiet --release --package consensus-simulator --test model --test twins --test faults -- \
-	  --nocapture --test-threads=1 >> target/model.log 2>&1 || { cat target/model.log; exit 1; }
 	@echo '| Check | Size | States | Depth | Time | Result |'
 	@echo '|---|---|---|---|---|---|'
 	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 8'
 	@echo
 	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 5'
-	@echo
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 6'
 
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1
 
-lint: ## formatting and clippy, host and target
+lint: ## formatting, clippy for host and target, the project's own rules (tests/tidy)
 	cargo fmt --all --check
+	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -p lazy -- -D warnings
+
+deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
+	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }
+	@$(TARGET)/tools/bin/cargo-deny --offline check bans licenses sources
+
+size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
+	@scripts/size
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign -- --ignored --nocapture --test-threads=1

@@ -17,6 +17,8 @@
 //! (stage 2 only, cacheable) and W^X by segment. x0 = [`BOOTINFO_IPA`]; sp is the image's own business.
 //! At entry all memory beyond the image is zero.
 
+/// Where a kernel finds its virtual CPU interface (GICV, two pages).
+pub const CPU_INTERFACE_IPA: u64 = 0x0801_0000;
 /// Address of the [`BootInfo`] page.
 pub const BOOTINFO_IPA: u64 = 0x1000_0000;
 /// Address of the table of domain states, indexed by domain.

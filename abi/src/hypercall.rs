@@ -32,7 +32,7 @@ pub enum Call {
     /// `x0` address, `x1` length of a message (at most [`TEXT_MAX`]): the caller declares that it cannot go on. It never runs
     /// again; EL2 prints the message, marks the domain [`crate::bootinfo::DomainState::Crashed`].
     Crash = 6,
-    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand.
+    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand, or a pause.
     Inject = 7,
     /// Manager only. Turns the machine off (PSCI SYSTEM_OFF).
     PowerOff = 8,
@@ -73,6 +73,15 @@ pub enum Inject {
     Crash = 1,
     /// The domain's core never runs it again, and nobody is told.
     Hang = 2,
+    /// The domain stands still until it is resumed: to look at it while the others go on.
+    Pause = 3,
+    /// It goes on.
+    Resume = 4,
+}
+
+impl Inject {
+    /// All of them.
+    pub const ALL: [Inject; 4] = [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume];
 }
 
 /// Why a call failed. Returned in x0 as a negative number.

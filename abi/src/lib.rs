@@ -13,6 +13,7 @@ pub mod layout;
 pub mod linux;
 pub mod log;
 pub mod manifest;
+pub mod monitor;
 pub mod ring;
 pub mod turn;
 pub mod vote;

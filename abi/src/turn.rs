@@ -11,6 +11,9 @@ pub const TTY_SLICE: usize = 4096;
 /// The program's clock advances so much for each call, microseconds.
 pub const CLOCK_PER_CALL_US: u64 = 1;
 
+/// Instructions within which the outermost place of a loop is looked for, and within which the thread must come back to it.
+pub const OUTERMOST_STEPS: u32 = 8192;
+
 /// Processes (zombies included) at a time; beyond: EAGAIN.
 pub const PROCESSES_MAX: usize = 128;
 /// First pid that is never given.

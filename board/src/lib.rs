@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod bus;
 pub mod pl011;
 pub mod tree;
 
@@ -66,6 +67,8 @@ pub struct Board {
     pub console: u64,
     /// `None`: firmware has no PSCI, and an SMC would be undefined.
     pub psci: Option<Psci>,
+    /// By core: the word where it waits for an address to go to; 0: it is started by PSCI, or not at all.
+    pub release: [u64; CORES_MAX],
     /// The initial ramdisk, which is the bundle.
     pub initrd: Range,
     /// RAM is zero at power-on, but for what firmware loaded: QEMU's is, a board's is not.
@@ -103,10 +106,18 @@ fn intid(node: FdtNode<'_, '_>, index: usize) -> Option<u32> {
 
 /// Address of the console that EL2 prints on: the second PL011 if there is one (the first is the program's), else the first.
 pub fn console(tree: &Fdt<'_>) -> Option<u64> {
-    let uarts =
-        tree.all_nodes().filter(|n| n.compatible().is_some_and(|c| c.all().any(|s| s == "arm,pl011")));
-    let addresses = uarts.filter_map(|n| n.reg()?.next()).map(|r| r.starting_address as u64);
-    addresses.take(2).last()
+    let mut first = None;
+    let second = bus::find(tree, |node, blocks| {
+        let here = bus::is(node, &["arm,pl011"]).then(|| blocks.first()).flatten()?.base;
+        first.replace(here).map(|_| here)
+    });
+    second.or(first)
+}
+
+/// Where to complain about a missing tree, for an image at `image`: QEMU virt has no RAM in the first GiB, where a Raspberry Pi 4 loads
+/// its kernel. (Two boards are known; a third needs another mark.)
+pub fn console_without_tree(image: u64) -> u64 {
+    if image < 0x4000_0000 { 0xfe20_1000 } else { 0x0900_0000 }
 }
 
 impl Board {
@@ -119,6 +130,7 @@ impl Board {
             timer: timer(tree).ok_or(BoardError("no arm,armv8-timer with four interrupts"))?,
             console: console(tree).ok_or(BoardError("no arm,pl011 to print on"))?,
             psci: psci(tree),
+            release: [0; CORES_MAX],
             initrd: initrd(tree)
                 .ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
             zeroed: tree
@@ -139,20 +151,31 @@ impl Board {
                 return Err(BoardError("a core's reg is above 7"));
             }
             board.cores.push(id).map_err(|_| BoardError("more than 8 cores"))?;
+            board.release[id as usize] = release(cpu).unwrap_or(0);
         }
         Ok(board)
     }
 }
 
+/// Where a core that waits in a spin table looks for its address.
+fn release(cpu: fdt::standard_nodes::Cpu<'_, '_>) -> Option<u64> {
+    let mut properties = cpu.properties();
+    let waits = properties.any(|p| p.name == "enable-method" && p.as_str() == Some("spin-table"));
+    let word = cpu.properties().find(|p| p.name == "cpu-release-addr").filter(|_| waits)?;
+    number(word.value)
+}
+
 fn gic(tree: &Fdt<'_>) -> Option<Gic> {
-    let node = tree.find_compatible(&["arm,cortex-a15-gic", "arm,gic-400"])?;
-    let mut regs = node.reg()?.map(|r| r.starting_address as u64);
-    Some(Gic {
-        distributor: regs.next()?,
-        cpu: regs.next()?,
-        hypervisor: regs.next()?,
-        virtual_cpu: regs.next()?,
-        maintenance: intid(node, 0)?,
+    bus::find(tree, |node, blocks| {
+        let &[distributor, cpu, hypervisor, virtual_cpu] = blocks else { return None };
+        bus::is(node, &["arm,cortex-a15-gic", "arm,gic-400"]).then_some(())?;
+        Some(Gic {
+            distributor: distributor.base,
+            cpu: cpu.base,
+            hypervisor: hypervisor.base,
+            virtual_cpu: virtual_cpu.base,
+            maintenance: intid(node, 0)?,
+        })
     })
 }
 

@@ -90,6 +90,7 @@ impl<M: Memory> Store<M> {
 
     fn end_domain(&mut self, at: u64) {
         self.suspend(at);
+        self.end_agent(at);
         let bound = self.word(at, domain::NOTIFICATION);
         if bound != 0 {
             self.unbind(bound);
@@ -227,6 +228,6 @@ impl<M: Memory> Store<M> {
             self.reap(STEPS_PER_ENTRY);
             return true;
         }
-        self.import_work() || self.gate_work()
+        self.import_work() || self.gate_work() || self.request_work()
     }
 }

@@ -33,6 +33,22 @@ pub struct Error {
 }
 
 impl ErrorKind {
+    /// The kind with this place in the list above; an unknown one is an InvalidArgument.
+    pub(crate) const fn from_number(number: u8) -> ErrorKind {
+        use ErrorKind::*;
+        match number {
+            1 => InvalidCapability,
+            2 => IllegalOperation,
+            3 => RangeError,
+            4 => AlignmentError,
+            5 => FailedLookup,
+            6 => DeleteFirst,
+            7 => RevokeFirst,
+            8 => NotEnoughMemory,
+            _ => InvalidArgument,
+        }
+    }
+
     /// The error that blames this argument.
     pub const fn of(self, argument: u8) -> Error {
         Error { kind: self, argument }

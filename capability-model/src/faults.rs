@@ -34,11 +34,13 @@ pub enum Fault {
     UnmapForgetsTlb,
     SpaceKeepsGeneration,
     DomainStaysQueued,
+    RemoteRunsTwice,
+    RemoteTakesAnyAnswer,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 28] = {
+    pub const ALL: [Fault; 30] = {
         use Fault::*;
         [
             RevokeForgetsBadged,
@@ -69,6 +71,8 @@ impl Fault {
             UnmapForgetsTlb,
             SpaceKeepsGeneration,
             DomainStaysQueued,
+            RemoteRunsTwice,
+            RemoteTakesAnyAnswer,
         ]
     };
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Outcome, Status};
 use crate::faults::Fault;
 use crate::layout::{HEAD, HELD_MAX, SEATS_MAX, gate, import};
 use crate::memory::{Memory, SLOT, Slot};
-use crate::plan::{Endorse, Plan, Seal};
+use crate::plan::{Endorse, Lend, Plan, Seal};
 use crate::store::{Store, set_bit};
 use crate::untyped::Kind;
 
@@ -28,12 +28,14 @@ pub enum Act {
     Configure { threshold: u8, seats: u8 },
     /// Begins a new epoch.
     Epoch,
+    /// Lends held memory to another core. What stays behind is held as the Lease that it becomes, so Revoke calls it back.
+    Lease { held: u8, peer: u64, to_index: u64, to_depth: u64 },
 }
 
 impl Act {
     /// From five words, which begin with argument 3 of Endorse.
     pub fn from_words([code, held, a, b, place]: [u64; 5]) -> Result<Act, Error> {
-        if code <= 3 && held >= HELD_MAX as u64 {
+        if matches!(code, 1..=3 | 6) && held >= HELD_MAX as u64 {
             return Err(ErrorKind::RangeError.of(4));
         }
         let held = held as u8;
@@ -47,6 +49,7 @@ impl Act {
             }
             4 => return Err(ErrorKind::RangeError.of(5)),
             5 => Act::Epoch,
+            6 => Act::Lease { held, peer: a, to_index: b, to_depth: place },
             _ => return Err(ErrorKind::InvalidArgument.of(3)),
         })
     }
@@ -218,6 +221,30 @@ impl<M: Memory> Store<M> {
                 if seats > issued { Err(ErrorKind::RangeError.of(6)) } else { Ok(()) }
             }
             Act::Epoch => Ok(()),
+            Act::Lease { held, peer, to_index, to_depth } => {
+                self.plan_held_lease(at, held, peer, to_index, to_depth).map(|_| ())
+            }
+        }
+    }
+
+    /// What a gate holds and can lend moves, so that nothing has to be found a slot for.
+    fn plan_held_lease(
+        &self,
+        at: u64,
+        held: u8,
+        peer: u64,
+        to_index: u64,
+        to_depth: u64,
+    ) -> Result<Lend, Error> {
+        let slot = held_slot(at, held);
+        match self.cap(slot) {
+            Cap::Null => Err(ErrorKind::FailedLookup.of(4)),
+            Cap::Untyped { .. } => {
+                let blame =
+                    |error: Error| error.kind.of(if error.argument == 0 { 4 } else { error.argument + 4 });
+                self.plan_lease(slot, peer, to_index, to_depth, |_| Ok(slot)).map_err(blame)
+            }
+            _ => Err(ErrorKind::InvalidCapability.of(4)),
         }
     }
 
@@ -302,6 +329,12 @@ impl<M: Memory> Store<M> {
                 self.new_epoch(at)
             }
             Ok(Act::Epoch) => self.new_epoch(at),
+            Ok(Act::Lease { held, peer, to_index, to_depth }) => {
+                if let Ok(plan) = self.plan_held_lease(at, held, peer, to_index, to_depth) {
+                    self.lend(plan);
+                }
+                Status::Done
+            }
             Err(_) => Status::Done,
         };
         // The act may have been the end of the gate itself.

@@ -49,11 +49,12 @@ pub enum Label {
     Seal = 30,
     Endorse = 31,
     Inspect = 32,
+    Remote = 33,
 }
 
 impl Label {
     /// All labels, in order of their numbers, which begin with 1.
-    pub const ALL: [Label; 32] = {
+    pub const ALL: [Label; 33] = {
         use Label::*;
         [
             Copy,
@@ -88,6 +89,7 @@ impl Label {
             Seal,
             Endorse,
             Inspect,
+            Remote,
         ]
     };
 
@@ -134,6 +136,13 @@ impl<M: Memory> Store<M> {
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
             Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),
+            Cap::Core { number } => match label {
+                Label::Remote => self.decode_remote(number, args),
+                Label::Inspect => self.decode_remote_answer(number),
+                Label::Bind => self.decode_bind_core(caller, number, a),
+                Label::Unbind => self.decode_unbind_core(number),
+                _ => Err(ErrorKind::IllegalOperation.of(0)),
+            },
             Cap::SchedContext { domain, .. } => match label {
                 Label::Configure => self.decode_reshare(slot, a, b),
                 Label::Bind => self.decode_bind_context(caller, slot, a),

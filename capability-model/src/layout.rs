@@ -127,6 +127,30 @@ pub(crate) mod import {
     pub const ENDORSEMENT: u64 = 128;
 }
 
+/// A request to another core, at the asker.
+pub(crate) mod asked {
+    /// 0 nothing was asked, 1 asked, 2 answered.
+    pub const PHASE: u64 = 0;
+    /// Number of the last request.
+    pub const SEQUENCE: u64 = 1;
+    /// Its answer, two words.
+    pub const ANSWER: u64 = 2;
+    /// What was asked, ten words.
+    pub const WORDS: u64 = 8;
+
+    /// The slot of the notification for answers, bytes from the record.
+    pub const NOTIFICATION: u64 = 192;
+}
+
+/// The same at the core that carries it out.
+pub(crate) mod served {
+    /// The domain in whose name, 0 for none.
+    pub const AGENT: u64 = 0;
+    pub const SEQUENCE: u64 = 1;
+    pub const ANSWER: u64 = 2;
+    pub const WORDS: u64 = 8;
+}
+
 /// Bytes of an endpoint.
 pub const ENDPOINT_SIZE: u64 = 128;
 /// Bytes of a notification.
@@ -164,8 +188,13 @@ const VMIDS_AT: u64 = 2 * SLOT;
 const IRQS_AT: u64 = VMIDS_AT + VMIDS_MAX as u64 * 16;
 const EXPORTS_AT: u64 = IRQS_AT + IRQS_MAX as u64 * SLOT;
 const IMPORTS_AT: u64 = EXPORTS_AT + LEASES * LEASE_ENTRY;
-/// Bytes that a store keeps for itself, page-aligned: interrupts, VMIDs, leases.
-pub const TABLES_SIZE: u64 = (IMPORTS_AT + LEASES * LEASE_ENTRY).next_multiple_of(crate::memory::PAGE);
+/// Four lines for each peer's requests, and four for those to it.
+const MAIL_ENTRY: u64 = 4 * SLOT;
+const ASKED_AT: u64 = IMPORTS_AT + LEASES * LEASE_ENTRY;
+const SERVED_AT: u64 = ASKED_AT + CORES_MAX as u64 * MAIL_ENTRY;
+/// Bytes that a store keeps for itself, page-aligned: interrupts, VMIDs, leases, requests between cores.
+pub const TABLES_SIZE: u64 =
+    (SERVED_AT + CORES_MAX as u64 * MAIL_ENTRY).next_multiple_of(crate::memory::PAGE);
 
 /// Addresses inside a store's own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -191,6 +220,14 @@ impl Tables {
     /// Record, slot for an orphan, slot for a notification.
     pub const fn export(self, peer: u8, index: u8) -> u64 {
         self.0 + EXPORTS_AT + entry(peer, index)
+    }
+    /// Record of what was asked of a peer, with a slot.
+    pub const fn asked(self, peer: u8) -> u64 {
+        self.0 + ASKED_AT + (peer % CORES_MAX) as u64 * MAIL_ENTRY
+    }
+    /// Record of what a peer asked.
+    pub const fn served(self, peer: u8) -> u64 {
+        self.0 + SERVED_AT + (peer % CORES_MAX) as u64 * MAIL_ENTRY
     }
     /// Record, slot of what was lent, pending endorsement.
     pub const fn import(self, peer: u8, index: u8) -> u64 {

@@ -15,6 +15,7 @@ use crate::cap::{Cap, FrameSize, Leased};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, export, import};
+use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
 use crate::rights::Rights;
@@ -35,12 +36,32 @@ pub enum Message {
     Returned { index: u8, generation: u64 },
     /// From the borrower of a seat.
     Endorse { index: u8, generation: u64, epoch: u64, sequence: u64, act: [u64; 5] },
+    /// From the holder of this core: carry this out. See [`crate::mailbox`].
+    Request { sequence: u64, words: [u64; REQUEST_WORDS] },
+    /// How it ended.
+    Answer { sequence: u64, answer: [u64; 2] },
 }
 
 impl<M: Memory> Store<M> {
     /// Lease: peer; index and depth in the peer's root; and for what stays here, root, index and depth of a slot for the Lease.
     pub(crate) fn decode_lease(&self, caller: u64, source: Slot, args: [u64; 6]) -> Result<Plan, Error> {
         let [peer, to_index, to_depth, root, index, depth] = args;
+        let stays = |store: &Self| {
+            let (_, root) = store.lookup_cap(caller, root, 4)?;
+            store.lookup_empty(&root, index, depth, 5)
+        };
+        self.plan_lease(source, peer, to_index, to_depth, stays).map(Plan::Lend)
+    }
+
+    /// The same with everything looked up but the slot for a Lease of what does not move, which `stays` finds; gates come in here.
+    pub(crate) fn plan_lease(
+        &self,
+        source: Slot,
+        peer: u64,
+        to_index: u64,
+        to_depth: u64,
+        stays: impl FnOnce(&Self) -> Result<Slot, Error>,
+    ) -> Result<Lend, Error> {
         if peer >= CORES_MAX as u64 || peer == self.core as u64 {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
@@ -59,30 +80,14 @@ impl<M: Memory> Store<M> {
             Cap::Seat { at, index } => (Leased::Seat, index, at, GATE_SIZE),
             _ => return Err(ErrorKind::InvalidCapability.of(0)),
         };
-        let slot = if what.moves() {
-            source
-        } else {
-            let (_, root) = self.lookup_cap(caller, root, 4)?;
-            self.lookup_empty(&root, index, depth, 5)?
-        };
+        let slot = if what.moves() { source } else { stays(self)? };
         let used = self.exported.get(peer as usize).copied().unwrap_or(u16::MAX);
         let number = used.trailing_ones() as u8;
         if number >= LEASES_MAX {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
         let to_depth = to_depth as u8;
-        Ok(Plan::Lend(Lend {
-            source,
-            slot,
-            peer: peer as u8,
-            number,
-            what,
-            seat,
-            base,
-            size,
-            to_index,
-            to_depth,
-        }))
+        Ok(Lend { source, slot, peer: peer as u8, number, what, seat, base, size, to_index, to_depth })
     }
 
     pub(crate) fn lend(&mut self, lend: Lend) {
@@ -161,7 +166,7 @@ impl<M: Memory> Store<M> {
             let act = [2, 3, 4, 5, 6].map(word);
             return Some(Message::Endorse { index, generation, epoch: word(0), sequence: word(1), act });
         }
-        let index = first(&self.imports_due)?;
+        let Some(index) = first(&self.imports_due) else { return self.take_mail(peer) };
         set_bit(&mut self.imports_due, peer, index, 0);
         let generation = self.word(self.tables.import(peer, index), import::GENERATION);
         Some(Message::Returned { index, generation })
@@ -223,6 +228,8 @@ impl<M: Memory> Store<M> {
                     self.endorse(plan);
                 }
             }
+            Message::Request { sequence, words } => self.take_request(peer, sequence, words),
+            Message::Answer { sequence, answer } => self.take_answer(peer, sequence, answer),
             _ => {}
         }
     }

@@ -9,6 +9,7 @@
 //! | who descends from whom | [`derivation`] |
 //! | taking apart in steps | `delete` |
 //! | lending to other cores | [`lease`] |
+//! | acting on other cores | [`mailbox`] |
 //! | acting only with a quorum | [`gate`] |
 //! | what must always hold | `invariants` (feature `check`) |
 #![no_std]
@@ -33,6 +34,7 @@ pub mod invoke;
 pub mod layout;
 pub mod lease;
 mod lookup;
+pub mod mailbox;
 pub mod memory;
 mod notification;
 mod plan;

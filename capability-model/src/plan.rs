@@ -4,6 +4,7 @@
 use crate::cap::{Cap, Leased, Mapping};
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
+use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, Slot};
 use crate::store::Store;
 use crate::untyped::Kind;
@@ -116,6 +117,9 @@ pub(crate) enum Plan {
     Endorse(Endorse),
     EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
     Answered(u64),
+    Ask { peer: u8, words: [u64; REQUEST_WORDS] },
+    Remotely(Status),
+    UnbindCore(Slot),
 }
 
 impl<M: Memory> Store<M> {
@@ -141,6 +145,9 @@ impl<M: Memory> Store<M> {
                 self.endorse_remotely(peer, index, [epoch, sequence, a, b, c, d, e]);
             }
             Plan::Answered(word) => return Status::Word(word).into(),
+            Plan::Ask { peer, words } => return self.ask(peer, words).into(),
+            Plan::Remotely(status) => return status.into(),
+            Plan::UnbindCore(slot) => self.empty_slot(slot),
             plan => return self.perform_for_domains(caller, plan),
         }
         Status::Done.into()

@@ -35,6 +35,10 @@ pub struct Store<M> {
     pub(crate) imports_due: [u16; CORES_MAX as usize],
     pub(crate) imports_busy: [u16; CORES_MAX as usize],
     pub(crate) endorsements_due: [u16; CORES_MAX as usize],
+    /// One bit for each peer: a request to send, an answer to send, a request to carry out.
+    pub(crate) requests_due: u8,
+    pub(crate) answers_due: u8,
+    pub(crate) requests_busy: u8,
     /// Imports being revoked that wait for what was lent on; a return wakes them.
     pub(crate) imports_waiting: [u16; CORES_MAX as usize],
     /// Beginnings of badges so far.
@@ -92,6 +96,9 @@ impl<M: Memory> Store<M> {
             imports_busy: NONE,
             endorsements_due: NONE,
             imports_waiting: NONE,
+            requests_due: 0,
+            answers_due: 0,
+            requests_busy: 0,
             origins: 0,
             gates_parked: false,
             #[cfg(feature = "faults")]

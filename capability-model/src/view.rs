@@ -2,7 +2,7 @@
 
 use crate::cap::{Cap, Leased, Remains};
 use crate::derivation::is_parent;
-use crate::layout::{CORES_MAX, HELD_MAX, IRQS_MAX, LEASES_MAX, domain, export, gate, import};
+use crate::layout::{CORES_MAX, HELD_MAX, IRQS_MAX, LEASES_MAX, asked, domain, export, gate, import};
 use crate::memory::{Memory, Slot};
 use crate::rights::Rights;
 use crate::space::DESCRIPTOR_ADDRESS;
@@ -29,6 +29,7 @@ impl<'a, M: Memory> View<'a, M> {
         todo.extend((0..IRQS_MAX).map(|n| Slot(store.tables.irq(n))));
         todo.extend([Slot(store.tables.root()), Slot(store.reap.0)]);
         for peer in 0..CORES_MAX {
+            todo.push(Slot(store.tables.asked(peer) + asked::NOTIFICATION));
             for index in 0..LEASES_MAX {
                 let record = store.tables.export(peer, index);
                 todo.extend([export::ORPHAN_SLOT, export::NOTIFICATION].map(|o| Slot(record + o)));

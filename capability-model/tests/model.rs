@@ -13,7 +13,7 @@ fn size() -> u64 {
     if cfg!(debug_assertions) {
         5_000
     } else if long() {
-        3_000_000
+        6_000_000
     } else {
         400_000
     }
@@ -64,6 +64,16 @@ fn loans_between_two_stores_each_operation_once() {
 #[test]
 fn loans_between_three_stores() {
     explore("loans, 3 stores", 3, Topic::Loans, 2, size());
+}
+
+#[test]
+fn requests_to_another_core() {
+    explore("requests to another core", 2, Topic::Mailbox, 2, size());
+}
+
+#[test]
+fn a_gate_that_lends() {
+    explore("gate that lends, 2 stores", 2, Topic::GateLends, 1, size());
 }
 
 #[test]

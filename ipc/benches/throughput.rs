@@ -1,4 +1,4 @@
-//! Push and pop of one record at a time, beside two queues that trust their peer: `make bench-ipc`.
+//! Push and pop of one record at a time, beside two queues that trust their peer: `make bench`.
 //!
 //! One thread does both, so that what is measured is the work of each side and not how a host hands cache lines about. The three take
 //! turns in each round, so that what else the machine does hits all alike; the median of the rounds is shown, in nanoseconds for one

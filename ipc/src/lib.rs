@@ -13,6 +13,9 @@
 //! | broadcast | [`BroadcastWriter`], never waits | [`BroadcastReader`], any number; learns when it was lapped |
 //! | stream | [`StreamWriter`], is told when there is no room | [`StreamReader`], one; publishes its position |
 //!
+//! Records are bytes; [`Send`] and [`Receive`] make values of them. All records lie in the ring, the smallest as the longest. A batch is several
+//! records for one bell.
+//!
 //! Doorbells are not here: after a write, and after a [`StreamReader`] took something, the caller signals the channel.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -25,10 +28,12 @@ pub mod seeded;
 #[allow(dead_code, reason = "the faults are only named while none can be chosen")]
 mod seeded;
 mod stream;
+mod typed;
 mod word;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter};
 pub use stream::{StreamReader, StreamWriter};
+pub use typed::{Receive, ReceiveError, Send};
 pub use word::Word;
 
 /// Why a record could not be read. The writer is to blame, or the reader was too slow; never a reason to stop.

@@ -158,7 +158,7 @@ impl<'a, W: Word> Region<'a, W> {
         if seeded::has(Bug::HeadBeforeData) {
             self.header[HEAD].store(end, Ordering::Release);
         }
-        let first = payload.len() as u64 | u64::from(head as u32) << 32;
+        let first = first_word(payload.len(), head);
         match self.straight(head, size as usize).and_then(|record| record.split_first()) {
             Some((to, rest)) => {
                 to.store(first, Ordering::Relaxed);
@@ -189,10 +189,28 @@ impl<'a, W: Word> Region<'a, W> {
 
     /// Copies the record at `p` into `out`: its length and its size in the ring. `p < head` and both are multiples of 8.
     /// Whether what was copied is whole is for [`Region::is_whole`] to say, afterwards; so is the blame for `None`.
-    #[inline]
+    ///
+    /// A record that fills `out` exactly is the usual case of records with a fixed layout. Its first word is known beforehand, so
+    /// one comparison checks length and position, and where the compiler knows the length of `out`, all else but the end is known too.
+    #[inline(always)]
     pub fn copy_out(&self, p: u64, head: u64, out: &mut [u8]) -> Option<(usize, u64)> {
         let start = self.index(p);
         let first = self.data.get(start)?.load(Ordering::Relaxed);
+        let length = out.len();
+        if length.wrapping_sub(1) < ring::RECORD_MAX && first == first_word(length, p) {
+            let size = ring::record_size(length) as u64;
+            let inside = size <= head.wrapping_sub(p) || seeded::has(Bug::EndNotChecked);
+            if inside && let Some(record) = self.payload(start, length) {
+                read_words(record, out);
+                return Some((length, size));
+            }
+        }
+        self.copy_any(p, first, head, out)
+    }
+
+    /// The same for a record of any length, whose first word was read.
+    #[inline(never)]
+    fn copy_any(&self, p: u64, first: u64, head: u64, out: &mut [u8]) -> Option<(usize, u64)> {
         let length = first as u32 as usize;
         let clamped = length.wrapping_sub(1) < ring::RECORD_MAX || seeded::has(Bug::LengthNotClamped);
         if (first >> 32) as u32 != p as u32 || !clamped {
@@ -203,12 +221,18 @@ impl<'a, W: Word> Region<'a, W> {
             return None;
         }
         let Some(out) = out.get_mut(..length) else { return Some((length, size)) };
-        let from = start.wrapping_add(1);
-        match self.data.get(from..from.wrapping_add(length.div_ceil(WORD))) {
+        match self.payload(self.index(p), length) {
             Some(record) => read_words(record, out),
             None => self.copy_wrapped(p, out),
         }
         Some((length, size))
+    }
+
+    /// The words of `length` bytes behind the record header at `start`, if they do not wrap.
+    #[inline(always)]
+    fn payload(&self, start: usize, length: usize) -> Option<&'a [W]> {
+        let from = start.wrapping_add(1);
+        self.data.get(from..from.wrapping_add(length.div_ceil(WORD)))
     }
 
     /// The payload of a record at `p` across the end of the data area, word by word.
@@ -241,6 +265,12 @@ impl<'a, W: Word> Region<'a, W> {
         W::fence(Ordering::Acquire);
         self.header[RESERVE].load(Ordering::Relaxed).saturating_sub(self.capacity()) > p
     }
+}
+
+/// The first word of a record of `length` bytes at `p`.
+#[inline(always)]
+fn first_word(length: usize, p: u64) -> u64 {
+    length as u64 | p << 32
 }
 
 #[inline(always)]
@@ -293,7 +323,7 @@ fn write_words<W: Word>(words: &[W], payload: &[u8]) {
 }
 
 /// Loads `out` from `words`, each once.
-#[inline]
+#[inline(always)]
 fn read_words<W: Word>(words: &[W], out: &mut [u8]) {
     let whole = out.len() / WORD;
     let (Some((words, last)), Ok((aligned, tail))) =

@@ -18,7 +18,7 @@ fn every_seeded_fault_is_found() {
         (Bug::NoCheckAfterCopy, adversary::broadcast, &[Violation::Torn, Violation::Accused]),
         (Bug::NoReserve, adversary::broadcast, &[Violation::Torn, Violation::Accused]),
         (Bug::HeadBeforeData, adversary::stream, &[Violation::Torn, Violation::Accused]),
-        (Bug::WrapOffByOne, adversary::stream, &[Violation::Torn]),
+        (Bug::WrapOffByOne, adversary::stream, &[Violation::Torn, Violation::Order]),
         (Bug::PositionNotChecked, adversary::writer, &[Violation::Believed]),
         (Bug::SearchWithoutBound, adversary::reader, &[Violation::Unbounded, Violation::Forged]),
     ];

@@ -11,9 +11,11 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, fence};
 use std::sync::atomic::Ordering;
 
-const PREEMPTIONS: usize = 3;
+const PREEMPTIONS: usize = 4;
+/// Of the reader.
+const CALLS: usize = 3;
 const HEADER_WORDS: usize = abi::ring::OFFSET_DATA / 8;
-const RECORDS: u64 = 3;
+const RECORDS: u64 = 4;
 
 /// A word that loom knows, or one of the header that nobody uses.
 enum Modelled {
@@ -74,7 +76,7 @@ fn broadcast() {
     let thread = loom::thread::spawn(move || {
         let mut reader = BroadcastReader::new(&other[..]).unwrap();
         let (mut next, mut out) = (0, [0; 8]);
-        for _ in 0..2 {
+        for _ in 0..CALLS {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
                     let i = number(&out);
@@ -97,11 +99,12 @@ fn stream() {
     let (other, own) = (words.clone(), position.clone());
     let thread = loom::thread::spawn(move || {
         let mut reader = StreamReader::new(&other[..], &*own).unwrap();
-        let (mut next, mut out) = (0, [0; 8]);
-        for _ in 0..2 {
+        // A longer buffer than any record: the reader's other way, whose accesses are in the same order.
+        let (mut next, mut out) = (0, [0; 9]);
+        for _ in 0..CALLS {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
-                    assert_eq!(number(&out), next, "lost or twice");
+                    assert_eq!(number(&out[..8]), next, "lost or twice");
                     next += 1;
                 }
                 Ok(None) => {}
@@ -110,7 +113,7 @@ fn stream() {
         }
     });
     let mut i = 0;
-    for _ in 0..3 {
+    for _ in 0..RECORDS {
         match writer.write(&record(i)) {
             Ok(()) if i + 1 == RECORDS => break,
             Ok(()) => i += 1,
@@ -133,7 +136,7 @@ fn take_over() {
     let thread = loom::thread::spawn(move || {
         let mut reader = BroadcastReader::new(&other[..]).unwrap();
         let (mut next, mut epochs, mut out) = (0, 0, [0; 8]);
-        for _ in 0..2 {
+        for _ in 0..CALLS {
             match reader.read(&mut out) {
                 Ok(Some(8)) => {
                     assert_eq!(number(&out), next);

@@ -264,3 +264,18 @@ fn a_successor_is_readable_whatever_reserve_it_finds() {
     let mut buf = [0; 64];
     assert_eq!(r.read(&mut buf), Ok(Some(40)));
 }
+
+#[test]
+fn the_longest_record_goes_round_the_end() {
+    let (words, position) = (region(4096 + (128 << 10)), AtomicU64::new(0));
+    let mut w = StreamWriter::new(&words, &position).unwrap();
+    let mut r = StreamReader::new(&words, &position).unwrap();
+    let mut buf = vec![0; ring::RECORD_MAX];
+    for i in 0..if cfg!(miri) { 2 } else { 40 } {
+        w.write(&record(i, 1 + i as usize)).unwrap();
+        w.write(&record(i, ring::RECORD_MAX)).unwrap();
+        assert_eq!(r.read(&mut buf).map(|n| n.map(|n| check(&buf[..n]))), Ok(Some(i)));
+        assert_eq!(r.read(&mut buf), Ok(Some(ring::RECORD_MAX)));
+        assert_eq!(check(&buf), i);
+    }
+}

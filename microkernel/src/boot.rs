@@ -31,14 +31,28 @@ fn tree_range(address: u64) -> Option<Range> {
     (magic && address.is_multiple_of(8)).then(|| Range { base: address, size: size.into() })
 }
 
+/// The tree that firmware left at `address`, if it is one.
+fn first_look(address: u64) -> Option<Fdt<'static>> {
+    let range = tree_range(address).filter(|&r| memory::squeeze_tree(r))?;
+    Fdt::new(memory::fixed(range)).ok()
+}
+
+/// A console from the tree, or without one the console of the board that this must be.
+fn start_console(tree: Option<&Fdt<'_>>) {
+    let [image, ..] = entry::image();
+    console::start(tree.and_then(board::console).unwrap_or(board::console_without_tree(image)));
+}
+
 /// MMU off: the first map. Returns its root.
 pub fn early(tree: u64) -> u64 {
-    // Without a tree nothing is known, not even where to complain.
-    let Some(range) = tree_range(tree).filter(|&r| memory::squeeze_tree(r)) else { crash::stop() };
-    let Ok(tree) = Fdt::new(memory::fixed(range)) else { crash::stop() };
-    if let Some(port) = board::console(&tree) {
-        console::start(port);
-    }
+    let address = tree;
+    let tree = first_look(address);
+    start_console(tree.as_ref());
+    let Some(tree) = tree else {
+        refuse!(
+            "no device tree at {address:#x} (x0); boot the flat image with its Linux header, then firmware hands one over"
+        )
+    };
     match Board::from_tree(&tree) {
         Err(e) => refuse!("{e}"),
         Ok(board) => stage1::build(&board.memory).unwrap_or_else(|| refuse!("no pages for EL2's own tables")),
@@ -47,10 +61,7 @@ pub fn early(tree: u64) -> u64 {
 
 /// Not at EL2: one line.
 pub fn wrong_level(tree: u64) -> ! {
-    let bytes = tree_range(tree).filter(|&r| memory::squeeze_tree(r)).map(memory::fixed);
-    if let Some(port) = bytes.and_then(|b| Fdt::new(b).ok()).and_then(|t| board::console(&t)) {
-        console::start(port);
-    }
+    start_console(first_look(tree).as_ref());
     refuse!("entered below or above EL2; run QEMU with -M virt,virtualization=on")
 }
 
@@ -107,13 +118,16 @@ pub fn primary(tree_address: u64) -> ! {
 
 fn start_others(plan: &Plan, me: usize) {
     for &id in plan.board.cores.iter().filter(|&&id| id != me as u64) {
-        let Some(psci) = plan.board.psci else {
-            say!("el2: core {id} not started: the tree has no psci with method smc");
-            continue;
-        };
-        match registers::smc(psci.cpu_on, id, entry::secondary_address(), id) {
-            0 => {}
-            e => say!("el2: core {id} not started: PSCI answers {e}"),
+        match (plan.board.release[id as usize], plan.board.psci) {
+            (0, None) => say!("el2: core {id} not started: the tree has neither psci (smc) nor a spin table"),
+            (0, Some(psci)) => match registers::smc(psci.cpu_on, id, entry::secondary_address(), 0) {
+                0 => {}
+                e => say!("el2: core {id} not started: PSCI answers {e}"),
+            },
+            (word, _) => {
+                memory::publish(word, entry::secondary_address());
+                registers::wake_others();
+            }
         }
     }
 }

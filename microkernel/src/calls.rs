@@ -24,6 +24,8 @@ enum Outcome {
 pub fn handle(core: &mut Core) {
     let number = core.frame.x[8];
     let [a, b, ..] = core.frame.x;
+    #[cfg(feature = "crash-test")]
+    crash::on_demand(number);
     let answer = match Call::from_number(number) {
         None => Err(Error::UnknownCall),
         Some(Call::Null) => Ok(Outcome::Done),
@@ -77,10 +79,18 @@ fn text(core: &mut Core, address: u64, length: u64) -> Answer {
     }
     let task = core.current().ok_or(Error::Denied)?;
     let used = task.text.saturating_add(length);
+    let was_open = task.text <= TEXT_BUDGET;
+    task.text = used;
     if used > TEXT_BUDGET {
+        if was_open {
+            say!(
+                "el2: {} has printed {} KiB; what else it prints is dropped",
+                domain.name(),
+                TEXT_BUDGET >> 10
+            );
+        }
         return Err(Error::Exhausted);
     }
-    task.text = used;
     say!("[{}] {}", domain.name(), Printable(bytes));
     Ok(Outcome::Done)
 }
@@ -141,8 +151,7 @@ fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     if !me.manages {
         return Err(Error::Denied);
     }
-    let kind =
-        [Inject::Crash, Inject::Hang].into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
+    let kind = Inject::ALL.into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
     let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
     if target == core.id {

@@ -53,6 +53,8 @@ pub struct Task {
     pub domain: usize,
     /// What it does.
     pub activity: Activity,
+    /// It stands still, whatever it would do.
+    pub paused: bool,
     /// Its registers while it is not the current one.
     pub frame: Frame,
     /// TPIDR_EL0 while it is not the current one.
@@ -103,8 +105,15 @@ impl Core {
             frame.state = if domain.kind == DomainKind::Personality { STATE_EL1 } else { STATE_EL0 };
             frame.x[0] = BOOTINFO_IPA;
             let activity = Activity::Runnable;
-            let task =
-                Task { domain: index, activity, frame, thread_pointer: 0, vttbr: start.vttbr, text: 0 };
+            let task = Task {
+                domain: index,
+                activity,
+                paused: false,
+                frame,
+                thread_pointer: 0,
+                vttbr: start.vttbr,
+                text: 0,
+            };
             assert!(tasks.push(task).is_ok(), "more tasks than domains");
         }
         let gic = interrupts::start(plan, id, role);
@@ -151,7 +160,9 @@ impl Core {
     /// Answers a waiting task if there is a reason to.
     pub fn try_wake(&mut self, index: usize) {
         let task = &self.tasks[index];
-        let (Activity::Waiting(deadline), domain) = (task.activity, task.domain) else { return };
+        let (Activity::Waiting(deadline), false, domain) = (task.activity, task.paused, task.domain) else {
+            return;
+        };
         let word = shared::take_word(domain);
         let interrupted = self.role == Role::Kernel && self.gic.guest_timer_pending();
         if word == 0 && !interrupted && registers::now() < deadline {
@@ -181,7 +192,7 @@ impl Core {
     }
 
     fn choose(&mut self) -> Option<usize> {
-        let runnable = |t: &Task| t.activity == Activity::Runnable;
+        let runnable = |t: &Task| t.activity == Activity::Runnable && !t.paused;
         let from = match self.current {
             Some(i) if !self.slice_over && self.tasks.get(i).is_some_and(runnable) => return Some(i),
             Some(i) => i + 1,
@@ -210,12 +221,13 @@ impl Core {
 
     /// Earliest deadline of those who wait, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, running: bool) {
-        let deadlines = self.tasks.iter().filter_map(|t| match t.activity {
+        let moving = || self.tasks.iter().filter(|t| !t.paused);
+        let deadlines = moving().filter_map(|t| match t.activity {
             Activity::Waiting(deadline) => Some(deadline),
             _ => None,
         });
         let mut at = deadlines.min().unwrap_or(u64::MAX);
-        let contended = self.tasks.iter().filter(|t| t.activity == Activity::Runnable).count() > 1;
+        let contended = moving().filter(|t| t.activity == Activity::Runnable).count() > 1;
         let now = registers::now();
         if running && (contended || now < self.watch_until) {
             // The slice began at the switch; while it lasts the alarm stays where it is.

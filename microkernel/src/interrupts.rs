@@ -90,7 +90,7 @@ fn knocked(core: &mut Core) {
     let mail = shared::take_mail(core.id);
     for i in 0..core.tasks.len() {
         let domain = core.tasks[i].domain;
-        for kind in [Inject::Crash, Inject::Hang] {
+        for kind in Inject::ALL {
             if mail & request(domain, kind) != 0 {
                 inject(core, i, kind);
             }
@@ -103,8 +103,10 @@ fn knocked(core: &mut Core) {
 
 /// The mailbox bit of a fault.
 pub fn request(domain: usize, kind: Inject) -> u64 {
-    1 << (2 * domain + usize::from(kind == Inject::Hang))
+    1 << (Inject::ALL.len() * domain + kind as usize - 1)
 }
+
+const _: () = assert!(Inject::ALL.len() * abi::bootinfo::DOMAINS_MAX <= 64, "a mailbox is one word");
 
 /// Causes a fault in task `index` of this core.
 pub fn inject(core: &mut Core, index: usize, kind: Inject) {
@@ -113,6 +115,8 @@ pub fn inject(core: &mut Core, index: usize, kind: Inject) {
     }
     match kind {
         Inject::Hang => core.tasks[index].activity = Activity::Dead,
+        Inject::Pause => core.tasks[index].paused = true,
+        Inject::Resume => core.tasks[index].paused = false,
         Inject::Crash => {
             core.tasks[index].activity = Activity::Runnable;
             let kernel = core.role == Role::Kernel;

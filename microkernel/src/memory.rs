@@ -38,6 +38,16 @@ pub fn write(to: u64, bytes: &[u8]) {
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
 }
 
+/// Writes a word of firmware's for a core whose caches are off.
+pub fn publish(to: u64, word: u64) {
+    // SAFETY: (1) the address is from the device tree's spin table, RAM that firmware reserved for it, mapped writable; (2) cleaning a
+    // line is always allowed.
+    unsafe {
+        core::ptr::write_volatile(to as *mut u64, word);
+        core::arch::asm!("dc civac, {}", "dsb sy", in(reg) to, options(nostack));
+    }
+}
+
 /// Zeroes a partition's memory.
 pub fn zero(range: Range) {
     // SAFETY: as in `write`.

@@ -259,8 +259,7 @@ fn map_common<'a>(
         }
     }
     if domain.kind == DomainKind::Personality {
-        // The guest finds its virtual CPU interface where the machine has the physical one.
-        space.map(board.gic.cpu, board.gic.virtual_cpu, 2 * PAGE, Rights::Device)?;
+        space.map(CPU_INTERFACE_IPA, board.gic.virtual_cpu, 2 * PAGE, Rights::Device)?;
     }
     for d in &domain.devices {
         space.map(d.frame.base, d.frame.base, d.frame.size, Rights::Device)?;

@@ -7,14 +7,17 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Notification words by domain.
 static WORDS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
 
-/// Requests to a core: bit 2d crash domain d, bit 2d + 1 hang it.
+/// Requests to a core, by `interrupts::request`.
 static MAIL: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
 
 /// The table that domains read at `bootinfo::STATUS_IPA`: rows of four words, as `bootinfo::DomainStatus` lays them out.
 #[repr(C, align(4096))]
 struct Status([[AtomicU64; 4]; 128]);
 
-static STATUS: Status = Status([const { [const { AtomicU64::new(0) }; 4] }; 128]);
+/// A known symbol, for debuggers.
+#[unsafe(no_mangle)]
+#[allow(unsafe_code)] // A fixed symbol name is the point; no other symbol of the image has it.
+static EL2_STATUS: Status = Status([const { [const { AtomicU64::new(0) }; 4] }; 128]);
 
 /// Sets `bits` of domain `domain`'s word; true when it was zero, so that its core must be told.
 pub fn ring(domain: usize, bits: u64) -> bool {
@@ -45,17 +48,17 @@ pub fn take_mail(core: usize) -> u64 {
 
 /// The status table's address.
 pub fn status_address() -> u64 {
-    &raw const STATUS as u64
+    &raw const EL2_STATUS as u64
 }
 
 /// Says that `domain` runs.
 pub fn set_running(domain: usize) {
-    STATUS.0[domain][0].store(DomainState::Running as u64, Ordering::Release);
+    EL2_STATUS.0[domain][0].store(DomainState::Running as u64, Ordering::Release);
 }
 
 /// Says that `domain` crashed: why and where. The state is written last.
 pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
-    let row = &STATUS.0[domain];
+    let row = &EL2_STATUS.0[domain];
     row[1].store(pc, Ordering::Relaxed);
     row[2].store(address, Ordering::Relaxed);
     row[0].store(u64::from(cause) << 32 | DomainState::Crashed as u64, Ordering::Release);
@@ -63,6 +66,6 @@ pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
 
 /// Counts an entry of `domain` into EL2. Only its own core writes, so a plain store serves.
 pub fn count_exit(domain: usize) {
-    let exits = &STATUS.0[domain][3];
+    let exits = &EL2_STATUS.0[domain][3];
     exits.store(exits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }

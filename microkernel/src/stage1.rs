@@ -19,7 +19,7 @@ fn block_attributes(base: u64, memory: &[Range]) -> u64 {
     if memory.iter().any(|r| r.contains(&block)) { NORMAL | NEVER_EXECUTE } else { DEVICE | NEVER_EXECUTE }
 }
 
-/// One 2 MiB block of the image, page by page.
+/// One 2 MiB block of the image, page by page. Guard pages stay without a mapping.
 fn image_table(base: u64) -> Option<&'static Page> {
     let [start, text_end, rodata_end, _] = entry::image();
     let table = tables::allocate()?;
@@ -30,22 +30,22 @@ fn image_table(base: u64) -> Option<&'static Page> {
             p if p >= text_end && p < rodata_end => READ_ONLY | NEVER_EXECUTE,
             _ => NEVER_EXECUTE,
         };
-        table.set(i, page | NORMAL | rights | TABLE);
+        table.set(i, if entry::is_guard(page) { 0 } else { page | NORMAL | rights | TABLE });
     }
     Some(table)
 }
 
 /// Builds the tables; returns the root.
 pub fn build(memory: &[Range]) -> Option<u64> {
-    let [start, _, rodata_end, _] = entry::image();
-    let code = Range { base: start & !(BLOCK - 1), size: rodata_end - (start & !(BLOCK - 1)) };
+    let [start, .., end] = entry::image();
+    let image = Range { base: start & !(BLOCK - 1), size: end - (start & !(BLOCK - 1)) };
     let root = tables::allocate()?;
     for gib in 0..4 {
         let table = tables::allocate()?;
         root.set(gib, table.address() | TABLE);
         for i in 0..512 {
             let base = (gib as u64) << 30 | (i as u64 * BLOCK);
-            let word = if code.overlaps(&Range { base, size: BLOCK }) {
+            let word = if image.overlaps(&Range { base, size: BLOCK }) {
                 image_table(base)?.address() | TABLE
             } else {
                 base | block_attributes(base, memory) | VALID

@@ -86,8 +86,12 @@ fn synchronous(core: &mut Core) {
     }
 }
 
-/// Debug and performance registers read as zero and ignore writes, so that kernels made for bare machines start; set/way cache
-/// maintenance does nothing; everything else is undefined.
+/// Op0, Op1, CRn, CRm and Op2 of MDSCR_EL1 in a trap's syndrome, and the mask of those fields (D13.2.37, EC 0x18).
+const MDSCR: u64 = 2 << 20 | 2 << 17 | 2 << 1;
+const REGISTER: u64 = 3 << 20 | 7 << 17 | 7 << 14 | 15 << 10 | 15 << 1;
+
+/// Of MDSCR_EL1 a kernel has the bit SS. Else debug and performance registers read as zero and ignore writes, so that kernels made
+/// for bare machines start; set/way cache maintenance does nothing; everything else is undefined.
 fn system_register(core: &mut Core, syndrome: u64) {
     let op0 = syndrome >> 20 & 3;
     let (crn, crm) = (syndrome >> 10 & 15, syndrome >> 1 & 15);
@@ -102,8 +106,12 @@ fn system_register(core: &mut Core, syndrome: u64) {
         return undefined(core);
     }
     let (read, register) = (syndrome & 1 == 1, (syndrome >> 5 & 31) as usize);
-    if let (true, Some(x)) = (read, core.frame.x.get_mut(register)) {
-        *x = 0;
+    let single_step = syndrome & REGISTER == MDSCR;
+    match (read, core.frame.x.get_mut(register)) {
+        (true, Some(x)) => *x = u64::from(single_step && registers::single_step()),
+        (true, None) => {}
+        (false, x) if single_step => registers::set_single_step(x.is_some_and(|x| *x & 1 != 0)),
+        (false, _) => {}
     }
     core.frame.pc = core.frame.pc.wrapping_add(4);
 }

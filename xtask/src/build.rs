@@ -11,7 +11,8 @@ const LINUX: &str = "aarch64-unknown-linux-musl";
 
 /// Packages for the bare machine. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo would
 /// unite them.
-const IMAGES: [&[&str]; 2] = [&["microkernel", "manager", "sequencer", "gate", "devices"], &["classic"]];
+const IMAGES: [&[&str]; 2] =
+    [&["microkernel", "manager", "sequencer", "gate", "devices"], &["classic", "lazy"]];
 
 /// Where things are.
 #[derive(Clone, Debug)]
@@ -60,6 +61,28 @@ pub fn images(tools: &Tools) -> Result<()> {
     Ok(())
 }
 
+/// The file of test program `name`, with symbols.
+pub fn app(tools: &Tools, name: &str) -> PathBuf {
+    tools.target.join("apps").join(LINUX).join("release").join(name)
+}
+
+/// The same without them, as it goes into the root image.
+pub fn stripped(tools: &Tools, file: &Path) -> Result<Vec<u8>> {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).current_dir(&tools.root).output()?;
+    let lib = PathBuf::from(String::from_utf8(sysroot.stdout)?.trim()).join("lib/rustlib");
+    let objcopy = std::fs::read_dir(&lib)?
+        .filter_map(|e| Some(e.ok()?.path().join("bin/llvm-objcopy")))
+        .find(|p| p.exists());
+    let out = file.with_extension("stripped");
+    let mut command = Command::new(objcopy.context("rustup component llvm-tools is missing")?);
+    ensure!(
+        command.arg("--strip-all").arg(file).arg(&out).status()?.success(),
+        "cannot strip {}",
+        file.display()
+    );
+    Ok(std::fs::read(out)?)
+}
+
 /// Builds the test programs; their names and files.
 pub fn apps(tools: &Tools) -> Result<Vec<(String, PathBuf)>> {
     let manifest = tools.root.join("apps/Cargo.toml");
@@ -87,7 +110,7 @@ pub fn apps(tools: &Tools) -> Result<Vec<(String, PathBuf)>> {
             .and_then(|s| s.to_str())
             .context("odd file in apps/src/bin")?
             .to_owned();
-        found.push((name.clone(), target.join(LINUX).join("release").join(name)));
+        found.push((name.clone(), app(tools, &name)));
     }
     found.sort();
     Ok(found)

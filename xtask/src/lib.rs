@@ -4,8 +4,11 @@
 pub mod build;
 pub mod bundle;
 pub mod cpio;
+pub mod debug;
 pub mod image;
+pub mod look;
 pub mod machine;
 pub mod root;
 pub mod session;
+pub mod symbols;
 pub mod terminal;

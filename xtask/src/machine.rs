@@ -23,6 +23,9 @@ const RAM: u64 = 0x4000_0000;
 /// The oldest QEMU with all that is needed here.
 const QEMU: &str = "qemu-system-aarch64";
 
+/// The kernels that are built.
+pub const KERNELS: [&str; 2] = ["classic", "lazy"];
+
 /// What to boot.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -30,6 +33,8 @@ pub struct Options {
     pub command: Option<String>,
     /// Only this kernel, alone; none: all four and a vote.
     pub kernel: Option<String>,
+    /// The kernels in the slots k1 to k4, in this order; none: as the manifest says.
+    pub kernels: Vec<String>,
     /// A seed instead of a fresh one: then the run's chance repeats.
     pub seed: Option<[u8; 32]>,
     /// A recorded log to run again.
@@ -38,6 +43,8 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
+    /// Stand still at the start, for a debugger on `gdb.sock` in the machine's directory.
+    pub debug: bool,
 }
 
 /// Everything built that machines boot; made once, used for many.
@@ -58,8 +65,13 @@ impl Images {
         std::fs::write(&kernel, image::flat(&tools.elf("microkernel"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "sequencer", "gate", "devices"].map(service).into();
-        items.push(("classic".into(), Kind::Kernel, tools.elf("classic")));
+        items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
         Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+    }
+
+    /// The images below EL2, with symbols.
+    pub fn elves(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        self.items.iter().map(|(_, _, elf)| elf.clone())
     }
 
     fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
@@ -89,6 +101,13 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
 }
 
+/// Slot `k` runs `kernel`. A kernel may draw on entropy of its own, for its own layout.
+fn slot(k: usize, kernel: &str) -> Result<String> {
+    ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
+    let entropy = if kernel == "lazy" { "entropy; " } else { "" };
+    Ok(format!(" k{k} {{ image = \"{kernel}\"; {entropy}}};"))
+}
+
 /// The overlay that makes the manifest this run's.
 fn overlay(options: &Options) -> Result<String> {
     let seed = match options.seed {
@@ -103,10 +122,16 @@ fn overlay(options: &Options) -> Result<String> {
     let mut run: String = options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")).collect();
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
-        ensure!(kernel == "classic", "no kernel is named {kernel}; there is: classic");
         run.push_str("quorum = <1>; ");
-        partitions = format!("k1 {{ image = \"{kernel}\"; }};");
+        partitions = slot(1, kernel)?;
         (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
+    }
+    ensure!(
+        matches!(options.kernels.len(), 0 | 4) && (options.kernels.is_empty() || options.kernel.is_none()),
+        "--kernels names four kernels, one a slot, and stands instead of --kernel"
+    );
+    for (i, kernel) in options.kernels.iter().enumerate() {
+        partitions.push_str(&slot(i + 1, kernel)?);
     }
     Ok(format!(
         "/ {{ chosen {{ rng-seed = [{}]; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
@@ -131,9 +156,15 @@ pub struct Machine {
     recorder: Option<JoinHandle<Result<Record>>>,
     shared: Arc<Shared>,
     dir: PathBuf,
+    kernel: PathBuf,
 }
 
 impl Machine {
+    /// EL2's image, with symbols.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
     /// Boots `images` as `options` say.
     pub fn boot(images: &Images, options: &Options) -> Result<Machine> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -160,7 +191,20 @@ impl Machine {
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
         let recorder = record(memory, &tree, shared.clone())?;
-        Ok(Machine { child, console, operator, recorder: Some(recorder), shared, dir })
+        Ok(Machine {
+            child,
+            console,
+            operator,
+            recorder: Some(recorder),
+            shared,
+            dir,
+            kernel: images.tools.elf("microkernel"),
+        })
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Whether QEMU has ended.
@@ -238,6 +282,9 @@ fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<C
         .arg(dir.join("run.dtb"))
         .arg("-initrd")
         .arg(dir.join("bundle.bin"));
+    if options.debug {
+        q.arg("-S").arg("-gdb").arg(format!("unix:{}/gdb.sock,server=on,wait=off", dir.display()));
+    }
     q.args(&options.qemu);
     let log = std::fs::File::create(dir.join("qemu.log"))?;
     q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::Tools;
+use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
 use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
                  [--qemu ARGUMENTS]
-       xtask replay [--kernel NAME] FILE";
+       xtask replay [--kernel NAME] FILE
+       xtask debug [as for run] [GDB-COMMANDS]
+       xtask look domains | threads KERNEL | turns KERNEL | counters KERNEL";
 
 fn main() -> ExitCode {
     match command(std::env::args().skip(1).collect()) {
@@ -30,6 +33,11 @@ fn command(args: Vec<String>) -> Result<u8> {
     match verb.as_str() {
         "build" => Images::build(&tools).map(|_| 0),
         "run" => run(&tools, Arguments::parse(rest)?),
+        "debug" => debug(&tools, Arguments::parse(rest)?),
+        "look" => look(&tools, rest).map(|text| {
+            print!("{text}");
+            0
+        }),
         "replay" => replay(&tools, Arguments::parse(rest)?),
         _ => bail!("{USAGE}"),
     }
@@ -52,6 +60,7 @@ impl Arguments {
             let mut value = || args.next().cloned().with_context(|| format!("{arg} needs a value"));
             match arg.as_str() {
                 "--kernel" => a.options.kernel = Some(value()?),
+                "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
                 "--run" => a.options.command = Some(value()?),
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
@@ -99,6 +108,13 @@ fn run(tools: &Tools, a: Arguments) -> Result<u8> {
             bail!("the machine stopped before the program ended; the operator's lines above say why")
         }
     }
+}
+
+/// One debugger over all of a machine.
+fn debug(tools: &Tools, a: Arguments) -> Result<u8> {
+    let images = Images::build(tools)?;
+    xtask::debug::debug(tools, &images, &a.options, a.file.as_deref())?;
+    Ok(0)
 }
 
 /// Runs a recorded log on one kernel and compares what comes out.

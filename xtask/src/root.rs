@@ -49,7 +49,10 @@ pub fn image(tools: &Tools) -> Result<Vec<u8>> {
         tree.add(dir, Node::Directory);
     }
     for (name, path) in build::apps(tools)? {
-        tree.add(&format!("/usr/bin/{name}"), Node::File { data: std::fs::read(path)?, mode: 0o755 });
+        tree.add(
+            &format!("/usr/bin/{name}"),
+            Node::File { data: build::stripped(tools, &path)?, mode: 0o755 },
+        );
     }
     add_directory(&mut tree, &tools.root.join("apps/root"), "", &[])?;
     // A fixed time: the image's bytes depend on its contents alone.

@@ -35,7 +35,8 @@ impl Memory {
         Ok(Memory { map })
     }
 
-    fn words(&self, place: Place) -> Option<&[AtomicU64]> {
+    /// The words at a place, if it lies in RAM.
+    pub fn words(&self, place: Place) -> Option<&[AtomicU64]> {
         let bytes = self.map.get(place.offset..place.offset + place.size)?;
         // SAFETY: (1) the range lies inside the mapping (checked by `get`); (2) places are page-aligned and so is the mapping; (3) an AtomicU64
         // has the layout of 8 bytes; the map is read-only and these atomics are only loaded.

@@ -119,7 +119,12 @@ pub fn attach(
             let n = machine.operator.read(&mut buffer).unwrap_or(0);
             operator_open = n > 0;
             let new = log.push(&buffer[..n]);
-            show(&log.lines[log.lines.len() - new..], verbose, raw.0.is_some());
+            for line in &log.lines[log.lines.len() - new..] {
+                show(line, verbose, raw.0.is_some());
+                crate::symbols::explain(line, machine.kernel())
+                    .iter()
+                    .for_each(|l| show(l, verbose, raw.0.is_some()));
+            }
         }
         if ready[2] {
             let n = nix::unistd::read(&stdin, &mut buffer).unwrap_or(0);
@@ -151,17 +156,13 @@ fn wait(machine: &Machine, stdin: &std::io::Stdin, open: [bool; 3]) -> Result<[b
     Ok([hit(0), hit(1), hit(2)])
 }
 
-/// Lines of the operator's console that a person wants to see in passing; all of them with `verbose`.
-fn show(lines: &[String], verbose: bool, raw: bool) {
-    let colour = std::io::stderr().is_terminal();
-    for line in lines {
-        let quiet = line.is_empty()
-            || line.starts_with("tetrarch: program")
-            || line.starts_with("tetrarch: power off");
-        if verbose || !quiet {
-            let (on, off) = if colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
-            eprint!("{on}| {line}{off}{}", if raw { "\r\n" } else { "\n" });
-        }
+/// A line of the operator's console that a person wants to see in passing; any with `verbose`.
+fn show(line: &str, verbose: bool, raw: bool) {
+    let quiet =
+        line.is_empty() || line.starts_with("tetrarch: program") || line.starts_with("tetrarch: power off");
+    if verbose || !quiet {
+        let (on, off) = if std::io::stderr().is_terminal() { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
+        eprint!("{on}| {line}{off}{}", if raw { "\r\n" } else { "\n" });
     }
 }
 

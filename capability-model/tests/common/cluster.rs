@@ -23,22 +23,31 @@ pub const GOT_SEAT: u64 = 22;
 pub const MADE: u64 = 24;
 
 /// What users do: store, address, label, arguments.
-pub type Op = (usize, u64, Label, [u64; 7]);
+pub type Op = (usize, u64, Label, [u64; 10]);
 
 const EPOCH_ACT: [u64; 5] = [5, 0, 0, 0, 0];
 const REVOKE_ACT: [u64; 5] = [1, 0, 0, 0, 0];
+const REMOTE_MAKE: [u64; 9] = [UNTYPED, Label::Retype as u64, K_FRAME, 0, ROOT, 0, 0, MADE, 1];
+const REMOTE_DELETE: [u64; 4] = [ROOT, Label::Delete as u64, MADE, 64];
+const REMOTE_REVOKE: [u64; 4] = [ROOT, Label::Revoke as u64, UNTYPED, 64];
+const LEASE_ACT: [u64; 5] = [6, 0, 1, GOT_PLOT, 64];
 
 fn endorse(store: usize, seat: u64, epoch: u64, sequence: u64, [a, b, c, d, e]: [u64; 5]) -> Op {
-    (store, seat, Label::Endorse, [epoch, sequence, a, b, c, d, e])
+    (store, seat, Label::Endorse, [epoch, sequence, a, b, c, d, e, 0, 0, 0])
 }
 
 /// Which part of the system is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test program explores some")]
 pub enum Topic {
     /// Memory and a frame lent by 0 to 1 (and on to 2).
     Loans,
     /// A gate on 0 whose seats are lent to the others.
     Gate,
+    /// The same gate lends what it holds to 1 and calls it back.
+    GateLends,
+    /// Invocations on 1 by the holder of its Core capability on 0.
+    Mailbox,
 }
 
 pub struct Cluster {
@@ -56,6 +65,8 @@ pub struct State {
     pub used: Vec<u8>,
     /// What was endorsed, by seat: epoch, sequence, act.
     pub said: BTreeSet<(u64, u64, u64, [u64; 5])>,
+    /// Whether the last request to the other core leaves something in the slot that requests are about.
+    pub full: bool,
     /// Something that must not happen has happened.
     pub wrong: Option<&'static str>,
 }
@@ -72,7 +83,7 @@ pub enum Action {
 impl Cluster {
     pub fn ops(&self) -> Vec<Op> {
         let n = |a: &[u64]| {
-            let mut args = [0; 7];
+            let mut args = [0; 10];
             args[..a.len()].copy_from_slice(a);
             args
         };
@@ -96,6 +107,25 @@ impl Cluster {
                 }
                 ops
             }
+            Topic::GateLends => vec![
+                (0, SEAT + 1, Label::Lease, n(&[1, GOT_SEAT, 64, ROOT, LEASES + 1, 64])),
+                endorse(0, SEAT, 0, 0, REVOKE_ACT),
+                endorse(1, GOT_SEAT, 0, 0, REVOKE_ACT),
+                endorse(0, SEAT, 0, 1, LEASE_ACT),
+                endorse(1, GOT_SEAT, 0, 1, LEASE_ACT),
+                endorse(0, SEAT, 0, 2, REVOKE_ACT),
+                endorse(0, SEAT + 2, 0, 2, REVOKE_ACT),
+                (1, GOT_PLOT, Label::Retype, n(&[K_FRAME, 0, ROOT, 0, 0, MADE, 1])),
+                (0, ROOT, Label::Revoke, n(&[GATE, 64])),
+            ],
+            // Each on a slot that nothing else touches, so that the last request says what is in it.
+            Topic::Mailbox => vec![
+                (0, OTHER_CORE, Label::Remote, n(&REMOTE_MAKE)),
+                (0, OTHER_CORE, Label::Remote, n(&REMOTE_DELETE)),
+                (0, OTHER_CORE, Label::Remote, n(&REMOTE_REVOKE)),
+                (1, UNTYPED, Label::Retype, n(&[K_FRAME, 0, ROOT, 0, 0, MADE + 1, 1])),
+                (1, ROOT, Label::Delete, n(&[MADE + 1, 64])),
+            ],
             Topic::Gate => vec![
                 (0, SEAT + 1, Label::Lease, n(&[1, GOT_SEAT, 64, ROOT, LEASES + 1, 64])),
                 (0, SEAT + 2, Label::Lease, n(&[last as u64, GOT_SEAT + 1, 64, ROOT, LEASES + 2, 64])),
@@ -127,10 +157,20 @@ impl Cluster {
         w.make(K_UNTYPED, 2, MADE + 8);
         done(w.retype_from(MADE + 8, K_ENDPOINT, 0, MADE + 9, 1));
         done(w.invoke(GATE, Label::Seal, &[2, 3, ROOT, 0, 0, MADE + 8, 1]));
+        w.store.install(w.slot(OTHER_CORE), Cap::Core { number: 1 });
+        let agent = worlds[1].domain;
+        worlds[1].store.serve(0, agent);
         for world in &mut worlds {
             world.store.fault = self.fault;
         }
-        State { worlds, net: Vec::new(), used: vec![0; self.ops().len()], said: BTreeSet::new(), wrong: None }
+        State {
+            worlds,
+            net: Vec::new(),
+            used: vec![0; self.ops().len()],
+            said: BTreeSet::new(),
+            full: false,
+            wrong: None,
+        }
     }
 
     fn gate(&self) -> u64 {
@@ -155,8 +195,11 @@ impl Cluster {
                         (_, GOT_SEAT) => 1,
                         _ => 2,
                     };
-                    let [epoch, sequence, act @ ..] = args;
-                    next.said.insert((seat, epoch, sequence, act));
+                    let [epoch, sequence, a, b, c, d, e, ..] = args;
+                    next.said.insert((seat, epoch, sequence, [a, b, c, d, e]));
+                }
+                if label == Label::Remote {
+                    next.full = args[..9] == REMOTE_MAKE;
                 }
                 if label == Label::Retype && outcome.status == Status::Done {
                     // The new owner uses the page.
@@ -192,6 +235,12 @@ impl Cluster {
             world.store.memory.scrubs = 0;
         }
         self.acted(gate, state, &mut next);
+        if self.topic == Topic::Mailbox
+            && !next.worlds[0].store.awaits(1)
+            && (next.worlds[1].cap(MADE) != Cap::Null) != next.full
+        {
+            next.wrong = Some("a request was not carried out once, and before its answer");
+        }
         (next != *state).then_some(next)
     }
 
@@ -270,6 +319,9 @@ fn still(state: &State) -> Result<(), String> {
         {
             return Ok(());
         }
+    }
+    if state.worlds[0].store.awaits(1) {
+        return Err("A request is never answered.".into());
     }
     let stuck = worlds.iter().any(|world| world.store.called_back() != 0);
     if stuck { Err("A loan that was called back never comes.".into()) } else { Ok(()) }

@@ -169,6 +169,8 @@ pub const UNTYPED: u64 = 2;
 pub const DOMAIN: u64 = 3;
 pub const CORE: u64 = 4;
 pub const IRQ: u64 = 5;
+/// Where tests that need it install the Core capability of another core.
+pub const OTHER_CORE: u64 = 6;
 /// The first that is empty.
 pub const FREE: u64 = 8;
 pub const RADIX: u8 = 6;

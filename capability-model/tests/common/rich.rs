@@ -1,9 +1,12 @@
 //! A world with one of everything, and inputs that mean something often enough.
 
+#![allow(dead_code)] // Each test program uses a part.
+
 use crate::common::*;
-use capability_model::cap::Leased;
+use capability_model::cap::{Cap, Leased};
 use capability_model::invoke::WORDS;
 use capability_model::lease::Message;
+use capability_model::mailbox::REQUEST_WORDS;
 use capability_model::memory::PAGE;
 use capability_model::{Label, Rights};
 
@@ -53,6 +56,8 @@ pub fn rich(pages: u64) -> World {
     done(w.invoke(32, Label::Bind, &[27]));
     done(w.invoke(IRQ, Label::Bind, &[27]));
     done(w.invoke(25, Label::Bind, &[notification]));
+    w.store.install(w.slot(OTHER_CORE), Cap::Core { number: 1 });
+    w.store.serve(2, w.domain);
     w.check();
     w
 }
@@ -88,6 +93,9 @@ pub fn invocation(random: &mut Random) -> [u64; WORDS] {
     if random.below(2) == 0 && words[1] == Label::Seat as u64 {
         words[..6].copy_from_slice(&[OPEN, Label::Seat as u64, random.below(9), ROOT, word(random), 64]);
     }
+    if random.below(2) == 0 && words[1] == Label::Remote as u64 {
+        (words[0], words[3]) = (OTHER_CORE, 1 + random.below(Label::ALL.len() as u64));
+    }
     if random.below(2) == 0 && words[1] == Label::Seal as u64 {
         (words[0], words[2], words[3]) = (OPEN, random.below(3), random.below(3));
         (words[4], words[5], words[6]) = (ROOT, 0, 0);
@@ -102,8 +110,8 @@ pub fn invocation(random: &mut Random) -> [u64; WORDS] {
 
 pub fn message(random: &mut Random, untyped: u64) -> Message {
     let (index, generation) = (random.below(20) as u8, random.below(4));
-    let act = [1 + random.below(5), 0, word(random), word(random), word(random)];
-    match random.below(4) {
+    let act = [1 + random.below(6), 0, word(random), word(random), word(random)];
+    match random.below(6) {
         // What other instances offer is theirs to give: elsewhere.
         0 => Message::Offer {
             index: index % 16,
@@ -116,6 +124,11 @@ pub fn message(random: &mut Random, untyped: u64) -> Message {
         },
         1 => Message::Revoke { index, generation },
         2 => Message::Returned { index, generation },
+        3 => Message::Request {
+            sequence: random.below(100),
+            words: invocation(random)[..REQUEST_WORDS].try_into().expect("ten words"),
+        },
+        4 => Message::Answer { sequence: generation, answer: [random.below(5), word(random)] },
         _ => Message::Endorse { index, generation, epoch: random.below(2), sequence: random.below(3), act },
     }
 }

@@ -4,11 +4,12 @@ use super::*;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError, StreamReader, StreamWriter};
 use std::rc::Rc;
 
-const OUT: usize = 128;
+/// Half of the records fill the reader's buffer, the others do not.
+const OUT: usize = 67;
 
 /// Record `i`: its number, its length and every byte follow from it.
 fn record(i: u64) -> Vec<u8> {
-    let length = 8 + (i * 7 % 60) as usize;
+    let length = if i.is_multiple_of(2) { OUT } else { 8 + (i * 7 % 60) as usize };
     let mut bytes: Vec<u8> = (0..length).map(|k| (i as u8).wrapping_mul(31).wrapping_add(k as u8)).collect();
     bytes[..8].copy_from_slice(&i.to_le_bytes());
     bytes

@@ -22,7 +22,7 @@ type Call<'a> = dyn FnMut(&mut [u8]) -> Result<Option<usize>, ReadError> + 'a;
 fn scribble(words: &[Watched], chance: &mut Chance, near: u64) {
     if chance.one_in(24) {
         // A record at the reader's own position, in a header that fits: what comes next spoils it, or not.
-        let length = chance.below(130);
+        let length = if chance.one_in(2) { OUT as u64 } else { chance.below(130) };
         let head = near.wrapping_add(chance.below(20) * 8);
         let record = HEADER_WORDS + (near / 8) as usize % DATA_WORDS;
         for (place, value) in
@@ -52,6 +52,8 @@ fn scribble(words: &[Watched], chance: &mut Chance, near: u64) {
                 0 => chance.word() as u32 as u64,
                 1 => 0,
                 2 => ring::RECORD_MAX as u64 + chance.below(2),
+                // The buffer's own length, which readers take a shorter way for.
+                3 | 4 => OUT as u64,
                 _ => chance.below(130),
             };
             let p = if chance.one_in(3) { position } else { near };

@@ -9,14 +9,42 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of EL2 stack per core; the boot core checks the bundle's digest on it.
 pub const STACK_SIZE: usize = 64 * 1024;
 
+/// Bytes of the stack on which a core reports its own end: its usual one may be the reason.
+const LAST_STACK_SIZE: usize = 8 * 1024;
+
 /// One stack per core. Only the assembly touches it.
 #[repr(C, align(4096))]
-struct Stacks([core::cell::UnsafeCell<[u8; STACK_SIZE]>; CORES_MAX]);
+struct Stacks<const SIZE: usize>([core::cell::UnsafeCell<[u8; SIZE]>; CORES_MAX]);
 
-// SAFETY: (1) no Rust code names the contents; (2) the assembly gives stack i to core i only.
-unsafe impl Sync for Stacks {}
+// SAFETY: (1) no Rust code names the contents but `words_above`, which copies; (2) the assembly gives stack i to core i only.
+unsafe impl<const SIZE: usize> Sync for Stacks<SIZE> {}
 
-static STACKS: Stacks = Stacks([const { core::cell::UnsafeCell::new([0; STACK_SIZE]) }; CORES_MAX]);
+/// The lowest page of each is not mapped: who goes beyond his stack faults, instead of writing into his neighbour's.
+static STACKS: Stacks<STACK_SIZE> =
+    Stacks([const { core::cell::UnsafeCell::new([0; STACK_SIZE]) }; CORES_MAX]);
+static LAST_STACKS: Stacks<LAST_STACK_SIZE> =
+    Stacks([const { core::cell::UnsafeCell::new([0; LAST_STACK_SIZE]) }; CORES_MAX]);
+
+/// Whether the page at `address` guards a stack.
+pub fn is_guard(address: u64) -> bool {
+    let offset = address.wrapping_sub(&raw const STACKS as u64);
+    offset < size_of_val(&STACKS) as u64 && offset.is_multiple_of(STACK_SIZE as u64)
+}
+
+/// What stands on core `core`'s stack from `sp` up, word by word; nothing if `sp` is not on it.
+pub fn words_above(core: usize, sp: u64) -> impl Iterator<Item = u64> {
+    let bottom = STACKS.0.get(core).map_or(0, |s| s as *const _ as u64);
+    let top = bottom + STACK_SIZE as u64;
+    // An overflowed stack is read from its guard page up.
+    let start = if (bottom.saturating_sub(4096)..top).contains(&sp) {
+        sp.next_multiple_of(8).max(bottom + 4096)
+    } else {
+        top
+    };
+    // SAFETY: (1) the word lies on this core's stack above its guard page; (2) the core has stopped using it, or is deeper; any
+    // bytes are a valid u64.
+    (start..top).step_by(8).map(|at| unsafe { core::ptr::read_volatile(at as *const u64) })
+}
 
 /// Root of stage 1, for the cores that start later with their MMU off.
 static STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
@@ -25,6 +53,8 @@ global_asm!(
     include_str!("entry.s"),
     stacks = sym STACKS,
     stack_size = const STACK_SIZE,
+    last_stacks = sym LAST_STACKS,
+    last_stack_size = const LAST_STACK_SIZE,
     wrong_level = sym wrong_level,
     early = sym early,
     primary_main = sym primary_main,
@@ -81,8 +111,8 @@ extern "C" fn trap_lower(vector: u64) {
     crate::traps::from_lower(core, vector);
 }
 
-extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64) -> ! {
-    crate::crash::unexpected(vector, syndrome, pc, address)
+extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {
+    crate::crash::unexpected(vector, syndrome, pc, address, sp)
 }
 
 /// Leaves EL2 for the domain that `core` has chosen.

@@ -22,26 +22,57 @@ primary:
     b.hs    1f
     stp     xzr, xzr, [x1], #16
     b       0b
-1:  msr     spsel, #1
+    // Where the image is, less where it was linked; then every word that holds an address (Elf64_Rela of R_AARCH64_RELATIVE, 1027).
+1:  adrp    x1, __image_start
+    ldr     x2, =__link_address
+    sub     x1, x1, x2
+    adrp    x2, __relocations_start
+    add     x2, x2, :lo12:__relocations_start
+    adrp    x3, __relocations_end
+    add     x3, x3, :lo12:__relocations_end
+2:  cmp     x2, x3
+    b.hs    3f
+    ldp     x4, x5, [x2], #16
+    ldr     x6, [x2], #8
+    cmp     w5, #1027
+    b.ne    2b
+    add     x6, x6, x1
+    str     x6, [x4, x1]
+    b       2b
+3:  msr     spsel, #1
     adrp    x1, {stacks}
     add     x1, x1, :lo12:{stacks}
     add     sp, x1, #{stack_size}
     mrs     x1, CurrentEL
     cmp     x1, #(2 << 2)
-    b.eq    2f
+    b.eq    4f
     mov     x0, x19
     bl      {wrong_level}
-2:  adr     x1, vectors
+4:  adr     x1, vectors
     msr     vbar_el2, x1
     mov     x0, x19
     bl      {early}             // builds stage 1, returns its root
+    // All was written past the caches: what they hold of this image is older. Line size: CTR_EL0.DminLine, in words.
+    mrs     x1, ctr_el0
+    ubfx    x1, x1, #16, #4
+    mov     x2, #4
+    lsl     x2, x2, x1
+    adrp    x1, __image_start
+    adrp    x3, __image_end
+5:  dc      ivac, x1
+    add     x1, x1, x2
+    cmp     x1, x3
+    b.lo    5b
+    dsb     sy
     bl      mmu_on
     mov     x0, x19
     bl      {primary_main}
 
-// x0 = core number, by PSCI; the tables exist and are the same for all.
+// From PSCI or a spin table; stage 1's tables exist and are the same for all. The core's number is its affinity, level 0.
     .global secondary_entry
 secondary_entry:
+    mrs     x0, mpidr_el1
+    and     x0, x0, #0xff
     mov     x19, x0
     msr     spsel, #1
     adrp    x1, {stacks}
@@ -142,8 +173,21 @@ restore:
     mrs     x1, esr_el2
     mrs     x2, elr_el2
     mrs     x3, far_el2
-    b       {trap_own}
+    b       own_end
     .endm
+
+    .text
+own_end:
+    mov     x4, sp
+    mrs     x5, mpidr_el1
+    and     x5, x5, #0xff
+    add     x5, x5, #1
+    mov     x6, #{last_stack_size}
+    adrp    x7, {last_stacks}
+    add     x7, x7, :lo12:{last_stacks}
+    madd    x5, x5, x6, x7
+    mov     sp, x5
+    b       {trap_own}
 
 // From below: x0..x3 to the frame, the rest in `save`. x1 = which vector.
     .macro  lower which

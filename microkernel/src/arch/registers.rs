@@ -47,6 +47,7 @@ pub fn prepare(role: Role) {
     SCTLR_EL1.set(if kernel { SCTLR_EL1_OFF } else { SCTLR_EL1_SERVICE });
     CPACR_EL1.set(0);
     MDSCR_EL1.set(0);
+    unlock_debug();
     VBAR_EL1.set(0);
     TPIDRRO_EL0.set(0);
     // Every kernel sees the same single core, so that images do not depend on where they run.
@@ -66,6 +67,22 @@ pub fn prepare(role: Role) {
             options(nostack)
         )
     };
+}
+
+/// Clears the OS lock (OSLAR_EL1): while it is set, no kernel can single-step its programs.
+fn unlock_debug() {
+    // SAFETY: the lock only keeps debug exceptions away; none is enabled, and those that a kernel enables go to that kernel (MDCR_EL2.TDE 0).
+    unsafe { asm!("msr oslar_el1, xzr", "isb", options(nomem, nostack)) };
+}
+
+/// Whether the kernel single-steps its programs (MDSCR_EL1.SS).
+pub fn single_step() -> bool {
+    MDSCR_EL1.is_set(MDSCR_EL1::SS)
+}
+
+/// Sets that.
+pub fn set_single_step(on: bool) {
+    MDSCR_EL1.set(u64::from(on));
 }
 
 /// Makes `vttbr` the stage 2 of what runs next. VMIDs differ, so nothing is flushed.
@@ -106,6 +123,11 @@ pub fn alarm(at: u64) {
 /// Silences the guest's timer.
 pub fn stop_guest_timer() {
     CNTV_CTL_EL0.set(0);
+}
+
+/// Wakes cores that wait by WFE.
+pub fn wake_others() {
+    aarch64_cpu::asm::sev();
 }
 
 /// Sleeps until an interrupt is pending, masked or not.

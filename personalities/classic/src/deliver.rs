@@ -85,9 +85,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// For a thread outside, wherever its user code is: its signals take effect now. Ends and stops leave nothing that kernels could
-    /// differ in. A handler begins at a place that nobody agreed on; without that a loop could not be interrupted. What
-    /// such handlers do (set a flag, jump out of the loop) seldom depends on the place, so output goes on being voted, and
-    /// only the memory is not.
+    /// differ in. A handler begins at the outermost place of the loop, the same on all; how many rounds the loop has made till then is not, so
+    /// output goes on being voted, and only the memory is not.
     pub(crate) fn act_outside(&mut self, serial: Serial) {
         while let Some(p) = self.procs.get_mut(&serial) {
             let Some(signal) = p.deliverable().first() else { return };
@@ -105,6 +104,7 @@ impl<M: Machine> Kernel<M> {
                 Effect::Ends => Some(signal),
                 Effect::Handled => {
                     p.unagreed = true;
+                    self.go_outermost(serial);
                     self.interrupt(serial, signal);
                     if self.push_frame(serial, signal) { None } else { Some(SIGSEGV) }
                 }

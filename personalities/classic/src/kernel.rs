@@ -8,6 +8,7 @@ use crate::faults::Faults;
 use crate::fs::Fs;
 use crate::log::{Log, News, Start};
 use crate::machine::{Exit, Machine};
+use crate::monitor::Watcher;
 use crate::process::{Life, Process, SpaceId, Want};
 use crate::space::{Budget, Space};
 use crate::turns::{Decision, Serial, Turns};
@@ -36,6 +37,8 @@ pub struct Setup {
     pub effects: (&'static [AtomicU64], u32),
     /// The control channel.
     pub control: Option<&'static [AtomicU64]>,
+    /// Where the kernel tells of itself.
+    pub monitor: Option<&'static [AtomicU64]>,
     /// A head without a call for so long is stuck.
     pub stuck_ms: u32,
 }
@@ -80,6 +83,7 @@ pub struct Kernel<M: Machine> {
     pub(crate) log: Log,
     pub(crate) votes: Votes,
     pub(crate) faults: Faults,
+    pub(crate) watcher: Watcher,
     /// Process 1 ended: nothing runs any more.
     pub(crate) halted: bool,
     /// The process whose FP registers the machine holds.
@@ -126,6 +130,7 @@ impl<M: Machine> Kernel<M> {
             log,
             votes,
             faults: Faults::new(setup.control, setup.domain),
+            watcher: Watcher::new(setup.monitor),
             halted: false,
             fp_owner: None,
             unknown: BTreeSet::new(),
@@ -154,6 +159,7 @@ impl<M: Machine> Kernel<M> {
             self.votes.lies = true;
         }
         self.advance();
+        self.tell();
         match self.pick() {
             Some(serial) => self.run_user(serial),
             None => {
@@ -331,6 +337,7 @@ impl<M: Machine> Kernel<M> {
         let began = self.m.ticks();
         let exit = self.m.run(shared.space.tables, &mut p.registers, ticks);
         let ran = self.m.ticks().saturating_sub(began);
+        self.watcher.switches += u64::from(self.last_run != serial);
         self.last_run = serial;
         if head == Some(serial) {
             self.watch.ran += ran;
@@ -338,8 +345,9 @@ impl<M: Machine> Kernel<M> {
         match exit {
             Exit::Call => self.entered(serial),
             Exit::Fault(fault) => self.faulted(serial, fault),
-            Exit::Interrupt => {
+            Exit::Interrupt | Exit::Step => {
                 self.preempted = true;
+                self.watcher.interrupts += 1;
                 if ran >= EFFECT_WAITS_MS * ms {
                     self.ring();
                 }
@@ -364,7 +372,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// A thread executed `svc`: private calls are made at once, others wait for the turn.
-    fn entered(&mut self, serial: Serial) {
+    pub(crate) fn entered(&mut self, serial: Serial) {
         let Some(p) = self.procs.get_mut(&serial) else { return };
         let x = &p.registers.x;
         let (number, args) = (x[8], [x[0], x[1], x[2], x[3], x[4], x[5]]);
@@ -386,7 +394,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The machine's FP registers are those of `serial`.
-    fn take_fp(&mut self, serial: Serial) {
+    pub(crate) fn take_fp(&mut self, serial: Serial) {
         if self.fp_owner == Some(serial) {
             return;
         }

@@ -20,6 +20,8 @@ pub mod fs;
 pub mod kernel;
 mod log;
 pub mod machine;
+mod monitor;
+mod outermost;
 mod process;
 mod rows;
 pub mod sigframe;

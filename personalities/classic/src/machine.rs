@@ -105,6 +105,8 @@ pub enum Exit {
     Fault(Fault),
     /// An interrupt; it has been answered.
     Interrupt,
+    /// One instruction was carried out, as `step` asked.
+    Step,
 }
 
 /// A synchronous fault.
@@ -134,6 +136,8 @@ pub trait Machine {
     fn alloc_frame(&mut self) -> Result<Frame, OutOfFrames>;
     /// Gives a frame back.
     fn free_frame(&mut self, frame: Frame);
+    /// Frames in use.
+    fn used_frames(&self) -> u64;
     /// Bytes of the kernel's own heap that are free: what a program does must not take the last of them.
     fn free_heap(&self) -> usize;
     /// The bytes of a frame.
@@ -159,6 +163,8 @@ pub trait Machine {
 
     /// Runs user mode until an exception; the timer interrupts after `ticks`.
     fn run(&mut self, tables: TableId, registers: &mut Registers, ticks: u64) -> Exit;
+    /// Carries out one instruction of user mode, interrupts masked; else as `run`.
+    fn step(&mut self, tables: TableId, registers: &mut Registers) -> Exit;
     /// Loads the FP registers.
     fn load_fp(&mut self, from: &FpRegisters);
     /// Stores the FP registers.

@@ -16,6 +16,7 @@ impl<M: Machine> Kernel<M> {
     /// The head's call number `c`: one atomic step.
     pub(crate) fn step(&mut self, serial: Serial) {
         self.before_call(serial);
+        let want = self.procs.get(&serial).and_then(|p| p.want);
         self.budget.in_turn = true;
         let after = self.look_and_do(serial);
         self.budget.in_turn = false;
@@ -23,6 +24,8 @@ impl<M: Machine> Kernel<M> {
         if let Some(p) = self.procs.get_mut(&serial) {
             p.calls += 1;
         }
+        let result = self.procs.get(&serial).map_or(0, |p| p.registers.x[0]);
+        self.watcher.made(self.turns.call(), serial, want, result);
         self.turns.made_call(after);
     }
 
@@ -115,6 +118,7 @@ impl<M: Machine> Kernel<M> {
             && !again
             && let Some(p) = self.procs.get_mut(&serial)
         {
+            self.watcher.private += 1;
             p.finish_call(value);
         }
     }
@@ -124,6 +128,7 @@ impl<M: Machine> Kernel<M> {
         if let Fault::Access { address, needs } = fault
             && self.touch(serial, address, needs) == Touch::Fine
         {
+            self.watcher.repaired += 1;
             return;
         }
         self.budget.wants_turn = false;

@@ -134,6 +134,11 @@ impl Turns {
         self.waits.get(&serial).is_some_and(|w| w.keys.iter().any(|k| matches!(k, Key::Vfork(_))))
     }
 
+    /// Sync points passed.
+    pub fn syncs(&self) -> u64 {
+        self.next_sync
+    }
+
     /// The number of the sync point that is due, if one is.
     pub fn sync_due(&self) -> Option<u64> {
         self.sync_due.then_some(self.next_sync)

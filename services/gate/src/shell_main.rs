@@ -4,7 +4,7 @@ use abi::bootinfo::{BootInfo, DOMAINS_MAX};
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::vote::{Output, PAYLOAD_MAX, Verdict};
 use gate::{Config, Gate, Sink};
-use ipc::{BroadcastReader, StreamWriter};
+use ipc::{BroadcastReader, Send, StreamWriter};
 use runtime::Channel;
 use shell::{Broadcast, Clock};
 
@@ -21,8 +21,7 @@ struct Out {
 
 impl Sink for Out {
     fn output(&mut self, output: &Output<'_>) -> bool {
-        let Ok(record) = postcard::to_slice(output, &mut self.buffer) else { return false };
-        let written = self.stream.write(record).is_ok();
+        let written = self.stream.send(output, &mut self.buffer).is_ok();
         self.written |= written;
         written
     }
@@ -32,10 +31,7 @@ impl Sink for Out {
     }
 
     fn verdict(&mut self, verdict: Verdict) {
-        let mut buffer = [0; 128];
-        if let Ok(record) = postcard::to_slice(&verdict, &mut buffer) {
-            self.verdicts.write(record);
-        }
+        self.verdicts.send(&verdict, &mut [0; 128]);
     }
 }
 

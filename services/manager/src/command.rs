@@ -6,11 +6,12 @@ use abi::hypercall::Inject;
 use abi::vote::Control;
 use core::fmt;
 
-const HELP: [&str; 5] = [
+const HELP: [&str; 6] = [
     "help                   this text",
     "status                 every domain, and how each voter stands",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
+    "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "K: a domain's name, or the number of a voter (1: the first)",
 ];
 
@@ -20,6 +21,8 @@ enum Fault {
     Hang,
     Lie,
     Diverge,
+    Pause,
+    Resume,
 }
 
 impl Manager {
@@ -50,8 +53,13 @@ impl Manager {
             [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
             [Some("status"), None, ..] => self.status(board),
             [Some("inject"), Some(fault), Some(target), None] => self.inject(fault, target, board),
+            [Some("pause"), Some(target), None, ..] => self.harm("pause", Fault::Pause, target, board),
+            [Some("resume"), Some(target), None, ..] => self.harm("resume", Fault::Resume, target, board),
             [Some("inject"), ..] => {
                 self.say(board, format_args!("usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"));
+            }
+            [Some("pause" | "resume"), ..] => {
+                self.say(board, format_args!("usage: pause K, resume K, e.g. `pause k2`"));
             }
             [Some("help" | "status"), Some(_), ..] => {
                 self.say(board, format_args!("`{typed}`: nothing may follow that command"));
@@ -73,6 +81,10 @@ impl Manager {
                 );
             }
         };
+        self.harm(fault, kind, target, board);
+    }
+
+    fn harm(&mut self, what: &str, kind: Fault, target: &str, board: &mut impl Board) {
         let Some(domain) = self.domain(target) else {
             return self.say(
                 board,
@@ -86,10 +98,12 @@ impl Manager {
         let name = core::str::from_utf8(name.bytes()).unwrap_or("?");
         let done = match kind {
             Fault::Lie | Fault::Diverge if !self.voter(domain) => {
-                return self.say(board, format_args!("{name} is no kernel: only a voter can {fault}"));
+                return self.say(board, format_args!("{name} is no kernel: only a voter can {what}"));
             }
             Fault::Crash => board.inject(domain, Inject::Crash),
             Fault::Hang => board.inject(domain, Inject::Hang),
+            Fault::Pause => board.inject(domain, Inject::Pause),
+            Fault::Resume => board.inject(domain, Inject::Resume),
             Fault::Lie => {
                 board.control(Control::Lie { domain });
                 Ok(())
@@ -100,8 +114,11 @@ impl Manager {
             }
         };
         match done {
-            Ok(()) => self.say(board, format_args!("injected: {fault} in {name}")),
-            Err(e) => self.say(board, format_args!("EL2 refuses {fault} in {name}: {e:?}")),
+            Ok(()) if matches!(kind, Fault::Pause | Fault::Resume) => {
+                self.say(board, format_args!("{what}d: {name}"))
+            }
+            Ok(()) => self.say(board, format_args!("injected: {what} in {name}")),
+            Err(e) => self.say(board, format_args!("EL2 refuses {what} in {name}: {e:?}")),
         }
     }
 

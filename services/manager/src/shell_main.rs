@@ -3,8 +3,9 @@
 use abi::bootinfo::BootInfo;
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
 use abi::vote::Control;
-use ipc::BroadcastReader;
+use ipc::{BroadcastReader, Receive, ReceiveError};
 use manager::{Board, Config, Manager};
+use serde::de::DeserializeOwned;
 use shell::Broadcast;
 use shell::pl011::Pl011;
 
@@ -35,11 +36,8 @@ impl Board for Desk {
     }
 
     fn control(&mut self, control: Control) {
-        let mut buffer = [0; 16];
-        if let Ok(record) = postcard::to_slice(&control, &mut buffer) {
-            self.control.write(record);
-            self.control.ring();
-        }
+        self.control.send(&control, &mut [0; 16]);
+        self.control.ring();
     }
 
     fn power_off(&mut self) {
@@ -49,44 +47,24 @@ impl Board for Desk {
     }
 }
 
-/// Takes the records of one channel. `true`: there may be more.
-fn take<'a, T: Decode<'a>>(
+/// Takes one record of a channel. `true`: there may be more.
+fn take<T: DeserializeOwned>(
     name: &str,
     ring: &mut BroadcastReader<'static>,
-    record: &'a mut [u8],
     manager: &mut Manager,
     desk: &mut Desk,
+    hand_over: fn(&mut Manager, &T, &mut Desk),
 ) -> bool {
-    match ring.read(record) {
+    match ring.receive(&mut [0; 256]) {
         Ok(None) => return false,
-        Ok(Some(length)) => T::hand_over(record.get(..length).unwrap_or(&[]), manager, desk),
-        Err(_) => {
+        Ok(Some(value)) => hand_over(manager, &value, desk),
+        Err(ReceiveError::Malformed) => {}
+        Err(ReceiveError::Ring(_)) => {
             ring.skip_to_head();
             manager.on_lost(name, desk);
         }
     }
     true
-}
-
-/// What a record of a channel is.
-trait Decode<'a> {
-    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk);
-}
-
-impl<'a> Decode<'a> for abi::vote::Verdict {
-    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk) {
-        if let Ok(verdict) = postcard::from_bytes(record) {
-            manager.on_verdict(&verdict, desk);
-        }
-    }
-}
-
-impl<'a> Decode<'a> for abi::vote::Progress {
-    fn hand_over(record: &'a [u8], manager: &mut Manager, desk: &mut Desk) {
-        if let Ok(progress) = postcard::from_bytes(record) {
-            manager.on_progress(&progress, desk);
-        }
-    }
 }
 
 fn domains(boot: &BootInfo, manager: &mut Manager, desk: &mut Desk) {
@@ -115,17 +93,9 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         // First the states: the text of a crash verdict takes its cause from there.
         domains(boot, &mut manager, &mut desk);
         let mut more = false;
-        let mut record = [0; 256];
         for _ in 0..BUDGET {
-            more =
-                take::<abi::vote::Verdict>("verdicts", &mut verdicts, &mut record, &mut manager, &mut desk)
-                    | take::<abi::vote::Progress>(
-                        "progress",
-                        &mut progress,
-                        &mut record,
-                        &mut manager,
-                        &mut desk,
-                    );
+            more = take("verdicts", &mut verdicts, &mut manager, &mut desk, Manager::on_verdict)
+                | take("progress", &mut progress, &mut manager, &mut desk, Manager::on_progress);
             if !more {
                 break;
             }

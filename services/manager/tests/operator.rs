@@ -131,6 +131,8 @@ fn faults_are_injected_by_name_or_number() {
     assert_eq!(type_in(m, "inject hang 2\r\n").acts, ["Hang 5"]);
     assert_eq!(type_in(m, "inject lie k4\n").acts, ["Lie { domain: 7 }"]);
     assert_eq!(type_in(m, " inject  diverge 1 \r").acts, ["Diverge { domain: 4 }"]);
+    assert_eq!(type_in(m, "pause 1\r").acts, ["Pause 4"]);
+    assert_eq!(type_in(m, "resume k1\r").acts, ["Resume 4"]);
     let desk = type_in(m, "inject crash devices\r");
     assert_eq!(desk.lines, ["EL2 refuses crash in devices: Denied"]);
 }
@@ -140,6 +142,8 @@ fn what_cannot_be_done_is_said() {
     for (typed, answer) in [
         ("reboot", "unknown command `reboot`; try `help`"),
         ("inject", "usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"),
+        ("pause", "usage: pause K, resume K, e.g. `pause k2`"),
+        ("pause manager", "the manager does not harm itself"),
         ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie and diverge"),
         ("inject lie k9", "no domain `k9`: give a name of `status`, or a voter's number from 1"),
         ("inject lie 0", "no domain `0`: give a name of `status`, or a voter's number from 1"),
@@ -152,14 +156,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 5);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 6);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 5);
+    assert_eq!(desk.lines.len(), 6);
 }
 
 proptest! {

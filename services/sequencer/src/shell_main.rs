@@ -4,7 +4,7 @@ use abi::bootinfo::BootInfo;
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::log::{ENTRY_MAX, Entry};
 use abi::vote::{Input, PAYLOAD_MAX, Progress, Verdict, Vote};
-use ipc::{BroadcastReader, ReadError, StreamReader};
+use ipc::{BroadcastReader, ReadError, Receive, ReceiveError, StreamReader};
 use runtime::{Channel, say};
 use sequencer::{Config, Sequencer, Sink};
 use shell::{Broadcast, Clock};
@@ -21,20 +21,14 @@ struct Out {
 
 impl Sink for Out {
     fn log(&mut self, entry: &Entry<'_>) {
-        match postcard::to_slice(entry, &mut self.buffer) {
-            Ok(record) => self.log.write(record),
+        if !self.log.send(entry, &mut self.buffer) {
             // The program's arguments are the only part without a bound of its own.
-            Err(_) => {
-                panic!("a log entry is longer than {ENTRY_MAX} bytes: the program's arguments are too long")
-            }
+            panic!("a log entry is longer than {ENTRY_MAX} bytes: the program's arguments are too long")
         }
     }
 
     fn progress(&mut self, progress: Progress) {
-        let mut buffer = [0; 64];
-        if let Ok(record) = postcard::to_slice(&progress, &mut buffer) {
-            self.progress.write(record);
-        }
+        self.progress.send(&progress, &mut [0; 64]);
     }
 }
 
@@ -89,17 +83,15 @@ fn take_votes(
     out: &mut Out,
 ) -> bool {
     for _ in 0..BUDGET {
-        match reader.read(record) {
-            Ok(Some(length)) => match postcard::from_bytes::<Vote>(record.get(..length).unwrap_or(&[])) {
-                Ok(vote) => sequencer.on_vote(voter, &vote, clock.now_us(), out),
-                Err(_) => sequencer.on_out(voter),
-            },
+        match reader.receive::<Vote>(record) {
+            Ok(Some(vote)) => sequencer.on_vote(voter, &vote, clock.now_us(), out),
             Ok(None) => return false,
-            Err(ReadError::Overrun) => {
+            Err(ReceiveError::Malformed) => sequencer.on_out(voter),
+            Err(ReceiveError::Ring(ReadError::Overrun)) => {
                 sequencer.on_lost(voter);
                 reader.skip_to_head();
             }
-            Err(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch) => {
+            Err(ReceiveError::Ring(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch)) => {
                 sequencer.on_out(voter);
                 return false;
             }
@@ -111,15 +103,12 @@ fn take_votes(
 fn take_verdicts(reader: &mut BroadcastReader<'static>, sequencer: &mut Sequencer<'_>) {
     let mut record = [0; 256];
     for _ in 0..BUDGET {
-        match reader.read(&mut record) {
-            Ok(Some(length)) => {
-                if let Ok(verdict) = postcard::from_bytes::<Verdict>(record.get(..length).unwrap_or(&[])) {
-                    sequencer.on_verdict(&verdict);
-                }
-            }
+        match reader.receive::<Verdict>(&mut record) {
+            Ok(Some(verdict)) => sequencer.on_verdict(&verdict),
             Ok(None) => return,
+            Err(ReceiveError::Malformed) => {}
             // The newest Released says all.
-            Err(_) => reader.skip_to_head(),
+            Err(ReceiveError::Ring(_)) => reader.skip_to_head(),
         }
     }
 }

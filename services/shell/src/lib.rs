@@ -9,8 +9,9 @@ mod registers;
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX, DomainState, name_str};
 pub use clock::{Clock, wall_clock_us};
-use ipc::{BroadcastReader, BroadcastWriter, StreamReader, StreamWriter};
+use ipc::{BroadcastReader, BroadcastWriter, Send, StreamReader, StreamWriter};
 use runtime::Channel;
+use serde::Serialize;
 
 /// Channel `name`.
 pub fn channel(boot: &'static BootInfo, name: &str) -> Channel {
@@ -40,10 +41,11 @@ impl Broadcast {
         Broadcast { channel, writer, written: false }
     }
 
-    /// Appends one record; the bell waits for [`Broadcast::ring`].
-    pub fn write(&mut self, record: &[u8]) {
-        // Records are shorter than the ring by the choice of their types; one that is not is refused, not cut.
-        self.written |= self.writer.write(record).is_ok();
+    /// Appends one value, in postcard's encoding, put together in `scratch`; the bell waits for [`Broadcast::ring`]. `false`: it does not fit there, or not into the ring.
+    pub fn send<T: Serialize>(&mut self, value: &T, scratch: &mut [u8]) -> bool {
+        let sent = self.writer.send(value, scratch).is_ok();
+        self.written |= sent;
+        sent
     }
 
     /// Rings the readers if something was written since the last time: one bell for all of it.

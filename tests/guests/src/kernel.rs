@@ -7,12 +7,14 @@ fn main() {}
 
 #[cfg(target_os = "none")]
 mod fuzz;
+#[cfg(target_os = "none")]
+mod step;
 
 #[cfg(target_os = "none")]
 mod guest {
     use core::arch::{asm, global_asm};
     use core::sync::atomic::{AtomicU64, Ordering};
-    use runtime::abi::bootinfo::{BootInfo, MEMORY_IPA, name_str};
+    use runtime::abi::bootinfo::{BootInfo, MEMORY_IPA, ROLE_NONE, name_str};
     use runtime::abi::hypercall::{DOORBELL_INTID, Error, TIMER_INTID};
     use runtime::{Channel, calls, say};
 
@@ -110,14 +112,15 @@ guest_dead:
         }
     }
 
-    fn bad_calls() {
+    fn bad_calls(boot: &BootInfo) {
         let text = b"text".as_ptr() as u64;
         expect("null", calls::any(0, 0, 0).0, 0);
         expect("unknown call", calls::any(99, 0, 0).0, Error::UnknownCall as i64);
         expect("huge call", calls::any(u64::MAX, 0, 0).0, Error::UnknownCall as i64);
         expect("signal 99", calls::any(2, 99, 0).0, Error::BadArgument as i64);
         expect("signal max", calls::any(2, u64::MAX, 0).0, Error::BadArgument as i64);
-        expect("foreign channel", calls::any(2, 4, 0).0, Error::Denied as i64);
+        let foreign = boot.channels.iter().position(|c| c.role == ROLE_NONE).map_or(u64::MAX, |c| c as u64);
+        expect("foreign channel", calls::any(2, foreign, 0).0, Error::Denied as i64);
         expect("text below", calls::any(1, 0x1000, 4).0, Error::BadAddress as i64);
         expect("text in boot page", calls::any(1, 0x1000_0000, 4).0, Error::BadAddress as i64);
         expect("text round the end", calls::any(1, u64::MAX - 1, 4).0, Error::BadAddress as i64);
@@ -134,6 +137,9 @@ guest_dead:
         // SAFETY: EL2 answers debug registers with zero.
         unsafe { asm!("mrs {}, dbgbcr0_el1", out(reg) zero, options(nostack)) };
         expect("debug register", zero as i64, 0);
+        let (steps, control) = crate::step::count();
+        expect("steps", steps as i64, 3);
+        expect("MDSCR_EL1", control as i64, 1);
     }
 
     /// Timer interrupts one after the other, mixed with doorbells: none may be lost.
@@ -161,7 +167,7 @@ guest_dead:
             safe static guest_vectors: u8;
         }
         say!("hello from {} with {} MiB\x1b", name_str(&boot.name), boot.memory_size >> 20);
-        bad_calls();
+        bad_calls(boot);
         crate::fuzz::calls(boot.domain.into());
         // SAFETY: (1) the vectors are whole and aligned; (2) interrupts are handled above.
         unsafe {

@@ -13,6 +13,7 @@ mod guest {
     use ipc::{BroadcastReader, BroadcastWriter};
     use runtime::abi::bootinfo::BootInfo;
     use runtime::{Channel, calls, say};
+    use zerocopy::IntoBytes;
 
     const TURNS: u64 = 1000;
     type Reader = BroadcastReader<'static>;
@@ -77,11 +78,23 @@ mod guest {
             send(&mut writer, black_box(&record));
             assert!(receive(&mut own, black_box(&mut copy)));
         });
+        // A buffer that the record does not fill: its length is the writer's word alone.
+        let mut wide = [0u64; 16];
+        let any = time(boot.counter_hz, || {
+            send(&mut writer, black_box(&record));
+            assert!(own.read(black_box(&mut wide).as_mut_bytes()) == Ok(Some(64)));
+        });
         let empty = time(boot.counter_hz, || {
             black_box(&mut copy);
         });
         let send_only = time(boot.counter_hz, || send(&mut writer, black_box(&record)));
+        // A part of a doorbell: the way into EL2 and back.
+        let enter = time(boot.counter_hz, || {
+            black_box(calls::any(0, 0, 0));
+        });
+        say!("a call of EL2 that does nothing {}", enter - empty);
         say!("ring_send_receive_64 {}", both - empty);
+        say!("into a longer buffer {}", any - empty);
         say!("of these send {}", send_only - empty);
         say!("ring_doorbell_64 {}", round_trip / 2);
         let _ = calls::power_off();

@@ -25,11 +25,8 @@ pub const CASES: &[Case] = &[
     Case { name: "Ctrl-C, bare loop", drive: bare_loop },
     Case { name: "job control", drive: job_control },
     Case { name: "Ctrl-C, loop in a shell", drive: child_loop },
+    Case { name: "Ctrl-C, handled by the shell", drive: shell_loop },
 ];
-
-/// Where the interrupted loop is the shell's own, its handler begins at a place that nobody agreed on (`docs/limits.md`): under load some
-/// runs end with one kernel out-voted. Only the campaign runs it, and counts.
-pub const HANDLED: Case = Case { name: "Ctrl-C, handled by the shell", drive: shell_loop };
 
 /// Boots a shell, drives the cases one after the other, ends the shell; an error names the case in which anything differs from what it
 /// should be or a kernel is accused.

@@ -4,7 +4,7 @@ use super::OFFSET;
 use super::devices::Devices;
 use super::memory::{self, Frames};
 use super::user_map::UserMaps;
-use super::vectors::{self, Left};
+use super::vectors::{self, Left, Mode};
 use abi::bootinfo::{BootInfo, name_str};
 use classic::kernel::{Kernel, Setup};
 use classic::machine::{
@@ -20,6 +20,8 @@ struct Core {
     maps: UserMaps,
     devices: Devices,
     ticks_per_ms: u64,
+    /// As last set.
+    mode: Mode,
 }
 
 /// Runs the kernel for ever.
@@ -42,10 +44,29 @@ pub fn start(boot: &'static BootInfo) -> ! {
         log: log.words(),
         effects: (effects.words(), effects.index as u32),
         control: channel(boot, "control").map(|c| c.words()),
+        monitor: channel(boot, &alloc::format!("monitor-{name}")).and_then(|c| c.words().get(512..)),
         stuck_ms: boot.run.stuck_ms,
     };
     let ticks_per_ms = (boot.counter_hz / 1000).max(1);
-    Kernel::boot(Core { frames, maps, devices: Devices::new(), ticks_per_ms }, setup).run()
+    Kernel::boot(Core { frames, maps, devices: Devices::new(), ticks_per_ms, mode: Mode::Free }, setup).run()
+}
+
+impl Core {
+    fn enter(&mut self, tables: TableId, registers: &mut Registers, mode: Mode) -> Exit {
+        let Some(root) = self.maps.ttbr(tables) else { self.crash("a program without tables") };
+        // Writing it costs a trap to EL2: only where it changes.
+        if self.mode != mode {
+            self.mode = mode;
+            vectors::set_mode(mode);
+        }
+        match vectors::enter(root, registers, mode) {
+            Left::Synchronous => decode(registers),
+            Left::Interrupt => {
+                self.devices.answer();
+                Exit::Interrupt
+            }
+        }
+    }
 }
 
 fn channel(boot: &'static BootInfo, name: &str) -> Option<Channel> {
@@ -73,7 +94,8 @@ fn decode(registers: &Registers) -> Exit {
         }
         0x22 => Fault::Alignment { address },
         0x26 => Fault::Alignment { address: registers.sp },
-        0x30..=0x3c => Fault::Breakpoint,
+        0x32 => return Exit::Step,
+        0x30 | 0x31 | 0x34..=0x3c => Fault::Breakpoint,
         _ => Fault::Instruction,
     })
 }
@@ -84,6 +106,9 @@ impl Machine for Core {
     }
     fn free_frame(&mut self, frame: Frame) {
         self.frames.free(frame);
+    }
+    fn used_frames(&self) -> u64 {
+        self.frames.used()
     }
     fn free_heap(&self) -> usize {
         memory::free_heap()
@@ -124,15 +149,11 @@ impl Machine for Core {
     }
 
     fn run(&mut self, tables: TableId, registers: &mut Registers, ticks: u64) -> Exit {
-        let Some(root) = self.maps.ttbr(tables) else { self.crash("a program without tables") };
         self.devices.set_timer((ticks != u64::MAX).then(|| self.ticks() + ticks));
-        match vectors::enter(root, registers) {
-            Left::Synchronous => decode(registers),
-            Left::Interrupt => {
-                self.devices.answer();
-                Exit::Interrupt
-            }
-        }
+        self.enter(tables, registers, Mode::Free)
+    }
+    fn step(&mut self, tables: TableId, registers: &mut Registers) -> Exit {
+        self.enter(tables, registers, Mode::Single)
     }
     fn load_fp(&mut self, from: &FpRegisters) {
         vectors::load_fp(from);

@@ -76,6 +76,7 @@ pub fn image_bounds() -> Bounds {
 pub struct Frames {
     free: FrameAllocator<32>,
     left: usize,
+    all: usize,
 }
 
 impl Frames {
@@ -93,7 +94,8 @@ impl Frames {
         let index = |ipa: u64| ((ipa - MEMORY_IPA) / PAGE_BYTES as u64) as usize;
         let mut free = FrameAllocator::new();
         free.add_frame(index(first), index(end));
-        Frames { free, left: index(end) - index(first) }
+        let all = index(end) - index(first);
+        Frames { free, left: all, all }
     }
 
     /// Takes a frame filled with zero bytes.
@@ -113,6 +115,11 @@ impl Frames {
     /// How many are free.
     pub fn left(&self) -> usize {
         self.left
+    }
+
+    /// How many are not.
+    pub fn used(&self) -> u64 {
+        (self.all - self.left) as u64
     }
 
     /// Where a frame is, for page tables.

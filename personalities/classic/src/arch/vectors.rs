@@ -1,7 +1,8 @@
 //! Into user mode and back, as one function call: `enter` saves what a C function must keep, loads the program's registers and
 //! returns into it; an exception stores them again and returns to `enter`'s caller. The kernel itself takes no exception: any is its end.
 
-use classic::machine::{FpRegisters, Registers};
+use aarch64_cpu::registers::{MDSCR_EL1, Writeable};
+use classic::machine::{FpRegisters, NZCV, Registers};
 use core::arch::{asm, global_asm};
 
 global_asm!(
@@ -201,12 +202,37 @@ pub enum Left {
     Interrupt,
 }
 
-/// Runs the program until it leaves user mode. `root`: its tables and ASID for TTBR0.
-pub fn enter(root: u64, registers: &mut Registers) -> Left {
+/// How user mode is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Until an exception.
+    Free,
+    /// For one instruction, interrupts masked.
+    Single,
+}
+
+impl Mode {
+    /// Bits of SPSR_EL1: SS, which the step's exception clears, and I.
+    fn state(self) -> u64 {
+        match self {
+            Mode::Free => 0,
+            Mode::Single => 1 << 21 | 1 << 7,
+        }
+    }
+}
+
+/// Prepares for one mode or the other: the state machine of software step is on or off (MDSCR_EL1.SS).
+pub fn set_mode(mode: Mode) {
+    MDSCR_EL1.set(u64::from(mode == Mode::Single));
+}
+
+/// Runs the program until it leaves user mode. `root`: its tables and ASID for TTBR0. `mode`: as last set.
+pub fn enter(root: u64, registers: &mut Registers, mode: Mode) -> Left {
     // The program has no say in mode, masks or anything but the flags.
-    registers.pstate &= classic::machine::NZCV;
+    registers.pstate = registers.pstate & NZCV | mode.state();
     // SAFETY: (1) the tables show EL0 only what is the program's, and kernel memory not at all; (2) `classic_enter` keeps the C calling convention
-    // and stores nothing but `registers`; (3) EL0t with interrupts unmasked is what pstate says.
+    // and stores nothing but `registers`; (3) EL0t is what pstate says; interrupts are masked for
+    // one instruction only.
     let why = unsafe {
         asm!("msr ttbr0_el1, {}", "isb", in(reg) root, options(nostack));
         classic_enter(registers)

@@ -42,6 +42,9 @@ impl Machine for Host {
         self.used -= 1;
         self.free.push(frame);
     }
+    fn used_frames(&self) -> u64 {
+        self.used as u64
+    }
     fn free_heap(&self) -> usize {
         usize::MAX
     }
@@ -70,6 +73,9 @@ impl Machine for Host {
     }
     fn flush(&mut self, _: TableId, _: bool) {}
     fn run(&mut self, _: TableId, _: &mut Registers, _: u64) -> Exit {
+        Exit::Interrupt
+    }
+    fn step(&mut self, _: TableId, _: &mut Registers) -> Exit {
         Exit::Interrupt
     }
     fn load_fp(&mut self, _: &FpRegisters) {}

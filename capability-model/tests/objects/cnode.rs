@@ -1,9 +1,8 @@
 //! CNodes: what sel4test asserts of CNode operations and of lookups, and where this model differs on purpose.
 
-mod common;
+use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::{ErrorKind, GUARD_BITS_SHIFT, Label, Rights, Status};
-use common::*;
 
 const A: u64 = FREE;
 const B: u64 = FREE + 1;

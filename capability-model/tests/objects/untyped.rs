@@ -1,10 +1,9 @@
 //! Untyped and Retype.
 
-mod common;
+use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::memory::PAGE;
 use capability_model::{ErrorKind, Label, Memory, Rights, Status};
-use common::*;
 
 const A: u64 = FREE;
 
@@ -30,6 +29,7 @@ fn counts_and_places_are_checked() {
 fn exact_fit_works_and_one_more_does_not() {
     let mut w = World::with_pages(16);
     fails(w.retype(K_UNTYPED, 17, A, 1), ErrorKind::NotEnoughMemory, 0);
+    fails(w.retype(K_FRAME, 0, A, 17), ErrorKind::NotEnoughMemory, 0);
     done(w.retype(K_FRAME, 0, A, 16));
     fails(w.retype(K_FRAME, 0, A + 16, 1), ErrorKind::NotEnoughMemory, 0);
     w.check();
@@ -112,5 +112,32 @@ fn a_copy_of_untyped_takes_all_of_it() {
     // What was dirtied through the copy is not taken for clean.
     done(w.retype_from(A, K_FRAME, 0, A + 2, 8));
     assert!(w.store.memory.is_zero(base, PAGE));
+    w.check();
+}
+
+#[test]
+fn sixty_four_at_once_and_no_more() {
+    let mut w = World::new();
+    w.make(K_CNODE, 7, A);
+    let args = |count: u64| [K_REPLY, 0, A, 0, 0, 3, count];
+    fails(w.run(UNTYPED, Label::Retype, &args(65)), ErrorKind::RangeError, 7);
+    done(w.run(UNTYPED, Label::Retype, &args(64)));
+    fails(w.run(UNTYPED, Label::Retype, &[K_REPLY, 0, A, 0, 0, 127, 2]), ErrorKind::RangeError, 7);
+    done(w.run(UNTYPED, Label::Retype, &[K_REPLY, 0, A, 0, 0, 127, 1]));
+    w.check();
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "scrubs 2 MiB")]
+fn a_block_is_aligned_and_only_its_own_pages_are_scrubbed() {
+    let mut w = World::with_pages(1024);
+    w.make(K_ENDPOINT, 0, A);
+    fails(w.retype(K_FRAME, 2, A + 1, 1), ErrorKind::RangeError, 2);
+    let before = w.store.memory.scrubs;
+    done(w.retype(K_FRAME, 1, A + 1, 1));
+    assert_eq!(w.store.memory.scrubs - before, 512);
+    let Cap::Frame { base, .. } = w.cap(A + 1) else { panic!("no frame") };
+    assert!(base.is_multiple_of(2 << 20));
+    fails(w.retype(K_FRAME, 1, A + 2, 1), ErrorKind::NotEnoughMemory, 0);
     w.check();
 }

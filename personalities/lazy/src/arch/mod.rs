@@ -1,0 +1,5 @@
+//! The board: everything of this kernel that is unsafe. Boot, the map of the kernel's own memory, traps, rings, time.
+
+mod boot;
+mod heap;
+mod machine;

@@ -1,0 +1,121 @@
+//! The start: process 1.
+
+use super::*;
+use crate::exec::Request;
+use crate::files::{Files, ROOT, Time, device};
+use crate::hw::FpState;
+use crate::open::{Kind, O_RDWR, OpenFile};
+use crate::process::{Action, AltStack, Descriptor, Place, Process, Stand, Thread};
+use crate::sched::Entity;
+use abi::log::{Boot, Program, strings};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
+impl<H: Hardware> Kernel<H> {
+    /// Sync point 0.
+    pub fn start(&mut self, boot: &Boot<'_>) {
+        self.seed = boot.seed;
+        self.boot_us = boot.time_us;
+        self.digest_interval = boot.digest_interval.into();
+        self.turn.base_us = boot.time_us;
+        self.turn.sync = 1;
+        (self.terminal.size[0], self.terminal.size[1]) = (boot.rows, boot.columns);
+        self.make_trampoline();
+        let image = self.memory.physical.hw.image();
+        match Files::from_image(image, Time::of_us(boot.time_us)) {
+            Some(files) => self.files = files,
+            None => self.memory.physical.hw.fail("the root image is no newc archive"),
+        }
+        let program: Program<'_> = match postcard::from_bytes(boot.program) {
+            Ok(p) => p,
+            Err(_) => self.memory.physical.hw.fail("the log's Boot names no program"),
+        };
+        self.first_process();
+        let request = Request {
+            path: program.path.as_bytes().to_vec(),
+            argv: strings(program.argv).map(<[u8]>::to_vec).collect(),
+            env: strings(program.env).map(<[u8]>::to_vec).collect(),
+        };
+        if let Err(e) = self.exec(1, request) {
+            self.memory.physical.hw.say(format_args!("lazy: error {} from execve of process 1", e.0));
+            self.memory.physical.hw.fail("process 1 cannot be executed");
+        }
+        self.pass(0);
+    }
+
+    fn make_trampoline(&mut self) {
+        let Some(frame) = self.memory.physical.allocate() else { return };
+        // mov x8, #139; svc #0
+        self.memory.physical.write(frame, 0, &0xd280_1168u32.to_le_bytes());
+        self.memory.physical.write(frame, 4, &0xd400_0001u32.to_le_bytes());
+        self.memory.trampoline = Some(frame);
+    }
+
+    fn first_process(&mut self) {
+        (self.last_serial, self.last_pid) = (1, 1);
+        let console = OpenFile {
+            kind: Kind::Terminal,
+            inode: device::CONSOLE,
+            flags: O_RDWR,
+            offset: 0,
+            refs: 3,
+            entry: Some((device::DEV, b"console".to_vec())),
+            quiet_hangup: None,
+        };
+        let file = self.open.insert(console);
+        let descriptor = Some(Descriptor { file, cloexec: false });
+        self.files.hold(ROOT);
+        let p = Process {
+            serial: 1,
+            pid: 1,
+            parent: 0,
+            group: 1,
+            session: 1,
+            execed: true,
+            space: None,
+            borrowed: false,
+            vfork_parent: None,
+            zombie: false,
+            status: 0,
+            report: None,
+            pending: 0,
+            infos: BTreeMap::new(),
+            actions: [Action::default(); 65],
+            descriptors: alloc::vec![descriptor; 3],
+            cwd: ROOT,
+            umask: 0o22,
+            comm: Vec::new(),
+            cmdline: Vec::new(),
+            exe: (0, Vec::new()),
+            child_calls: 0,
+            random: 0,
+            nice: 0,
+            limits: BTreeMap::new(),
+            prctl: [0, 1, 0],
+            timer: None,
+            unagreed: false,
+            digest_due: None,
+            started: self.boot_us,
+        };
+        self.processes.insert(1, p);
+        let t = Thread {
+            serial: 1,
+            registers: Registers::default(),
+            fp: Box::new(FpState::default()),
+            place: Place::Round,
+            stand: Stand::User,
+            continuation: None,
+            keys: Vec::new(),
+            deadline: None,
+            mask: 0,
+            saved_mask: None,
+            alt: AltStack::default(),
+            calls: 0,
+            entity: Entity::default(),
+        };
+        self.threads.insert(1, t);
+        self.turn.round.push_back(1);
+        self.terminal.session = 1;
+        self.terminal.foreground = 1;
+    }
+}

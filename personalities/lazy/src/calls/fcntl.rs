@@ -1,0 +1,124 @@
+//! Descriptors: dup, fcntl, locks.
+
+use super::*;
+use crate::open::*;
+use crate::process::Descriptor;
+
+impl<H: Hardware> Kernel<H> {
+    fn duplicate(&mut self, serial: u64, file: u32, from: usize, cloexec: bool) -> CallResult {
+        let fd = self.new_descriptor(serial, from)?;
+        if let Some(f) = self.open.get_mut(file) {
+            f.refs += 1;
+        }
+        self.process_mut(serial)?.set_descriptor(fd, Some(Descriptor { file, cloexec }));
+        done(fd as u64)
+    }
+
+    pub(super) fn sys_dup(&mut self, serial: u64, fd: u64) -> CallResult {
+        let file = self.any_file(serial, fd)?;
+        self.duplicate(serial, file, 0, false)
+    }
+
+    pub(super) fn sys_dup3(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let (old, new) = (u64::from(a[0] as u32), u64::from(a[1] as u32));
+        if a[2] & !O_CLOEXEC != 0 || old == new {
+            return Err(EINVAL);
+        }
+        if new >= self.descriptors_max(serial)? as u64 {
+            return Err(EBADF);
+        }
+        let file = self.any_file(serial, old)?;
+        if let Some(f) = self.open.get_mut(file) {
+            f.refs += 1;
+        }
+        let d = Descriptor { file, cloexec: a[2] & O_CLOEXEC != 0 };
+        if let Some(gone) = self.process_mut(serial)?.set_descriptor(new as usize, Some(d)) {
+            self.release_file(gone.file);
+        }
+        done(new)
+    }
+
+    pub(super) fn sys_fcntl(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let id = self.any_file(serial, a[0])?;
+        let fd = u64::from(a[0] as u32) as usize;
+        let f = self.open.get(id).ok_or(EBADF)?;
+        let path_only = f.kind == Kind::Path;
+        if path_only && !matches!(a[1], 0..=3 | 1030) {
+            return Err(EBADF);
+        }
+        match a[1] {
+            0 | 1030 => {
+                let max = self.descriptors_max(serial)? as u64;
+                if a[2] >= max {
+                    return Err(EINVAL);
+                }
+                self.duplicate(serial, id, a[2] as usize, a[1] == 1030)
+            }
+            1 => done(self.process(serial)?.descriptor(fd as u64).is_some_and(|d| d.cloexec).into()),
+            2 => {
+                let d = Descriptor { file: id, cloexec: a[2] & 1 != 0 };
+                self.process_mut(serial)?.set_descriptor(fd, Some(d));
+                done(0)
+            }
+            3 => done(f.flags & !O_CLOEXEC),
+            4 => {
+                const SETTABLE: u64 = O_APPEND | O_NONBLOCK | 0o20000 | O_DIRECT | 0o1000000;
+                if a[2] & O_DIRECT != 0 {
+                    return Err(EINVAL);
+                }
+                if let Some(f) = self.open.get_mut(id) {
+                    f.flags = f.flags & !SETTABLE | a[2] & (SETTABLE & !O_DIRECT);
+                }
+                done(0)
+            }
+            5..=7 | 36..=38 => self.record_lock(serial, a, id),
+            8 | 10 => done(0),
+            9 | 11 => done(0),
+            1031 => {
+                if f.pipe().is_none() {
+                    return Err(EBADF);
+                }
+                if a[2] as u32 == 0 || a[2] as u32 > 1 << 31 { Err(EINVAL) } else { done(65536) }
+            }
+            1032 => {
+                if f.pipe().is_some() {
+                    done(65536)
+                } else {
+                    Err(EBADF)
+                }
+            }
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// Locks are checked and always granted.
+    fn record_lock(&mut self, serial: u64, a: &[u64; 6], id: u32) -> CallResult {
+        let space = self.space(serial)?;
+        let mut lock = [0; 32];
+        self.memory.read(space, a[2], &mut lock)?;
+        let kind = i16::from_le_bytes([lock[0], lock[1]]);
+        let whence = i16::from_le_bytes([lock[2], lock[3]]);
+        if !(0..=2).contains(&whence) || !(0..=2).contains(&kind) {
+            return Err(EINVAL);
+        }
+        let f = self.open.get(id).ok_or(EBADF)?;
+        if matches!(a[1], 5 | 36) {
+            if kind == 2 {
+                return Err(EINVAL);
+            }
+            lock[0] = 2;
+            lock[1] = 0;
+            self.put(serial, a[2], &lock)?;
+            return done(0);
+        }
+        if kind == 0 && !f.readable() || kind == 1 && !f.writable() {
+            return Err(EBADF);
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_flock(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        self.file(serial, a[0])?;
+        if matches!(a[1] & !4, 1 | 2 | 8) { done(0) } else { Err(EINVAL) }
+    }
+}

@@ -1,0 +1,370 @@
+//! mmap and its kin. Each checks everything, charges, and only then changes the space: a step that needs a further chunk of charge outside a call
+//! stops before it, and is made again as a call ("Memory" in `docs/linux-abi.md`).
+
+use super::*;
+use crate::files::Body;
+use crate::memory::map::{Kind as MapKind, LIMIT, Mapping, Rights};
+use crate::memory::object::Source;
+use crate::memory::space::{Refused, Space};
+use crate::open::Kind;
+use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
+
+/// Mappings of a space at most, as Linux' vm.max_map_count.
+const MAPPINGS_MAX: usize = 65530;
+
+fn align(length: u64) -> Option<u64> {
+    length.checked_next_multiple_of(PAGE)
+}
+
+impl<H: Hardware> Kernel<H> {
+    fn space_of(&self, id: u32) -> Result<&Space> {
+        self.memory.spaces.get(id).ok_or(ESRCH)
+    }
+
+    /// Charges the space for `pages` in all.
+    fn charge(&mut self, id: u32, pages: u64) -> Result<()> {
+        match self.memory.charge(id, pages, self.memory.in_call) {
+            Ok(()) => Ok(()),
+            Err(Refused::NoMemory) => Err(ENOMEM),
+            Err(Refused::NeedsTurn) => {
+                self.memory.wants_turn = true;
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    pub(super) fn sys_brk(&mut self, serial: u64, wanted: u64) -> CallResult {
+        let id = self.space(serial)?;
+        let s = self.space_of(id)?;
+        let (start, old) = (s.break_start, s.break_at);
+        if wanted < start || wanted > LIMIT {
+            return done(old);
+        }
+        let (old_end, new_end) = (old.next_multiple_of(PAGE), wanted.next_multiple_of(PAGE));
+        if new_end < old_end {
+            self.memory.unmap(id, new_end, old_end);
+        } else if new_end > old_end {
+            if !s.map.is_free(old_end, new_end) {
+                return done(old);
+            }
+            let pages = s.map.charged() + (new_end - old_end) / PAGE;
+            if self.charge(id, pages).is_err() {
+                return done(old);
+            }
+            self.grow_heap(id, old_end, new_end);
+        }
+        if let Some(s) = self.memory.spaces.get_mut(id) {
+            s.break_at = wanted;
+        }
+        done(wanted)
+    }
+
+    /// The break's mapping grows if it can, else a further one is put behind it.
+    fn grow_heap(&mut self, id: u32, start: u64, end: u64) {
+        let rights = Rights::READ | Rights::WRITE;
+        let Some(s) = self.memory.spaces.get_mut(id) else { return };
+        let below = s
+            .map
+            .find_mut(start - 1)
+            .filter(|m| m.kind == MapKind::Heap && m.rights == rights && m.end == start);
+        if let Some(m) = below
+            && let Some(o) = self.memory.objects.get(m.object)
+            && o.refs == 1
+            && matches!(o.source, Source::Zero)
+        {
+            let mut used = false;
+            let index = m.offset + m.pages();
+            o.pages.visit(index, index + (end - start) / PAGE, &mut |_, _, _| used = true);
+            if !used {
+                m.end = end;
+                return;
+            }
+        }
+        self.map_zeros(id, start, end, rights, MapKind::Heap);
+    }
+
+    fn map_zeros(&mut self, id: u32, start: u64, end: u64, rights: Rights, kind: MapKind) {
+        let object = self.memory.object(Source::Zero);
+        let charged = rights.contains(Rights::WRITE);
+        let m = Mapping {
+            start,
+            end,
+            rights,
+            charged,
+            object,
+            offset: 0,
+            needs_copy: false,
+            kind,
+            shared: false,
+        };
+        self.memory.insert(id, m);
+    }
+
+    pub(super) fn sys_mmap(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        const FIXED: u64 = 0x10;
+        const ANONYMOUS: u64 = 0x20;
+        const NOREPLACE: u64 = 0x10_0000;
+        let [address, length, prot, flags, fd, offset] = *a;
+        if offset % PAGE != 0 {
+            return Err(EINVAL);
+        }
+        let file = if flags & ANONYMOUS == 0 { Some(self.file(serial, fd)?) } else { None };
+        if length == 0 {
+            return Err(EINVAL);
+        }
+        let length = align(length).filter(|l| *l <= TASK_SIZE).ok_or(ENOMEM)?;
+        let shared = match flags & 0xf {
+            1 | 3 => true,
+            2 => false,
+            _ => return Err(EINVAL),
+        };
+        let rights = Rights::from_prot(prot);
+        let fixed = flags & (FIXED | NOREPLACE) != 0;
+        let id = self.space(serial)?;
+        let s = self.space_of(id)?;
+        if s.map.0.len() >= MAPPINGS_MAX {
+            return Err(ENOMEM);
+        }
+        let start = if fixed {
+            if address % PAGE != 0 {
+                return Err(EINVAL);
+            }
+            let end = address.checked_add(length).filter(|e| *e <= LIMIT).ok_or(ENOMEM)?;
+            if address < MMAP_MIN {
+                return Err(EPERM);
+            }
+            if flags & NOREPLACE != 0 && !s.map.is_free(address, end) {
+                return Err(EEXIST);
+            }
+            address
+        } else {
+            s.map.place(address, length, s.layout.mmap_top).ok_or(ENOMEM)?
+        };
+        let end = start + length;
+        let source = match file {
+            Some(f) => Some(self.file_to_map(f, offset, length)?),
+            None => None,
+        };
+        if shared && rights.contains(Rights::WRITE) {
+            return Err(ENODEV);
+        }
+        let writable = rights.contains(Rights::WRITE);
+        let s = self.space_of(id)?;
+        let more = if writable { length / PAGE } else { 0 };
+        let pages = s.map.charged() - s.map.charged_within(start, end) + more;
+        self.charge(id, pages)?;
+        self.memory.unmap(id, start, end);
+        let (object, kind, needs_copy) = match source {
+            Some((inode, path)) => {
+                let Body::File(c) = &self.files.inode(inode)?.body else { return Err(ENODEV) };
+                let snapshot = c.snapshot(&mut self.memory.physical);
+                (self.memory.object(Source::File(snapshot)), MapKind::File(inode, path), true)
+            }
+            None => (self.memory.object(Source::Zero), MapKind::Anonymous, false),
+        };
+        let offset = if file.is_some() { offset / PAGE } else { 0 };
+        self.memory.insert(
+            id,
+            Mapping { start, end, rights, charged: writable, object, offset, needs_copy, kind, shared },
+        );
+        done(start)
+    }
+
+    /// The file behind a descriptor, if it can be mapped: inode and path.
+    fn file_to_map(&self, file: u32, offset: u64, length: u64) -> Result<(u64, Vec<u8>)> {
+        let f = self.open.get(file).ok_or(EBADF)?;
+        if offset.checked_add(length).is_none() {
+            return Err(EOVERFLOW);
+        }
+        if !f.readable() {
+            return Err(EACCES);
+        }
+        if f.kind != Kind::File {
+            return Err(ENODEV);
+        }
+        let mut path = Vec::new();
+        if let Some((dir, name)) = &f.entry {
+            path = self.path_of(*dir).unwrap_or_default();
+            if path.last() != Some(&b'/') {
+                path.push(b'/');
+            }
+            path.extend_from_slice(name);
+        }
+        Ok((f.inode, path))
+    }
+
+    pub(super) fn sys_munmap(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let (start, id) = (a[0], self.space(serial)?);
+        if start % PAGE != 0 || a[1] == 0 {
+            return Err(EINVAL);
+        }
+        let end = align(a[1]).and_then(|l| start.checked_add(l)).filter(|e| *e <= TASK_SIZE).ok_or(EINVAL)?;
+        self.memory.unmap(id, start, end);
+        done(0)
+    }
+
+    pub(super) fn sys_mprotect(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let [start, length, prot, ..] = *a;
+        if start % PAGE != 0 || prot & !0xf != 0 {
+            return Err(EINVAL);
+        }
+        if length == 0 {
+            return done(0);
+        }
+        let end = align(length).and_then(|l| start.checked_add(l)).filter(|e| *e > start).ok_or(ENOMEM)?;
+        let id = self.space(serial)?;
+        let rights = Rights::from_prot(prot);
+        let s = self.space_of(id)?;
+        if s.map.0.len() + 2 > MAPPINGS_MAX {
+            return Err(ENOMEM);
+        }
+        // Up to the first hole.
+        let (mut at, mut more) = (start, 0);
+        while at < end
+            && let Some(m) = s.map.find(at)
+        {
+            let to = m.end.min(end);
+            if rights.contains(Rights::WRITE) && !m.charged {
+                more += (to - at) / PAGE;
+            }
+            at = to;
+        }
+        let pages = s.map.charged() + more;
+        self.charge(id, pages)?;
+        if self.memory.protect(id, start, end, rights) { done(0) } else { Err(ENOMEM) }
+    }
+
+    pub(super) fn sys_mremap(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        const MAYMOVE: u64 = 1;
+        const FIXED: u64 = 2;
+        let [start, old_length, new_length, flags, target, _] = *a;
+        let fixed = flags & FIXED != 0;
+        if start % PAGE != 0 || flags & !(MAYMOVE | FIXED) != 0 || fixed && flags & MAYMOVE == 0 {
+            return Err(EINVAL);
+        }
+        let (Some(old), Some(new)) = (align(old_length), align(new_length)) else { return Err(EINVAL) };
+        if new == 0 || old == 0 {
+            return Err(EINVAL);
+        }
+        let id = self.space(serial)?;
+        let s = self.space_of(id)?;
+        let m = s.map.find(start).ok_or(EFAULT)?.clone();
+        let old_end = start.checked_add(old).ok_or(EINVAL)?;
+        if fixed {
+            let end = target.checked_add(new).filter(|e| *e <= LIMIT).ok_or(EINVAL)?;
+            if target % PAGE != 0 || target < old_end && start < end {
+                return Err(EINVAL);
+            }
+        } else if new <= old {
+            self.memory.unmap(id, start + new, old_end);
+            return done(start);
+        }
+        if old_end > m.end {
+            return Err(EFAULT);
+        }
+        let kept = old.min(new);
+        let more = if m.charged { (new - kept) / PAGE } else { 0 };
+        let fewer = if m.charged { (old - kept) / PAGE } else { 0 };
+        let replaced = if fixed { s.map.charged_within(target, target + new) } else { 0 };
+        let in_place =
+            !fixed && old_end == m.end && s.map.is_free(old_end, start + new) && start + new <= LIMIT;
+        let to = if fixed {
+            target
+        } else if in_place {
+            start
+        } else if flags & MAYMOVE == 0 {
+            return Err(ENOMEM);
+        } else {
+            s.map.gap(new, s.layout.mmap_top).ok_or(ENOMEM)?
+        };
+        let pages = s.map.charged() + more - fewer - replaced;
+        self.charge(id, pages)?;
+        if fixed {
+            self.memory.unmap(id, target, target + new);
+        }
+        self.move_mapping(id, (start, old_end), (to, to + new), &m);
+        done(to)
+    }
+
+    fn move_mapping(&mut self, id: u32, from: (u64, u64), to: (u64, u64), m: &Mapping) {
+        let kept = (from.1 - from.0).min(to.1 - to.0);
+        if from.0 + kept < from.1 {
+            self.memory.unmap(id, from.0 + kept, from.1);
+        }
+        let Some(mut moved) = self.memory.take(id, from.0, from.0 + kept).pop() else { return };
+        moved.start = to.0;
+        moved.end = to.0 + kept;
+        if moved.kind == MapKind::Stack {
+            moved.kind = MapKind::Anonymous;
+        }
+        let mut grows = (to.0 + kept, to.1);
+        // A file's mapping grows into the file; zeros grow as zeros, unless the object holds something there.
+        let index = moved.offset + kept / PAGE;
+        let mut used = matches!(m.kind, MapKind::Stack);
+        if let Some(o) = self.memory.objects.get(moved.object) {
+            used |= o.refs > 1 || matches!(o.source, Source::Shadow(_));
+            o.pages.visit(index, index + (grows.1 - grows.0) / PAGE, &mut |_, _, _| used = true);
+        }
+        if !used || matches!(m.kind, MapKind::File(..)) {
+            moved.end = to.1;
+            grows.0 = to.1;
+        }
+        self.memory.insert(id, moved);
+        if grows.0 < grows.1 {
+            let object = self.memory.object(Source::Zero);
+            self.memory.insert(
+                id,
+                Mapping {
+                    start: grows.0,
+                    end: grows.1,
+                    object,
+                    offset: 0,
+                    needs_copy: false,
+                    kind: MapKind::Anonymous,
+                    ..m.clone()
+                },
+            );
+        }
+    }
+
+    pub(super) fn sys_madvise(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        const DONTNEED: u64 = 4;
+        let [start, length, advice, ..] = *a;
+        if start % PAGE != 0 {
+            return Err(EINVAL);
+        }
+        let end = align(length).and_then(|l| start.checked_add(l)).ok_or(EINVAL)?;
+        if end == start || advice != DONTNEED {
+            return done(0);
+        }
+        let id = self.space(serial)?;
+        let mut hole = false;
+        let mut at = start;
+        let taken = self.memory.take(id, start, end);
+        for m in taken {
+            hole |= m.start != at;
+            at = m.end;
+            let object = self.fresh_object(m.object);
+            let offset = if matches!(m.kind, MapKind::File(..) | MapKind::Stack) { m.offset } else { 0 };
+            let needs_copy = matches!(m.kind, MapKind::File(..));
+            self.memory.release_object(m.object);
+            self.memory.insert(id, Mapping { object, offset, needs_copy, ..m });
+        }
+        if hole || at != end { Err(ENOMEM) } else { done(0) }
+    }
+
+    /// An object as it was before anybody wrote: zeros, or the file's.
+    fn fresh_object(&mut self, object: u32) -> u32 {
+        let mut at = object;
+        loop {
+            match self.memory.objects.get(at).map(|o| &o.source) {
+                Some(Source::Shadow(of)) => at = *of,
+                Some(Source::File(c)) => {
+                    let snapshot = c.snapshot(&mut self.memory.physical);
+                    return self.memory.object(Source::File(snapshot));
+                }
+                _ => return self.memory.object(Source::Zero),
+            }
+        }
+    }
+}

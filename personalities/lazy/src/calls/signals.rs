@@ -1,0 +1,206 @@
+//! Signal calls.
+
+use super::*;
+use crate::frame::SS_DISABLE;
+use crate::process::{Action, AltStack, Info};
+use crate::signal::{Disposition, SIGSEGV, UNBLOCKABLE, bit};
+
+/// MINSIGSTKSZ of arm64.
+const STACK_LEAST: u64 = 5120;
+
+impl<H: Hardware> Kernel<H> {
+    fn user_info(&self, serial: u64, code: i32) -> Info {
+        let pid = self.processes.get(&serial).map_or(0, |p| p.pid);
+        Info { code, fields: [pid, 0, 0], address: None }
+    }
+
+    pub(super) fn sys_kill(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let (pid, signal) = (a[0] as i32, a[1] as i32);
+        if !(0..=64).contains(&signal) {
+            return Err(EINVAL);
+        }
+        let own = self.process(serial)?;
+        let (own_group, own_serial) = (own.group, own.serial);
+        let targets: Vec<u64> = self
+            .processes
+            .values()
+            .filter(|p| match pid {
+                1.. => p.pid == pid as u32,
+                0 => p.group == own_group,
+                -1 => p.serial != 1 && p.serial != own_serial,
+                _ => p.group == pid.unsigned_abs(),
+            })
+            .map(|p| p.serial)
+            .collect();
+        if targets.is_empty() || pid == i32::MIN {
+            return Err(ESRCH);
+        }
+        let info = self.user_info(serial, 0);
+        if signal != 0 {
+            targets.into_iter().for_each(|t| self.generate(t, signal as u32, info));
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_tkill(&mut self, serial: u64, tid: u64, signal: u64) -> CallResult {
+        let (tid, signal) = (tid as i32, signal as i32);
+        if tid <= 0 || !(0..=64).contains(&signal) {
+            return Err(EINVAL);
+        }
+        let target = self.by_pid(tid as u32).ok_or(ESRCH)?.serial;
+        // SI_TKILL
+        let info = self.user_info(serial, -6);
+        if signal != 0 {
+            self.generate(target, signal as u32, info);
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_rt_sigaction(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let [signal, new, old, size, ..] = *a;
+        if size != 8 {
+            return Err(EINVAL);
+        }
+        let space = self.space(serial)?;
+        let mut action = None;
+        if new != 0 {
+            let mut words = [0; 4];
+            for (i, w) in words.iter_mut().enumerate() {
+                *w = self.memory.read_u64(space, new.wrapping_add(i as u64 * 8))?;
+            }
+            let [handler, flags, restorer, mask] = words;
+            action = Some(Action { handler, flags, restorer, mask: mask & !UNBLOCKABLE });
+        }
+        let signal = signal as u32;
+        if !(1..=64).contains(&signal) || action.is_some() && UNBLOCKABLE & bit(signal) != 0 {
+            return Err(EINVAL);
+        }
+        let p = self.process_mut(serial)?;
+        let slot = p.actions.get_mut(signal as usize).ok_or(EINVAL)?;
+        let before = *slot;
+        if let Some(new) = action {
+            *slot = new;
+            // What is ignored from now on is no longer pending.
+            if self.disposition(serial, signal) == Disposition::Ignore && serial != 1 || new.handler == 1 {
+                let p = self.process_mut(serial)?;
+                p.pending &= !bit(signal);
+                p.infos.remove(&signal);
+            }
+        }
+        if old != 0 {
+            let words = [before.handler, before.flags, before.restorer, before.mask];
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            self.put(serial, old, &bytes)?;
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_rt_sigprocmask(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let [how, new, old, size, ..] = *a;
+        if size != 8 {
+            return Err(EINVAL);
+        }
+        let space = self.space(serial)?;
+        let before = self.threads.get(&serial).ok_or(ESRCH)?.mask;
+        if new != 0 {
+            let set = self.memory.read_u64(space, new)? & !UNBLOCKABLE;
+            let mask = match how as i32 {
+                0 => before | set,
+                1 => before & !set,
+                2 => set,
+                _ => return Err(EINVAL),
+            };
+            self.threads.get_mut(&serial).ok_or(ESRCH)?.mask = mask;
+        }
+        if old != 0 {
+            self.put(serial, old, &before.to_le_bytes())?;
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_rt_sigpending(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if a[1] > 8 {
+            return Err(EINVAL);
+        }
+        let mask = self.threads.get(&serial).ok_or(ESRCH)?.mask;
+        let set = self.process(serial)?.pending & mask;
+        let bytes = set.to_le_bytes();
+        self.put(serial, a[0], bytes.get(..a[1] as usize).unwrap_or(&[]))?;
+        done(0)
+    }
+
+    pub(super) fn sys_rt_sigsuspend(
+        &mut self,
+        serial: u64,
+        a: &[u64; 6],
+        from: Option<Continuation>,
+    ) -> CallResult {
+        if from.is_none() {
+            if a[1] != 8 {
+                return Err(EINVAL);
+            }
+            let space = self.space(serial)?;
+            let mask = self.memory.read_u64(space, a[0])? & !UNBLOCKABLE;
+            let t = self.threads.get_mut(&serial).ok_or(ESRCH)?;
+            t.saved_mask = Some(t.mask);
+            t.mask = mask;
+        }
+        Ok(Outcome::Block(Wait { keys: Vec::new(), deadline: None, next: Continuation::Suspended }))
+    }
+
+    pub(super) fn sys_rt_sigreturn(&mut self, serial: u64) -> CallResult {
+        if !self.pop_frame(serial) {
+            self.stand_in_user(serial);
+            let sp = self.threads.get(&serial).map_or(0, |t| t.registers.sp);
+            self.force(
+                serial,
+                SIGSEGV,
+                Info { code: crate::signal::SI_KERNEL, address: Some(sp), ..Info::default() },
+            );
+        }
+        Ok(Outcome::Replaced)
+    }
+
+    fn stand_in_user(&mut self, serial: u64) {
+        self.stand(serial, crate::process::Stand::User);
+    }
+
+    pub(super) fn sys_sigaltstack(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let space = self.space(serial)?;
+        let mut new = None;
+        if a[0] != 0 {
+            let base = self.memory.read_u64(space, a[0])?;
+            let flags = self.memory.read_u32(space, a[0].wrapping_add(8))?;
+            let size = self.memory.read_u64(space, a[0].wrapping_add(16))?;
+            new = Some(AltStack { base, flags, size });
+        }
+        let t = self.threads.get(&serial).ok_or(ESRCH)?;
+        let (alt, sp) = (t.alt, t.registers.sp);
+        let on = alt.size > 0 && sp > alt.base && sp - alt.base <= alt.size;
+        if let Some(new) = new {
+            if on {
+                return Err(EPERM);
+            }
+            // SS_ONSTACK and 0 mean the same here; SS_AUTODISARM is not offered.
+            let mode = new.flags;
+            if mode & !(SS_DISABLE | 1) != 0 {
+                return Err(EINVAL);
+            }
+            let set = if mode & SS_DISABLE != 0 {
+                AltStack { base: 0, flags: SS_DISABLE, size: 0 }
+            } else if new.size < STACK_LEAST {
+                return Err(ENOMEM);
+            } else {
+                AltStack { flags: 0, ..new }
+            };
+            self.threads.get_mut(&serial).ok_or(ESRCH)?.alt = set;
+        }
+        if a[1] != 0 {
+            let flags = if alt.size == 0 { SS_DISABLE } else { u32::from(on) };
+            let bytes =
+                [alt.base.to_le_bytes(), u64::from(flags).to_le_bytes(), alt.size.to_le_bytes()].concat();
+            self.put(serial, a[1], &bytes)?;
+        }
+        done(0)
+    }
+}

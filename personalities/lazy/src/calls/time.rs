@@ -1,0 +1,211 @@
+//! Clocks, sleeps, timers, futexes. "Clock" in `docs/turn-rule.md`.
+
+use super::*;
+
+const SECOND: u64 = 1_000_000;
+
+/// A timespec.
+fn timespec(us: u64) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..8].copy_from_slice(&(us / SECOND).to_le_bytes());
+    out[8..].copy_from_slice(&(us % SECOND * 1000).to_le_bytes());
+    out
+}
+
+/// A timeval.
+fn timeval(us: u64) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[..8].copy_from_slice(&(us / SECOND).to_le_bytes());
+    out[8..].copy_from_slice(&(us % SECOND).to_le_bytes());
+    out
+}
+
+impl<H: Hardware> Kernel<H> {
+    /// A monotonic clock's value.
+    fn monotonic(&self) -> u64 {
+        (self.clock() + SECOND).saturating_sub(self.boot_us)
+    }
+
+    pub(super) fn sys_clock_gettime(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let us = match a[0] as i32 {
+            0 | 5 | 8 | 11 => self.clock(),
+            1 | 4 | 6 | 7 | 9 => self.monotonic(),
+            2 | 3 => self.calls_of(serial),
+            _ => return Err(EINVAL),
+        };
+        self.put(serial, a[1], &timespec(us))?;
+        done(0)
+    }
+
+    pub(super) fn sys_clock_getres(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if !matches!(a[0] as i32, 0..=9 | 11) {
+            return Err(EINVAL);
+        }
+        if a[1] != 0 {
+            self.put(serial, a[1], &timespec(1))?;
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_gettimeofday(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if a[0] != 0 {
+            let now = timeval(self.clock());
+            self.put(serial, a[0], &now)?;
+        }
+        if a[1] != 0 {
+            self.put(serial, a[1], &[0; 8])?;
+        }
+        done(0)
+    }
+
+    pub(super) fn sys_times(&mut self, serial: u64, address: u64) -> CallResult {
+        if address != 0 {
+            let own = self.calls_of(serial) / 10_000;
+            let children = self.process(serial)?.child_calls / 10_000;
+            let bytes: Vec<u8> = [0, own, 0, children].iter().flat_map(|v| v.to_le_bytes()).collect();
+            self.put(serial, address, &bytes)?;
+        }
+        done(self.monotonic() / 10_000)
+    }
+
+    pub(super) fn sys_sleep(
+        &mut self,
+        serial: u64,
+        clock: u64,
+        absolute: bool,
+        address: u64,
+        from: Option<Continuation>,
+    ) -> CallResult {
+        let offset = match clock as i32 {
+            0 | 8 | 11 => 0,
+            1 | 7 | 9 => self.boot_us.saturating_sub(SECOND),
+            2 => 0,
+            4 | 5 | 6 => return Err(EOPNOTSUPP),
+            _ => return Err(EINVAL),
+        };
+        let until = match from {
+            Some(Continuation::Until(until)) => until,
+            _ => {
+                let space = self.space(serial)?;
+                let (s, ns) = (
+                    self.memory.read_u64(space, address)?,
+                    self.memory.read_u64(space, address.wrapping_add(8))?,
+                );
+                if (s as i64) < 0 || ns >= 1_000_000_000 {
+                    return Err(EINVAL);
+                }
+                let us = s.saturating_mul(SECOND).saturating_add(ns.div_ceil(1000)).min(1 << 62);
+                if absolute { us.saturating_add(offset) } else { self.clock().saturating_add(us) }
+            }
+        };
+        if until <= self.clock() {
+            return done(0);
+        }
+        Ok(Outcome::Block(Wait { keys: Vec::new(), deadline: Some(until), next: Continuation::Until(until) }))
+    }
+
+    /// A sleep that a handler ends tells what was left.
+    pub fn write_time_left(&mut self, serial: u64, r: &Registers, left: u64) {
+        let [clock_or_request, flags, _, remaining, ..] = arguments(r);
+        let (address, absolute) = match r.x[8] {
+            nr::nanosleep => (flags, false),
+            nr::clock_nanosleep => (remaining, flags & 1 != 0),
+            _ => return,
+        };
+        let _ = clock_or_request;
+        if address != 0 && !absolute {
+            // Linux would answer EFAULT; the handler matters more.
+            let _ = self.put(serial, address, &timespec(left));
+        }
+    }
+
+    pub(super) fn sys_setitimer(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if a[0] != 0 {
+            return Err(if matches!(a[0], 1 | 2) { ENOSYS } else { EINVAL });
+        }
+        let space = self.space(serial)?;
+        let mut words = [0; 4];
+        if a[1] != 0 {
+            for (i, w) in words.iter_mut().enumerate() {
+                *w = self.memory.read_u64(space, a[1].wrapping_add(i as u64 * 8))?;
+            }
+        }
+        let [interval_s, interval_us, value_s, value_us] = words;
+        if interval_us >= SECOND || value_us >= SECOND || (interval_s as i64) < 0 || (value_s as i64) < 0 {
+            return Err(EINVAL);
+        }
+        let total = |s: u64, us: u64| s.saturating_mul(SECOND).saturating_add(us).min(1 << 62);
+        let (value, interval) = (total(value_s, value_us), total(interval_s, interval_us));
+        let clock = self.clock();
+        let old = self.process(serial)?.timer;
+        self.process_mut(serial)?.timer = (value > 0).then(|| (clock + value, interval));
+        if a[2] != 0 { self.put_timer(serial, a[2], old) } else { done(0) }
+    }
+
+    pub(super) fn sys_getitimer(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        let timer = match a[0] {
+            0 => self.process(serial)?.timer,
+            1 | 2 => None,
+            _ => return Err(EINVAL),
+        };
+        self.put_timer(serial, a[1], timer)
+    }
+
+    fn put_timer(&mut self, serial: u64, address: u64, timer: Option<(u64, u64)>) -> CallResult {
+        let (left, every) = timer.map_or((0, 0), |(at, every)| (at.saturating_sub(self.clock()), every));
+        self.put(serial, address, &[timeval(every), timeval(left)].concat())?;
+        done(0)
+    }
+
+    pub(super) fn sys_futex(&mut self, serial: u64, a: &[u64; 6], from: Option<Continuation>) -> CallResult {
+        let [address, op, value, timeout, _, bits] = *a;
+        if address % 4 != 0 {
+            return Err(EINVAL);
+        }
+        let space = self.space(serial)?;
+        match op & 0x7f {
+            0 | 9 => {
+                if op & 0x7f == 9 && bits as u32 == 0 {
+                    return Err(EINVAL);
+                }
+                let until = match from {
+                    Some(Continuation::Futex) => None,
+                    Some(Continuation::Until(until)) if until <= self.clock() => return Err(ETIMEDOUT),
+                    Some(Continuation::Until(until)) => Some(until),
+                    _ => {
+                        if self.memory.read_u32(space, address)? != value as u32 {
+                            return Err(EAGAIN);
+                        }
+                        self.futex_deadline(space, op, timeout)?
+                    }
+                };
+                let next = until.map_or(Continuation::Futex, Continuation::Until);
+                Ok(Outcome::Block(Wait { keys: Vec::new(), deadline: until, next }))
+            }
+            1 | 10 => {
+                self.memory.read_u32(space, address)?;
+                done(0)
+            }
+            _ => Err(ENOSYS),
+        }
+    }
+
+    fn futex_deadline(&mut self, space: u32, op: u64, timeout: u64) -> Result<Option<u64>> {
+        if timeout == 0 {
+            return Ok(None);
+        }
+        let (s, ns) =
+            (self.memory.read_u64(space, timeout)?, self.memory.read_u64(space, timeout.wrapping_add(8))?);
+        if (s as i64) < 0 || ns >= 1_000_000_000 {
+            return Err(EINVAL);
+        }
+        let us = s.saturating_mul(SECOND).saturating_add(ns.div_ceil(1000)).min(1 << 62);
+        let absolute = op & 0x7f == 9;
+        let start = match (absolute, op & 256 != 0) {
+            (false, _) => self.clock(),
+            (true, true) => 0,
+            (true, false) => self.boot_us.saturating_sub(SECOND),
+        };
+        Ok(Some(start.saturating_add(us)))
+    }
+}

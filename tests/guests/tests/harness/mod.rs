@@ -1,0 +1,213 @@
+//! Boots EL2 with small guests under QEMU.
+
+use abi::bundle::{ALIGN, Bundle, ENTRY_SIZE, HEADER_SIZE, MAGIC, VERSION};
+use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Name in the bundle, file, kind.
+pub type Image = (&'static str, &'static str, u32);
+pub const GUESTS: [Image; 4] = [
+    ("guest-director", "guest-director", 2),
+    ("guest-trespasser", "guest-trespasser", 2),
+    ("guest-spinner", "guest-spinner", 2),
+    ("guest-kernel", "guest-kernel", 1),
+];
+/// Stand-ins for the images that the project's own tree names.
+pub const PROJECT: [Image; 5] = [
+    ("manager", "guest-director", 2),
+    ("sequencer", "guest-trespasser", 2),
+    ("gate", "guest-trespasser", 2),
+    ("devices", "guest-spinner", 2),
+    ("classic", "guest-kernel", 1),
+];
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("workspace")
+}
+
+pub fn run(command: &mut Command) -> Vec<u8> {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(out.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+/// The directory with the images, freshly built, once for all tests.
+pub fn images() -> &'static Path {
+    static IMAGES: OnceLock<PathBuf> = OnceLock::new();
+    IMAGES.get_or_init(|| build(&["-p", "microkernel", "-p", "guests", "--bins"], "images"))
+}
+
+/// EL2 as it ships.
+pub fn shipped() -> PathBuf {
+    images().join("microkernel")
+}
+
+/// EL2 with cargo feature `feature`.
+pub fn kernel_with(feature: &str) -> PathBuf {
+    build(&["-p", "microkernel", "--features", feature], feature).join("microkernel")
+}
+
+fn build(what: &[&str], directory: &str) -> PathBuf {
+    // Its own target directory: the test runs while cargo holds the lock of the usual one.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args(["build", "--release"]).args(what);
+    cargo.args(["--target", TARGET, "--target-dir"]).arg(&target);
+    run(&mut cargo);
+    target.join(TARGET).join("release")
+}
+
+pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+/// `abi::bundle`, by hand: the bundler of the system is xtask's.
+pub fn bundle(list: &[Image]) -> Vec<u8> {
+    let mut out = vec![0u8; HEADER_SIZE + list.len() * ENTRY_SIZE];
+    for (i, (name, file, kind)) in list.iter().enumerate() {
+        let file = std::fs::read(images().join(file)).expect("image");
+        let elf = ElfBytes::<LittleEndian>::minimal_parse(&file).expect("elf");
+        let at = HEADER_SIZE + i * ENTRY_SIZE;
+        out.resize(out.len().next_multiple_of(ALIGN), 0);
+        let start = out.len();
+        let loads = elf.segments().expect("segments").iter().filter(|s| s.p_type == PT_LOAD);
+        let mut count = 0u32;
+        for (k, s) in loads.enumerate() {
+            let offset = out.len() - start;
+            out.extend(&file[s.p_offset as usize..(s.p_offset + s.p_filesz) as usize]);
+            let row = [s.p_paddr, offset as u64, s.p_filesz, s.p_memsz, u64::from(s.p_flags)];
+            for (n, word) in row.iter().enumerate() {
+                put(&mut out, at + 80 + k * 40 + n * 8, &word.to_le_bytes());
+            }
+            count += 1;
+        }
+        let size = (out.len() - start) as u64;
+        put(&mut out, at, name.as_bytes());
+        put(&mut out, at + 16, &kind.to_le_bytes());
+        put(&mut out, at + 20, &count.to_le_bytes());
+        put(&mut out, at + 24, &(start as u64).to_le_bytes());
+        put(&mut out, at + 32, &size.to_le_bytes());
+        put(&mut out, at + 40, &elf.ehdr.e_entry.to_le_bytes());
+    }
+    let total = out.len() as u64;
+    put(&mut out, 0, &MAGIC);
+    put(&mut out, 8, &VERSION.to_le_bytes());
+    put(&mut out, 12, &(list.len() as u32).to_le_bytes());
+    put(&mut out, 16, &total.to_le_bytes());
+    let digest = blake3::hash(&out[HEADER_SIZE..]);
+    put(&mut out, 32, digest.as_bytes());
+    Bundle::parse(&out).expect("bundle");
+    out
+}
+
+pub fn objcopy() -> PathBuf {
+    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()));
+    let lib = PathBuf::from(String::from_utf8(sysroot).expect("utf-8").trim()).join("lib/rustlib");
+    let mut hosts = std::fs::read_dir(&lib)
+        .expect("rustlib")
+        .filter_map(|e| Some(e.ok()?.path().join("bin/llvm-objcopy")));
+    hosts.find(|p| p.exists()).expect("rustup component llvm-tools is missing")
+}
+
+/// A machine to boot.
+pub struct Machine<'a> {
+    /// Directory for its files.
+    pub name: &'a str,
+    pub machine: &'a str,
+    pub tree: String,
+    pub bundle: Vec<u8>,
+    /// More arguments for QEMU.
+    pub qemu: &'a [&'a str],
+    /// EL2's image.
+    pub kernel: PathBuf,
+}
+
+impl Machine<'_> {
+    /// Boots; returns the operator's console until it holds all of `expected`, or all of two minutes.
+    /// Cores and services run side by side, so the order is nobody's promise.
+    pub fn boot(&self, expected: &[&str]) -> String {
+        let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
+        std::fs::create_dir_all(&work).expect("directory");
+        let (flat, initrd, dts, dtb) =
+            (work.join("el2.bin"), work.join("bundle"), work.join("run.dts"), work.join("run.dtb"));
+        run(Command::new(objcopy()).args(["-O", "binary"]).arg(&self.kernel).arg(&flat));
+        std::fs::write(&initrd, &self.bundle).expect("bundle");
+        std::fs::write(&dts, &self.tree).expect("tree");
+        run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
+        let mut qemu = Command::new("timeout");
+        qemu.args(["120", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
+        let cores = if self.machine == RASPBERRY_PI_4 { "4" } else { "6" };
+        qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
+        qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
+        qemu.args(self.qemu);
+        if self.machine != RASPBERRY_PI_4 {
+            // The operator's console is the second port there.
+            qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display()));
+        }
+        qemu.args(["-serial", "stdio"]);
+        let mut child = qemu
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("qemu-system-aarch64 and timeout");
+        let mut text = String::new();
+        for line in BufReader::new(child.stdout.take().expect("stdout")).lines() {
+            let line = line.expect("text");
+            println!("{line}");
+            text.push_str(&line);
+            text.push('\n');
+            if expected.iter().all(|e| text.contains(e)) {
+                break;
+            }
+        }
+        // SIGTERM to `timeout`, which passes it on to QEMU.
+        run(Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", child.id())]));
+        child.wait().expect("qemu");
+        text
+    }
+}
+
+pub const MACHINE: &str = "virt,virtualization=on,gic-version=2";
+pub const RASPBERRY_PI_4: &str = "raspi4b";
+
+/// The board's own tree, from Debian's kernel package, with the test's partitions behind it.
+pub fn raspberry_pi_4_tree() -> String {
+    let dir = root().join("target/debian/linux");
+    let find = || {
+        let images = std::fs::read_dir(dir.join("files/usr/lib")).ok()?;
+        images.filter_map(|e| Some(e.ok()?.path().join("broadcom/bcm2711-rpi-4-b.dtb"))).find(|p| p.exists())
+    };
+    let tree = find().unwrap_or_else(|| {
+        let mut fetch = Command::new(root().join("scripts/fetch-deb"));
+        run(fetch.arg("linux-image-arm64").arg(&dir).arg("*/bcm2711-rpi-4-b.dtb"));
+        find().expect("the package has the board's tree")
+    });
+    let text = run(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(tree));
+    let partitions =
+        std::fs::read_to_string(root().join("tests/guests/raspberry-pi-4.dtsi")).expect("partitions");
+    String::from_utf8(text).expect("text") + &partitions
+}
+
+/// `qemu-virt.dts` and `overlay`.
+pub fn tree(overlay: &str) -> String {
+    format!("/include/ \"{}\"\n{overlay}", root().join("qemu-virt.dts").display())
+}
+
+pub const SEED: &str = "/ { chosen { rng-seed = <1 2 3 4 5 6 7 8>; }; };";
+
+/// The project's tree with `what` changed in its manifest.
+pub fn changed(what: &str) -> String {
+    tree(&format!("{SEED} / {{ tetrarch {{ {what} }}; }};"))
+}
+
+pub fn guests_tree() -> String {
+    tree_of("guests.dts")
+}
+
+pub fn tree_of(file: &str) -> String {
+    format!("/include/ \"{}\"\n", root().join("tests/guests").join(file).display())
+}

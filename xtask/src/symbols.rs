@@ -1,0 +1,45 @@
+//! Addresses of EL2 as functions and lines: what its crash leaves on the operator's console.
+
+use addr2line::Loader;
+use std::path::Path;
+
+/// How such a line begins.
+const CALLS: &str = "el2: return addresses:";
+
+/// For a line with return addresses: each with its function and place, by the symbols of the image `elf`. Linked where QEMU virt loads it.
+pub fn explain(line: &str, elf: &Path) -> Vec<String> {
+    let Some(list) = line.strip_prefix(CALLS) else { return vec![] };
+    let Ok(loader) = Loader::new(elf) else { return vec![format!("el2:   no symbols: {}", elf.display())] };
+    let addresses =
+        list.split_whitespace().filter_map(|a| u64::from_str_radix(a.strip_prefix("0x")?, 16).ok());
+    addresses.flat_map(|a| frames(&loader, a)).collect()
+}
+
+fn frames(loader: &Loader, address: u64) -> Vec<String> {
+    let mut lines = vec![];
+    let Ok(mut frames) = loader.find_frames(address) else { return lines };
+    while let Ok(Some(frame)) = frames.next() {
+        let name =
+            frame.function.and_then(|f| Some(f.demangle().ok()?.into_owned())).unwrap_or_else(|| "?".into());
+        let place = frame.location.and_then(|l| Some(format!("{}:{}", l.file?, l.line?))).unwrap_or_default();
+        lines.push(format!("el2:   {address:#x} {name} {place}"));
+    }
+    if lines.is_empty() {
+        lines.push(format!("el2:   {address:#x} {}", loader.find_symbol(address).unwrap_or("?")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That real addresses get their names is seen where EL2 crashes: tests/guests.
+    #[test]
+    fn other_lines_and_nonsense_are_left_alone() {
+        let me = std::env::current_exe().expect("a path");
+        assert_eq!(explain("anything else", &me), Vec::<String>::new());
+        assert_eq!(explain("el2: return addresses: 0x10 nonsense", &me).len(), 1);
+        assert_eq!(explain("el2: return addresses: 0x10", Path::new("nowhere")).len(), 1);
+    }
+}
