@@ -268,8 +268,8 @@ fn a_record_costs_few_instructions() {
 fn agreement_costs_few_instructions() {
     let (tree, bundle) = (tree_of("consensus.dts"), bundle(&[("guest-cons", "guest-consensus", 2)]));
     let qemu = ["-icount", "shift=0,sleep=off"];
-    let text =
-        Machine { name: "consensus", machine: MACHINE, tree, bundle, qemu: &qemu }.boot(&["el2: power off"]);
+    let text = Machine { name: "consensus", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
+        .boot(&["el2: power off"]);
     let figure = |key: &str| -> u64 {
         let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
         line.1.trim().parse().expect("a number")
