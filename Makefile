@@ -5,7 +5,11 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
+<<<<<<< HEAD
 .PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+=======
+.PHONY: help setup run-qemu-aarch64 debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc miri bench
+>>>>>>> main
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -21,6 +25,9 @@ debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and t
 
 state: ## a running debug session: KERNEL=k1 its threads, last calls and counters; else all domains
 	@$(if $(KERNEL),$(XTASK) look threads $(KERNEL) && $(XTASK) look turns $(KERNEL) && $(XTASK) look counters $(KERNEL),$(XTASK) look domains)
+
+logs: ## what all images logged in the last session, by time; FOLLOW=1: of one that runs, as it comes
+	@$(XTASK) logs $(if $(FOLLOW),--follow)
 
 replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
 	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))

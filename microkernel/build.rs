@@ -6,8 +6,9 @@ fn main() {
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
         let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         println!("cargo:rustc-link-arg-bins=-T{here}/link.ld");
-        // A table of what depends on the load address, for the entry code; also in what is read-only only later, when the MMU is on.
-        for option in ["-pie", "--no-dynamic-linker", "-znotext"] {
+        // A table of what depends on the load address, for the entry code; also in what is read-only only later, when the MMU is on. Then
+        // the logs: where defmt's texts go, and what tells one build from another.
+        for option in ["-pie", "--no-dynamic-linker", "-znotext", "-Tdefmt.x", "--build-id=sha1"] {
             println!("cargo:rustc-link-arg-bins={option}");
         }
     }

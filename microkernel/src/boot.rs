@@ -2,7 +2,7 @@
 //! then on each core is alone with its `Core`.
 
 use crate::arch::sync::Once;
-use crate::arch::{entry, percpu, registers};
+use crate::arch::{entry, log, percpu, registers};
 use crate::core_local::Core;
 use crate::plan::Plan;
 use crate::{console, crash, gic, memory, say, stage1, tables};
@@ -167,6 +167,8 @@ pub fn secondary(id: usize) -> ! {
 
 /// This core's own instance begins.
 fn run(id: usize, plan: &'static Plan) -> ! {
+    log::start();
+    defmt::info!("core {=usize} begins, {=usize} domains", id, plan.on_core(id).count());
     let core = percpu::install(Core::new(id, plan));
     core.dispatch();
     entry::enter(core)

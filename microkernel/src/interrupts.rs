@@ -113,6 +113,7 @@ pub fn inject(core: &mut Core, index: usize, kind: Inject) {
     if core.tasks[index].activity == Activity::Dead {
         return;
     }
+    defmt::warn!("on demand in domain {=usize}: {=u64}", core.tasks[index].domain, kind as u64);
     match kind {
         Inject::Hang => core.tasks[index].activity = Activity::Dead,
         Inject::Pause => core.tasks[index].paused = true,

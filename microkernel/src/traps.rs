@@ -139,6 +139,7 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
         registers::stop_guest_timer();
     }
     let pc = core.frame.pc;
+    defmt::warn!("domain {=usize} crashed, pc {=u64:#x}", index, pc);
     say!("el2: {} crashed: {what}; pc {pc:#x}, core {}", domain.name(), core.id);
     let (class, address) = match cause {
         Cause::Itself => (0, 0),

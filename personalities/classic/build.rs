@@ -6,5 +6,7 @@ fn main() {
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "none") {
         let here = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
         println!("cargo:rustc-link-arg-bins=-T{here}/link.ld");
+        // What tells one image's logs from another's.
+        println!("cargo:rustc-link-arg-bins=--build-id=sha1");
     }
 }

@@ -14,6 +14,8 @@ pub mod calls;
 pub mod channel;
 #[cfg(target_os = "none")]
 mod entry;
+#[cfg(all(target_os = "none", feature = "log"))]
+pub mod log;
 pub mod text;
 
 pub use abi;

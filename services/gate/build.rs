@@ -7,5 +7,8 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=--defsym=__stack_size=0x400000");
         // An address of its own among the services, and none of EL2's, for the debugger's sake.
         println!("cargo:rustc-link-arg-bins=--defsym=__link_base=0x40a00000");
+        // Logs: where defmt's texts go, and what tells one image from another.
+        println!("cargo:rustc-link-arg-bins=-Tdefmt.x");
+        println!("cargo:rustc-link-arg-bins=--build-id=sha1");
     }
 }

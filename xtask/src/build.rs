@@ -45,7 +45,7 @@ fn cargo(tools: &Tools, args: &[&str]) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&tools.root).args(args).env("CARGO_TARGET_DIR", &tools.target);
     // Flags meant for the host's tests (coverage, sanitizers) have no place in the images.
-    command.env_remove("RUSTFLAGS");
+    command.env_remove("RUSTFLAGS").env("DEFMT_LOG", "debug");
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo {} failed", args.join(" "));
     Ok(())

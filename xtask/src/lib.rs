@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod cpio;
 pub mod debug;
 pub mod image;
+pub mod logs;
 pub mod look;
 pub mod machine;
 pub mod root;

@@ -50,7 +50,7 @@ fn open(tools: &Tools) -> Result<(Memory, Manifest)> {
 }
 
 /// The address of a symbol.
-fn symbol(elf: &Path, name: &str) -> Result<u64> {
+pub fn symbol(elf: &Path, name: &str) -> Result<u64> {
     let bytes = std::fs::read(elf).with_context(|| elf.display().to_string())?;
     let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes).context("no ELF")?;
     let (symbols, names) = file.symbol_table()?.context("no symbols")?;

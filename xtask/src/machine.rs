@@ -3,7 +3,7 @@
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
 use crate::session::{Memory, Place, Record, Recorder};
-use crate::{bundle, root};
+use crate::{bundle, logs, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use abi::manifest::Manifest;
@@ -190,7 +190,8 @@ impl Machine {
         // Mapped by QEMU and by us: the name is not needed any more, and nothing is left behind when one of us is killed.
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
-        let recorder = record(memory, &tree, shared.clone())?;
+        std::fs::write(logs::tree_file(&images.tools), &tree)?;
+        let recorder = record(memory, &tree, shared.clone(), &images.tools)?;
         Ok(Machine {
             child,
             console,
@@ -322,15 +323,23 @@ fn place(manifest: &Manifest, name: &str) -> Result<Place> {
     Ok(Place { offset: (frames.base - RAM) as usize, size: frames.size as usize })
 }
 
-fn record(memory: Memory, tree: &[u8], shared: Arc<Shared>) -> Result<JoinHandle<Result<Record>>> {
+fn record(
+    memory: Memory,
+    tree: &[u8],
+    shared: Arc<Shared>,
+    tools: &Tools,
+) -> Result<JoinHandle<Result<Record>>> {
     let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
     let manifest = Manifest::parse(&tree, &[]).map_err(|e| anyhow::anyhow!("{e}"))?;
     let (log, output) = (place(&manifest, "log")?, place(&manifest, "output")?);
+    let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
         let mut recorder = Recorder::new(&memory, log, output)?;
+        let mut logs = logs::Collector::new(&memory, &manifest, &el2, &to)?;
         loop {
             let last = shared.ended.load(Ordering::Acquire);
             recorder.drain()?;
+            logs.drain()?;
             shared.released.store(recorder.record.output.len(), Ordering::Relaxed);
             if last {
                 return Ok(recorder.record);

@@ -15,6 +15,7 @@ const USAGE: &str = "usage: xtask build
                  [--qemu ARGUMENTS]
        xtask replay [--kernel NAME] FILE
        xtask debug [as for run] [GDB-COMMANDS]
+       xtask logs [--follow]
        xtask look domains | threads KERNEL | turns KERNEL | counters KERNEL";
 
 fn main() -> ExitCode {
@@ -34,6 +35,13 @@ fn command(args: Vec<String>) -> Result<u8> {
         "build" => Images::build(&tools).map(|_| 0),
         "run" => run(&tools, Arguments::parse(rest)?),
         "debug" => debug(&tools, Arguments::parse(rest)?),
+        "logs" => match rest {
+            [] => xtask::logs::show(&tools, false, &mut std::io::stdout().lock()).map(|()| 0),
+            [f] if f == "--follow" => {
+                xtask::logs::show(&tools, true, &mut std::io::stdout().lock()).map(|()| 0)
+            }
+            _ => bail!("{USAGE}"),
+        },
         "look" => look(&tools, rest).map(|text| {
             print!("{text}");
             0

@@ -59,7 +59,7 @@ fn the_project_s_own() {
     assert_eq!((name_str(&m.domains[0].devices[0].name), m.domains[0].devices[0].intid), ("pl011", 40));
     assert_eq!(m.domains[1].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
     assert_eq!(m.domains[7].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
-    assert_eq!(m.channels.len(), 10);
+    assert_eq!(m.channels.len(), 22);
     assert_eq!((m.channels[0].writer, m.channels[0].readers), (1, 0b1111_0100));
     assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x10_1000 });
     assert_eq!(m.channels[5].kind, ChannelKind::Stream);
@@ -75,7 +75,11 @@ fn disabled_partitions_take_their_channels_along() {
     assert_eq!(m.domains.len(), 5);
     assert_eq!(m.run.voters, 0b1_0000);
     let names: List<&str> = m.channels.iter().map(|c| name_str(&c.name)).collect();
-    assert_eq!(names, ["log", "effects-k1", "input", "output", "verdicts", "control", "progress"]);
+    assert_eq!(names[..7], ["log", "effects-k1", "input", "output", "verdicts", "control", "progress"]);
+    assert_eq!(
+        names[7..],
+        ["monitor-k1", "log-manager", "log-sequencer", "log-gate", "log-devices", "log-k1"]
+    );
     assert_eq!(m.channels[0].readers, 0b1_0100);
     assert_eq!(m.channels[5].readers, 0b1_0000);
 }

@@ -124,7 +124,9 @@ mod tests {
                 assert!(!receiver.check(1, &other, &sealed) && !receiver.verify(1, &other, &signature));
             }
             for other in [0, 2, 3, 4].into_iter().filter(|o| *o != i as u8) {
-                assert!(!receiver.check(other, &header, &sealed) && !receiver.verify(other, &header, &signature));
+                assert!(
+                    !receiver.check(other, &header, &sealed) && !receiver.verify(other, &header, &signature)
+                );
             }
             assert!(!receiver.check(1, &header, &[0; 64]) && !receiver.verify(1, &header, &[0; 64]));
         }

@@ -3,7 +3,7 @@
 use crate::deliver::user_info;
 use crate::fs::Fs;
 use crate::kernel::Kernel;
-use crate::machine::Machine;
+use crate::machine::{Machine, Trace};
 use crate::process::{Life, News, SpaceId, Want};
 use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
 use crate::turns::{Key, Serial};
@@ -25,6 +25,7 @@ impl<M: Machine> Kernel<M> {
         // A call that had done a part, or stood at a FIFO's door, is given up.
         let given_up = matches!(p.want, Some(Want::Call { number, .. }) if p.repeated && Fs::handles(number));
         let (pid, progress) = (p.pid, p.progress);
+        self.m.trace(Trace::Ended { pid, status });
         p.life = Life::Zombie;
         p.status = status;
         p.want = None;

@@ -3,7 +3,7 @@
 use crate::errno::EINTR;
 use crate::fs::Fs;
 use crate::kernel::Kernel;
-use crate::machine::Machine;
+use crate::machine::{Machine, Trace};
 use crate::process::{Effect, Life, News, Process, Want};
 use crate::sigframe::{SignalFrame, UCONTEXT, places};
 use crate::signal::{
@@ -32,7 +32,8 @@ impl<M: Machine> Kernel<M> {
         if !p.is_alive() || signal == 0 {
             return;
         }
-        let was_stopped = p.life == Life::Stopped;
+        let (was_stopped, pid) = (p.life == Life::Stopped, p.pid);
+        self.m.trace(Trace::Signal { pid, signal });
         if SigSet::STOPS.has(signal) {
             p.pending.remove(SigSet::of(SIGCONT));
         }

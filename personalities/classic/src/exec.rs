@@ -4,7 +4,7 @@ use crate::elf::{Image, script};
 use crate::errno::{E2BIG, EIO, ELOOP, ENOENT, ENOEXEC, ENOMEM, Errno};
 use crate::fs::{ExecFile, Fs, Ino};
 use crate::kernel::{Kernel, Shared};
-use crate::machine::{Machine, PAGE_BYTES, Rights};
+use crate::machine::{Machine, PAGE_BYTES, Rights, Trace};
 use crate::process::{Process, SpaceId};
 use crate::signal::{Action, AltStack, SIG_IGN};
 use crate::space::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Space, UserView};
@@ -160,6 +160,8 @@ impl<M: Machine> Kernel<M> {
     fn switch_image(&mut self, serial: Serial, path: &[u8], program: &Program, built: Built) {
         let id = self.add_space(built.space);
         let exe = self.fs.path_of(program.file.ino);
+        let pid = self.procs.get(&serial).map_or(0, |p| p.pid);
+        self.m.trace(Trace::Exec { pid, name: path });
         if self.fp_owner == Some(serial) {
             self.fp_owner = None;
         }

@@ -7,7 +7,7 @@
 use crate::faults::Faults;
 use crate::fs::Fs;
 use crate::log::{Log, News, Start};
-use crate::machine::{Exit, Machine};
+use crate::machine::{Exit, Machine, Trace};
 use crate::monitor::Watcher;
 use crate::process::{Life, Process, SpaceId, Want};
 use crate::space::{Budget, Space};
@@ -223,6 +223,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(p) = self.procs.get_mut(&serial) {
             p.asked_rejoin = false;
         }
+        self.m.trace(Trace::Skipped { serial, call: self.turns.call() });
         self.act_outside(serial);
         self.turns.end_skip();
         self.ask_rejoin(serial);
@@ -366,6 +367,7 @@ impl<M: Machine> Kernel<M> {
         if self.watch.ran >= self.stuck_ticks() && !self.watch.promised && self.turns.decision().is_none() {
             self.watch.promised = true;
             self.watch.posted = true;
+            self.m.trace(Trace::Stuck { call: self.turns.call() });
             self.post(&Vote::Stuck { call: self.turns.call() });
             self.ring();
         }

@@ -130,8 +130,56 @@ pub enum Fault {
     Breakpoint,
 }
 
+/// What a kernel's log tells.
+#[derive(Clone, Copy, Debug)]
+pub enum Trace<'a> {
+    /// A process runs another program.
+    Exec {
+        /// Its pid.
+        pid: u32,
+        /// The program's name.
+        name: &'a [u8],
+    },
+    /// A process ended, with this wait status.
+    Ended {
+        /// Its pid.
+        pid: u32,
+        /// As `wait4` shows it.
+        status: i32,
+    },
+    /// A signal came into being for a process.
+    Signal {
+        /// Its pid.
+        pid: u32,
+        /// The signal.
+        signal: u8,
+    },
+    /// This kernel promised not to make a call.
+    Stuck {
+        /// The call.
+        call: u64,
+    },
+    /// A thread was skipped.
+    Skipped {
+        /// The thread.
+        serial: u64,
+        /// The call number that it used up.
+        call: u64,
+    },
+    /// A sync point was passed.
+    Passed {
+        /// Its number.
+        s: u64,
+        /// Calls made.
+        call: u64,
+    },
+}
+
 /// The machine.
 pub trait Machine {
+    /// Logs.
+    fn trace(&mut self, what: Trace<'_>);
+
     /// Takes a frame filled with zero bytes.
     fn alloc_frame(&mut self) -> Result<Frame, OutOfFrames>;
     /// Gives a frame back.

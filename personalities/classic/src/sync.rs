@@ -1,7 +1,7 @@
 //! Sync points: where the outside reaches the program.
 
 use crate::kernel::Kernel;
-use crate::machine::Machine;
+use crate::machine::{Machine, Trace};
 use crate::process::Life;
 use crate::signal::{Info, SIGALRM};
 use crate::turns::Serial;
@@ -78,6 +78,7 @@ impl<M: Machine> Kernel<M> {
         }
         let deadline_us = if runnable { NO_DEADLINE } else { self.earliest_deadline_us() };
         let (call, effects) = (self.turns.call(), self.votes.effects());
+        self.m.trace(Trace::Passed { s, call });
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
     }
 

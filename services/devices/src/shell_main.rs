@@ -66,6 +66,7 @@ impl Devices {
             self.console.sent();
         }
         if sent {
+            defmt::debug!("typed bytes went to be ordered");
             self.input.0.ring();
         }
     }
@@ -96,6 +97,8 @@ impl Devices {
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    shell::start_log(boot);
+    defmt::info!("starts: the program's console");
     let port = Pl011::new(boot);
     port.enable();
     port.listen();

@@ -19,9 +19,41 @@ struct Out {
     written: bool,
 }
 
+/// The beginning of a digest, as the operator's console shows it.
+fn short(digest: &[u8; 32]) -> u32 {
+    let [a, b, c, d, ..] = *digest;
+    u32::from_be_bytes([a, b, c, d])
+}
+
+fn tell(verdict: &Verdict) {
+    match *verdict {
+        Verdict::Released { .. } => {}
+        Verdict::WrongOutput { voter, n, call, ref own, ref quorum, agreed } => defmt::warn!(
+            "domain {=u32}: wrong output, effect {=u64} call {=u64}: own {=u32:08x}.., quorum {=u32:08x}.. by {=u64:#b}",
+            voter,
+            n,
+            call,
+            short(own),
+            short(quorum),
+            agreed
+        ),
+        Verdict::WrongState { voter, s, process, ref own, ref quorum } => defmt::warn!(
+            "domain {=u32}: wrong state, sync point {=u64} process {=u32}: own {=u32:08x}.., quorum {=u32:08x}..",
+            voter,
+            s,
+            process,
+            short(own),
+            short(quorum)
+        ),
+        Verdict::Late { voter, n } => defmt::info!("domain {=u32}: late with effect {=u64}", voter, n),
+        _ => defmt::info!("another verdict; the operator's console has its words"),
+    }
+}
+
 impl Sink for Out {
     fn output(&mut self, output: &Output<'_>) -> bool {
         let written = self.stream.send(output, &mut self.buffer).is_ok();
+        defmt::debug!("effect {=u64} released, {=usize} bytes", output.n, output.payload.len());
         self.written |= written;
         written
     }
@@ -31,6 +63,7 @@ impl Sink for Out {
     }
 
     fn verdict(&mut self, verdict: Verdict) {
+        tell(&verdict);
         self.verdicts.send(&verdict, &mut [0; 128]);
     }
 }
@@ -64,7 +97,9 @@ fn take(voter: u32, ring: &mut BroadcastReader<'static>, gate: &mut Gate, out: &
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    shell::start_log(boot);
     let clock = Clock::new(boot);
+    defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", boot.run.voters, boot.run.quorum);
     let config = Config {
         voters: boot.run.voters,
         quorum: boot.run.quorum,

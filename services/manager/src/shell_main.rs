@@ -32,10 +32,19 @@ impl Board for Desk {
     }
 
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
+        defmt::warn!(
+            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume)",
+            domain,
+            inject as u64
+        );
         runtime::inject(domain as usize, inject)
     }
 
     fn control(&mut self, control: Control) {
+        match control {
+            Control::Lie { domain } => defmt::warn!("on demand in domain {=u32}: lie", domain),
+            Control::Diverge { domain } => defmt::warn!("on demand in domain {=u32}: diverge", domain),
+        }
         self.control.send(&control, &mut [0; 16]);
         self.control.ring();
     }
@@ -78,6 +87,8 @@ fn domains(boot: &BootInfo, manager: &mut Manager, desk: &mut Desk) {
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    shell::start_log(boot);
+    defmt::info!("starts: {=u32} domains, voters {=u64:#b}", boot.domains, boot.run.voters);
     let mut manager = Manager::new(Config {
         names: boot.domain_names,
         domains: boot.domains,

@@ -86,8 +86,12 @@ fn take_votes(
         match reader.receive::<Vote>(record) {
             Ok(Some(vote)) => sequencer.on_vote(voter, &vote, clock.now_us(), out),
             Ok(None) => return false,
-            Err(ReceiveError::Malformed) => sequencer.on_out(voter),
+            Err(ReceiveError::Malformed) => {
+                defmt::warn!("domain {=u32} posts what is no vote", voter);
+                sequencer.on_out(voter);
+            }
             Err(ReceiveError::Ring(ReadError::Overrun)) => {
+                defmt::warn!("votes of domain {=u32} were lost: its ring was not read in time", voter);
                 sequencer.on_lost(voter);
                 reader.skip_to_head();
             }
@@ -129,8 +133,10 @@ fn config(boot: &'static BootInfo) -> Config<'static> {
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    shell::start_log(boot);
     let clock = Clock::new(boot);
     let config = config(boot);
+    defmt::info!("starts: quorum {=u32}, grace {=u64} us", config.quorum, config.grace_us);
     let mut sequencer = match Sequencer::new(config) {
         Ok(sequencer) => sequencer,
         Err(e) => panic!("{e}"),
@@ -164,6 +170,9 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         sequencer.poll(now_us, &mut out);
         if sequencer.ended() && !ended {
             say!("the recorded log ends after sync point {}", before.unwrap_or(0));
+        }
+        if sequencer.issued() != before {
+            defmt::debug!("sync point {=u64} is agreed", sequencer.issued().unwrap_or(0));
         }
         out.log.ring();
         out.progress.ring();

@@ -13,6 +13,16 @@ use ipc::{BroadcastReader, BroadcastWriter, Send, StreamReader, StreamWriter};
 use runtime::Channel;
 use serde::Serialize;
 
+/// From now on `defmt` logs into this service's own ring, if the manifest gives it one.
+#[cfg(target_os = "none")]
+pub fn start_log(boot: &'static BootInfo) {
+    let mut name = heapless::String::<{ abi::bootinfo::NAME_MAX }>::new();
+    let fits = name.push_str("log-").and_then(|()| name.push_str(name_str(&boot.name)));
+    if let (Ok(()), Some(channel)) = (fits, Channel::find(boot, &name)) {
+        runtime::log::start(channel.words());
+    }
+}
+
 /// Channel `name`.
 pub fn channel(boot: &'static BootInfo, name: &str) -> Channel {
     match Channel::find(boot, name) {

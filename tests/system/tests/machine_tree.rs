@@ -18,8 +18,28 @@ fn qemus() -> Vec<u8> {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("virt.dtb");
     let mut qemu = Command::new("qemu-system-aarch64");
     qemu.arg("-M").arg(format!("virt,virtualization=on,gic-version=2,dumpdtb={}", file.display()));
-    qemu.args(["-cpu", "cortex-a72", "-smp", "6", "-m", "2G", "-nodefaults", "-nographic", "-monitor", "none"]);
-    run(qemu.args(["-chardev", "null,id=a", "-serial", "chardev:a", "-chardev", "null,id=b", "-serial", "chardev:b"]));
+    qemu.args([
+        "-cpu",
+        "cortex-a72",
+        "-smp",
+        "6",
+        "-m",
+        "2G",
+        "-nodefaults",
+        "-nographic",
+        "-monitor",
+        "none",
+    ]);
+    run(qemu.args([
+        "-chardev",
+        "null,id=a",
+        "-serial",
+        "chardev:a",
+        "-chardev",
+        "null,id=b",
+        "-serial",
+        "chardev:b",
+    ]));
     let mut tree = std::fs::read(file).unwrap();
     board::tree::squeeze(&mut tree).expect("QEMU's tree is well-formed");
     tree
@@ -28,7 +48,10 @@ fn qemus() -> Vec<u8> {
 fn ours() -> Vec<u8> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("ours.dtb");
-    run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&file).arg(root.join("qemu-virt.dts")));
+    run(Command::new("dtc")
+        .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
+        .arg(&file)
+        .arg(root.join("qemu-virt.dts")));
     std::fs::read(file).unwrap()
 }
 

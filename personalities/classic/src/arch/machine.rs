@@ -9,6 +9,7 @@ use abi::bootinfo::{BootInfo, name_str};
 use classic::kernel::{Kernel, Setup};
 use classic::machine::{
     Exit, Fault, FpRegisters, Frame, Machine, OutOfFrames, PAGE_BYTES, Registers, Rights, Shown, TableId,
+    Trace,
 };
 use runtime::Channel;
 
@@ -37,6 +38,10 @@ pub fn start(boot: &'static BootInfo) -> ! {
     let (Some(log), Some(effects)) = (log, effects) else {
         runtime::crash(b"no channel `log` or `effects-` and own name: the manifest must give both")
     };
+    if let Some(log) = channel(boot, &alloc::format!("log-{name}")) {
+        runtime::log::start(log.words());
+    }
+    defmt::info!("starts: {=u64} KiB, {=usize} frames free", boot.memory_size >> 10, frames.left());
     runtime::say!("classic: {} KiB, {} frames free", boot.memory_size >> 10, frames.left());
     let setup = Setup {
         domain: boot.domain,
@@ -106,6 +111,20 @@ impl Machine for Core {
     }
     fn free_frame(&mut self, frame: Frame) {
         self.frames.free(frame);
+    }
+    fn trace(&mut self, what: Trace<'_>) {
+        match what {
+            Trace::Exec { pid, name } => {
+                defmt::info!("pid {=u32} runs {=str}", pid, core::str::from_utf8(name).unwrap_or("?"))
+            }
+            Trace::Ended { pid, status } => defmt::info!("pid {=u32} ended, status {=i32:#x}", pid, status),
+            Trace::Signal { pid, signal } => defmt::info!("signal {=u8} for pid {=u32}", signal, pid),
+            Trace::Stuck { call } => defmt::info!("stuck before call {=u64}", call),
+            Trace::Skipped { serial, call } => {
+                defmt::info!("thread {=u64} skipped at call {=u64}", serial, call)
+            }
+            Trace::Passed { s, call } => defmt::debug!("sync point {=u64} passed, call {=u64}", s, call),
+        }
     }
     fn used_frames(&self) -> u64 {
         self.frames.used()

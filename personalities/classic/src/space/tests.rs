@@ -42,6 +42,7 @@ impl Machine for Host {
         self.used -= 1;
         self.free.push(frame);
     }
+    fn trace(&mut self, _: crate::machine::Trace<'_>) {}
     fn used_frames(&self) -> u64 {
         self.used as u64
     }

@@ -1,0 +1,49 @@
+//! `make logs`: how one lie went from demand to verdict, in one stream by time; and nothing that a ring holds ends the decoder.
+
+use system_tests::{Options, Session};
+use xtask::build::Tools;
+use xtask::logs;
+
+#[test]
+fn a_lie_is_followed_from_demand_to_verdict() {
+    let command = Some("echo one; sleep 1; echo MARK; sleep 1; echo two".to_owned());
+    let mut s = Session::boot(&Options { command, ..Options::default() }).unwrap();
+    s.expect("MARK").unwrap();
+    s.operate("inject lie k2").unwrap();
+    let f = s.finish().unwrap();
+    assert_eq!(f.status, Some(0));
+
+    let tools = Tools::find().unwrap();
+    let mut shown = vec![];
+    logs::show(&tools, false, &mut shown).unwrap();
+    let text = String::from_utf8(shown).unwrap();
+    let mut from = 0;
+    for (source, words) in [
+        ("el2/1", "core 1 begins, 1 domains"),
+        ("k1", "pid 1 runs /bin/busybox"),
+        ("gate", "effect 0 released"),
+        ("manager", "on demand in domain 5: lie"),
+        ("gate", "domain 5: wrong output"),
+    ] {
+        let at =
+            text.lines().skip(from).position(|l| l.contains(&format!(" {source} ")) && l.contains(words));
+        from += at.unwrap_or_else(|| panic!("after line {from} no {source}: {words}\n{text}")) + 1;
+    }
+    assert!(!text.contains(" ? "), "{text}");
+
+    // The same records, spoilt in many ways: told as such, or as something else, never a panic.
+    let whole = std::fs::read(logs::file(&tools)).unwrap();
+    let spoilt = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoilt.logs");
+    let mut x = 1u64;
+    for round in 0..200 {
+        let mut bytes = whole.clone();
+        for _ in 0..=round {
+            x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let at = (x >> 20) as usize % bytes.len();
+            bytes[at] = (x >> 8) as u8;
+        }
+        std::fs::write(&spoilt, &bytes).unwrap();
+        // An error (it ends within a record) is an answer too.
+        let _ = logs::show_file(&tools, &spoilt, false, &mut vec![]);
+    }
+}
