@@ -5,11 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-<<<<<<< HEAD
-.PHONY: help setup run-qemu-aarch64 debug state replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
-=======
-.PHONY: help setup run-qemu-aarch64 debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc miri bench
->>>>>>> main
+.PHONY: help setup run-qemu-aarch64 debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
