@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc miri bench
+.PHONY: help setup run-qemu-aarch64 debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -28,7 +28,7 @@ logs: ## what all images logged in the last session, by time; FOLLOW=1: of one t
 replay: setup ## LOG=file: run a recorded log again on one kernel and compare its output
 	@$(XTASK) replay $(if $(KERNEL),--kernel $(KERNEL)) $(or $(LOG),$(error LOG=file is missing; each run leaves one in target/session.log))
 
-test: setup lint test-host model test-qemu ## everything CI runs
+test: setup lint test-host model simulate test-qemu ## everything CI runs
 
 test-host: ## unit, property and model tests on this machine
 	cargo test --workspace --quiet --exclude system-tests
@@ -41,11 +41,24 @@ miri: ## undefined behaviour: all tests of the rings and of the capability model
 bench: ## costs: on the host in nanoseconds, on QEMU in instructions; target/bench.json
 	@scripts/bench
 
-model: model-ipc model-capabilities ## everything that is explored rather than tested
+model: model-ipc model-capabilities model-consensus ## everything that is explored rather than tested
 
 model-ipc: ## every interleaving of a small ring (loom), and its seeded faults of order
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --test model -- --nocapture
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$(TARGET)/loom cargo test --quiet --release -p ipc --features seeded-bugs --test model
+
+simulate: ## SEEDS=10000: clusters of replicas under faults and liars, each run replayed by its seed; FIRST=n: from n on
+	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),0) cargo run --quiet --release -p consensus-simulator --bin simulate
+
+model-consensus: ## explore the replicas: 10^5 states, Twins, seeded faults; LONG=1: 10^6 states, Twins to 5 rounds, all seeds for each fault
+	@mkdir -p target
+	@LONG=$(LONG) cargo test --quiet --release --package consensus-simulator --test model --test twins --test faults -- \
+	  --nocapture --test-threads=1 > target/model-consensus.log 2>&1 || { cat target/model-consensus.log; exit 1; }
+	@echo '| Check | Size | States | Depth | Time | Result |'
+	@echo '|---|---|---|---|---|---|'
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 8'
+	@echo
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 6'
 
 model-capabilities: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
 	@mkdir -p target

@@ -327,7 +327,7 @@ impl Agreed {
                 );
             }
             Proposal::Sync { s, time_us }
-                if s == self.next && s > 0 || seeded::has(Bug::SyncNumberUnchecked) && s > 0 =>
+                if s > 0 && (s == self.next || seeded::has(Bug::SyncNumberUnchecked)) =>
             {
                 self.next = s.saturating_add(1);
                 self.time_us =

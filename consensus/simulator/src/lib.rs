@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+pub mod cluster;
 pub mod oracle;
 pub mod plan;
 pub mod rng;

@@ -130,6 +130,10 @@ impl Plan {
             end: calm + 3_000_000,
         };
         plan.add_network(&mut rng);
+        if rng.chance(250) {
+            plan.add_storm(&mut rng);
+            return plan;
+        }
         match rng.below(10) {
             // Input that one replica missed needs the three others.
             0 => plan
@@ -178,6 +182,34 @@ impl Plan {
         }
         if rng.chance(200) {
             self.misfortunes.push(Misfortune::Clock { who: rng.below(4) as u8, ahead: rng.below(900) });
+        }
+    }
+
+    /// One view change after the other, and somebody who lies in them.
+    fn add_storm(&mut self, rng: &mut Rng) {
+        for _ in 0..6 + rng.below(8) {
+            let (from, to) = self.window(rng);
+            let one = 1 << rng.below(4);
+            let side = if rng.chance(500) { one } else { 1 + rng.below(14) as u8 };
+            self.misfortunes.push(Misfortune::Partition { from, to, side });
+        }
+        for _ in 0..rng.below(6) {
+            let (from, to) = self.window(rng);
+            self.misfortunes.push(Misfortune::Slow {
+                who: rng.below(4) as u8,
+                from,
+                to,
+                delay: rng.below(40_000),
+            });
+        }
+        self.misfortunes.push(Misfortune::Loss(100 + rng.below(250)));
+        let who = rng.below(4) as u8;
+        let wills =
+            [Will::LieInViewChange, Will::Equivocate, Will::Replay, Will::Select, Will::LieInCheckpoint];
+        for will in wills {
+            if rng.chance(450) {
+                self.misfortunes.push(Misfortune::Evil { who, will });
+            }
         }
     }
 

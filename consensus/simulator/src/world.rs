@@ -228,9 +228,9 @@ impl World {
             // A ring is read in order, by each reader at its own pace.
             let mut read = [0; 5];
             for (number, time) in (1..).zip(times) {
-                for to in 0..self.instances.len() {
-                    read[to] = (time + rng.below(500)).max(read[to]);
-                    self.at(read[to], Event::Input { to, origin, number });
+                for (to, read) in read.iter_mut().enumerate().take(self.instances.len()) {
+                    *read = (time + rng.below(500)).max(*read);
+                    self.at(*read, Event::Input { to, origin, number });
                 }
             }
         }
@@ -615,17 +615,15 @@ impl World {
             match *m {
                 Misfortune::Loss(p) if self.rng.chance(p) => return None,
                 Misfortune::Duplicates(p) => twice |= self.rng.chance(p),
-                Misfortune::Partition { from: start, to: end, side } if (start..end).contains(&self.now) => {
-                    if side >> from & 1 != side >> to & 1 {
-                        return None;
-                    }
+                Misfortune::Partition { from: start, to: end, side }
+                    if (start..end).contains(&self.now) && side >> from & 1 != side >> to & 1 =>
+                {
+                    return None;
                 }
                 Misfortune::Slow { who, from: start, to: end, delay: more }
-                    if (start..end).contains(&self.now) =>
+                    if (start..end).contains(&self.now) && (who == from || who == to) =>
                 {
-                    if who == from || who == to {
-                        delay += more;
-                    }
+                    delay += more;
                 }
                 _ => {}
             }

@@ -98,3 +98,59 @@ impl Verifiers {
 fn sign(secret: &Secret, header: &[u8; HEADER]) -> Trailer {
     secret.sign.sign(header).to_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(id: u8) -> Secret {
+        Secret::new(&[id + 1; 32])
+    }
+
+    fn members() -> Members {
+        core::array::from_fn(|i| secret(i as u8).identity())
+    }
+
+    /// What `make(k)` seals and signs passes at the others, and nothing near it does.
+    fn binds<A: Authenticator>(make: impl Fn(u8) -> A) {
+        let all = [0, 1, 2, 3].map(make);
+        let header: [u8; HEADER] = core::array::from_fn(|i| i as u8);
+        let (sealed, signature) = (all[1].seal(&header), all[1].sign(&header));
+        for (i, receiver) in all.iter().enumerate().filter(|(i, _)| *i != 1) {
+            assert!(receiver.check(1, &header, &sealed) && receiver.verify(1, &header, &signature));
+            for at in 0..HEADER {
+                let mut other = header;
+                other[at] ^= 1;
+                assert!(!receiver.check(1, &other, &sealed) && !receiver.verify(1, &other, &signature));
+            }
+            for other in [0, 2, 3, 4].into_iter().filter(|o| *o != i as u8) {
+                assert!(
+                    !receiver.check(other, &header, &sealed) && !receiver.verify(other, &header, &signature)
+                );
+            }
+            assert!(!receiver.check(1, &header, &[0; 64]) && !receiver.verify(1, &header, &[0; 64]));
+        }
+    }
+
+    #[test]
+    fn each_authenticator_binds_sender_and_header() {
+        let members = members();
+        binds(|i| Vector::new(i, secret(i), 0, &members));
+        binds(|i| Signed::new(secret(i), &members));
+        binds(|i| Null::new(Null::identity(i, 0), &Null::members()));
+    }
+
+    #[test]
+    fn a_vector_is_of_its_epoch_and_of_the_keys_of_its_members() {
+        let members = members();
+        let header = [7; HEADER];
+        let mut one = Vector::new(1, secret(1), 0, &members);
+        let two = Vector::new(2, secret(2), 0, &members);
+        assert!(two.check(1, &header, &one.seal(&header)));
+        one.begin_epoch(1, &members);
+        assert!(!two.check(1, &header, &one.seal(&header)));
+        let restarted = Vector::new(1, Secret::new(&[99; 32]), 0, &members);
+        assert!(!two.check(1, &header, &restarted.seal(&header)));
+        assert!(!two.verify(1, &header, &restarted.sign(&header)));
+    }
+}

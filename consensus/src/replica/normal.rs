@@ -85,7 +85,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             return;
         }
         if let Some(known) = self.slot(n).proposal
-            && !(seeded::has(Bug::SecondProposalReplaces) && !self.slot(n).committed)
+            && (!seeded::has(Bug::SecondProposalReplaces) || self.slot(n).committed)
         {
             if known != vote && self.authentic(m, out) {
                 out.note(Note::Equivocates { sender: h.sender, kind: h.kind, view: h.view, sequence: n });

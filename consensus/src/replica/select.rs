@@ -57,8 +57,7 @@ pub type Changes<const W: usize> = [Option<Change<W>>; REPLICAS];
 
 /// What follows from `changes`; `None`: they do not suffice.
 pub fn select<const W: usize>(changes: &Changes<W>) -> Option<Selection<W>> {
-    let need = if seeded::has(Bug::NewViewFromTooFew) { WEAK } else { QUORUM };
-    if changes.iter().flatten().count() < need {
+    if changes.iter().flatten().count() < quorum() {
         return None;
     }
     let base = base(changes)?;
@@ -74,13 +73,17 @@ pub fn select<const W: usize>(changes: &Changes<W>) -> Option<Selection<W>> {
     Some(selection)
 }
 
+fn quorum() -> usize {
+    if seeded::has(Bug::NewViewFromTooFew) { WEAK } else { QUORUM }
+}
+
 fn base<const W: usize>(changes: &Changes<W>) -> Option<StateId> {
     let all = || changes.iter().flatten();
     let vouched = |s: &StateId| {
         let below = all().filter(|m| m.stable <= s.sequence).count();
         let claimed = all().filter(|m| m.checkpoints.contains(&Some(*s))).count();
         let need = if seeded::has(Bug::BaseFromOneClaim) { 1 } else { WEAK };
-        (below >= QUORUM || seeded::has(Bug::BaseBelowWatermarks)) && claimed >= need
+        (below >= quorum() || seeded::has(Bug::BaseBelowWatermarks)) && claimed >= need
     };
     let states = all().flat_map(|m: &Change<W>| -> [Option<StateId>; CHECKPOINTS] { m.checkpoints });
     if seeded::has(Bug::BaseLowest) {
@@ -106,7 +109,7 @@ fn a1<const W: usize>(changes: &Changes<W>, n: u64, c: &Vote) -> bool {
     let agrees = |m: &&Change<W>| {
         m.stable < n && m.prepared(n).is_none_or(|p| p.view < c.view || p == *c || seeded::has(Bug::NoA1))
     };
-    changes.iter().flatten().filter(agrees).count() >= QUORUM
+    changes.iter().flatten().filter(agrees).count() >= quorum()
 }
 
 fn a2<const W: usize>(changes: &Changes<W>, n: u64, c: &Vote) -> bool {
@@ -120,6 +123,6 @@ fn a2<const W: usize>(changes: &Changes<W>, n: u64, c: &Vote) -> bool {
 /// B.
 fn null<const W: usize>(changes: &Changes<W>, n: u64) -> bool {
     let nothing = |m: &&Change<W>| m.stable < n && m.prepared(n).is_none();
-    let need = if seeded::has(Bug::NullFromTooFew) { WEAK } else { QUORUM };
+    let need = if seeded::has(Bug::NullFromTooFew) { WEAK } else { quorum() };
     changes.iter().flatten().filter(nothing).count() >= need
 }

@@ -5,12 +5,34 @@ use crate::wire::Record;
 use crate::{Digest, QUORUM, REPLICAS, ReplicaId, WEAK};
 
 /// A digest in a view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct Vote {
     /// View.
     pub view: u64,
     /// Digest of the batch.
     pub digest: Digest,
+}
+
+/// A digest as words. Behind an aligned place it is compared in four loads; where unaligned access is forbidden and `memcmp` goes byte by byte, that
+/// is fewer instructions, and votes are compared a dozen times for each message.
+#[inline(always)]
+fn words(digest: &Digest) -> [u64; 4] {
+    let (words, _) = digest.as_chunks::<8>();
+    core::array::from_fn(|i| words.get(i).map_or(0, |w| u64::from_le_bytes(*w)))
+}
+
+impl PartialEq for Vote {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.view == other.view && words(&self.digest) == words(&other.digest)
+    }
+}
+
+impl core::hash::Hash for Vote {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.view.hash(state);
+        self.digest.hash(state);
+    }
 }
 
 /// The newest vote of each replica.
@@ -48,14 +70,16 @@ impl Votes {
     #[inline]
     pub fn count(&self, vote: &Vote, but: Option<ReplicaId>) -> usize {
         let same = |(i, v): &(usize, &Option<Vote>)| {
-            v.is_some_and(|v| v.view == vote.view && v.digest == vote.digest)
-                && but.is_none_or(|b| *i != usize::from(b))
+            v.as_ref().is_some_and(|v| v == vote) && but.is_none_or(|b| *i != usize::from(b))
         };
         self.0.iter().enumerate().filter(same).count()
     }
 
     /// What at least `need` replicas say.
     pub fn agreed(&self, need: usize) -> Option<Vote> {
+        if self.0.iter().flatten().count() < need {
+            return None;
+        }
         self.0.iter().flatten().find(|v| self.count(v, None) >= need).copied()
     }
 

@@ -288,3 +288,18 @@ fn a_record_costs_few_instructions() {
     assert!(figure(&text, "into a longer buffer") <= 165);
     assert!(figure(&text, "ring_doorbell_64") > figure(&text, "ring_send_receive_64"));
 }
+
+/// A step backwards is noticed; the goals of 75,000 and 150,000 are not reached, and why stands in `docs/consensus.md`.
+#[test]
+fn agreement_costs_few_instructions() {
+    let (tree, bundle) = (tree_of("consensus.dts"), bundle(&[("guest-cons", "guest-consensus", 2)]));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text = Machine { name: "consensus", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
+        .boot(&["el2: power off"]);
+    let figure = |key: &str| -> u64 {
+        let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
+        line.1.trim().parse().expect("a number")
+    };
+    assert!(figure("consensus_instructions_per_instance") <= 130_000);
+    assert!(figure("consensus_instructions_per_batch_64") <= 630_000);
+}
