@@ -102,17 +102,8 @@ impl Adversary {
                 self.replace(said, m, header, m.body);
             }
             Will::Forge if self.rng.chance(300) => {
-                let mut forged = m.record.to_vec();
-                match self.rng.below(3) {
-                    0 => forged[2] = self.rng.below(4) as u8,
-                    1 => forged[HEADER] ^= 1,
-                    _ => {
-                        // In another's name, sealed with its own key.
-                        forged[2] = self.rng.below(4) as u8;
-                        self.seal(&mut forged);
-                    }
-                }
-                said.push(Said { record: forged, to });
+                let record = self.forged(m.record);
+                said.push(Said { record, to });
             }
             Will::Replay if self.rng.chance(300) && !self.heard.is_empty() => {
                 let at = self.rng.below(self.heard.len() as u64) as usize;
@@ -126,18 +117,7 @@ impl Adversary {
             }
             Will::LieInViewChange if h.kind == Kind::ViewChange => self.lie_in_change(m, to, said),
             Will::LieInCheckpoint if matches!(h.kind, Kind::Checkpoint | Kind::State | Kind::Certificate) => {
-                let mut header = h;
-                let mut body = m.body.to_vec();
-                match self.rng.below(3) {
-                    0 => header.digest[1] ^= 1,
-                    1 => header.sequence += self.rng.below(12),
-                    _ => {
-                        if let Some(b) = body.last_mut() {
-                            *b ^= 1;
-                        }
-                    }
-                }
-                self.replace(said, m, header, &body);
+                self.lie_in_checkpoint(m, said);
             }
             Will::ProposeNonsense if h.kind == Kind::PrePrepare && self.rng.chance(400) => {
                 let body = self.nonsense(m.body);
@@ -173,6 +153,20 @@ impl Adversary {
         if self.rng.chance(500) { said.insert(0, lie) } else { said.push(lie) }
     }
 
+    fn forged(&mut self, record: &[u8]) -> Vec<u8> {
+        let mut forged = record.to_vec();
+        match self.rng.below(3) {
+            0 => forged[2] = self.rng.below(4) as u8,
+            1 => forged[HEADER] ^= 1,
+            _ => {
+                // In another's name, sealed with its own key.
+                forged[2] = self.rng.below(4) as u8;
+                self.seal(&mut forged);
+            }
+        }
+        forged
+    }
+
     fn false_numbers(&mut self, mut h: Header) -> Header {
         match self.rng.below(5) {
             0 => h.view = h.view.saturating_sub(1),
@@ -182,6 +176,21 @@ impl Adversary {
             _ => h.sequence += W as u64,
         }
         h
+    }
+
+    fn lie_in_checkpoint(&mut self, m: &Message<'_>, said: &mut Vec<Said>) {
+        let mut header = m.header;
+        let mut body = m.body.to_vec();
+        match self.rng.below(3) {
+            0 => header.digest[1] ^= 1,
+            1 => header.sequence += self.rng.below(12),
+            _ => {
+                if let Some(b) = body.last_mut() {
+                    *b ^= 1;
+                }
+            }
+        }
+        self.replace(said, m, header, &body);
     }
 
     fn lie_in_change(&mut self, m: &Message<'_>, to: u8, said: &mut Vec<Said>) {

@@ -1,0 +1,203 @@
+//! The part of the line that all replicas agree on: it changes by agreed proposals alone, and is what a snapshot carries.
+
+use super::Rules;
+use super::proposal::{Proposal, Voters, both};
+use crate::REPLICAS;
+use crate::auth::Identity;
+use crate::replica::{Channel, Output, Rekey};
+use crate::seeded::{self, Bug};
+use crate::wire::{Reader, Writer};
+use abi::log::{Boot, ENTRY_MAX, EVENTS_MAX, Entry, Event, Sync, VERSION};
+
+/// So many decided calls are remembered; below the oldest forgotten one nothing is decided any more.
+const CALLS: usize = 64;
+
+/// Call numbers, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Calls {
+    /// Numbers below are in it, or never will be.
+    floor: u64,
+    list: heapless::Vec<u64, CALLS>,
+}
+
+impl Calls {
+    fn has(&self, call: u64) -> bool {
+        call < self.floor || self.list.contains(&call)
+    }
+
+    fn add(&mut self, call: u64) {
+        if self.list.is_full() {
+            self.floor = self.floor.max(self.list.remove(0).saturating_add(1));
+        }
+        let _room = self.list.push(call);
+    }
+
+    fn write(&self, w: &mut Writer<'_>) -> Option<()> {
+        w.u64(self.floor)?.u64(self.list.len() as u64)?;
+        self.list.iter().try_for_each(|call| w.u64(*call).map(|_| ()))
+    }
+
+    fn read(r: &mut Reader<'_>) -> Option<Self> {
+        let mut calls = Calls { floor: r.u64()?, list: heapless::Vec::new() };
+        for _ in 0..r.u64()? {
+            calls.list.push(r.u64()?).ok()?;
+        }
+        Some(calls)
+    }
+}
+
+/// The part that all replicas agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Agreed {
+    /// Number of the next Sync; 0: Boot is still to come.
+    pub(super) next: u64,
+    pub(super) time_us: u64,
+    pub(super) voters: Voters,
+    calls: Calls,
+    /// Calls whose skipped threads have come back.
+    rejoined: Calls,
+    /// The last restart of each replica.
+    restarted: [Option<[u8; 64]>; REPLICAS],
+    /// Encoded events for the next Sync.
+    events: heapless::Vec<u8, EVENTS_MAX>,
+}
+
+impl Agreed {
+    pub(super) fn new(voters: Voters) -> Self {
+        Agreed {
+            next: 0,
+            time_us: 0,
+            voters,
+            calls: Calls::default(),
+            rejoined: Calls::default(),
+            restarted: [None; REPLICAS],
+            events: heapless::Vec::new(),
+        }
+    }
+
+    /// Ordering it now changes nothing.
+    pub(super) fn is_done(&self, what: &Proposal) -> bool {
+        match what {
+            Proposal::Boot { .. } => self.next > 0,
+            Proposal::Sync { s, .. } => *s < self.next,
+            Proposal::Skip { call } | Proposal::Go { call } => self.calls.has(*call),
+            Proposal::Voters(v) => v.epoch <= self.voters.epoch,
+            Proposal::Rejoin { call, .. } => self.rejoined.has(*call),
+            Proposal::Member { replica, sign, exchange } => {
+                self.restarted.get(usize::from(*replica)) == Some(&Some(both(sign, exchange)))
+            }
+        }
+    }
+
+    /// The next Sync can carry this event too.
+    pub(super) fn has_room(&self, event: &[u8]) -> bool {
+        self.events.capacity() - self.events.len() >= event.len()
+    }
+
+    /// The next Sync carries this event; without room it is dropped.
+    pub(super) fn add_event(&mut self, event: &[u8]) {
+        let _fits = self.events.extend_from_slice(event);
+    }
+
+    /// What `what` does now; nothing, when it comes too late or too early.
+    pub(super) fn execute(
+        &mut self,
+        n: u64,
+        what: Proposal,
+        rules: &Rules<'_>,
+        out: &mut impl Output,
+    ) -> Option<Rekey> {
+        match what {
+            Proposal::Boot { seed, time_us } if self.next == 0 => {
+                (self.next, self.time_us) = (1, time_us);
+                let (digest_interval, program) = (rules.digest_interval, rules.program);
+                emit(
+                    n,
+                    out,
+                    &Entry::Boot(Boot {
+                        version: VERSION,
+                        seed,
+                        time_us,
+                        digest_interval,
+                        rows: 24,
+                        columns: 80,
+                        program,
+                    }),
+                );
+            }
+            Proposal::Sync { s, time_us }
+                if s > 0 && (s == self.next || seeded::has(Bug::SyncNumberUnchecked)) =>
+            {
+                self.next = s.saturating_add(1);
+                self.time_us =
+                    if seeded::has(Bug::TimeMayFall) { time_us } else { self.time_us.max(time_us) };
+                emit(n, out, &Entry::Sync(Sync { s, time_us: self.time_us, events: &self.events }));
+                self.events.clear();
+            }
+            Proposal::Skip { call } | Proposal::Go { call }
+                if !self.calls.has(call) || seeded::has(Bug::CallDecidedTwice) =>
+            {
+                self.calls.add(call);
+                let skip = matches!(what, Proposal::Skip { .. });
+                emit(n, out, &if skip { Entry::Skip { call } } else { Entry::Go { call } });
+            }
+            Proposal::Rejoin { thread, call } if !self.rejoined.has(call) => {
+                self.rejoined.add(call);
+                let mut bytes = [0; 32];
+                if let Ok(event) = postcard::to_slice(&Event::Rejoin { thread, call }, &mut bytes) {
+                    self.add_event(event);
+                }
+            }
+            Proposal::Voters(v)
+                if v.check_after(&self.voters).is_ok() || seeded::has(Bug::VotersUnchecked) =>
+            {
+                self.voters = v;
+                let mut bytes = [0; 32];
+                if let Ok(record) = postcard::to_slice(&v, &mut bytes) {
+                    out.deliver(n, Channel::Voters, record);
+                }
+            }
+            Proposal::Member { replica, sign, exchange } if usize::from(replica) < REPLICAS => {
+                let identity = both(&sign, &exchange);
+                let last = self.restarted.get_mut(usize::from(replica))?;
+                if last.replace(identity) == Some(identity) {
+                    return None;
+                }
+                return Some(Rekey { replica, identity: Identity(identity) });
+            }
+            _ => {}
+        }
+        None
+    }
+
+    pub(super) fn write(&self, w: &mut Writer<'_>) -> Option<()> {
+        w.u64(self.next)?.u64(self.time_us)?;
+        w.u64(self.voters.epoch)?.u64(self.voters.set)?.u64(u64::from(self.voters.quorum))?;
+        self.calls.write(w)?;
+        self.rejoined.write(w)?;
+        for identity in &self.restarted {
+            w.bytes(&[u8::from(identity.is_some())])?.bytes(&identity.unwrap_or([0; 64]))?;
+        }
+        w.bytes(&self.events)?;
+        Some(())
+    }
+
+    pub(super) fn read(r: &mut Reader<'_>) -> Option<Self> {
+        let (next, time_us) = (r.u64()?, r.u64()?);
+        let voters = Voters { epoch: r.u64()?, set: r.u64()?, quorum: u32::try_from(r.u64()?).ok()? };
+        let (calls, rejoined) = (Calls::read(r)?, Calls::read(r)?);
+        let mut restarted = [None; REPLICAS];
+        for identity in &mut restarted {
+            *identity = if r.u8()? == 1 { Some(r.array()?) } else { r.bytes(64).map(|_| None)? };
+        }
+        let events = heapless::Vec::from_slice(r.0).ok()?;
+        Some(Agreed { next, time_us, voters, calls, rejoined, restarted, events })
+    }
+}
+
+fn emit(n: u64, out: &mut impl Output, entry: &Entry<'_>) {
+    let mut bytes = [0; ENTRY_MAX];
+    if let Ok(record) = postcard::to_slice(entry, &mut bytes) {
+        out.deliver(n, Channel::Log, record);
+    }
+}
