@@ -56,6 +56,8 @@ pub enum Trap {
     Call,
     /// The timer, or a doorbell.
     Interrupt,
+    /// The one instruction of a step is done.
+    Step,
     /// An access that the page tables do not allow (yet).
     Access {
         /// The address.
@@ -104,6 +106,7 @@ pub fn decode(esr: u64, far: u64, pc: u64) -> Trap {
         }
         0x22 => Trap::Exception(Exception::Alignment(pc)),
         0x26 => Trap::Exception(Exception::Alignment(far)),
+        0x32 => Trap::Step,
         0x3c => Trap::Exception(Exception::Breakpoint),
         _ => Trap::Exception(Exception::Illegal),
     }
@@ -135,6 +138,10 @@ pub trait Hardware {
     fn now_us(&self) -> u64;
     /// Runs user code until something happens, at the latest `until_us`.
     fn run(&mut self, registers: &mut Registers, root: Frame, asid: u16, until_us: Option<u64>) -> Trap;
+    /// Runs one instruction of user code; no interrupt comes in between.
+    fn step(&mut self, registers: &mut Registers, root: Frame, asid: u16) -> Trap;
+    /// No further step follows.
+    fn end_stepping(&mut self);
     /// Takes the FP registers as user code left them.
     fn fp_save(&mut self, state: &mut FpState);
     /// Sets them.

@@ -282,7 +282,7 @@ impl<H: Hardware> Kernel<H> {
             self.turn.ran_us += ran;
         }
         match trap {
-            Trap::Interrupt => {}
+            Trap::Interrupt | Trap::Step => {}
             Trap::Call => self.trapped_call(serial),
             Trap::Access { address, access } => self.page_fault(serial, address, access),
             Trap::Exception(e) => self.stand(serial, Stand::Fault(Fault::Exception(e))),
@@ -306,7 +306,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// A private call is made at once, a turn's call when its turn comes.
-    fn trapped_call(&mut self, serial: u64) {
+    pub fn trapped_call(&mut self, serial: u64) {
         let Some(t) = self.threads.get(&serial) else { return };
         let number = t.registers.x[8];
         let args = crate::calls::arguments(&t.registers);
@@ -340,7 +340,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// The processor's FP registers become those of `serial`.
-    fn load_fp(&mut self, serial: u64) {
+    pub fn load_fp(&mut self, serial: u64) {
         if self.fp_owner == Some(serial) {
             return;
         }

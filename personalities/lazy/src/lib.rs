@@ -19,6 +19,7 @@ pub mod hw;
 pub mod kernel;
 pub mod memory;
 pub mod open;
+pub mod outermost;
 pub mod pipe;
 pub mod process;
 pub mod radix;

@@ -283,6 +283,7 @@ impl<H: Hardware> Kernel<H> {
             && let Some(p) = self.processes.get_mut(&serial)
         {
             p.unagreed = true;
+            self.go_outermost(serial);
         }
         self.look(serial, When::Outside);
         self.memory.in_call = in_call;

@@ -17,6 +17,9 @@ const GIC_CTLR: u64 = 0x0;
 const GIC_PMR: u64 = 0x4;
 const GIC_IAR: u64 = 0xc;
 const GIC_EOIR: u64 = 0x10;
+/// PSTATE.SS, PSTATE.I.
+const STEP: u64 = 1 << 21;
+const MASK_INTERRUPTS: u64 = 1 << 7;
 /// So much of the heap stays free for what a call in progress needs.
 const HEAP_RESERVE: usize = 4 << 20;
 
@@ -57,6 +60,7 @@ pub struct Board {
     effects: (Channel, BroadcastWriter<'static>),
     posted: bool,
     active: (Frame, u16),
+    stepping: bool,
 }
 
 fn channel(boot: &'static BootInfo, name: &str, offset: u64) -> Channel {
@@ -92,6 +96,7 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
         effects: (effects, writer),
         posted: false,
         active: (Frame(0), 0),
+        stepping: false,
     };
     board.gic_write(GIC_PMR, 0xff);
     board.gic_write(GIC_CTLR, 1);
@@ -167,6 +172,30 @@ impl Board {
         self.pool.contains(&frame.0)
             || (image..image + self.image.len().div_ceil(PAGE) as u32).contains(&frame.0)
     }
+
+    /// User code, until an exception; `state`: bits of PSTATE besides the flags.
+    fn enter(&mut self, registers: &mut Registers, root: Frame, asid: u16, state: u64) -> Trap {
+        // Condition flags only: user code has no say in interrupt masks or in the level it returns to.
+        registers.pstate = registers.pstate & 0xf000_0000 | state;
+        let ttbr = root.address() | u64::from(asid) << 48;
+        let (kind, esr, far): (u64, u64, u64);
+        // SAFETY: (1) the tables map EL0 memory only; (2) `__enter_user` comes back with the callee's registers as they were; (3) page table writes
+        // are finished before the walker may look.
+        unsafe {
+            if self.active != (root, asid) {
+                asm!("msr ttbr0_el1, {}", in(reg) ttbr);
+                self.active = (root, asid);
+            }
+            asm!("dsb ishst", "isb");
+            kind = __enter_user(registers);
+            asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) esr, out(reg) far, options(nomem));
+        }
+        if kind == 1 {
+            self.take_interrupt();
+            return Trap::Interrupt;
+        }
+        decode(esr, far, registers.pc)
+    }
 }
 
 impl Hardware for Board {
@@ -237,26 +266,22 @@ impl Hardware for Board {
     fn run(&mut self, registers: &mut Registers, root: Frame, asid: u16, until_us: Option<u64>) -> Trap {
         self.ring();
         self.timer(until_us);
-        // Condition flags only: user code has no say in interrupt masks or in the level it returns to.
-        registers.pstate &= 0xf000_0000;
-        let ttbr = root.address() | u64::from(asid) << 48;
-        let (kind, esr, far): (u64, u64, u64);
-        // SAFETY: (1) the tables map EL0 memory only; (2) `__enter_user` comes back with the callee's registers as they were; (3) page table writes
-        // are finished before the walker may look.
-        unsafe {
-            if self.active != (root, asid) {
-                asm!("msr ttbr0_el1, {}", in(reg) ttbr);
-                self.active = (root, asid);
-            }
-            asm!("dsb ishst", "isb");
-            kind = __enter_user(registers);
-            asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) esr, out(reg) far, options(nomem));
+        self.enter(registers, root, asid, 0)
+    }
+
+    fn step(&mut self, registers: &mut Registers, root: Frame, asid: u16) -> Trap {
+        if !core::mem::replace(&mut self.stepping, true) {
+            // SAFETY: single steps are taken from EL0 only (MDSCR_EL1.KDE is 0); EL2 lets a kernel have this bit.
+            unsafe { asm!("msr mdscr_el1, {}", "isb", in(reg) 1u64) };
         }
-        if kind == 1 {
-            self.take_interrupt();
-            return Trap::Interrupt;
+        self.enter(registers, root, asid, STEP | MASK_INTERRUPTS)
+    }
+
+    fn end_stepping(&mut self) {
+        if core::mem::take(&mut self.stepping) {
+            // SAFETY: as above.
+            unsafe { asm!("msr mdscr_el1, xzr", "isb") };
         }
-        decode(esr, far, registers.pc)
     }
 
     fn fp_save(&mut self, state: &mut FpState) {

@@ -61,6 +61,11 @@ impl Hardware for Machine {
         Trap::Interrupt
     }
 
+    fn step(&mut self, _: &mut Registers, _: Frame, _: u16) -> Trap {
+        Trap::Step
+    }
+
+    fn end_stepping(&mut self) {}
     fn fp_save(&mut self, _: &mut FpState) {}
     fn fp_load(&mut self, _: &FpState) {}
 
