@@ -1,5 +1,6 @@
 //! What this kernel needs of its machine, as a trait: the board implements it in `arch/`, the host tests over vectors.
 
+use abi::monitor::Monitor;
 use core::fmt::Arguments;
 
 /// Bytes of a page.
@@ -156,6 +157,8 @@ pub trait Hardware {
     fn ring(&mut self);
     /// Sleeps until a doorbell or `until_us`.
     fn wait(&mut self, until_us: Option<u64>);
+    /// The table for whoever watches this kernel, if there is one.
+    fn monitor(&self) -> Option<Monitor<'static>>;
     /// A line for the operator.
     fn say(&mut self, line: Arguments<'_>);
     /// The end of this kernel, with a reason for people.

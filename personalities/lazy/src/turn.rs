@@ -112,8 +112,9 @@ impl<H: Hardware> Kernel<H> {
             self.turn.said = call + 1;
         }
         self.memory.in_call = true;
-        self.step(head);
+        let number = self.step(head);
         self.memory.in_call = false;
+        self.tell_call(head, number);
         if let Some(t) = self.threads.get_mut(&head) {
             t.calls += 1;
         }
@@ -244,6 +245,7 @@ impl<H: Hardware> Kernel<H> {
             self.processes.values_mut().filter(|p| !p.zombie).for_each(|p| p.digest_due = Some(s));
         }
         let (call, effects) = (self.turn.call, self.effects);
+        self.tell();
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
         self.turn.said = call;
         self.turn.sync_due = !runnable;

@@ -3,9 +3,11 @@
 use super::heap;
 use abi::bootinfo::{BootInfo, MEMORY_IPA, name_str};
 use abi::hypercall::TIMER_INTID;
+use abi::monitor::Monitor;
 use abi::ring::RECORD_MAX;
 use core::arch::asm;
 use core::fmt::Arguments;
+use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
 use lazy::hw::{FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
@@ -20,6 +22,8 @@ const GIC_EOIR: u64 = 0x10;
 /// PSTATE.SS, PSTATE.I.
 const STEP: u64 = 1 << 21;
 const MASK_INTERRUPTS: u64 = 1 << 7;
+/// Words of the page before a channel's data.
+const HEADER_WORDS: usize = PAGE / 8;
 /// So much of the heap stays free for what a call in progress needs.
 const HEAP_RESERVE: usize = 4 << 20;
 
@@ -61,22 +65,33 @@ pub struct Board {
     posted: bool,
     active: (Frame, u16),
     stepping: bool,
+    monitor: Option<Monitor<'static>>,
+}
+
+/// The channel `name`, if there is one.
+fn find(boot: &'static BootInfo, name: &str, offset: u64) -> Option<Channel> {
+    let info = boot.channels.iter().find(|c| c.role != 0 && name_str(&c.name) == name);
+    // SAFETY: (1) boot mapped all channels of this domain at `offset`, for ever; (2) no stream is among those asked for.
+    info.and_then(|c| unsafe { Channel::at(boot, name, c.ipa + offset) })
 }
 
 fn channel(boot: &'static BootInfo, name: &str, offset: u64) -> Channel {
-    let info = boot.channels.iter().find(|c| c.role != 0 && name_str(&c.name) == name);
-    // SAFETY: (1) boot mapped all channels of this domain at `offset`, for ever; (2) no stream is among those asked for.
-    let found = info.and_then(|c| unsafe { Channel::at(boot, name, c.ipa + offset) });
-    match found {
+    match find(boot, name, offset) {
         Some(c) => c,
         None => panic!("the manifest gives this kernel no channel `{name}`"),
     }
 }
 
+/// The words of a channel of this kernel's own that it can do without.
+fn own(boot: &'static BootInfo, prefix: &str, offset: u64) -> Option<&'static [AtomicU64]> {
+    find(boot, OwnName::new(prefix, boot).text(), offset).filter(Channel::writes).map(|c| c.words())
+}
+
 /// Makes the kernel and runs it. Frames begin at `free` (physical).
 pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
-    let mut name = heapless_name(boot);
-    let effects = channel(boot, name.text(), offset);
+    let effects = channel(boot, OwnName::new("effects-", boot).text(), offset);
+    // The table lies behind the page of the ring's header.
+    let monitor = own(boot, "monitor-", offset).and_then(|w| Monitor::new(w.get(HEADER_WORDS..)?));
     let writer = BroadcastWriter::new(effects.words());
     let log = BroadcastReader::new(channel(boot, "log", offset).words());
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
@@ -97,6 +112,7 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
         posted: false,
         active: (Frame(0), 0),
         stepping: false,
+        monitor,
     };
     board.gic_write(GIC_PMR, 0xff);
     board.gic_write(GIC_CTLR, 1);
@@ -104,22 +120,22 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.domain).run()
 }
 
-/// `effects-NAME` without a heap.
-struct EffectsName([u8; 32], usize);
+/// `PREFIX-NAME` without a heap.
+struct OwnName([u8; 32], usize);
 
-fn heapless_name(boot: &BootInfo) -> EffectsName {
-    let mut n = EffectsName([0; 32], 0);
-    for b in b"effects-".iter().chain(name_str(&boot.name).as_bytes()) {
-        if let Some(slot) = n.0.get_mut(n.1) {
-            *slot = *b;
-            n.1 += 1;
+impl OwnName {
+    fn new(prefix: &str, boot: &BootInfo) -> OwnName {
+        let mut n = OwnName([0; 32], 0);
+        for b in prefix.bytes().chain(name_str(&boot.name).bytes()) {
+            if let Some(slot) = n.0.get_mut(n.1) {
+                *slot = b;
+                n.1 += 1;
+            }
         }
+        n
     }
-    n
-}
 
-impl EffectsName {
-    fn text(&mut self) -> &str {
+    fn text(&self) -> &str {
         core::str::from_utf8(self.0.get(..self.1).unwrap_or(&[])).unwrap_or("")
     }
 }
@@ -335,6 +351,10 @@ impl Hardware for Board {
         calls::wait(until_us.map_or(u64::MAX, |us| self.counter(us)));
         // A timer that fired before it was turned off would end every further wait.
         self.take_interrupt();
+    }
+
+    fn monitor(&self) -> Option<Monitor<'static>> {
+        self.monitor
     }
 
     fn say(&mut self, line: Arguments<'_>) {

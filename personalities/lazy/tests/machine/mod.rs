@@ -80,6 +80,10 @@ impl Hardware for Machine {
     fn post(&mut self, _: &[u8]) {}
     fn ring(&mut self) {}
     fn wait(&mut self, _: Option<u64>) {}
+    fn monitor(&self) -> Option<abi::monitor::Monitor<'static>> {
+        None
+    }
+
     fn say(&mut self, _: Arguments<'_>) {}
 
     fn fail(&mut self, reason: &str) -> ! {
