@@ -113,6 +113,31 @@ pub fn decode(esr: u64, far: u64, pc: u64) -> Trap {
     }
 }
 
+/// Something that a person who follows a session wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A process began: its pid, its parent's serial.
+    Forked(u32, u64),
+    /// It runs another program.
+    Executes(u32, &'a [u8]),
+    /// It ended, with a status as wait4 gives it.
+    Ended(u32, i32),
+    /// A handler of it begins for a signal.
+    Handles(u32, u32),
+    /// A signal stops it.
+    Stops(u32, u32),
+    /// A thread holds the turn and makes no call: the call number.
+    Stuck(u64, u64),
+    /// A thread leaves the round.
+    Skipped(u64, u64),
+    /// An outside thread wants to come back.
+    WantsBack(u64),
+    /// It comes back.
+    Rejoins(u64),
+    /// A sync point was passed, before this call.
+    Passed(u64, u64),
+}
+
 /// The machine.
 pub trait Hardware {
     /// Frames that are this kernel's to give out, and from which of them on the memory is still zero as it was at boot.
@@ -159,6 +184,8 @@ pub trait Hardware {
     fn wait(&mut self, until_us: Option<u64>);
     /// The table for whoever watches this kernel, if there is one.
     fn monitor(&self) -> Option<Monitor<'static>>;
+    /// A record in the log of this image.
+    fn note(&mut self, event: Event<'_>);
     /// A line for the operator.
     fn say(&mut self, line: Arguments<'_>);
     /// The end of this kernel, with a reason for people.

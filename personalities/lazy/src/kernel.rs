@@ -2,7 +2,7 @@
 //! out; whatever has to wait is a [`Continuation`](crate::process::Continuation) in its thread.
 
 use crate::files::Files;
-use crate::hw::{Hardware, Trap};
+use crate::hw::{Event, Hardware, Trap};
 use crate::memory::Memory;
 use crate::memory::space::Resolved;
 use crate::open::OpenFile;
@@ -246,6 +246,7 @@ impl<H: Hardware> Kernel<H> {
             Some(Decision::Go) => {}
             None if stuck && self.turn.promised != Some(call) => {
                 self.turn.promised = Some(call);
+                self.note(Event::Stuck(head, call));
                 self.post(&Vote::Stuck { call });
                 self.turn.said = call;
             }

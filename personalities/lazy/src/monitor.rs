@@ -1,6 +1,6 @@
 //! What this kernel tells of itself while it runs: the table of `abi::monitor`, if the manifest gives it a channel for one.
 
-use crate::hw::Hardware;
+use crate::hw::{Event, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Place, Process, Stand, Thread};
 use abi::monitor::{CallRow, Counter, State, THREADS_MAX, ThreadRow};
@@ -61,6 +61,25 @@ pub fn number(t: &Thread) -> u16 {
 }
 
 impl<H: Hardware> Kernel<H> {
+    /// Logs.
+    pub fn note(&mut self, event: Event<'_>) {
+        self.memory.physical.hw.note(event);
+    }
+
+    /// Logs what is about a process: `event` makes it of its pid.
+    pub fn note_of(&mut self, serial: u64, event: impl FnOnce(u32) -> Event<'static>) {
+        if let Some(pid) = self.processes.get(&serial).map(|p| p.pid) {
+            self.note(event(pid));
+        }
+    }
+
+    /// Counts and logs an exec.
+    pub fn executes(&mut self, serial: u64, path: &[u8]) {
+        self.execs += 1;
+        let pid = self.processes.get(&serial).map_or(0, |p| p.pid);
+        self.note(Event::Executes(pid, path));
+    }
+
     /// Brings the table up to date.
     pub fn tell(&self) {
         let Some(monitor) = self.memory.physical.hw.monitor() else { return };

@@ -1,7 +1,7 @@
 //! The turn rule's state: the round, waiting, call numbers, sync points, the clock. `docs/turn-rule.md` is the specification; section names in
 //! comments are its.
 
-use crate::hw::Hardware;
+use crate::hw::{Event as Note, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Place, Stand};
 use abi::log::Event;
@@ -159,6 +159,7 @@ impl<H: Hardware> Kernel<H> {
     /// "Stuck, skip, go": a skip uses the call number up.
     pub fn skip(&mut self, head: u64) {
         let call = self.turn.call;
+        self.note(Note::Skipped(head, call));
         self.leave_round(head, Place::Outside { call, asked: false });
         self.skipped_signals(head);
         self.count_call();
@@ -192,6 +193,7 @@ impl<H: Hardware> Kernel<H> {
             Event::Rejoin { thread, call } => {
                 let outside = self.threads.get(&thread).map(|t| t.place);
                 if matches!(outside, Some(Place::Outside { call: c, .. }) if c == call) {
+                    self.note(Note::Rejoins(thread));
                     self.to_round(thread);
                 }
             }
@@ -246,6 +248,7 @@ impl<H: Hardware> Kernel<H> {
         }
         let (call, effects) = (self.turn.call, self.effects);
         self.tell();
+        self.note(Note::Passed(s, call));
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
         self.turn.said = call;
         self.turn.sync_due = !runnable;
@@ -264,6 +267,7 @@ impl<H: Hardware> Kernel<H> {
             }
         }
         for (thread, call) in asking {
+            self.note(Note::WantsBack(thread));
             self.post(&Vote::Rejoin { thread, call });
         }
     }

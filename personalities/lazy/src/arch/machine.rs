@@ -9,7 +9,7 @@ use core::arch::asm;
 use core::fmt::Arguments;
 use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
-use lazy::hw::{FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
+use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
 use runtime::{Channel, calls, say};
 
@@ -93,6 +93,9 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     // The table lies behind the page of the ring's header.
     let monitor = own(boot, "monitor-", offset).and_then(|w| Monitor::new(w.get(HEADER_WORDS..)?));
     let writer = BroadcastWriter::new(effects.words());
+    if let Some(ring) = own(boot, "log-", offset) {
+        runtime::log::start(ring);
+    }
     let log = BroadcastReader::new(channel(boot, "log", offset).words());
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
     // SAFETY: boot mapped all modules at `offset`, read-only, for ever.
@@ -355,6 +358,10 @@ impl Hardware for Board {
 
     fn monitor(&self) -> Option<Monitor<'static>> {
         self.monitor
+    }
+
+    fn note(&mut self, event: Event<'_>) {
+        super::log::note(event);
     }
 
     fn say(&mut self, line: Arguments<'_>) {

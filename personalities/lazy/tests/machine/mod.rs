@@ -1,6 +1,6 @@
 //! The machine of the host tests: memory in a vector, no programs, no rings.
 
-use lazy::hw::{FpState, Frame, Hardware, PAGE, Registers, Trap};
+use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap};
 use std::fmt::Arguments;
 
 /// First frame of the pool, as on the board.
@@ -84,6 +84,7 @@ impl Hardware for Machine {
         None
     }
 
+    fn note(&mut self, _: Event<'_>) {}
     fn say(&mut self, _: Arguments<'_>) {}
 
     fn fail(&mut self, reason: &str) -> ! {
