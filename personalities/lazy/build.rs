@@ -13,6 +13,9 @@ fn main() {
             "-znotext".into(),
             // The image is also right where it is loaded, before it moves itself.
             "--apply-dynamic-relocs".into(),
+            // Logs: where defmt's texts go, and what tells one image from another.
+            "-Tdefmt.x".into(),
+            "--build-id=sha1".into(),
         ] {
             println!("cargo:rustc-link-arg-bins={argument}");
         }

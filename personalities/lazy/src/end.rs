@@ -1,6 +1,6 @@
 //! The end of a process. The order of what happens is "Places" in `docs/turn-rule.md`.
 
-use crate::hw::Hardware;
+use crate::hw::{Event, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Info, Place};
 use crate::signal::*;
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 impl<H: Hardware> Kernel<H> {
     /// Process `serial` ends with `status`, as wait4 gives it.
     pub fn end_process(&mut self, serial: u64, status: i32) {
+        self.note_of(serial, |pid| Event::Ended(pid, status));
         if serial == 1 {
             self.effect(EffectKind::Exit, &status.to_le_bytes());
             self.ended = true;

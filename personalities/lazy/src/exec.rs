@@ -355,7 +355,7 @@ impl<H: Hardware> Kernel<H> {
         given: &[u8],
         request: &Request,
     ) {
-        self.execs += 1;
+        self.executes(serial, given);
         self.release_vfork(serial);
         let Some(p) = self.processes.get_mut(&serial) else { return };
         let old = p.space.replace(space);

@@ -1,5 +1,6 @@
 //! What this kernel needs of its machine, as a trait: the board implements it in `arch/`, the host tests over vectors.
 
+use abi::monitor::Monitor;
 use core::fmt::Arguments;
 
 /// Bytes of a page.
@@ -56,6 +57,8 @@ pub enum Trap {
     Call,
     /// The timer, or a doorbell.
     Interrupt,
+    /// The one instruction of a step is done.
+    Step,
     /// An access that the page tables do not allow (yet).
     Access {
         /// The address.
@@ -104,9 +107,35 @@ pub fn decode(esr: u64, far: u64, pc: u64) -> Trap {
         }
         0x22 => Trap::Exception(Exception::Alignment(pc)),
         0x26 => Trap::Exception(Exception::Alignment(far)),
+        0x32 => Trap::Step,
         0x3c => Trap::Exception(Exception::Breakpoint),
         _ => Trap::Exception(Exception::Illegal),
     }
+}
+
+/// Something that a person who follows a session wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A process began: its pid, its parent's serial.
+    Forked(u32, u64),
+    /// It runs another program.
+    Executes(u32, &'a [u8]),
+    /// It ended, with a status as wait4 gives it.
+    Ended(u32, i32),
+    /// A handler of it begins for a signal.
+    Handles(u32, u32),
+    /// A signal stops it.
+    Stops(u32, u32),
+    /// A thread holds the turn and makes no call: the call number.
+    Stuck(u64, u64),
+    /// A thread leaves the round.
+    Skipped(u64, u64),
+    /// An outside thread wants to come back.
+    WantsBack(u64),
+    /// It comes back.
+    Rejoins(u64),
+    /// A sync point was passed, before this call.
+    Passed(u64, u64),
 }
 
 /// The machine.
@@ -135,6 +164,10 @@ pub trait Hardware {
     fn now_us(&self) -> u64;
     /// Runs user code until something happens, at the latest `until_us`.
     fn run(&mut self, registers: &mut Registers, root: Frame, asid: u16, until_us: Option<u64>) -> Trap;
+    /// Runs one instruction of user code; no interrupt comes in between.
+    fn step(&mut self, registers: &mut Registers, root: Frame, asid: u16) -> Trap;
+    /// No further step follows.
+    fn end_stepping(&mut self);
     /// Takes the FP registers as user code left them.
     fn fp_save(&mut self, state: &mut FpState);
     /// Sets them.
@@ -149,6 +182,10 @@ pub trait Hardware {
     fn ring(&mut self);
     /// Sleeps until a doorbell or `until_us`.
     fn wait(&mut self, until_us: Option<u64>);
+    /// The table for whoever watches this kernel, if there is one.
+    fn monitor(&self) -> Option<Monitor<'static>>;
+    /// A record in the log of this image.
+    fn note(&mut self, event: Event<'_>);
     /// A line for the operator.
     fn say(&mut self, line: Arguments<'_>);
     /// The end of this kernel, with a reason for people.

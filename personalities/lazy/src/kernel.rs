@@ -2,7 +2,7 @@
 //! out; whatever has to wait is a [`Continuation`](crate::process::Continuation) in its thread.
 
 use crate::files::Files;
-use crate::hw::{FpState, Hardware, Trap};
+use crate::hw::{Event, Hardware, Trap};
 use crate::memory::Memory;
 use crate::memory::space::Resolved;
 use crate::open::OpenFile;
@@ -90,6 +90,8 @@ pub struct Kernel<H> {
     pub fp_owner: Option<u64>,
     /// System calls that programs wanted and nobody offers, each told once.
     pub unknown: u128,
+    /// For whoever watches.
+    pub tally: crate::monitor::Tally,
 }
 
 impl<H: Hardware> Kernel<H> {
@@ -123,6 +125,7 @@ impl<H: Hardware> Kernel<H> {
             diverges: false,
             fp_owner: None,
             unknown: 0,
+            tally: Default::default(),
         }
     }
 
@@ -161,6 +164,7 @@ impl<H: Hardware> Kernel<H> {
             }
             None => {
                 self.say_last_call();
+                self.tell();
                 self.memory.physical.hw.wait(None);
             }
         }
@@ -242,6 +246,7 @@ impl<H: Hardware> Kernel<H> {
             Some(Decision::Go) => {}
             None if stuck && self.turn.promised != Some(call) => {
                 self.turn.promised = Some(call);
+                self.note(Event::Stuck(head, call));
                 self.post(&Vote::Stuck { call });
                 self.turn.said = call;
             }
@@ -273,6 +278,7 @@ impl<H: Hardware> Kernel<H> {
             return self.out_of_memory(serial);
         };
         self.load_fp(serial);
+        self.tally.run(serial);
         let Some(t) = self.threads.get_mut(&serial) else { return };
         let hw = &mut self.memory.physical.hw;
         let trap = hw.run(&mut t.registers, tables.root, tables.asid, until);
@@ -282,7 +288,10 @@ impl<H: Hardware> Kernel<H> {
             self.turn.ran_us += ran;
         }
         match trap {
-            Trap::Interrupt => {}
+            Trap::Interrupt | Trap::Step => {
+                self.tally.interrupts += 1;
+                self.tell();
+            }
             Trap::Call => self.trapped_call(serial),
             Trap::Access { address, access } => self.page_fault(serial, address, access),
             Trap::Exception(e) => self.stand(serial, Stand::Fault(Fault::Exception(e))),
@@ -299,14 +308,14 @@ impl<H: Hardware> Kernel<H> {
     fn page_fault(&mut self, serial: u64, address: u64, access: crate::hw::Access) {
         let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return };
         match self.memory.resolve(space, address, access, false) {
-            Resolved::Frame(_) => {}
+            Resolved::Frame(_) => self.tally.repaired += 1,
             Resolved::NoMemory => self.out_of_memory(serial),
             _ => self.stand(serial, Stand::Fault(Fault::Access(address, access))),
         }
     }
 
     /// A private call is made at once, a turn's call when its turn comes.
-    fn trapped_call(&mut self, serial: u64) {
+    pub fn trapped_call(&mut self, serial: u64) {
         let Some(t) = self.threads.get(&serial) else { return };
         let number = t.registers.x[8];
         let args = crate::calls::arguments(&t.registers);
@@ -318,6 +327,7 @@ impl<H: Hardware> Kernel<H> {
         };
         self.stand(serial, Stand::Call);
         if private {
+            self.tally.private += 1;
             self.memory.wants_turn = false;
             let result = self.private_call(serial, number, &args);
             if core::mem::take(&mut self.memory.wants_turn) {
@@ -337,35 +347,6 @@ impl<H: Hardware> Kernel<H> {
         self.memory.physical.hw.say(format_args!("lazy: out of frames, process {serial} ends"));
         self.generate_kernel(serial, crate::signal::SIGKILL);
         self.stand(serial, Stand::Call);
-    }
-
-    /// The processor's FP registers become those of `serial`.
-    fn load_fp(&mut self, serial: u64) {
-        if self.fp_owner == Some(serial) {
-            return;
-        }
-        self.save_fp();
-        if let Some(t) = self.threads.get(&serial) {
-            self.memory.physical.hw.fp_load(&t.fp);
-        }
-        self.fp_owner = Some(serial);
-    }
-
-    /// The owner's FP registers are in its thread now, and nobody's in the processor.
-    pub fn save_fp(&mut self) {
-        if let Some(t) = self.fp_owner.take().and_then(|o| self.threads.get_mut(&o)) {
-            self.memory.physical.hw.fp_save(&mut t.fp);
-        }
-    }
-
-    /// A thread's FP registers change: what the processor holds of it is void.
-    pub fn set_fp(&mut self, serial: u64, state: FpState) {
-        if self.fp_owner == Some(serial) {
-            self.fp_owner = None;
-        }
-        if let Some(t) = self.threads.get_mut(&serial) {
-            *t.fp = state;
-        }
     }
 
     /// Posts a vote.

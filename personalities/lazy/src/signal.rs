@@ -1,7 +1,7 @@
 //! Signals: how they are generated, and what becomes of them when a thread looks. "Signals" in `docs/turn-rule.md`.
 
 use crate::errno::EINTR;
-use crate::hw::Hardware;
+use crate::hw::{Event, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Continuation, Info, Place, Stand};
 use crate::turn::Key;
@@ -206,6 +206,7 @@ impl<H: Hardware> Kernel<H> {
                     if signal != SIGSTOP && self.orphaned(group, None) {
                         continue;
                     }
+                    self.note_of(serial, |pid| Event::Stops(pid, signal));
                     self.stop_process(serial, signal);
                     return Looked::Decided;
                 }
@@ -227,6 +228,7 @@ impl<H: Hardware> Kernel<H> {
         else {
             return false;
         };
+        self.note_of(serial, |pid| Event::Handles(pid, signal));
         if when != When::After {
             self.leave_call(serial, action.flags & SA_RESTART != 0);
         }
@@ -283,6 +285,7 @@ impl<H: Hardware> Kernel<H> {
             && let Some(p) = self.processes.get_mut(&serial)
         {
             p.unagreed = true;
+            self.go_outermost(serial);
         }
         self.look(serial, When::Outside);
         self.memory.in_call = in_call;

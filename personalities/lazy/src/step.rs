@@ -4,27 +4,30 @@ use crate::calls::{Outcome, Wait, arguments};
 use crate::hw::{Access, Exception, Hardware};
 use crate::kernel::Kernel;
 use crate::memory::space::Resolved;
+use crate::monitor::{NO_NUMBER, number};
 use crate::process::{Continuation, Fault, Info, Place, Stand};
 use crate::signal::{Looked, SIGBUS, SIGILL, SIGSEGV, SIGTRAP, When};
 
 impl<H: Hardware> Kernel<H> {
-    /// The head's call takes effect.
-    pub fn step(&mut self, head: u64) {
+    /// The head's call takes effect; its number, if it was a system call.
+    pub fn step(&mut self, head: u64) -> u16 {
         self.diverge(head);
         self.post_memory_digest(head);
         let vfork =
             self.threads.get(&head).is_some_and(|t| matches!(t.continuation, Some(Continuation::Vfork(_))));
         if !vfork && self.look(head, When::Before) == Looked::Decided {
-            return;
+            return NO_NUMBER;
         }
+        let number = self.threads.get(&head).map_or(NO_NUMBER, number);
         match self.threads.get(&head).map(|t| t.stand) {
             Some(Stand::Call) => self.call(head),
             Some(Stand::Fault(fault)) => self.fault(head, fault),
-            _ => return,
+            _ => return NO_NUMBER,
         }
         if self.threads.get(&head).is_some_and(|t| t.stand == Stand::User && t.place == Place::Round) {
             self.look(head, When::After);
         }
+        number
     }
 
     fn call(&mut self, head: u64) {

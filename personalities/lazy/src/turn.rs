@@ -1,7 +1,7 @@
 //! The turn rule's state: the round, waiting, call numbers, sync points, the clock. `docs/turn-rule.md` is the specification; section names in
 //! comments are its.
 
-use crate::hw::Hardware;
+use crate::hw::{Event as Note, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Place, Stand};
 use abi::log::Event;
@@ -112,8 +112,9 @@ impl<H: Hardware> Kernel<H> {
             self.turn.said = call + 1;
         }
         self.memory.in_call = true;
-        self.step(head);
+        let number = self.step(head);
         self.memory.in_call = false;
+        self.tell_call(head, number);
         if let Some(t) = self.threads.get_mut(&head) {
             t.calls += 1;
         }
@@ -158,6 +159,7 @@ impl<H: Hardware> Kernel<H> {
     /// "Stuck, skip, go": a skip uses the call number up.
     pub fn skip(&mut self, head: u64) {
         let call = self.turn.call;
+        self.note(Note::Skipped(head, call));
         self.leave_round(head, Place::Outside { call, asked: false });
         self.skipped_signals(head);
         self.count_call();
@@ -191,6 +193,7 @@ impl<H: Hardware> Kernel<H> {
             Event::Rejoin { thread, call } => {
                 let outside = self.threads.get(&thread).map(|t| t.place);
                 if matches!(outside, Some(Place::Outside { call: c, .. }) if c == call) {
+                    self.note(Note::Rejoins(thread));
                     self.to_round(thread);
                 }
             }
@@ -244,6 +247,8 @@ impl<H: Hardware> Kernel<H> {
             self.processes.values_mut().filter(|p| !p.zombie).for_each(|p| p.digest_due = Some(s));
         }
         let (call, effects) = (self.turn.call, self.effects);
+        self.tell();
+        self.note(Note::Passed(s, call));
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
         self.turn.said = call;
         self.turn.sync_due = !runnable;
@@ -262,6 +267,7 @@ impl<H: Hardware> Kernel<H> {
             }
         }
         for (thread, call) in asking {
+            self.note(Note::WantsBack(thread));
             self.post(&Vote::Rejoin { thread, call });
         }
     }

@@ -3,11 +3,13 @@
 use super::heap;
 use abi::bootinfo::{BootInfo, MEMORY_IPA, name_str};
 use abi::hypercall::TIMER_INTID;
+use abi::monitor::Monitor;
 use abi::ring::RECORD_MAX;
 use core::arch::asm;
 use core::fmt::Arguments;
+use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
-use lazy::hw::{FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
+use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
 use runtime::{Channel, calls, say};
 
@@ -17,6 +19,11 @@ const GIC_CTLR: u64 = 0x0;
 const GIC_PMR: u64 = 0x4;
 const GIC_IAR: u64 = 0xc;
 const GIC_EOIR: u64 = 0x10;
+/// PSTATE.SS, PSTATE.I.
+const STEP: u64 = 1 << 21;
+const MASK_INTERRUPTS: u64 = 1 << 7;
+/// Words of the page before a channel's data.
+const HEADER_WORDS: usize = PAGE / 8;
 /// So much of the heap stays free for what a call in progress needs.
 const HEAP_RESERVE: usize = 4 << 20;
 
@@ -57,23 +64,38 @@ pub struct Board {
     effects: (Channel, BroadcastWriter<'static>),
     posted: bool,
     active: (Frame, u16),
+    stepping: bool,
+    monitor: Option<Monitor<'static>>,
+}
+
+/// The channel `name`, if there is one.
+fn find(boot: &'static BootInfo, name: &str, offset: u64) -> Option<Channel> {
+    let info = boot.channels.iter().find(|c| c.role != 0 && name_str(&c.name) == name);
+    // SAFETY: (1) boot mapped all channels of this domain at `offset`, for ever; (2) no stream is among those asked for.
+    info.and_then(|c| unsafe { Channel::at(boot, name, c.ipa + offset) })
 }
 
 fn channel(boot: &'static BootInfo, name: &str, offset: u64) -> Channel {
-    let info = boot.channels.iter().find(|c| c.role != 0 && name_str(&c.name) == name);
-    // SAFETY: (1) boot mapped all channels of this domain at `offset`, for ever; (2) no stream is among those asked for.
-    let found = info.and_then(|c| unsafe { Channel::at(boot, name, c.ipa + offset) });
-    match found {
+    match find(boot, name, offset) {
         Some(c) => c,
         None => panic!("the manifest gives this kernel no channel `{name}`"),
     }
 }
 
+/// The words of a channel of this kernel's own that it can do without.
+fn own(boot: &'static BootInfo, prefix: &str, offset: u64) -> Option<&'static [AtomicU64]> {
+    find(boot, OwnName::new(prefix, boot).text(), offset).filter(Channel::writes).map(|c| c.words())
+}
+
 /// Makes the kernel and runs it. Frames begin at `free` (physical).
 pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
-    let mut name = heapless_name(boot);
-    let effects = channel(boot, name.text(), offset);
+    let effects = channel(boot, OwnName::new("effects-", boot).text(), offset);
+    // The table lies behind the page of the ring's header.
+    let monitor = own(boot, "monitor-", offset).and_then(|w| Monitor::new(w.get(HEADER_WORDS..)?));
     let writer = BroadcastWriter::new(effects.words());
+    if let Some(ring) = own(boot, "log-", offset) {
+        runtime::log::start(ring);
+    }
     let log = BroadcastReader::new(channel(boot, "log", offset).words());
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
     // SAFETY: boot mapped all modules at `offset`, read-only, for ever.
@@ -92,6 +114,8 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
         effects: (effects, writer),
         posted: false,
         active: (Frame(0), 0),
+        stepping: false,
+        monitor,
     };
     board.gic_write(GIC_PMR, 0xff);
     board.gic_write(GIC_CTLR, 1);
@@ -99,22 +123,22 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.domain).run()
 }
 
-/// `effects-NAME` without a heap.
-struct EffectsName([u8; 32], usize);
+/// `PREFIX-NAME` without a heap.
+struct OwnName([u8; 32], usize);
 
-fn heapless_name(boot: &BootInfo) -> EffectsName {
-    let mut n = EffectsName([0; 32], 0);
-    for b in b"effects-".iter().chain(name_str(&boot.name).as_bytes()) {
-        if let Some(slot) = n.0.get_mut(n.1) {
-            *slot = *b;
-            n.1 += 1;
+impl OwnName {
+    fn new(prefix: &str, boot: &BootInfo) -> OwnName {
+        let mut n = OwnName([0; 32], 0);
+        for b in prefix.bytes().chain(name_str(&boot.name).bytes()) {
+            if let Some(slot) = n.0.get_mut(n.1) {
+                *slot = b;
+                n.1 += 1;
+            }
         }
+        n
     }
-    n
-}
 
-impl EffectsName {
-    fn text(&mut self) -> &str {
+    fn text(&self) -> &str {
         core::str::from_utf8(self.0.get(..self.1).unwrap_or(&[])).unwrap_or("")
     }
 }
@@ -166,6 +190,30 @@ impl Board {
         let image = self.image_frame().0;
         self.pool.contains(&frame.0)
             || (image..image + self.image.len().div_ceil(PAGE) as u32).contains(&frame.0)
+    }
+
+    /// User code, until an exception; `state`: bits of PSTATE besides the flags.
+    fn enter(&mut self, registers: &mut Registers, root: Frame, asid: u16, state: u64) -> Trap {
+        // Condition flags only: user code has no say in interrupt masks or in the level it returns to.
+        registers.pstate = registers.pstate & 0xf000_0000 | state;
+        let ttbr = root.address() | u64::from(asid) << 48;
+        let (kind, esr, far): (u64, u64, u64);
+        // SAFETY: (1) the tables map EL0 memory only; (2) `__enter_user` comes back with the callee's registers as they were; (3) page table writes
+        // are finished before the walker may look.
+        unsafe {
+            if self.active != (root, asid) {
+                asm!("msr ttbr0_el1, {}", in(reg) ttbr);
+                self.active = (root, asid);
+            }
+            asm!("dsb ishst", "isb");
+            kind = __enter_user(registers);
+            asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) esr, out(reg) far, options(nomem));
+        }
+        if kind == 1 {
+            self.take_interrupt();
+            return Trap::Interrupt;
+        }
+        decode(esr, far, registers.pc)
     }
 }
 
@@ -237,26 +285,22 @@ impl Hardware for Board {
     fn run(&mut self, registers: &mut Registers, root: Frame, asid: u16, until_us: Option<u64>) -> Trap {
         self.ring();
         self.timer(until_us);
-        // Condition flags only: user code has no say in interrupt masks or in the level it returns to.
-        registers.pstate &= 0xf000_0000;
-        let ttbr = root.address() | u64::from(asid) << 48;
-        let (kind, esr, far): (u64, u64, u64);
-        // SAFETY: (1) the tables map EL0 memory only; (2) `__enter_user` comes back with the callee's registers as they were; (3) page table writes
-        // are finished before the walker may look.
-        unsafe {
-            if self.active != (root, asid) {
-                asm!("msr ttbr0_el1, {}", in(reg) ttbr);
-                self.active = (root, asid);
-            }
-            asm!("dsb ishst", "isb");
-            kind = __enter_user(registers);
-            asm!("mrs {}, esr_el1", "mrs {}, far_el1", out(reg) esr, out(reg) far, options(nomem));
+        self.enter(registers, root, asid, 0)
+    }
+
+    fn step(&mut self, registers: &mut Registers, root: Frame, asid: u16) -> Trap {
+        if !core::mem::replace(&mut self.stepping, true) {
+            // SAFETY: single steps are taken from EL0 only (MDSCR_EL1.KDE is 0); EL2 lets a kernel have this bit.
+            unsafe { asm!("msr mdscr_el1, {}", "isb", in(reg) 1u64) };
         }
-        if kind == 1 {
-            self.take_interrupt();
-            return Trap::Interrupt;
+        self.enter(registers, root, asid, STEP | MASK_INTERRUPTS)
+    }
+
+    fn end_stepping(&mut self) {
+        if core::mem::take(&mut self.stepping) {
+            // SAFETY: as above.
+            unsafe { asm!("msr mdscr_el1, xzr", "isb") };
         }
-        decode(esr, far, registers.pc)
     }
 
     fn fp_save(&mut self, state: &mut FpState) {
@@ -310,6 +354,14 @@ impl Hardware for Board {
         calls::wait(until_us.map_or(u64::MAX, |us| self.counter(us)));
         // A timer that fired before it was turned off would end every further wait.
         self.take_interrupt();
+    }
+
+    fn monitor(&self) -> Option<Monitor<'static>> {
+        self.monitor
+    }
+
+    fn note(&mut self, event: Event<'_>) {
+        super::log::note(event);
     }
 
     fn say(&mut self, line: Arguments<'_>) {

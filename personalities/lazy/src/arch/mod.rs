@@ -2,4 +2,5 @@
 
 mod boot;
 mod heap;
+mod log;
 mod machine;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exec::Request;
-use crate::hw::FpState;
+use crate::hw::{Event, FpState};
 use crate::process::{AltStack, Place, Process, Stand, Thread};
 use crate::sched::Entity;
 use abi::turn::{MEMORY_PAGES, PID_MAX, PROCESSES_MAX};
@@ -118,6 +118,7 @@ impl<H: Hardware> Kernel<H> {
         }
         self.files.hold(copy.cwd);
         self.processes.insert(child, copy);
+        self.note_of(child, |pid| Event::Forked(pid, parent));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The machine of the host tests: memory in a vector, no programs, no rings.
 
-use lazy::hw::{FpState, Frame, Hardware, PAGE, Registers, Trap};
+use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap};
 use std::fmt::Arguments;
 
 /// First frame of the pool, as on the board.
@@ -61,6 +61,11 @@ impl Hardware for Machine {
         Trap::Interrupt
     }
 
+    fn step(&mut self, _: &mut Registers, _: Frame, _: u16) -> Trap {
+        Trap::Step
+    }
+
+    fn end_stepping(&mut self) {}
     fn fp_save(&mut self, _: &mut FpState) {}
     fn fp_load(&mut self, _: &FpState) {}
 
@@ -75,6 +80,11 @@ impl Hardware for Machine {
     fn post(&mut self, _: &[u8]) {}
     fn ring(&mut self) {}
     fn wait(&mut self, _: Option<u64>) {}
+    fn monitor(&self) -> Option<abi::monitor::Monitor<'static>> {
+        None
+    }
+
+    fn note(&mut self, _: Event<'_>) {}
     fn say(&mut self, _: Arguments<'_>) {}
 
     fn fail(&mut self, reason: &str) -> ! {
