@@ -1,8 +1,9 @@
 //! brk, mmap and kin: arguments decoded, the rest is `space`'s.
 
 use super::Call;
-use crate::errno::{EFAULT, EINVAL, ENODEV, Errno};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, EOVERFLOW, Errno};
 use crate::exec::Files;
+use crate::fs::ExecFile;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Rights};
 use crate::space::{Budget, Kind, MayMove, MemoryError, Place, Space};
@@ -12,6 +13,7 @@ type Result = core::result::Result<i64, MemoryError>;
 
 const MAP_SHARED: u64 = 1;
 const MAP_PRIVATE: u64 = 2;
+const MAP_SHARED_VALIDATE: u64 = 3;
 const MAP_TYPE: u64 = 15;
 const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
@@ -43,46 +45,53 @@ pub(super) fn mmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     if offset % 4096 != 0 {
         return Err(EINVAL.into());
     }
-    let rights = Rights::from_prot(prot);
-    let kind = if flags & MAP_ANONYMOUS != 0 {
-        check_type(flags, prot, len)?;
-        Kind::Anonymous
-    } else {
-        file_kind(k, c.serial, fd as i32, (prot, flags, len), offset)?
-    };
     let place = match flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) {
         0 => Place::Hint(address),
         f if f & MAP_FIXED_NOREPLACE != 0 => Place::FixedNoReplace(address),
         _ => Place::Fixed(address),
     };
-    k.on_space(c.serial, |space, m, budget, files| space.mmap(m, budget, place, len, (rights, kind), files))
-        .map(|at| at as i64)
+    // Linux' order: the descriptor, the length, the place, then what kind of mapping it shall be.
+    let p = k.procs.get(&c.serial).ok_or(EFAULT)?;
+    let file = (flags & MAP_ANONYMOUS == 0).then(|| k.fs.mmap_file(&p.fds, fd as i32));
+    if let Some(Err(EBADF)) = file {
+        return Err(EBADF.into());
+    }
+    k.on_space(c.serial, |space, m, budget, files| {
+        let (_, pages) = space.choose(place, len)?;
+        let kind = match file {
+            None => anonymous_kind(flags, prot)?,
+            Some(file) => file_kind(file, (prot, flags), (offset, pages))?,
+        };
+        space.mmap(m, budget, place, len, (Rights::from_prot(prot), kind), files)
+    })
+    .map(|at| at as i64)
 }
 
 /// Shared memory that can be written waits for tier 3: ENODEV.
-fn check_type(flags: u64, prot: u64, len: u64) -> core::result::Result<(), Errno> {
-    match flags & MAP_TYPE {
-        _ if len == 0 => Err(EINVAL),
-        MAP_PRIVATE => Ok(()),
-        MAP_SHARED | 3 if prot & PROT_WRITE == 0 => Ok(()),
-        MAP_SHARED | 3 => Err(ENODEV),
-        _ => Err(EINVAL),
-    }
+fn check_shared(flags: u64, prot: u64) -> core::result::Result<(), Errno> {
+    if flags & MAP_TYPE != MAP_PRIVATE && prot & PROT_WRITE != 0 { Err(ENODEV) } else { Ok(()) }
 }
 
-fn file_kind<M: Machine>(
-    k: &mut Kernel<M>,
-    serial: Serial,
-    fd: i32,
-    (prot, flags, len): (u64, u64, u64),
-    offset: u64,
-) -> core::result::Result<Kind, Errno> {
-    let p = k.procs.get(&serial).ok_or(EFAULT)?;
-    let file = k.fs.mmap_file(&p.fds, fd)?;
-    check_type(flags, prot, len)?;
-    if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+fn anonymous_kind(flags: u64, prot: u64) -> core::result::Result<Kind, Errno> {
+    if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED) {
         return Err(EINVAL);
     }
+    check_shared(flags, prot).map(|()| Kind::Anonymous)
+}
+
+fn file_kind(
+    file: core::result::Result<ExecFile, Errno>,
+    (prot, flags): (u64, u64),
+    (offset, len): (u64, u64),
+) -> core::result::Result<Kind, Errno> {
+    if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+        return Err(EOVERFLOW);
+    }
+    if !matches!(flags & MAP_TYPE, MAP_PRIVATE | MAP_SHARED | MAP_SHARED_VALIDATE) {
+        return Err(EINVAL);
+    }
+    let file = file?;
+    check_shared(flags, prot)?;
     Ok(Kind::File { ino: file.ino, offset, size: file.size })
 }
 

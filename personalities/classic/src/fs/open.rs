@@ -118,9 +118,10 @@ impl Fs {
             Device::Random => Kind::Random,
             Device::ControllingTty if !self.controls(caller) => return Err(ENXIO),
             Device::Tty => {
-                // A session leader without a terminal takes it, unless it only writes.
+                // A session leader without a terminal takes it, if it reads.
                 let leader = caller.pid == caller.sid && self.tty.session.is_none();
-                if leader && flags & O_NOCTTY == 0 && flags & O_ACCMODE != O_WRONLY {
+                let reads = matches!(flags & O_ACCMODE, 0 | O_RDWR);
+                if leader && flags & O_NOCTTY == 0 && reads {
                     self.tty.session = Some(caller.sid);
                     self.tty.foreground = caller.pgid;
                 }

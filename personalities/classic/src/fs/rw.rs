@@ -211,7 +211,7 @@ impl Fs {
             return Err(ESPIPE.into());
         }
         let start = u64::try_from(offset.unwrap_or(open.offset as i64)).map_err(|_| EINVAL)?;
-        if (count as i64) < 0 || (start as i64).checked_add(count.min(MAX_RW_COUNT) as i64).is_none() {
+        if (count as i64) < 0 || (start as i64).checked_add(count as i64).is_none() {
             return Err(EINVAL.into());
         }
         let output = self.to_write(call, 0)?;

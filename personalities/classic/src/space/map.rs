@@ -3,7 +3,7 @@
 use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space, check_heap};
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
-use abi::layout::{MMAP_MIN, PAGE};
+use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
 use alloc::vec::Vec;
 
 type Result<T> = core::result::Result<T, MemoryError>;
@@ -35,12 +35,8 @@ impl Space {
         (rights, kind): (Rights, Kind),
         source: &dyn FileSource,
     ) -> Result<u64> {
-        if len == 0 {
-            return Err(EINVAL.into());
-        }
-        let len = page_up(len).filter(|&l| l <= MAP_END).ok_or(ENOMEM)?;
+        let (start, len) = self.choose(place, len)?;
         check_heap(m)?;
-        let start = self.choose(place, len)?;
         let mut area = Area::new(start, start + len, rights, kind);
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
         self.charge = budget.raise(self.charge, pages)?;
@@ -53,21 +49,26 @@ impl Space {
         Ok(start)
     }
 
-    fn choose(&self, place: Place, len: u64) -> Result<u64> {
+    /// Where a mapping of `len` bytes would go, and its length in whole pages.
+    pub fn choose(&self, place: Place, len: u64) -> Result<(u64, u64)> {
+        if len == 0 {
+            return Err(EINVAL.into());
+        }
+        let len = page_up(len).filter(|&l| l <= MAP_END).ok_or(ENOMEM)?;
         let (Place::Hint(at) | Place::Fixed(at) | Place::FixedNoReplace(at)) = place;
         let fits = at.checked_add(len).is_some_and(|end| end <= MAP_END);
         if let Place::Hint(_) = place {
             let usable = at >= MMAP_MIN && at.is_multiple_of(PAGE) && fits;
             if usable && self.is_free(at, at + len) {
-                return Ok(at);
+                return Ok((at, len));
             }
-            return Ok(self.place(len).ok_or(ENOMEM)?);
-        }
-        if !at.is_multiple_of(PAGE) {
-            return Err(EINVAL.into());
+            return Ok((self.place(len).ok_or(ENOMEM)?, len));
         }
         if !fits {
             return Err(ENOMEM.into());
+        }
+        if !at.is_multiple_of(PAGE) {
+            return Err(EINVAL.into());
         }
         if at < MMAP_MIN {
             return Err(EPERM.into());
@@ -75,7 +76,7 @@ impl Space {
         if matches!(place, Place::FixedNoReplace(_)) && !self.is_free(at, at + len) {
             return Err(EEXIST.into());
         }
-        Ok(at)
+        Ok((at, len))
     }
 
     /// Takes mappings away; holes are fine.
@@ -176,49 +177,88 @@ impl Space {
         (may_move, target): (MayMove, Option<u64>),
         source: &dyn FileSource,
     ) -> Result<u64> {
-        let (old_end, new_len) = (range(old, old_len)?, page_up(new_len).ok_or(ENOMEM)?);
-        let old_len = old_end - old;
-        if old_len == 0 || new_len == 0 || new_len > MAP_END {
+        // As Linux: lengths too long to be rounded up are none.
+        let (old_len, new_len) = (page_up(old_len).unwrap_or(0), page_up(new_len).unwrap_or(0));
+        if !old.is_multiple_of(PAGE) || new_len == 0 {
             return Err(EINVAL.into());
         }
+        self.find(old).ok_or(EFAULT)?;
         if let Some(to) = target {
-            let overlaps = to < old_end && old < to.saturating_add(new_len);
-            if !to.is_multiple_of(PAGE)
-                || overlaps
-                || to < MMAP_MIN
-                || to.checked_add(new_len).is_none_or(|e| e > MAP_END)
-            {
+            let fits = to.checked_add(new_len).is_some_and(|end| end <= MAP_END);
+            let overlaps = to < old.saturating_add(old_len) && old < to.saturating_add(new_len);
+            if !to.is_multiple_of(PAGE) || !fits || overlaps {
                 return Err(EINVAL.into());
             }
+            return self.move_to(m, budget, (old, old_len), (to, new_len), source);
         }
-        let (area_end, charged) = match self.find(old) {
-            Some(a) if a.end >= old_end => (a.end, a.charged),
-            _ => return Err(EFAULT.into()),
+        if new_len <= old_len {
+            return self.cut(m, (old, old_len), new_len).map(|()| old);
+        }
+        let old_end = self.resizable(old, old_len)?;
+        let grown = old.checked_add(new_len).filter(|&end| end <= MAP_END);
+        let in_place = self.find(old).is_some_and(|area| area.end == old_end)
+            && grown.is_some_and(|end| self.is_free(old_end, end));
+        let to = match may_move {
+            _ if in_place => old,
+            MayMove::Yes => self.place(new_len).ok_or(ENOMEM)?,
+            MayMove::No => return Err(ENOMEM.into()),
         };
-        let replaced = target.map_or(0, |to| self.charged_between(to, to + new_len));
-        if new_len > old_len && charged {
-            let more = (new_len - old_len) / PAGE;
-            let pages = self.charged_pages().saturating_sub(replaced) + more;
-            self.charge = budget.raise(self.charge, pages)?;
-        }
-        if target.is_none() && new_len <= old_len {
-            self.remove(m, old + new_len, old_end);
-            return Ok(old);
-        }
-        let fits =
-            old.checked_add(new_len).is_some_and(|e| e <= MAP_END) && self.is_free(old_end, old + new_len);
-        if target.is_none() && area_end == old_end && fits {
-            self.resize(m, old, old, old_end, new_len, source)?;
-            return Ok(old);
-        }
-        if may_move == MayMove::No {
-            return Err(ENOMEM.into());
-        }
-        let to = target.or_else(|| self.place(new_len)).ok_or(ENOMEM)?;
-        if target.is_some() {
-            self.remove(m, to, to + new_len);
-        }
+        self.charge = self.charge_of_growth(budget, old, new_len - old_len, 0)?;
         self.resize(m, to, old, old_end, new_len, source)?;
+        Ok(to)
+    }
+
+    /// Takes away what lies behind the first `new_len` bytes, mapped or not.
+    fn cut<M: Machine>(&mut self, m: &mut M, (old, old_len): (u64, u64), new_len: u64) -> Result<()> {
+        if new_len < old_len {
+            self.remove(m, old + new_len, range(old, old_len)?);
+        }
+        Ok(())
+    }
+
+    /// The end of what mremap grows or moves: EFAULT unless one mapping holds all of it.
+    fn resizable(&self, old: u64, old_len: u64) -> Result<u64> {
+        if old_len == 0 {
+            return Err(EINVAL.into());
+        }
+        let end = self.find(old).ok_or(EFAULT)?.end;
+        if old_len <= end - old { Ok(old + old_len) } else { Err(EFAULT.into()) }
+    }
+
+    /// The charge once the mapping at `old` has `more` bytes more, and `replaced` pages that count are gone.
+    fn charge_of_growth(&self, budget: &mut Budget, old: u64, more: u64, replaced: u64) -> Result<u64> {
+        if more == 0 || !self.find(old).is_some_and(|area| area.charged) {
+            return Ok(self.charge);
+        }
+        budget.raise(self.charge, self.charged_pages().saturating_sub(replaced) + more / PAGE)
+    }
+
+    /// mremap to a fixed place. As in Linux, what was there goes, and what is cut off, before it is known whether the rest can be moved.
+    fn move_to<M: Machine>(
+        &mut self,
+        m: &mut M,
+        budget: &mut Budget,
+        (old, old_len): (u64, u64),
+        (to, new_len): (u64, u64),
+        source: &dyn FileSource,
+    ) -> Result<u64> {
+        let kept = old_len.min(new_len);
+        let movable = self.resizable(old, kept).and_then(|end| {
+            let replaced = self.charged_between(to, to + new_len);
+            let charge = self.charge_of_growth(budget, old, new_len - kept, replaced)?;
+            Ok((end, charge))
+        });
+        if movable == Err(MemoryError::NeedsTurn) {
+            return Err(MemoryError::NeedsTurn);
+        }
+        self.remove(m, to, to + new_len);
+        self.cut(m, (old, old_len), kept)?;
+        let (end, charge) = movable?;
+        self.charge = charge;
+        if to < MMAP_MIN {
+            return Err(EPERM.into());
+        }
+        self.resize(m, to, old, end, new_len, source)?;
         Ok(to)
     }
 
@@ -310,5 +350,5 @@ fn range(start: u64, len: u64) -> Result<u64> {
         return Err(EINVAL.into());
     }
     let end = page_up(len).and_then(|l| start.checked_add(l));
-    Ok(end.filter(|&e| e <= MAP_END).ok_or(EINVAL)?)
+    Ok(end.filter(|&e| e <= TASK_SIZE).ok_or(EINVAL)?)
 }

@@ -145,6 +145,9 @@ fn mappings_go_to_the_highest_gap_and_a_free_hint_is_taken() {
     assert_eq!(at(Place::Hint(0), 0), Err(EINVAL.into()));
     assert_eq!(at(Place::Fixed(0x123), 1), Err(EINVAL.into()));
     assert_eq!(at(Place::Fixed(MAP_END), 1), Err(ENOMEM.into()));
+    assert_eq!(at(Place::Fixed(MAP_END + 1), 1), Err(ENOMEM.into()));
+    assert_eq!(at(Place::Fixed(0x50_0000), TASK_SIZE), Err(ENOMEM.into()));
+    assert_eq!(at(Place::Hint(0), u64::MAX), Err(ENOMEM.into()));
 }
 
 #[test]
@@ -291,4 +294,44 @@ fn check(m: &Host, s: &Space) {
     assert_eq!(frames, m.used, "every frame has one owner");
     let inside = |at: &&u64| s.find(**at).is_some() || **at == TRAMPOLINE;
     assert!(m.shown.keys().all(|at| inside(&at)), "nothing is shown where nothing is mapped");
+}
+
+#[test]
+fn mremap_looks_at_the_old_address_first_and_shrinks_over_holes() {
+    let m = &mut Host::with(1000);
+    let (mut s, mut b) = space(m);
+    let at = 0x50_0000;
+    assert_eq!(anonymous(m, &mut s, &mut b, Place::Fixed(at), 2 * PAGE, RW), Ok(at));
+    let mut remap = |old, old_len, new_len, to: Option<u64>| {
+        let way = if to.is_some() { MayMove::Yes } else { MayMove::No };
+        let moved = s.mremap(m, &mut b, (old, old_len), new_len, (way, to), &OneFile);
+        (moved, s.charged_pages())
+    };
+    let free = at + 0x10_0000;
+    assert_eq!(remap(free, PAGE, PAGE, Some(free)), (Err(EFAULT.into()), 3));
+    assert_eq!(remap(free, 0, PAGE, None), (Err(EFAULT.into()), 3));
+    assert_eq!(remap(free + 1, PAGE, PAGE, None), (Err(EINVAL.into()), 3));
+    assert_eq!(remap(at, PAGE, u64::MAX, None), (Err(EINVAL.into()), 3));
+    assert_eq!(remap(at, 0, PAGE, None), (Err(EINVAL.into()), 3));
+    assert_eq!(remap(at, 3 * PAGE, 4 * PAGE, None), (Err(EFAULT.into()), 3));
+    assert_eq!(remap(at, TASK_SIZE, PAGE, None), (Err(EINVAL.into()), 3));
+    assert_eq!(remap(at, 8 * PAGE, 2 * PAGE, Some(at + PAGE)), (Err(EINVAL.into()), 3));
+    // What cannot be moved is cut off, and its target free, all the same.
+    assert_eq!(remap(at, 8 * PAGE, 3 * PAGE, Some(free)), (Err(EFAULT.into()), 3));
+    assert_eq!(remap(at, 8 * PAGE, PAGE, None), (Ok(at), 2));
+    assert_eq!(remap(at, 8 * PAGE, PAGE, Some(free)), (Ok(free), 2));
+}
+
+#[test]
+fn an_mremap_that_has_nowhere_to_go_charges_nothing() {
+    let m = &mut Host::with(1000);
+    let (mut s, mut b) = space(m);
+    let at = 0x50_0000;
+    for place in [at, at + PAGE] {
+        let rights = if place == at { RW } else { R };
+        assert_eq!(anonymous(m, &mut s, &mut b, Place::Fixed(place), PAGE, rights), Ok(place));
+    }
+    let charge = s.charge;
+    let grown = s.mremap(m, &mut b, (at, PAGE), 200 * PAGE, (MayMove::No, None), &OneFile);
+    assert_eq!((grown, s.charge), (Err(ENOMEM.into()), charge));
 }

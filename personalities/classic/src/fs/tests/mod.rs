@@ -3,6 +3,7 @@
 mod basic;
 mod host;
 mod limits;
+mod order;
 mod pipes;
 mod random;
 mod special;
