@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 use system_tests::{Session, strict};
 
-/// Stops at each level in turn, and asks what a person would ask there.
+/// Stops at each level in turn, and asks what a person would ask there: of the kernel that came to the program first, core n being thread n + 1.
 const SCRIPT: &str = "
 hbreak microkernel/src/calls.rs:24
 continue
@@ -18,9 +18,8 @@ delete
 hbreak src/bin/spin.rs:3
 continue
 frame
-tetrarch threads k1
-tetrarch turns k1
-tetrarch counters k1
+python whose = \"k%d\" % (gdb.selected_thread().num - 1)
+python for what in (\"threads\", \"turns\", \"counters\"): gdb.execute(\"tetrarch %s %s\" % (what, whose))
 kill
 ";
 
