@@ -21,6 +21,8 @@
 #![forbid(unsafe_code)]
 
 mod broadcast;
+#[cfg(feature = "log")]
+mod log;
 mod region;
 #[cfg(feature = "seeded-bugs")]
 pub mod seeded;
@@ -32,6 +34,8 @@ mod typed;
 mod word;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter};
+#[cfg(feature = "log")]
+pub use log::LogRecord;
 pub use stream::{StreamReader, StreamWriter};
 pub use typed::{Receive, ReceiveError, Send};
 pub use word::Word;

@@ -44,8 +44,7 @@ fn start_console(tree: Option<&Fdt<'_>>) {
 }
 
 /// MMU off: the first map. Returns its root.
-pub fn early(tree: u64) -> u64 {
-    let address = tree;
+pub fn early(address: u64) -> u64 {
     let tree = first_look(address);
     start_console(tree.as_ref());
     let Some(tree) = tree else {
