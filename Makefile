@@ -50,25 +50,23 @@ model-ipc: ## every interleaving of a small ring (loom), and its seeded faults o
 simulate: ## SEEDS=10000: clusters of replicas under faults and liars, each run replayed by its seed; FIRST=n: from n on
 	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),0) cargo run --quiet --release -p consensus-simulator --bin simulate
 
-model-consensus: ## explore the replicas: 10^5 states, Twins, seeded faults; LONG=1: 10^6 states, Twins to 5 rounds, all seeds for each fault
+# $(call explore,PACKAGE,TESTS,CELLS): runs tests that print rows, and shows these as two tables: checks, and seeded faults of CELLS cells.
+define explore
 	@mkdir -p target
-	@LONG=$(LONG) cargo test --quiet --release --package consensus-simulator --test model --test twins --test faults -- \
-	  --nocapture --test-threads=1 > target/model-consensus.log 2>&1 || { cat target/model-consensus.log; exit 1; }
+	@LONG=$(LONG) cargo test --quiet --release --package $(1) $(2:%=--test %) -- \
+	  --nocapture --test-threads=1 > target/model-$(1).log 2>&1 || { cat target/model-$(1).log; exit 1; }
 	@echo '| Check | Size | States | Depth | Time | Result |'
 	@echo '|---|---|---|---|---|---|'
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 8'
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-$(1).log | awk -F'|' 'NF == 8'
 	@echo
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-consensus.log | awk -F'|' 'NF == 6'
+	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model-$(1).log | awk -F'|' 'NF == $(3) + 2'
+endef
+
+model-consensus: ## explore the replicas: 10^5 states, Twins, seeded faults; LONG=1: 10^6 states, Twins to 5 rounds, all seeds for each fault
+	$(call explore,consensus-simulator,model twins faults,4)
 
 model-capabilities: ## explore the capability model: 10^6 operations and states, 10^7 hostile inputs, seeded faults; LONG=1: 10^7 each
-	@mkdir -p target
-	@LONG=$(LONG) cargo test --quiet --release --package capability-model --test reference --test model --test decoder --test confinement --test faults -- \
-	  --nocapture --test-threads=1 > target/model.log 2>&1 || { cat target/model.log; exit 1; }
-	@echo '| Check | Size | States | Depth | Time | Result |'
-	@echo '|---|---|---|---|---|---|'
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 8'
-	@echo
-	@sed -n 's/^[^|]*\(|.*|\)$$/\1/p' target/model.log | awk -F'|' 'NF == 5'
+	$(call explore,capability-model,reference model decoder confinement faults,3)
 
 test-qemu: ## whole-system tests on QEMU
 	cargo test --quiet --release --package system-tests -- --test-threads=1

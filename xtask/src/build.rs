@@ -1,5 +1,6 @@
 //! Builds every image with cargo and the device tree with dtc.
 
+use abi::manifest::Manifest;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,6 +60,12 @@ pub fn images(tools: &Tools) -> Result<()> {
         cargo(tools, &args)?;
     }
     Ok(())
+}
+
+/// The manifest in a compiled tree.
+pub fn manifest(tree: &[u8]) -> Result<Manifest> {
+    let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
+    Manifest::parse(&tree, &[]).map_err(|e| anyhow::anyhow!("{e}"))
 }
 
 /// The file of test program `name`, with symbols.

@@ -1,11 +1,11 @@
 //! The logs of all images, merged by time: `defmt` frames out of a ring each, put together again with the texts in the ELF files. What a ring
 //! says is never trusted: a record that is none of its image's is told as such.
 
-use crate::build::Tools;
+use crate::build::{self, Tools};
 use crate::session::{Memory, Place};
 use abi::bootinfo::name_str;
-use abi::manifest::{DomainKind, Manifest};
-use anyhow::{Context, Result, bail, ensure};
+use abi::manifest::{Manifest, Range};
+use anyhow::{Context, Result, ensure};
 use defmt_decoder::Table;
 use elf::{ElfBytes, endian::LittleEndian};
 use ipc::{BroadcastReader, ReadError};
@@ -14,8 +14,6 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// RAM starts here on QEMU virt.
-const RAM: u64 = 0x4000_0000;
 /// EL2's rings: a page of header and 32 KiB for each of eight cores (`microkernel/src/arch/log.rs`).
 const EL2: (&str, usize, u64) = ("EL2_LOG", 8, 4096 + 32768);
 /// Longest record.
@@ -34,8 +32,8 @@ struct Source<'a> {
     reader: BroadcastReader<'a>,
 }
 
-/// Copies records out of a machine's rings as they come. The file: the counter's frequency (u32), then for each record the length of its
-/// source's name (u8), its own (u16), both.
+/// Copies records out of a machine's rings as they come. The file: for each record the length of its source's
+/// name (u8), its own (u16), both.
 pub struct Collector<'a> {
     sources: Vec<Source<'a>>,
     out: std::io::BufWriter<std::fs::File>,
@@ -45,20 +43,19 @@ impl<'a> Collector<'a> {
     /// Over all rings of a machine, into `to`.
     pub fn new(memory: &'a Memory, manifest: &Manifest, el2: &Path, to: &Path) -> Result<Collector<'a>> {
         let mut sources = vec![];
-        let mut add = |name: String, place: Place| -> Result<()> {
-            let words = memory.words(place).with_context(|| format!("log of {name} lies outside RAM"))?;
+        let mut add = |name: String, frames: Range| -> Result<()> {
+            let words =
+                memory.words(Place::of(frames)).with_context(|| format!("log of {name} lies outside RAM"))?;
             sources.extend(BroadcastReader::new(words).map(|reader| Source { name, reader }));
             Ok(())
         };
-        let base = crate::look::symbol(el2, EL2.0)? - RAM;
+        let base = crate::look::symbol(el2, EL2.0)?;
         for core in 0..EL2.1 {
-            let offset = base + core as u64 * EL2.2;
-            add(format!("el2/{core}"), Place { offset: offset as usize, size: EL2.2 as usize })?;
+            add(format!("el2/{core}"), Range { base: base + core as u64 * EL2.2, size: EL2.2 })?;
         }
         for c in &manifest.channels {
             if let Some(name) = name_str(&c.name).strip_prefix("log-") {
-                let offset = (c.frames.base - RAM) as usize;
-                add(name.into(), Place { offset, size: c.frames.size as usize })?;
+                add(name.into(), c.frames)?;
             }
         }
         Ok(Collector { sources, out: std::io::BufWriter::new(std::fs::File::create(to)?) })
@@ -221,14 +218,8 @@ fn parse(bytes: &[u8]) -> (Vec<(&str, &[u8])>, usize) {
 /// Which image a domain runs: as the tree of the last run says.
 fn images(tools: &Tools) -> Result<BTreeMap<String, String>> {
     let tree = std::fs::read(tree_file(tools)).context("no session was recorded here yet")?;
-    let tree = fdt::Fdt::new(&tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
-    let manifest = match Manifest::parse(&tree, &[]) {
-        Ok(m) => m,
-        Err(e) => bail!("{e}"),
-    };
-    let known =
-        manifest.domains.iter().filter(|d| matches!(d.kind, DomainKind::Service | DomainKind::Personality));
-    Ok(known.map(|d| (d.name().to_owned(), name_str(&d.image).to_owned())).collect())
+    let manifest = build::manifest(&tree)?;
+    Ok(manifest.domains.iter().map(|d| (d.name().to_owned(), name_str(&d.image).to_owned())).collect())
 }
 
 /// The tree of the last run.

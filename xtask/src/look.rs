@@ -1,10 +1,10 @@
 //! Looks at a running machine from outside, through its memory: its domains, and what each kernel tells of itself (`abi::monitor`).
 
-use crate::build::Tools;
+use crate::build::{self, Tools};
 use crate::session::{Memory, Place};
 use abi::bootinfo::{DomainState, name_str};
 use abi::linux;
-use abi::manifest::{DomainKind, Manifest};
+use abi::manifest::{DomainKind, Manifest, Range};
 use abi::monitor::{COUNTERS, Monitor, State};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const USAGE: &str = "usage: xtask look domains | threads KERNEL | turns KERNEL | counters KERNEL";
-/// RAM starts here on QEMU virt.
-const RAM: u64 = 0x4000_0000;
 /// The table of EL2 with a row for each domain (`bootinfo::DomainStatus`).
 const STATUS: &str = "EL2_STATUS";
 
@@ -44,9 +42,7 @@ fn open(tools: &Tools) -> Result<(Memory, Manifest)> {
     let ram =
         files.filter_map(|f| Some(f.ok()?.path())).find(is_ram).context("the machine's memory is no file")?;
     let tree = std::fs::read(tree.trim()).context("the machine's tree")?;
-    let tree = fdt::Fdt::new(&tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
-    let manifest = Manifest::parse(&tree, &[]).map_err(|e| anyhow::anyhow!("{e}"))?;
-    Ok((Memory::map(&ram)?, manifest))
+    Ok((Memory::map(&ram)?, build::manifest(&tree)?))
 }
 
 /// The address of a symbol.
@@ -60,8 +56,7 @@ pub fn symbol(elf: &Path, name: &str) -> Result<u64> {
 
 fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String> {
     let at = symbol(&tools.elf("microkernel"), STATUS)?;
-    let words =
-        memory.words(Place { offset: (at - RAM) as usize, size: 4096 }).context("EL2 lies outside RAM")?;
+    let words = memory.words(Place::of(Range { base: at, size: 4096 })).context("EL2 lies outside RAM")?;
     let mut out = String::new();
     for (row, d) in words.chunks(4).zip(&manifest.domains) {
         let word = |i: usize| row.get(i).map_or(0, |w: &AtomicU64| w.load(Ordering::Relaxed));
@@ -79,9 +74,7 @@ fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String
 
 fn monitor<'a>(memory: &'a Memory, manifest: &Manifest, kernel: &str) -> Result<Monitor<'a>> {
     let name = format!("monitor-{kernel}");
-    let channel = manifest.channels.iter().find(|c| name_str(&c.name) == name);
-    let frames = channel.with_context(|| format!("no kernel {kernel}: there is no channel {name}"))?.frames;
-    let place = Place { offset: (frames.base - RAM) as usize, size: frames.size as usize };
+    let place = Place::channel(manifest, &name).with_context(|| format!("no kernel {kernel}"))?;
     let words = memory.words(place).and_then(|w| w.get(512..)).context("the channel lies outside RAM")?;
     let monitor = Monitor::new(words).context("the channel is too small")?;
     ensure!(monitor.is_there(), "{kernel} tells nothing of itself (yet)");

@@ -6,7 +6,6 @@ use crate::session::{Memory, Place, Record, Recorder};
 use crate::{bundle, logs, root};
 use abi::bundle::Kind;
 use abi::log::Program;
-use abi::manifest::Manifest;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -18,8 +17,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// RAM starts here on QEMU virt.
-const RAM: u64 = 0x4000_0000;
 /// The oldest QEMU with all that is needed here.
 const QEMU: &str = "qemu-system-aarch64";
 
@@ -317,22 +314,14 @@ fn connect(path: &Path, child: &mut Child) -> Result<UnixStream> {
     }
 }
 
-/// Where the channel `name` lies in RAM.
-fn place(manifest: &Manifest, name: &str) -> Result<Place> {
-    let channel = manifest.channels.iter().find(|c| abi::bootinfo::name_str(&c.name) == name);
-    let frames = channel.with_context(|| format!("the manifest has no channel {name}"))?.frames;
-    Ok(Place { offset: (frames.base - RAM) as usize, size: frames.size as usize })
-}
-
 fn record(
     memory: Memory,
     tree: &[u8],
     shared: Arc<Shared>,
     tools: &Tools,
 ) -> Result<JoinHandle<Result<Record>>> {
-    let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
-    let manifest = Manifest::parse(&tree, &[]).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let (log, output) = (place(&manifest, "log")?, place(&manifest, "output")?);
+    let manifest = build::manifest(tree)?;
+    let (log, output) = (Place::channel(&manifest, "log")?, Place::channel(&manifest, "output")?);
     let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
         let mut recorder = Recorder::new(&memory, log, output)?;

@@ -2,7 +2,9 @@
 //! with the same reader that domains use.
 
 use crate::machine::{Images, Machine, Options};
+use abi::bootinfo::name_str;
 use abi::log::Entry;
+use abi::manifest::{Manifest, Range};
 use abi::vote::{EffectKind, Output};
 use anyhow::{Context, Result, ensure};
 use ipc::{BroadcastReader, ReadError};
@@ -11,6 +13,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+/// RAM starts here on QEMU virt.
+const RAM: u64 = 0x4000_0000;
+
 /// A channel's place in the machine's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -18,6 +23,19 @@ pub struct Place {
     pub offset: usize,
     /// Bytes.
     pub size: usize,
+}
+
+impl Place {
+    /// Of physical memory, on QEMU virt.
+    pub fn of(frames: Range) -> Place {
+        Place { offset: frames.base.wrapping_sub(RAM) as usize, size: frames.size as usize }
+    }
+
+    /// Of channel `name`.
+    pub fn channel(manifest: &Manifest, name: &str) -> Result<Place> {
+        let channel = manifest.channels.iter().find(|c| name_str(&c.name) == name);
+        Ok(Place::of(channel.with_context(|| format!("the manifest has no channel {name}"))?.frames))
+    }
 }
 
 /// The machine's memory, mapped read-only.
@@ -37,7 +55,7 @@ impl Memory {
 
     /// The words at a place, if it lies in RAM.
     pub fn words(&self, place: Place) -> Option<&[AtomicU64]> {
-        let bytes = self.map.get(place.offset..place.offset + place.size)?;
+        let bytes = self.map.get(place.offset..place.offset.checked_add(place.size)?)?;
         // SAFETY: (1) the range lies inside the mapping (checked by `get`); (2) places are page-aligned and so is the mapping; (3) an AtomicU64
         // has the layout of 8 bytes; the map is read-only and these atomics are only loaded.
         Some(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), place.size / 8) })

@@ -104,13 +104,9 @@ pub fn bundle(list: &[Image]) -> Vec<u8> {
     out
 }
 
-pub fn objcopy() -> PathBuf {
-    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()));
-    let lib = PathBuf::from(String::from_utf8(sysroot).expect("utf-8").trim()).join("lib/rustlib");
-    let mut hosts = std::fs::read_dir(&lib)
-        .expect("rustlib")
-        .filter_map(|e| Some(e.ok()?.path().join("bin/llvm-objcopy")));
-    hosts.find(|p| p.exists()).expect("rustup component llvm-tools is missing")
+/// EL2's image as firmware loads it.
+pub fn flat(kernel: &Path) -> Vec<u8> {
+    xtask::image::flat(kernel).expect("EL2's image")
 }
 
 /// A machine to boot.
@@ -134,7 +130,7 @@ impl Machine<'_> {
         std::fs::create_dir_all(&work).expect("directory");
         let (flat, initrd, dts, dtb) =
             (work.join("el2.bin"), work.join("bundle"), work.join("run.dts"), work.join("run.dtb"));
-        run(Command::new(objcopy()).args(["-O", "binary"]).arg(&self.kernel).arg(&flat));
+        std::fs::write(&flat, self::flat(&self.kernel)).expect("image");
         std::fs::write(&initrd, &self.bundle).expect("bundle");
         std::fs::write(&dts, &self.tree).expect("tree");
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
