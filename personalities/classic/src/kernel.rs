@@ -159,10 +159,13 @@ impl<M: Machine> Kernel<M> {
             self.votes.lies = true;
         }
         self.advance();
-        self.tell();
         match self.pick() {
-            Some(serial) => self.run_user(serial),
+            Some(serial) => {
+                self.tell_news();
+                self.run_user(serial);
+            }
             None => {
+                self.tell();
                 self.say_calls();
                 self.ring();
                 self.m.wait();

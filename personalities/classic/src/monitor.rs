@@ -19,6 +19,8 @@ pub(crate) struct Watcher {
     pub interrupts: u64,
     /// Rows told last time.
     rows: usize,
+    /// What had happened by then: calls, sync points, interrupts.
+    told: [u64; 3],
 }
 
 impl Watcher {
@@ -26,7 +28,7 @@ impl Watcher {
     pub fn new(data: Option<&'static [AtomicU64]>) -> Watcher {
         let table = data.and_then(Monitor::new);
         table.iter().for_each(Monitor::begin);
-        Watcher { table, private: 0, repaired: 0, switches: 0, interrupts: 0, rows: 0 }
+        Watcher { table, private: 0, repaired: 0, switches: 0, interrupts: 0, rows: 0, told: [0; 3] }
     }
 
     /// Call number `call` was made.
@@ -45,7 +47,17 @@ fn number_of(want: Option<Want>) -> u16 {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Tells how things stand, before user mode or a wait.
+    /// Tells how things stand, before user mode: where something has happened that others can see. A private call or a repaired fault is
+    /// not worth writing the whole table.
+    pub(crate) fn tell_news(&mut self) {
+        let now = [self.turns.call(), self.turns.syncs(), self.watcher.interrupts];
+        if now != self.watcher.told {
+            self.watcher.told = now;
+            self.tell();
+        }
+    }
+
+    /// Tells how things stand.
     pub(crate) fn tell(&mut self) {
         let Some(table) = self.watcher.table else { return };
         let w = &self.watcher;
