@@ -1,6 +1,6 @@
 //! The calls of `abi::hypercall`: decode, check everything, perform. Whatever a caller passes is a claim.
 
-use crate::arch::registers::{self, Role};
+use crate::arch::registers;
 use crate::console::Printable;
 use crate::core_local::{Activity, Core};
 use crate::interrupts::{self, notify};
@@ -115,7 +115,7 @@ fn signal(core: &mut Core, channel: u64) -> Answer {
 
 fn wait(core: &mut Core, deadline: u64) -> Answer {
     core.current().ok_or(Error::Denied)?.activity = Activity::Waiting(deadline);
-    if core.role == Role::Kernel {
+    if core.in_kernel() {
         core.gic.retract_doorbell();
     }
     // `dispatch` answers: at once if there is something already.
@@ -124,7 +124,7 @@ fn wait(core: &mut Core, deadline: u64) -> Answer {
 
 fn poll(core: &mut Core) -> Answer {
     let (me, _) = core.current_domain().ok_or(Error::Denied)?;
-    if core.role == Role::Kernel {
+    if core.in_kernel() {
         core.gic.retract_doorbell();
     }
     Ok(Outcome::Word(shared::take_word(me)))

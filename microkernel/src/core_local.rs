@@ -1,9 +1,9 @@
 //! One core's whole state, and which domain it runs next.
 //!
-//! A kernel's core and the services' core differ in a constant only (`Role`): a kernel that waits is a service that waits. Round
-//! robin with a slice only when two want to run; no tick otherwise.
+//! At most one of the domains is a kernel: its EL1 state stays in place while services run. Round robin with a slice only when two want to
+//! run; no tick otherwise. A service that is woken takes the core from a kernel at once: it is there to answer others.
 
-use crate::arch::registers::{self, Role};
+use crate::arch::registers::{self, Controls};
 use crate::gic::Gic;
 use crate::plan::Plan;
 use crate::{interrupts, shared};
@@ -42,6 +42,8 @@ pub enum Activity {
     Runnable,
     /// It waits for its notification word, until the counter reaches this.
     Waiting(u64),
+    /// A kernel that sleeps (WFI) until an interrupt is pending.
+    Asleep,
     /// It never runs again.
     Dead,
 }
@@ -51,14 +53,16 @@ pub enum Activity {
 pub struct Task {
     /// Its index.
     pub domain: usize,
+    /// What it is.
+    pub kind: DomainKind,
     /// What it does.
     pub activity: Activity,
     /// It stands still, whatever it would do.
     pub paused: bool,
     /// Its registers while it is not the current one.
     pub frame: Frame,
-    /// TPIDR_EL0 while it is not the current one.
-    thread_pointer: u64,
+    /// What of EL1 is its own, while it is not the current one.
+    controls: Controls,
     /// Its space.
     vttbr: u64,
     /// Bytes of text printed.
@@ -72,8 +76,6 @@ pub struct Core {
     pub frame: Frame,
     /// This core.
     pub id: usize,
-    /// Kernel or services.
-    pub role: Role,
     /// What is fixed.
     pub plan: &'static Plan,
     /// This core's interrupt controller.
@@ -84,6 +86,8 @@ pub struct Core {
     pub current: Option<usize>,
     /// The current one must give way if another wants to run.
     pub slice_over: bool,
+    /// A service that was woken while a kernel ran.
+    urgent: Option<usize>,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
@@ -95,38 +99,41 @@ pub struct Core {
 impl Core {
     /// Core `id` as `plan` wants it, ready to run.
     pub fn new(id: usize, plan: &'static Plan) -> Core {
-        let personality = plan.on_core(id).any(|(_, d)| d.kind == DomainKind::Personality);
-        let role = if personality { Role::Kernel } else { Role::Services };
-        registers::prepare(role);
+        registers::prepare();
         let mut tasks = Vec::new();
         for (index, domain) in plan.on_core(id) {
             let start = &plan.domains[index];
             let mut frame = Frame { pc: start.entry, ..Frame::default() };
-            frame.state = if domain.kind == DomainKind::Personality { STATE_EL1 } else { STATE_EL0 };
+            let (state, controls) = match domain.kind {
+                DomainKind::Personality => (STATE_EL1, Controls::KERNEL),
+                DomainKind::Service => (STATE_EL0, Controls::SERVICE),
+            };
+            frame.state = state;
             frame.x[0] = BOOTINFO_IPA;
             let activity = Activity::Runnable;
             let task = Task {
                 domain: index,
+                kind: domain.kind,
                 activity,
                 paused: false,
                 frame,
-                thread_pointer: 0,
+                controls,
                 vttbr: start.vttbr,
                 text: 0,
             };
             assert!(tasks.push(task).is_ok(), "more tasks than domains");
         }
-        let gic = interrupts::start(plan, id, role);
+        let gic = interrupts::start(plan, id);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
         Core {
             frame: Frame::default(),
             id,
-            role,
             plan,
             gic,
             tasks,
             current: None,
             slice_over: false,
+            urgent: None,
             watch_until: 0,
             alarm: u64::MAX,
             slice,
@@ -142,6 +149,11 @@ impl Core {
     pub fn current_domain(&self) -> Option<(usize, &'static Domain)> {
         let domain = self.tasks.get(self.current?)?.domain;
         Some((domain, self.plan.manifest.domains.get(domain)?))
+    }
+
+    /// Whether the current domain is a kernel.
+    pub fn in_kernel(&self) -> bool {
+        self.current.and_then(|i| self.tasks.get(i)).is_some_and(|t| t.kind == DomainKind::Personality)
     }
 
     /// Registers of task `index`, wherever they are.
@@ -160,11 +172,19 @@ impl Core {
     /// Answers a waiting task if there is a reason to.
     pub fn try_wake(&mut self, index: usize) {
         let task = &self.tasks[index];
-        let (Activity::Waiting(deadline), false, domain) = (task.activity, task.paused, task.domain) else {
-            return;
+        let kernel = task.kind == DomainKind::Personality;
+        let deadline = match task.activity {
+            Activity::Waiting(deadline) if !task.paused => deadline,
+            Activity::Asleep if !task.paused => {
+                if self.gic.guest_pending() {
+                    self.tasks[index].activity = Activity::Runnable;
+                }
+                return;
+            }
+            _ => return,
         };
-        let word = shared::take_word(domain);
-        let interrupted = self.role == Role::Kernel && self.gic.guest_timer_pending();
+        let word = shared::take_word(task.domain);
+        let interrupted = kernel && self.gic.guest_timer_pending();
         if word == 0 && !interrupted && registers::now() < deadline {
             return;
         }
@@ -172,6 +192,10 @@ impl Core {
         let frame = self.frame_of(index);
         frame.x[0] = 0;
         frame.x[1] = word;
+        // It goes first, and has the core until it waits again or its slice is over.
+        if !kernel && self.in_kernel() {
+            self.urgent = Some(index);
+        }
     }
 
     /// Chooses who runs, sleeping while nobody wants to; afterwards `frame` is his.
@@ -193,6 +217,9 @@ impl Core {
 
     fn choose(&mut self) -> Option<usize> {
         let runnable = |t: &Task| t.activity == Activity::Runnable && !t.paused;
+        if let Some(urgent) = self.urgent.take().filter(|&i| self.tasks.get(i).is_some_and(runnable)) {
+            return Some(urgent);
+        }
         let from = match self.current {
             Some(i) if !self.slice_over && self.tasks.get(i).is_some_and(runnable) => return Some(i),
             Some(i) => i + 1,
@@ -207,13 +234,18 @@ impl Core {
         if self.current == Some(next) {
             return;
         }
-        let old_thread_pointer = registers::swap_thread_pointer(self.tasks[next].thread_pointer);
         if let Some(old) = self.current.and_then(|i| self.tasks.get_mut(i)) {
             old.frame = self.frame;
-            old.thread_pointer = old_thread_pointer;
+            old.controls = Controls::now();
         }
-        self.frame = self.tasks[next].frame;
-        registers::select_space(self.tasks[next].vttbr);
+        let new = &self.tasks[next];
+        self.frame = new.frame;
+        match new.kind {
+            DomainKind::Personality => {
+                registers::become_kernel(new.vttbr, &new.controls, self.tasks.len() == 1)
+            }
+            DomainKind::Service => registers::become_service(new.vttbr, &new.controls),
+        }
         self.current = Some(next);
         // A new slice begins: forget the old alarm.
         self.alarm = u64::MAX - 1;

@@ -200,6 +200,11 @@ impl Gic {
         self.hypervisor.lr[LR_TIMER].get() & LR_PENDING != 0
     }
 
+    /// Whether any interrupt waits for the guest.
+    pub fn guest_pending(&self) -> bool {
+        self.guest_timer_pending() || self.hypervisor.lr[LR_DOORBELL].get() & LR_PENDING != 0
+    }
+
     /// Rings the guest's doorbell: pending, or pending again if it is being handled.
     pub fn doorbell_to_guest(&self) {
         let lr = &self.hypervisor.lr[LR_DOORBELL];

@@ -1,7 +1,7 @@
 //! Interrupts of one core, taken one after the other by polling: also those that end EL2's own sleep.
 
-use crate::arch::registers::{self, Role};
-use crate::core_local::{Activity, Core, STATE_EL1};
+use crate::arch::registers;
+use crate::core_local::{Activity, Core, STATE_EL1, Task};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
 use crate::shared;
@@ -12,10 +12,11 @@ use abi::manifest::DomainKind;
 const NOWHERE: u64 = 0x0dea_d000;
 
 /// This core's interrupt controller, with everything on that its domains need.
-pub fn start(plan: &Plan, core: usize, role: Role) -> Gic {
+pub fn start(plan: &Plan, core: usize) -> Gic {
     let board = &plan.board;
     let private = [SGI_KNOCK, board.timer.hypervisor_intid, board.gic.maintenance, board.timer.virtual_intid];
-    let enabled = if role == Role::Kernel { &private[..] } else { &private[..2] };
+    let kernel = plan.on_core(core).any(|(_, d)| d.kind == DomainKind::Personality);
+    let enabled = if kernel { &private[..] } else { &private[..2] };
     let gic = Gic::start(&board.gic, enabled);
     for (_, domain) in plan.on_core(core) {
         domain.devices.iter().filter(|d| d.intid != 0).for_each(|d| gic.claim_device(d.intid));
@@ -54,9 +55,7 @@ fn one(core: &mut Core, taken: Taken) {
         i => {
             core.gic.mask(i);
             core.gic.end(taken);
-            let owner = |t: &crate::core_local::Task| {
-                core.plan.manifest.domains[t.domain].devices.iter().any(|d| d.intid == i)
-            };
+            let owner = |t: &Task| core.plan.manifest.domains[t.domain].devices.iter().any(|d| d.intid == i);
             if let Some(domain) = core.tasks.iter().find(|t| owner(t)).map(|t| t.domain) {
                 notify(core, domain, 1 << NOTIFY_IRQ);
             }
@@ -80,8 +79,9 @@ pub fn notify(core: &mut Core, domain: usize, bits: u64) {
 /// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
 fn rung(core: &mut Core, domain: usize) {
     let kernel = core.plan.manifest.domains.get(domain).is_some_and(|d| d.kind == DomainKind::Personality);
-    let running = core.tasks.iter().any(|t| t.domain == domain && t.activity == Activity::Runnable);
-    if kernel && running {
+    let running =
+        |t: &Task| t.domain == domain && matches!(t.activity, Activity::Runnable | Activity::Asleep);
+    if kernel && core.tasks.iter().any(running) {
         core.gic.doorbell_to_guest();
     }
 }
@@ -120,7 +120,7 @@ pub fn inject(core: &mut Core, index: usize, kind: Inject) {
         Inject::Resume => core.tasks[index].paused = false,
         Inject::Crash => {
             core.tasks[index].activity = Activity::Runnable;
-            let kernel = core.role == Role::Kernel;
+            let kernel = core.tasks[index].kind == DomainKind::Personality;
             let frame = core.frame_of(index);
             frame.pc = NOWHERE;
             if kernel {

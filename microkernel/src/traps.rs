@@ -1,6 +1,6 @@
 //! What comes from below: calls, interrupts, faults. One exhaustive decision per exception class.
 
-use crate::arch::registers::{self, Role};
+use crate::arch::registers;
 use crate::core_local::{Activity, Core};
 use crate::{calls, interrupts, say, shared};
 use abi::hypercall::NOTIFY_DOMAIN;
@@ -47,7 +47,7 @@ pub fn from_lower(core: &mut Core, vector: u64) {
 fn lost(core: &mut Core) {
     let pc = core.frame.pc;
     let alive = core.current().is_some_and(|t| t.activity == Activity::Runnable);
-    if core.role == Role::Kernel && alive && registers::el1_lost(pc) {
+    if core.in_kernel() && alive && registers::el1_lost(pc) {
         kill(
             core,
             Cause::Exception(0x21, pc),
@@ -59,23 +59,26 @@ fn lost(core: &mut Core) {
 fn synchronous(core: &mut Core) {
     let (syndrome, address, ipa_page) = registers::fault();
     let class = syndrome >> 26;
-    match (class, core.role) {
+    match (class, core.in_kernel()) {
         // SVC of a service, HVC of a kernel: the pc is behind it already.
-        (0x15, Role::Services) | (0x16, Role::Kernel) => calls::handle(core),
-        // WFI or WFE of a service; kernels' do not trap.
-        (0x01, _) => {
+        (0x15, false) | (0x16, true) => calls::handle(core),
+        // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
+        (0x01, kernel) => {
             core.frame.pc = core.frame.pc.wrapping_add(4);
             core.slice_over = true;
+            if let (true, Some(task)) = (kernel, core.current()) {
+                task.activity = Activity::Asleep;
+            }
         }
         // SMC: no firmware for guests. PSCI's and SMCCC's NOT_SUPPORTED.
-        (0x17, Role::Kernel) => {
+        (0x17, true) => {
             core.frame.x[0] = -1i64 as u64;
             core.frame.pc = core.frame.pc.wrapping_add(4);
         }
-        (0x18, Role::Kernel) => system_register(core, syndrome),
+        (0x18, true) => system_register(core, syndrome),
         // An abort at stage 2: for the virtual address see FAR, for the page HPFAR (unknown on permission faults on hardware).
         (0x20 | 0x24, _) => {
-            let at = if core.role == Role::Kernel { ipa_page | address & 0xfff } else { address };
+            let at = if core.in_kernel() { ipa_page | address & 0xfff } else { address };
             kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
         }
         _ => kill(
@@ -135,7 +138,7 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
     let Some((index, domain)) = core.current_domain() else { return };
     let Some(task) = core.current() else { return };
     task.activity = Activity::Dead;
-    if core.role == Role::Kernel {
+    if core.in_kernel() {
         registers::stop_guest_timer();
     }
     let pc = core.frame.pc;

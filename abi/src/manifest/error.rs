@@ -42,7 +42,7 @@ pub enum Problem {
     TooMany(&'static str, usize),
     /// `/cpus` has no such core.
     NoSuchCore(u32),
-    /// A personality shares its core with this partition.
+    /// The core has this personality already.
     SharedCore(u32, Found),
     /// Memory starts or ends off a 2 MiB boundary, or is empty, or larger than [`MEMORY_SIZE_MAX`].
     Unaligned(Range),
@@ -93,10 +93,7 @@ impl fmt::Display for ManifestError {
             Problem::TooMany(what, max) => write!(f, "more than {max} {what}; remove some"),
             Problem::NoSuchCore(c) => write!(f, "core {c} is not in /cpus; choose one that is"),
             Problem::SharedCore(c, p) => {
-                write!(
-                    f,
-                    "core {c} is shared with `{p}`, but a personality has its core alone; choose another"
-                )
+                write!(f, "core {c} has the personality `{p}`, and room for one only; choose another")
             }
             Problem::Unaligned(r) => write!(
                 f,

@@ -86,7 +86,7 @@ impl Manifest {
             return at.fail(Problem::NoSuchCore(core));
         }
         let personality = DomainKind::Personality;
-        let shares = |d: &&Domain| d.core == core && (kind == personality || d.kind == personality);
+        let shares = |d: &&Domain| d.core == core && kind == personality && d.kind == personality;
         if let Some(other) = self.domains.iter().find(shares) {
             return at.fail(Problem::SharedCore(core, path(&[other.name()])));
         }

@@ -8,6 +8,8 @@ use core::arch::asm;
 const VTCR: u64 = 1 << 31 | 0b010 << 16 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 0b01 << 6 | 25;
 /// HCR_EL2 for kernels: RW, TSW (set/way operations reach beyond a partition), TACR, TIDCP, TSC, AMO, IMO, FMO, VM.
 const HCR_KERNEL: u64 = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 20 | 1 << 19 | 0b111 << 3 | 1;
+/// HCR_EL2.TWI: a kernel that sleeps gives its core to others, if there are others.
+const HCR_TWI: u64 = 1 << 13;
 /// HCR_EL2 for flat services: RW, TGE, TSC, DC, AMO, IMO, FMO, VM (platform.md).
 const HCR_SERVICE: u64 = 1 << 31 | 1 << 27 | 1 << 19 | 1 << 12 | 0b111 << 3 | 1;
 /// CPTR_EL2: RES1 without and with TFP. EL2 itself is built without floating point.
@@ -20,22 +22,73 @@ const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
 /// SCTLR_EL1 as EL0 services feel it: RES1, UCI, UCT, DZE (cache maintenance by address, DC ZVA); WFI and WFE trap.
 const SCTLR_EL1_SERVICE: u64 = SCTLR_EL1_OFF | 1 << 26 | 1 << 15 | 1 << 14;
 
-/// Which kind of domain a core runs. It never changes: a personality has its core alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// One EL1 kernel.
-    Kernel,
-    /// Flat EL0 services, or nothing.
-    Services,
+/// What of EL1's registers governs EL0 too, so that a kernel and a service on one core each have their own. All else of EL1 stays in place
+/// while a service runs, which cannot reach it.
+#[derive(Clone, Copy, Debug)]
+pub struct Controls {
+    sctlr: u64,
+    cpacr: u64,
+    cntkctl: u64,
+    mdscr: u64,
+    /// TPIDR_EL0, TPIDRRO_EL0.
+    thread: [u64; 2],
+}
+
+impl Controls {
+    /// Those that a kernel finds at its start.
+    pub const KERNEL: Controls =
+        Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, thread: [0; 2] };
+    /// Those of a service: it may read the virtual counter.
+    pub const SERVICE: Controls = Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, ..Controls::KERNEL };
+
+    /// What stands in the registers.
+    pub fn now() -> Controls {
+        Controls {
+            sctlr: SCTLR_EL1.get(),
+            cpacr: CPACR_EL1.get(),
+            cntkctl: CNTKCTL_EL1.get(),
+            mdscr: MDSCR_EL1.get(),
+            thread: [TPIDR_EL0.get(), TPIDRRO_EL0.get()],
+        }
+    }
+
+    fn set(&self) {
+        SCTLR_EL1.set(self.sctlr);
+        CPACR_EL1.set(self.cpacr);
+        CNTKCTL_EL1.set(self.cntkctl);
+        MDSCR_EL1.set(self.mdscr);
+        TPIDR_EL0.set(self.thread[0]);
+        TPIDRRO_EL0.set(self.thread[1]);
+    }
+}
+
+/// Makes the processor that of a kernel or of services, with stage 2 `vttbr`. VMIDs differ, so nothing is flushed. At no moment is a
+/// kernel's stage 1 walked under a service's VMID or the other way round (platform.md has the order).
+pub fn become_kernel(vttbr: u64, controls: &Controls, alone: bool) {
+    controls.set();
+    VTTBR_EL2.set(vttbr);
+    isb(barrier::SY);
+    HCR_EL2.set(if alone { HCR_KERNEL } else { HCR_KERNEL | HCR_TWI });
+    CPTR_EL2.set(CPTR_KERNEL);
+    isb(barrier::SY);
+}
+
+/// As [`become_kernel`].
+pub fn become_service(vttbr: u64, controls: &Controls) {
+    HCR_EL2.set(HCR_SERVICE);
+    CPTR_EL2.set(CPTR_SERVICE);
+    isb(barrier::SY);
+    VTTBR_EL2.set(vttbr);
+    controls.set();
+    isb(barrier::SY);
 }
 
 /// Sets everything that stays as it is while domains come and go.
-pub fn prepare(role: Role) {
-    let kernel = role == Role::Kernel;
+pub fn prepare() {
     VTCR_EL2.set(VTCR);
     VTTBR_EL2.set(0);
-    HCR_EL2.set(if kernel { HCR_KERNEL } else { HCR_SERVICE });
-    CPTR_EL2.set(if kernel { CPTR_KERNEL } else { CPTR_SERVICE });
+    HCR_EL2.set(HCR_SERVICE);
+    CPTR_EL2.set(CPTR_SERVICE);
     // HPMN (the low bits) keeps its reset value, the number of counters.
     MDCR_EL2.set(MDCR_EL2.get() & 0x1f | MDCR);
     // EL1 may read the physical counter and use its timer, whose interrupt stays disabled: Linux expects both.
@@ -43,13 +96,9 @@ pub fn prepare(role: Role) {
     CNTVOFF_EL2.set(0);
     CNTV_CTL_EL0.set(0);
     CNTHP_CTL_EL2.set(0);
-    CNTKCTL_EL1.set(if kernel { 0 } else { 0b10 });
-    SCTLR_EL1.set(if kernel { SCTLR_EL1_OFF } else { SCTLR_EL1_SERVICE });
-    CPACR_EL1.set(0);
-    MDSCR_EL1.set(0);
+    Controls::SERVICE.set();
     unlock_debug();
     VBAR_EL1.set(0);
-    TPIDRRO_EL0.set(0);
     // Every kernel sees the same single core, so that images do not depend on where they run.
     VMPIDR_EL2.set(1 << 31);
     // SAFETY: (1) VPIDR_EL2 only changes what EL1 reads as MIDR_EL1; (2) HSTR_EL2 0 traps nothing, its traps are for AArch32;
@@ -83,19 +132,6 @@ pub fn single_step() -> bool {
 /// Sets that.
 pub fn set_single_step(on: bool) {
     MDSCR_EL1.set(u64::from(on));
-}
-
-/// Makes `vttbr` the stage 2 of what runs next. VMIDs differ, so nothing is flushed.
-pub fn select_space(vttbr: u64) {
-    VTTBR_EL2.set(vttbr);
-    isb(barrier::SY);
-}
-
-/// The user thread register, which services own one by one.
-pub fn swap_thread_pointer(new: u64) -> u64 {
-    let old = TPIDR_EL0.get();
-    TPIDR_EL0.set(new);
-    old
 }
 
 /// The virtual counter, which is the physical one: CNTVOFF is 0 for all.

@@ -158,7 +158,36 @@ guest_dead:
                 unsafe { asm!("wfi") };
             }
         }
+        if el0_controls() != HOSTILE {
+            say!("WRONG: {:x?}", el0_controls());
+        }
         say!("soak ok");
+    }
+
+    /// SCTLR_EL1 (RES1, and big-endian loads at EL0), CNTKCTL_EL1, CPACR_EL1, TPIDR_EL0, TPIDRRO_EL0: what a service on this core must
+    /// not feel, and what it must not change.
+    const HOSTILE: [u64; 5] = [0x30d0_0800 | 1 << 24, 1, 0b01 << 20, 0xbad0, 0xbad1];
+
+    fn set_el0_controls([sctlr, cntkctl, cpacr, own, read_only]: [u64; 5]) {
+        // SAFETY: none of them concerns this kernel's own code.
+        unsafe {
+            asm!(
+                "msr sctlr_el1, {}", "msr cntkctl_el1, {}", "msr cpacr_el1, {}", "msr tpidr_el0, {}", "msr tpidrro_el0, {}", "isb",
+                in(reg) sctlr, in(reg) cntkctl, in(reg) cpacr, in(reg) own, in(reg) read_only, options(nostack)
+            )
+        };
+    }
+
+    fn el0_controls() -> [u64; 5] {
+        let (a, b, c, d, e);
+        // SAFETY: reading.
+        unsafe {
+            asm!(
+                "mrs {}, sctlr_el1", "mrs {}, cntkctl_el1", "mrs {}, cpacr_el1", "mrs {}, tpidr_el0", "mrs {}, tpidrro_el0",
+                out(reg) a, out(reg) b, out(reg) c, out(reg) d, out(reg) e, options(nostack)
+            )
+        };
+        [a, b, c, d, e]
     }
 
     #[unsafe(no_mangle)]
@@ -175,6 +204,7 @@ guest_dead:
             gicv(0x4).write_volatile(0xff);
             gicv(0x0).write_volatile(1);
         }
+        set_el0_controls(HOSTILE);
         arm_timer(true);
         // SAFETY: the handlers stand.
         unsafe { asm!("msr daifclr, #2") };

@@ -17,8 +17,8 @@ fn guests_get_what_is_promised_and_no_more() {
         kernel: shipped(),
     };
     let expected = [
-        "el2: 5 domains on 3 cores, core 3, 4, 5 spare",
-        "director: 5 domains, entropy true",
+        "el2: 7 domains on 3 cores, core 3, 4, 5 spare",
+        "director: 7 domains, entropy true",
         "[one] hello from one with 2 MiB?",
         "[one] ticks ok",
         "[two] ticks ok",
@@ -31,6 +31,8 @@ fn guests_get_what_is_promised_and_no_more() {
         "[trespasser] fuzz ok",
         "[one] fuzz ok",
         "[two] fuzz ok",
+        "[lodger-one] lodger ok",
+        "[lodger-two] lodger ok",
         "[one] soak ok",
         "[two] soak ok",
         "el2: one crashed: write forbidden by stage 2 at 0x200012c0",

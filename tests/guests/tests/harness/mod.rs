@@ -10,11 +10,12 @@ use std::sync::OnceLock;
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Name in the bundle, file, kind.
 pub type Image = (&'static str, &'static str, u32);
-pub const GUESTS: [Image; 4] = [
+pub const GUESTS: [Image; 5] = [
     ("guest-director", "guest-director", 2),
     ("guest-trespasser", "guest-trespasser", 2),
     ("guest-spinner", "guest-spinner", 2),
     ("guest-kernel", "guest-kernel", 1),
+    ("guest-lodger", "guest-lodger", 2),
 ];
 /// Stand-ins for the images that the project's own tree names.
 pub const PROJECT: [Image; 5] = [
