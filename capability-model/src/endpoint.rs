@@ -195,13 +195,9 @@ impl<M: Memory> Store<M> {
     /// goes without it, and says so: a sender must not learn of the receiver's CSpace by errors.
     fn pass(&mut self, from: u64, to: u64, address: u64) -> bool {
         let Some(source) = self.lookup(from, address) else { return false };
-        let root = self.cap(Slot(to + domain::CSPACE));
         let (index, depth) = (self.word(to, domain::RECEIVE_INDEX), self.word(to, domain::RECEIVE_DEPTH));
-        let Ok(slot) = self.lookup_empty(&root, index, depth, 1) else { return false };
-        let mut cap = self.cap(source);
-        if self.derive(source, &mut cap, 1).is_err() {
-            return false;
-        }
+        let Ok(slot) = self.lookup_empty(Slot(to + domain::CSPACE), index, depth, 1) else { return false };
+        let Ok(cap) = self.derive(source, 1) else { return false };
         if slot == source {
             return false;
         }

@@ -1,7 +1,8 @@
 //! What decoding ends in: everything looked up and checked. Decoding takes the store by shared reference and performing cannot
 //! fail, so "the whole effect, or an error and no change" is held by the types.
 
-use crate::cap::{Cap, Leased, Mapping};
+use crate::cap::{Leased, Mapping};
+use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
 use crate::memory::{Memory, Slot};
@@ -88,19 +89,19 @@ pub(crate) enum Plan {
     Insert {
         source: Slot,
         slot: Slot,
-        cap: Cap,
+        cap: Altered,
     },
     Move {
         source: Slot,
         slot: Slot,
-        cap: Cap,
+        cap: Altered,
     },
     Rotate {
         slot: Slot,
         pivot: Slot,
         source: Slot,
-        pivot_cap: Cap,
-        source_cap: Cap,
+        pivot_cap: Altered,
+        source_cap: Altered,
     },
     Delete(Slot),
     Revoke(Slot),
@@ -213,7 +214,7 @@ impl<M: Memory> Store<M> {
             Plan::Delete(slot) => return self.delete(slot).into(),
             Plan::Revoke(slot) => return self.revoke(slot).into(),
             Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge).into(),
-            Plan::Retype(retype) => return self.retype(retype).into(),
+            Plan::Retype(ref retype) => return self.retype(retype).into(),
             Plan::Map { slot, entry, mapping, how } => self.map(slot, entry, mapping, how),
             Plan::Unmap(slot) => self.unmap(slot),
             Plan::Lend(lend) => self.lend(lend),
