@@ -51,26 +51,24 @@ impl<M: Memory> Store<M> {
     }
 
     /// With a badge or guard. A badge is given once; a guard may be changed as long as the path stays possible.
-    fn set_data(&self, cap: &mut Altered, data: u64, argument: u8) -> Result<(), Error> {
+    #[inline(always)]
+    fn set_data(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
         match cap.head.kind() {
-            kind::ENDPOINT | kind::NOTIFICATION => {
-                if cap.data != 0 && !self.seeded(Fault::MintRebadges) {
-                    return Err(ErrorKind::IllegalOperation.of(argument));
-                }
-                cap.data = data;
+            kind::ENDPOINT | kind::NOTIFICATION if cap.data == 0 || self.seeded(Fault::MintRebadges) => {
+                Ok(Altered { data, ..cap })
             }
-            kind::CNODE => *cap = with_guard(cap.head, data, argument)?,
-            _ if data == 0 => {}
-            _ => return Err(ErrorKind::InvalidArgument.of(argument)),
+            kind::ENDPOINT | kind::NOTIFICATION => Err(ErrorKind::IllegalOperation.of(argument)),
+            kind::CNODE => with_guard(cap.head, data, argument),
+            _ if data == 0 => Ok(cap),
+            _ => Err(ErrorKind::InvalidArgument.of(argument)),
         }
-        Ok(())
     }
 
     /// Data for a capability that keeps its place: a badge would begin below what was copied from it, so guards only.
-    fn mutate(&self, cap: &mut Altered, data: u64, argument: u8) -> Result<(), Error> {
+    fn mutate(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
         match cap.head.kind() {
-            kind::CNODE => self.set_data(cap, data, argument),
-            _ if data == 0 => Ok(()),
+            kind::CNODE => with_guard(cap.head, data, argument),
+            _ if data == 0 => Ok(cap),
             _ => Err(ErrorKind::IllegalOperation.of(argument)),
         }
     }
@@ -90,7 +88,7 @@ impl<M: Memory> Store<M> {
         let mut cap = self.derive(source, 4)?;
         cap.head = self.mask(cap.head, Rights::from_word(rights));
         if sets == Sets::Data {
-            self.set_data(&mut cap, data, 7)?;
+            cap = self.set_data(cap, data, 7)?;
         }
         Ok(Plan::Insert { source, slot, cap })
     }
@@ -109,7 +107,7 @@ impl<M: Memory> Store<M> {
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
         let mut cap = self.altered(source);
         if sets == Sets::Data {
-            self.mutate(&mut cap, data, 6)?;
+            cap = self.mutate(cap, data, 6)?;
         }
         Ok(Plan::Move { source, slot, cap })
     }
@@ -135,11 +133,8 @@ impl<M: Memory> Store<M> {
             return Err(ErrorKind::DeleteFirst.of(1));
         }
         let changed = |slot: Slot, data: u64, argument: u8| -> Result<Altered, Error> {
-            let mut cap = self.altered(slot);
-            if data != 0 {
-                self.mutate(&mut cap, data, argument)?;
-            }
-            Ok(cap)
+            let cap = self.altered(slot);
+            if data == 0 { Ok(cap) } else { self.mutate(cap, data, argument) }
         };
         let pivot_cap = changed(pivot, pivot_data, 6)?;
         let source_cap = changed(source, source_data, 10)?;

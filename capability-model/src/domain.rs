@@ -161,7 +161,7 @@ impl<M: Memory> Store<M> {
         self.set_word(at, domain::SENDS, 0);
         let cap = self.cap(Slot(at + domain::FAULT));
         match self.decode_send(&cap, Patience::Wait, true, 0) {
-            Ok(Plan::Send(send)) => self.send(at, send),
+            Ok(send) => self.send(at, send),
             _ => {
                 self.suspend(at);
                 Status::Blocked.into()

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Outcome, Status, Transfer};
 use crate::faults::Fault;
 use crate::layout::{HEAD, NEXT, PREVIOUS, TAIL, domain, endpoint, notification, reply};
 use crate::memory::{Memory, Slot};
-use crate::plan::{Patience, Plan, Receive, Send};
+use crate::plan::{Patience, Receive, Send};
 use crate::rights::Rights;
 use crate::store::{STEPS_PER_ENTRY, Store};
 
@@ -25,7 +25,7 @@ impl<M: Memory> Store<M> {
         patience: Patience,
         calls: bool,
         sends: u64,
-    ) -> Result<Plan, Error> {
+    ) -> Result<Send, Error> {
         let Cap::Endpoint { at, badge, rights } = *cap else {
             return Err(ErrorKind::InvalidCapability.of(0));
         };
@@ -42,7 +42,7 @@ impl<M: Memory> Store<M> {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
         let manner = rights.and(Rights::GRANT).word() | if calls { CALLS } else { 0 };
-        Ok(Plan::Send(Send { at, badge, manner, patience, sends }))
+        Ok(Send { at, badge, manner, patience, sends })
     }
 
     /// Recv and NBRecv. `reply`: address of a reply where a caller shall wait, 0 for none.

@@ -6,7 +6,7 @@
 //! and seats change by an act too, and that begins a new epoch.
 
 use crate::cap::Cap;
-use crate::error::{Error, ErrorKind, Outcome, Status};
+use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::layout::{HEAD, HELD_MAX, SEATS_MAX, gate, import};
 use crate::memory::{Memory, SLOT, Slot};
@@ -254,14 +254,14 @@ impl<M: Memory> Store<M> {
         if self.is_empty(slot) { Ok(slot) } else { Err(ErrorKind::DeleteFirst.of(7)) }
     }
 
-    pub(crate) fn endorse(&mut self, plan: Endorse) -> Outcome {
+    pub(crate) fn endorse(&mut self, plan: Endorse) {
         let Endorse { at, seat, epoch, sequence, act, acts } = plan;
         let Some(who) = acts else {
             let record = endorsed(at, seat);
             for (i, word) in (0..).zip([1, epoch, sequence]).chain((3..).zip(act)) {
                 self.set_word(record, i, word);
             }
-            return Status::Done.into();
+            return;
         };
         if !self.seeded(Fault::GateKeepsEndorsements) {
             self.clear_endorsements(at);
@@ -278,7 +278,6 @@ impl<M: Memory> Store<M> {
         self.gates_parked = false;
         // The act is decided; that it may take longer is not the endorser's business.
         self.gate_step(at);
-        Status::Done.into()
     }
 
     fn clear_endorsements(&mut self, at: u64) {

@@ -6,7 +6,7 @@ use crate::domain::State;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
-use crate::plan::{Patience, Plan};
+use crate::plan::{Message, Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
 use crate::words::kind;
@@ -119,7 +119,8 @@ impl<M: Memory> Store<M> {
                 let [_, _, request @ ..] = *words;
                 Ok(self.ask(*peer, request).into())
             }
-            Ok(plan) => Ok(self.perform(caller, plan)),
+            Ok(Plan::Message(message)) => Ok(self.perform_message(caller, *message)),
+            Ok(plan) => Ok(self.perform(caller, plan).into()),
         }
     }
 
@@ -164,7 +165,7 @@ impl<M: Memory> Store<M> {
                 self.decode_map(caller, slot, [a, b, c])
             }
             Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Unmap => self.decode_unmap(slot),
-            Cap::Reply { at } if label == Label::Send => Ok(Plan::Answer { at, sends: a }),
+            Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
             Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),
@@ -226,11 +227,14 @@ impl<M: Memory> Store<M> {
         args: &[u64; ARGUMENTS],
     ) -> Result<Plan, Error> {
         let [a, b, c, sends, ..] = *args;
+        let send = |patience, calls| {
+            self.decode_send(cap, patience, calls, a).map(|send| Plan::Message(Message::Send(send)))
+        };
         let receive = |patience| self.decode_receive(caller, cap, patience, [a, b, c]);
         match label {
-            Label::Send => self.decode_send(cap, Patience::Wait, false, a),
-            Label::NBSend => self.decode_send(cap, Patience::Try, false, a),
-            Label::Call => self.decode_send(cap, Patience::Wait, true, a),
+            Label::Send => send(Patience::Wait, false),
+            Label::NBSend => send(Patience::Try, false),
+            Label::Call => send(Patience::Wait, true),
             Label::Recv | Label::NBRecv => {
                 let patience = if label == Label::Recv { Patience::Wait } else { Patience::Try };
                 let receive = receive(patience)?;
@@ -238,14 +242,14 @@ impl<M: Memory> Store<M> {
                     // A caller is never dropped silently.
                     return Err(ErrorKind::IllegalOperation.of(1));
                 }
-                Ok(Plan::Receive(receive))
+                Ok(Plan::Message(Message::Receive(receive)))
             }
             Label::ReplyRecv => {
                 let receive = receive(Patience::Wait)?;
                 if self.reply_has_receiver(receive.reply) {
                     return Err(ErrorKind::IllegalOperation.of(1));
                 }
-                Ok(Plan::AnswerReceive { receive, sends })
+                Ok(Plan::Message(Message::AnswerReceive { receive, sends }))
             }
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }

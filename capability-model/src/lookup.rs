@@ -88,7 +88,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// The slot of an address, with something in it; `argument` is to blame.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup_full(&self, caller: u64, address: u64, argument: u8) -> Result<Slot, Error> {
         match self.lookup(caller, address) {
             Some(slot) if !self.is_empty(slot) => Ok(slot),
@@ -103,7 +103,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// Exactly the slot at `index` and `depth` below the CNode in `root`; `argument` is the index, the next one the depth.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup_slot(
         &self,
         root: Slot,
@@ -124,7 +124,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// An empty slot for something new.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lookup_empty(
         &self,
         root: Slot,

@@ -300,9 +300,7 @@ pub(crate) fn decode([head, object, data, b, c]: [u64; 5]) -> Cap {
         kind::GATE => Cap::Gate { at: object },
         kind::SEAT => Cap::Seat { at: object, index: small },
         kind::REMOTE_SEAT => Cap::RemoteSeat { peer: small, index: more },
-        kind::ZOMBIE => {
-            Cap::Zombie { at: object, what: remains(small), radix: more, left: data, next: b }
-        }
+        kind::ZOMBIE => Cap::Zombie { at: object, what: remains(small), radix: more, left: data, next: b },
         _ => Cap::Null,
     }
 }
