@@ -27,6 +27,7 @@ pub struct Ram {
     pub scrubs: u64,
     /// What TLBs were told.
     pub forgotten: Vec<(u16, Option<u64>)>,
+    pub unmasked: Vec<u16>,
 }
 
 /// A count that readers may raise.
@@ -68,6 +69,7 @@ impl Ram {
             accesses: Count::default(),
             scrubs: 0,
             forgotten: Vec::new(),
+            unmasked: Vec::new(),
         }
     }
 
@@ -140,7 +142,9 @@ impl Memory for Ram {
             self.forgotten.drain(..32);
         }
     }
-    fn unmask(&mut self, _: u16) {}
+    fn unmask(&mut self, irq: u16) {
+        self.unmasked.push(irq);
+    }
 }
 
 impl PartialEq for Ram {
