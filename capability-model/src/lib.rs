@@ -46,6 +46,7 @@ pub mod time;
 pub mod untyped;
 #[cfg(feature = "check")]
 pub mod view;
+mod words;
 
 pub use cap::Cap;
 pub use cnode::GUARD_BITS_SHIFT;

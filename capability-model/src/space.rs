@@ -8,6 +8,7 @@ use crate::memory::{Memory, PAGE, SLOT, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words;
 
 /// Intermediate physical addresses have so many bits.
 pub const IPA_BITS: u32 = 39;
@@ -47,8 +48,9 @@ pub fn descriptor_rights(descriptor: u64) -> Rights {
 }
 
 impl<M: Memory> Store<M> {
-    /// Retype has checked that a VMID is left.
-    pub(crate) fn new_space(&mut self, at: u64) -> Cap {
+    /// Gives the space at this address a VMID, of which Retype has checked that one is left; and says both words of it, as a slot has
+    /// them.
+    pub(crate) fn new_space(&mut self, at: u64) -> u64 {
         let free = self.vmids.iter_mut().zip(0u16..).find(|(set, _)| **set != u64::MAX);
         let vmid = free.map_or(0, |(set, i)| {
             let n = set.trailing_ones() as u16;
@@ -58,7 +60,7 @@ impl<M: Memory> Store<M> {
         let entry = self.tables.vmid(vmid);
         let generation = self.word(entry, 1);
         self.set_word(entry, 0, at);
-        Cap::Space { at, vmid, generation }
+        words::who(vmid, generation)
     }
 
     pub(crate) fn end_space(&mut self, vmid: u16) {
