@@ -69,6 +69,25 @@ pub struct Task {
     pub text: u64,
 }
 
+impl Task {
+    /// Domain `domain` at its first instruction.
+    pub fn start(domain: usize, kind: DomainKind, entry: u64, vttbr: u64) -> Task {
+        let (state, controls) = match kind {
+            DomainKind::Personality => (STATE_EL1, Controls::KERNEL),
+            DomainKind::Service => (STATE_EL0, Controls::SERVICE),
+        };
+        let mut frame = Frame { pc: entry, state, ..Frame::default() };
+        frame.x[0] = BOOTINFO_IPA;
+        let activity = Activity::Runnable;
+        Task { domain, kind, activity, paused: false, frame, controls, vttbr, text: 0 }
+    }
+
+    /// Its space.
+    pub fn vttbr(&self) -> u64 {
+        self.vttbr
+    }
+}
+
 /// One core.
 #[repr(C)]
 pub struct Core {
@@ -103,24 +122,7 @@ impl Core {
         let mut tasks = Vec::new();
         for (index, domain) in plan.on_core(id) {
             let start = &plan.domains[index];
-            let mut frame = Frame { pc: start.entry, ..Frame::default() };
-            let (state, controls) = match domain.kind {
-                DomainKind::Personality => (STATE_EL1, Controls::KERNEL),
-                DomainKind::Service => (STATE_EL0, Controls::SERVICE),
-            };
-            frame.state = state;
-            frame.x[0] = BOOTINFO_IPA;
-            let activity = Activity::Runnable;
-            let task = Task {
-                domain: index,
-                kind: domain.kind,
-                activity,
-                paused: false,
-                frame,
-                controls,
-                vttbr: start.vttbr,
-                text: 0,
-            };
+            let task = Task::start(index, domain.kind, start.entry, start.vttbr);
             assert!(tasks.push(task).is_ok(), "more tasks than domains");
         }
         let gic = interrupts::start(plan, id);

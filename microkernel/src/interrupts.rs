@@ -4,7 +4,7 @@ use crate::arch::registers;
 use crate::core_local::{Activity, Core, STATE_EL1, Task};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
-use crate::shared;
+use crate::{restart, shared};
 use abi::hypercall::{Inject, NOTIFY_IRQ};
 use abi::manifest::DomainKind;
 
@@ -87,13 +87,11 @@ fn rung(core: &mut Core, domain: usize) {
 }
 
 fn knocked(core: &mut Core) {
-    let mail = shared::take_mail(core.id);
+    let mail = Inject::ALL.map(|kind| (kind, shared::take_mail(core.id, kind)));
     for i in 0..core.tasks.len() {
         let domain = core.tasks[i].domain;
-        for kind in Inject::ALL {
-            if mail & request(domain, kind) != 0 {
-                inject(core, i, kind);
-            }
+        for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
+            inject(core, i, *kind);
         }
         if shared::has_word(domain) {
             rung(core, domain);
@@ -101,16 +99,9 @@ fn knocked(core: &mut Core) {
     }
 }
 
-/// The mailbox bit of a fault.
-pub fn request(domain: usize, kind: Inject) -> u64 {
-    1 << (Inject::ALL.len() * domain + kind as usize - 1)
-}
-
-const _: () = assert!(Inject::ALL.len() * abi::bootinfo::DOMAINS_MAX <= 64, "a mailbox is one word");
-
 /// Causes a fault in task `index` of this core.
 pub fn inject(core: &mut Core, index: usize, kind: Inject) {
-    if core.tasks[index].activity == Activity::Dead {
+    if core.tasks[index].activity == Activity::Dead && kind != Inject::Restart {
         return;
     }
     defmt::warn!("on demand in domain {=usize}: {=u64}", core.tasks[index].domain, kind as u64);
@@ -118,6 +109,7 @@ pub fn inject(core: &mut Core, index: usize, kind: Inject) {
         Inject::Hang => core.tasks[index].activity = Activity::Dead,
         Inject::Pause => core.tasks[index].paused = true,
         Inject::Resume => core.tasks[index].paused = false,
+        Inject::Restart => restart::service(core, index),
         Inject::Crash => {
             core.tasks[index].activity = Activity::Runnable;
             let kernel = core.tasks[index].kind == DomainKind::Personality;

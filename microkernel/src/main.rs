@@ -27,6 +27,8 @@ mod memory;
 #[cfg(target_os = "none")]
 mod plan;
 #[cfg(target_os = "none")]
+mod restart;
+#[cfg(target_os = "none")]
 mod shared;
 #[cfg(target_os = "none")]
 mod stage1;

@@ -3,6 +3,7 @@
 //!
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
+use crate::arch::registers;
 use crate::memory;
 use crate::stage2::{NoTables, Rights, Space};
 use crate::{shared, tables};
@@ -22,6 +23,8 @@ pub struct Plan {
     pub manifest: Manifest,
     /// By domain.
     pub domains: Vec<DomainPlan, DOMAINS_MAX>,
+    /// What the secrets of restarted domains are derived from.
+    pub secret: [u8; 32],
 }
 
 /// How a domain starts.
@@ -31,6 +34,10 @@ pub struct DomainPlan {
     pub vttbr: u64,
     /// First instruction.
     pub entry: u64,
+    /// Address of its boot page.
+    pub page: u64,
+    /// Its image, in the bundle.
+    pub image: Entry<'static>,
 }
 
 /// Why there is no plan.
@@ -85,7 +92,7 @@ impl Plan {
     pub fn build<'a>(
         board: Board,
         manifest: &'a Manifest,
-        bundle: &Bundle<'_>,
+        bundle: &Bundle<'static>,
         seed: &[u8; 64],
         counter_hz: u64,
     ) -> Result<Plan, PlanError<'a>> {
@@ -98,10 +105,7 @@ impl Plan {
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
             let image = check_image(domain, bundle)?;
-            if !board.zeroed {
-                memory::zero(domain.memory);
-            }
-            let image_end = load_image(domain, &image);
+            let image_end = if board.zeroed { load_image(domain, &image) } else { load(domain, &image) };
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
             let space = Space::new()?;
             map_common(&space, manifest, index, &board, &positions)?;
@@ -111,11 +115,13 @@ impl Plan {
             memory::write_plain(page.address(), &info);
             space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
             // VMID 0 is nobody's.
-            let plan = DomainPlan { vttbr: space.vttbr(index as u64 + 1), entry: image.entry };
+            let (vttbr, page) = (space.vttbr(index as u64 + 1), page.address());
+            let plan = DomainPlan { vttbr, entry: image.entry, page, image };
             domains.push(plan).map_err(|_| PlanError::Tables)?;
             shared::set_running(index);
         }
-        Ok(Plan { board, manifest: manifest.clone(), domains })
+        let secret = blake3::derive_key("tetrarch 2026 restarts", seed);
+        Ok(Plan { board, manifest: manifest.clone(), domains, secret })
     }
 
     /// The domains of core `core`.
@@ -164,6 +170,14 @@ fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<
     if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
 }
 
+/// Zeroes a domain's memory and puts its image there; returns where that ends.
+pub fn load(domain: &Domain, image: &Entry<'_>) -> u64 {
+    memory::zero(domain.memory);
+    let end = load_image(domain, image);
+    registers::publish_code();
+    end
+}
+
 /// Copies the segments; returns where the image ends.
 fn load_image(domain: &Domain, image: &Entry<'_>) -> u64 {
     let mut end = MEMORY_IPA;
@@ -203,6 +217,7 @@ fn boot_info(
         counter_hz,
         run: manifest.run,
         entropy: [0; 32],
+        restarts: 0,
         domain_names: [[0; NAME_MAX]; DOMAINS_MAX],
         channels: [no_channel; CHANNELS_MAX],
         modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],
