@@ -144,6 +144,13 @@ fn debug(tools: &Tools, a: Arguments) -> Result<u8> {
     Ok(0)
 }
 
+/// The line of `text` in which byte `at` stands.
+fn line_at(text: &[u8], at: usize) -> String {
+    let start = text[..at].iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+    let line = text[start..].split(|&b| b == b'\n').next().unwrap_or_default();
+    String::from_utf8_lossy(line).into_owned()
+}
+
 /// Runs a recorded log on one kernel and compares what comes out.
 fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
     let path = a.file.with_context(|| format!("which log?\n{USAGE}"))?;
@@ -165,6 +172,7 @@ fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
                 recorded.output.len(),
                 again.len()
             );
+            println!("recorded: {}\nagain:    {}", line_at(&recorded.output, at), line_at(&again, at));
             Ok(1)
         }
     }

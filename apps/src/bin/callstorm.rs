@@ -113,7 +113,17 @@ impl Storm {
                 let page = unsafe { std::slice::from_raw_parts(at as *const u8, 4096) };
                 bytes = page.iter().fold(bytes, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
             }
-            let line = format!("{number} {} = {r} {bytes:x}\n", a.map(place).join(" "));
+            // Of a small structure, word by word, so that a difference shows where it is.
+            let words = match (number, r) {
+                (libc::SYS_newfstatat, 0) => Some((a[2], 16)),
+                (libc::SYS_fstat, 0) => Some((a[1], 16)),
+                _ => None,
+            };
+            let words = words.filter(|(at, _)| at.wrapping_sub(self.arena) < ARENA as u64 - 4096).map_or_else(String::new, |(at, n)| {
+                // SAFETY: (1) as above.
+                (0..n).map(|i| format!(" {:x}", unsafe { (at as *const u64).add(i).read_unaligned() })).collect()
+            });
+            let line = format!("{number} {} = {r} {bytes:x}{words}\n", a.map(place).join(" "));
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
         r

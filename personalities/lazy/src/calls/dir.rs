@@ -194,7 +194,8 @@ impl<H: Hardware> Kernel<H> {
     }
 
     fn enter_directory(&mut self, serial: u64, inode: u64) -> CallResult {
-        if self.mode_of(inode)? & S_IFMT != S_IFDIR {
+        // A pipe has no inode of the file system.
+        if inode == 0 || self.mode_of(inode)? & S_IFMT != S_IFDIR {
             return Err(ENOTDIR);
         }
         self.files.hold(inode);

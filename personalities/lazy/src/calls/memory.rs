@@ -113,11 +113,6 @@ impl<H: Hardware> Kernel<H> {
             return Err(EINVAL);
         }
         let length = align(length).filter(|l| *l <= TASK_SIZE).ok_or(ENOMEM)?;
-        let shared = match flags & 0xf {
-            1 | 3 => true,
-            2 => false,
-            _ => return Err(EINVAL),
-        };
         let rights = Rights::from_prot(prot);
         let fixed = flags & (FIXED | NOREPLACE) != 0;
         let id = self.space(serial)?;
@@ -141,8 +136,18 @@ impl<H: Hardware> Kernel<H> {
             s.map.place(address, length, s.layout.mmap_top).ok_or(ENOMEM)?
         };
         let end = start + length;
+        if file.is_some() && offset.checked_add(length).is_none() {
+            return Err(EOVERFLOW);
+        }
+        let shared = match flags & 0xf {
+            1 => true,
+            2 => false,
+            // MAP_SHARED_VALIDATE asks a file.
+            3 if file.is_some() => true,
+            _ => return Err(EINVAL),
+        };
         let source = match file {
-            Some(f) => Some(self.file_to_map(f, offset, length)?),
+            Some(f) => Some(self.file_to_map(f)?),
             None => None,
         };
         if shared && rights.contains(Rights::WRITE) {
@@ -171,11 +176,8 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// The file behind a descriptor, if it can be mapped: inode and path.
-    fn file_to_map(&self, file: u32, offset: u64, length: u64) -> Result<(u64, Vec<u8>)> {
+    fn file_to_map(&self, file: u32) -> Result<(u64, Vec<u8>)> {
         let f = self.open.get(file).ok_or(EBADF)?;
-        if offset.checked_add(length).is_none() {
-            return Err(EOVERFLOW);
-        }
         if !f.readable() {
             return Err(EACCES);
         }

@@ -136,6 +136,7 @@ impl<H: Hardware> Kernel<H> {
         };
         let mode = self.mode_of(inode)?;
         match mode & S_IFMT {
+            kind if kind != S_IFDIR && flags & O_DIRECTORY != 0 => return Err(ENOTDIR),
             S_IFLNK => return Err(ELOOP),
             S_IFDIR if create || write || flags & O_TRUNC != 0 => return Err(EISDIR),
             S_IFDIR => {
@@ -149,7 +150,6 @@ impl<H: Hardware> Kernel<H> {
                     entry,
                 );
             }
-            _ if flags & O_DIRECTORY != 0 => return Err(ENOTDIR),
             _ => {}
         }
         if let Some(n) = procfs::node(inode) {

@@ -41,8 +41,16 @@ impl<H: Hardware> Kernel<H> {
         if !t.writable() {
             return Err(EBADF);
         }
-        if kind != Kind::File || (start as i64) < 0 || t.flags & O_APPEND != 0 {
-            return Err(EINVAL);
+        // Linux waits for room in a pipe, and finds out that nobody reads it, before it asks what the source is.
+        let refused = kind != Kind::File || t.flags & O_APPEND != 0;
+        if refused {
+            let (pipe, nonblocking) = (t.pipe(), t.nonblocking());
+            return match pipe {
+                Some((p, ..)) if self.room_in(serial, p, nonblocking)?.is_none() => {
+                    wait_for(Key::Writers(p), Continuation::Again)
+                }
+                _ => Err(EINVAL),
+            };
         }
         let count = a[3].min(0x7fff_f000);
         let before = if let Some(Continuation::Written(n)) = from { n } else { 0 };
@@ -104,6 +112,20 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
+    /// Bytes that pipe `p` takes; none: the call waits.
+    fn room_in(&mut self, serial: u64, p: u32, nonblocking: bool) -> Result<Option<u64>> {
+        let pipe = self.pipes.get(p).ok_or(EBADF)?;
+        if pipe.readers == 0 {
+            self.generate_kernel(serial, SIGPIPE);
+            return Err(EPIPE);
+        }
+        match pipe.room() as u64 {
+            0 if nonblocking => Err(EAGAIN),
+            0 => Ok(None),
+            room => Ok(Some(room)),
+        }
+    }
+
     fn send_pipe(
         &mut self,
         serial: u64,
@@ -113,16 +135,11 @@ impl<H: Hardware> Kernel<H> {
         left: u64,
         nonblocking: bool,
     ) -> (u64, CallResult) {
-        let Some(pipe) = self.pipes.get(p) else { return (0, Err(EBADF)) };
-        if pipe.readers == 0 {
-            self.generate_kernel(serial, SIGPIPE);
-            return (0, Err(EPIPE));
-        }
-        let room = pipe.room() as u64;
-        if room == 0 {
-            let wait = if nonblocking { Err(EAGAIN) } else { wait_for(Key::Writers(p), Continuation::Again) };
-            return (0, wait);
-        }
+        let room = match self.room_in(serial, p, nonblocking) {
+            Ok(Some(room)) => room,
+            Ok(None) => return (0, wait_for(Key::Writers(p), Continuation::Again)),
+            Err(e) => return (0, Err(e)),
+        };
         let bytes = self.source_bytes(inode, start, left.min(room));
         let n = bytes.len() as u64;
         if let Some(pipe) = self.pipes.get_mut(p)

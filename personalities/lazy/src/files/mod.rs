@@ -159,8 +159,10 @@ impl Files {
 
     /// Makes an inode and its name in directory `parent`.
     pub fn make(&mut self, parent: u64, name: &[u8], mode: u32, body: Body, now: Time) -> Result<u64> {
+        const S_ISGID: u32 = 0o2000;
         // A directory that was removed takes no entries.
-        if self.inode(parent)?.nlink == 0 {
+        let above = self.inode(parent)?;
+        if above.nlink == 0 {
             return Err(ENOENT);
         }
         if self.made >= INODES_MAX {
@@ -168,6 +170,9 @@ impl Files {
         }
         let ino = self.next;
         let is_directory = matches!(body, Body::Directory(_));
+        // What is made in a directory with this bit is of its group, and a directory takes the bit along.
+        let (gid, bit) = if above.mode & S_ISGID != 0 { (above.gid, S_ISGID) } else { (0, 0) };
+        let mode = if is_directory { mode | bit } else { mode };
         self.directory_mut(parent, now)?.add(name, ino);
         self.next += 1;
         self.made += 1;
@@ -175,7 +180,7 @@ impl Files {
         let inode = Inode {
             mode,
             uid: 0,
-            gid: 0,
+            gid,
             nlink,
             times: [now; 3],
             changed: true,
