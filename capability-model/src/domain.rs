@@ -122,6 +122,7 @@ impl<M: Memory> Store<M> {
     pub(crate) fn suspend(&mut self, at: u64) {
         self.leave(at);
         self.set_word(at, domain::STATE, State::Inactive as u64);
+        self.memory.stopped(at);
     }
 
     /// The domain's wait ends without what it waited for.
@@ -133,6 +134,7 @@ impl<M: Memory> Store<M> {
     pub(crate) fn wake(&mut self, at: u64, ending: Ending) {
         self.set_word(at, domain::STATE, State::Running as u64);
         self.set_word(at, domain::RESULT, ending as u64);
+        self.memory.woken(at);
     }
 
     /// The domain waits for nothing any more.

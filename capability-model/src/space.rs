@@ -23,6 +23,9 @@ const WRITE: u64 = 1 << 7;
 const COMMON: u64 = 0b11 << 8 | 1 << 10;
 const XN: u64 = 1 << 54;
 
+/// The number of Space capabilities in a slot's first word.
+const SPACE: u8 = 8;
+
 /// Bit of Map's third argument: instructions may not be fetched.
 pub const MAP_NO_EXECUTE: u64 = 1 << 4;
 
@@ -59,6 +62,43 @@ impl<M: Memory> Store<M> {
         let generation = self.word(entry, 1);
         self.set_word(entry, 0, at);
         Cap::Space { at, vmid, generation }
+    }
+
+    /// Boot only: a space whose root table is the page at `at`, put into an empty slot. False if none could be made.
+    pub fn install_space(&mut self, slot: Slot, at: u64) -> bool {
+        let cap = self.new_space(at);
+        matches!(cap, Cap::Space { vmid: 1.., .. }) && self.install(slot, cap)
+    }
+
+    /// Root table and VMID of a domain's space.
+    #[inline(always)]
+    pub fn domain_space(&self, at: u64) -> Option<(u64, u64)> {
+        let slot = at.wrapping_add(crate::layout::domain::SPACE);
+        (self.word(slot, 0) as u8 == SPACE).then(|| (self.word(slot, 1), self.word(slot, 2)))
+    }
+
+    /// Where `ipa` leads in the space with this root table, and whether it may be written: the descriptor's own answer, as the
+    /// hardware would read it.
+    pub fn translate(&self, root: u64, ipa: u64) -> Option<(u64, Rights)> {
+        if ipa >> IPA_BITS != 0 {
+            return None;
+        }
+        let mut table = root;
+        for level in 1..=3 {
+            let word = self.memory.read(table + (ipa >> shift(level) & 511) * 8);
+            match (level, word & TABLE) {
+                (1 | 2, TABLE) => table = word & DESCRIPTOR_ADDRESS,
+                (2, VALID) | (3, TABLE) if word & NORMAL == NORMAL => {
+                    let offset = ipa & ((1 << shift(level)) - 1);
+                    return Some((
+                        (word & DESCRIPTOR_ADDRESS & !((1 << shift(level)) - 1)) | offset,
+                        descriptor_rights(word),
+                    ));
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     pub(crate) fn end_space(&mut self, vmid: u16) {
