@@ -171,6 +171,11 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// Whether the domain's faults go anywhere.
+    pub fn has_fault_endpoint(&self, at: u64) -> bool {
+        !self.is_empty(Slot(at + domain::FAULT))
+    }
+
     /// Whether nobody waits at an endpoint or notification, and no cancellation is under way.
     pub fn is_idle(&self, at: u64) -> bool {
         self.word(at, crate::layout::HEAD) == 0 && self.word(at, endpoint::CANCELLING) == 0

@@ -27,14 +27,15 @@ impl<M: Memory> Store<M> {
         (whole && address >> (radix & 31) == 0).then(|| at + address * SLOT)
     }
 
-    /// A Call on the endpoint at `address`. Answers who received it and the badge that he sees.
+    /// A Call on the endpoint at `address`. Answers who received it, the badge that he sees, and root table
+    /// and VMID of his space, which he has, as he has time to run.
     #[inline(always)]
     pub fn call_at_once(
         &mut self,
         caller: u64,
         address: u64,
         fits: impl FnOnce(&M, u64) -> bool,
-    ) -> Option<(u64, u64)> {
+    ) -> Option<(u64, u64, u64, u64)> {
         let slot = self.simple_slot(caller, address)?;
         let head = self.word(slot, 0);
         let rights = Rights::from_word(head >> 8);
@@ -51,9 +52,10 @@ impl<M: Memory> Store<M> {
         }
         let receiver = self.word(at, HEAD);
         let answer = self.word(receiver, domain::REPLY);
-        if answer == 0 || !fits(&self.memory, receiver) {
+        if answer == 0 || self.word(receiver, domain::CONTEXT) == 0 || !fits(&self.memory, receiver) {
             return None;
         }
+        let (root, vmid) = self.domain_space(receiver)?;
         // The receiver leaves the queue, whose first it is.
         let next = self.word(receiver, NEXT);
         self.set_word(at, HEAD, next);
@@ -74,11 +76,11 @@ impl<M: Memory> Store<M> {
         self.set_word(caller, domain::AT, answer);
         self.set_word(caller, domain::MANNER, grants);
         self.set_word(caller, domain::STATE, State::Replying as u64);
-        Some((receiver, badge))
+        Some((receiver, badge, root, vmid))
     }
 
     /// A ReplyRecv on the endpoint at `address`, with the reply at `reply_address` for the answer and for the next call. Answers
-    /// who gets the answer.
+    /// as [`Store::call_at_once`] does.
     #[inline(always)]
     pub fn reply_receive_at_once(
         &mut self,
@@ -86,7 +88,7 @@ impl<M: Memory> Store<M> {
         address: u64,
         reply_address: u64,
         fits: impl FnOnce(&M, u64) -> bool,
-    ) -> Option<u64> {
+    ) -> Option<(u64, u64, u64, u64)> {
         let slot = self.simple_slot(caller, address)?;
         let answer_slot = self.simple_slot(caller, reply_address)?;
         let head = self.word(slot, 0);
@@ -105,9 +107,10 @@ impl<M: Memory> Store<M> {
         if waiting == 0 || signalled || self.word(at, endpoint::STATE) == crate::endpoint::SENDERS {
             return None;
         }
-        if !fits(&self.memory, waiting) {
+        if self.word(waiting, domain::CONTEXT) == 0 || !fits(&self.memory, waiting) {
             return None;
         }
+        let (root, vmid) = self.domain_space(waiting)?;
         // The one that waited for the answer goes on.
         self.set_word(answer, reply::CALLER, 0);
         self.set_word(waiting, domain::AT, 0);
@@ -129,6 +132,6 @@ impl<M: Memory> Store<M> {
         self.set_word(caller, domain::MANNER, rights.and(Rights::GRANT).word());
         self.set_word(caller, domain::AT, at);
         self.set_word(caller, domain::STATE, State::Receiving as u64);
-        Some(waiting)
+        Some((waiting, 0, root, vmid))
     }
 }

@@ -100,7 +100,8 @@ pub fn primary(tree_address: u64) -> ! {
     if fixed_seed(&tree).is_some() {
         say!("el2: the seed is fixed: this run's random numbers repeat, its secrets are none");
     }
-    let plan = Plan::build(board, manifest, &bundle, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
+    let plan =
+        Plan::build(board, manifest, &bundle, &reserved, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
     // The tree is not read again: only the domains' own pages know their secrets.
     secret
         .map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 })

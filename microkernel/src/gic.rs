@@ -81,10 +81,17 @@ const LR_PRIORITY: u32 = 0x14 << 23;
 const LR_EOI: u32 = 1 << 19;
 
 /// One core's view of the interrupt controller.
+#[derive(Clone, Copy)]
 pub struct Gic {
     distributor: &'static Distributor,
     cpu: &'static CpuInterface,
     hypervisor: &'static HypervisorInterface,
+}
+
+impl core::fmt::Debug for Gic {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Gic")
+    }
 }
 
 /// An interrupt that was taken and must be ended.

@@ -3,14 +3,16 @@
 //!
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
+use crate::arch::registers::Controls;
 use crate::memory;
+use crate::root::{self, Pages};
 use crate::stage2::{NoTables, Rights, Space};
 use crate::{shared, tables};
 use abi::bootinfo::*;
 use abi::bundle::{Bundle, Entry, Kind};
-use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest};
+use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest, Range, Reserved};
 use abi::ring;
-use board::Board;
+use board::{Board, CORES_MAX};
 use core::fmt;
 use heapless::Vec;
 
@@ -22,15 +24,32 @@ pub struct Plan {
     pub manifest: Manifest,
     /// By domain.
     pub domains: Vec<DomainPlan, DOMAINS_MAX>,
+    /// By core.
+    pub stores: [Pages; CORES_MAX],
+    /// RAM for the root task.
+    pub free: Vec<MemoryInfo, UNTYPED_MAX>,
 }
 
 /// How a domain starts.
 #[derive(Clone, Copy, Debug)]
 pub struct DomainPlan {
-    /// VTTBR_EL2.
-    pub vttbr: u64,
+    /// Its page, the Domain object.
+    pub at: u64,
+    /// Root of its stage-2 tables.
+    pub root: u64,
     /// First instruction.
     pub entry: u64,
+    kind: DomainKind,
+}
+
+impl DomainPlan {
+    /// What of EL1 governs it at the start.
+    pub fn controls(&self) -> Controls {
+        match self.kind {
+            DomainKind::Personality => Controls::KERNEL,
+            DomainKind::Service => Controls::SERVICE,
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -86,6 +105,7 @@ impl Plan {
         board: Board,
         manifest: &'a Manifest,
         bundle: &Bundle<'_>,
+        reserved: &[Reserved<'_>],
         seed: Option<&[u8]>,
         counter_hz: u64,
     ) -> Result<Plan, PlanError<'a>> {
@@ -95,6 +115,11 @@ impl Plan {
             let page = tables::allocate().ok_or(PlanError::Tables)?;
             positions.push(page.address()).map_err(|_| PlanError::Tables)?;
         }
+        let mut stores = [Pages::default(); CORES_MAX];
+        for &core in &board.cores {
+            stores[core as usize] = Pages::allocate().ok_or(PlanError::Tables)?;
+        }
+        let free = free(&board, manifest, reserved);
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
             let image = check_image(domain, bundle)?;
@@ -103,6 +128,9 @@ impl Plan {
             }
             let image_end = load_image(domain, &image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
+            if domain.manages {
+                info.untyped.iter_mut().zip(&free).for_each(|(row, range)| *row = *range);
+            }
             let space = Space::new()?;
             map_common(&space, manifest, index, &board, &positions)?;
             map_memory(&space, domain, &image, image_end)?;
@@ -110,18 +138,29 @@ impl Plan {
             let page = tables::allocate().ok_or(PlanError::Tables)?;
             memory::write_plain(page.address(), &info);
             space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
-            // VMID 0 is nobody's.
-            let plan = DomainPlan { vttbr: space.vttbr(index as u64 + 1), entry: image.entry };
+            let at = tables::allocate().ok_or(PlanError::Tables)?.address();
+            let plan = DomainPlan { at, root: space.root(), entry: image.entry, kind: domain.kind };
             domains.push(plan).map_err(|_| PlanError::Tables)?;
             shared::set_running(index);
         }
-        Ok(Plan { board, manifest: manifest.clone(), domains })
+        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free })
     }
 
     /// The domains of core `core`.
     pub fn on_core(&self, core: usize) -> impl Iterator<Item = (usize, &Domain)> {
         self.manifest.domains.iter().enumerate().filter(move |(_, d)| d.core as usize == core)
     }
+}
+
+/// RAM that nothing lies in. Page 0 is firmware's on boards that start cores by a spin table.
+fn free(board: &Board, manifest: &Manifest, reserved: &[Reserved<'_>]) -> Vec<MemoryInfo, UNTYPED_MAX> {
+    let mut taken: Vec<Range, 32> = Vec::new();
+    let domains = manifest.domains.iter().map(|d| d.memory);
+    let first = Range { base: 0, size: PAGE };
+    for range in domains.chain(reserved.iter().map(|r| r.1)).chain([manifest.channel_memory, first]) {
+        assert!(taken.push(range).is_ok(), "room for all domains and a few more");
+    }
+    root::free_memory(&board.memory, &taken)
 }
 
 /// Zeroes channels and writes the headers of their rings.
@@ -207,6 +246,7 @@ fn boot_info(
         channels: [no_channel; CHANNELS_MAX],
         modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],
         devices: [no_device; DEVICES_MAX],
+        untyped: [MemoryInfo::default(); UNTYPED_MAX],
     };
     if let (true, Some(seed)) = (domain.entropy, seed) {
         let mut hasher = blake3::Hasher::new_derive_key("tetrarch 2026 entropy of a domain");

@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod calls;
+pub mod capability;
 pub mod channel;
 #[cfg(target_os = "none")]
 mod entry;

@@ -25,13 +25,14 @@ const SCTLR_EL1_SERVICE: u64 = SCTLR_EL1_OFF | 1 << 26 | 1 << 15 | 1 << 14;
 /// What of EL1's registers governs EL0 too, so that a kernel and a service on one core each have their own. All else of EL1 stays in place
 /// while a service runs, which cannot reach it.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Controls {
     sctlr: u64,
     cpacr: u64,
     cntkctl: u64,
     mdscr: u64,
     /// TPIDR_EL0, TPIDRRO_EL0.
-    thread: [u64; 2],
+    pub thread: [u64; 2],
 }
 
 impl Controls {
@@ -132,6 +133,78 @@ pub fn single_step() -> bool {
 /// Sets that.
 pub fn set_single_step(on: bool) {
     MDSCR_EL1.set(u64::from(on));
+}
+
+/// The same without waiting for what stands before it: for accounting.
+#[inline(always)]
+pub fn ticks() -> u64 {
+    CNTVCT_EL0.get()
+}
+
+/// Where the entry code saves the registers of what runs below.
+#[inline(always)]
+pub fn save_registers_at(frame: u64) {
+    TPIDR_EL2.set(frame);
+}
+
+/// Exception class and the rest of the syndrome of the exception just taken.
+#[inline(always)]
+pub fn syndrome() -> u64 {
+    ESR_EL2.get()
+}
+
+/// Another service with stage 2 `vttbr` follows the service that ran; answers the old thread register.
+#[inline(always)]
+pub fn next_service(vttbr: u64, thread: u64) -> u64 {
+    let old = TPIDR_EL0.get();
+    TPIDR_EL0.set(thread);
+    VTTBR_EL2.set(vttbr);
+    isb(barrier::SY);
+    old
+}
+
+/// Stage-2 descriptors that were written are seen by the next walk.
+pub fn publish_tables() {
+    dsb(barrier::ISHST);
+    isb(barrier::SY);
+}
+
+/// Bytes that DC ZVA zeroes on every core that this runs on (DCZID_EL0.BS 4).
+const ZVA: u64 = 64;
+
+/// Zeroes a page and cleans it to the point of coherency.
+pub fn scrub(page: u64) {
+    for line in (page..page + 4096).step_by(4 * ZVA as usize) {
+        // SAFETY: (1) the page was given to the capability store and nobody's reference is live (`memory::Direct`); (2) lines lie within it.
+        unsafe {
+            asm!(
+                "dc zva, {a}", "dc zva, {b}", "dc zva, {c}", "dc zva, {d}",
+                "dc cvac, {a}", "dc cvac, {b}", "dc cvac, {c}", "dc cvac, {d}",
+                a = in(reg) line, b = in(reg) line + ZVA, c = in(reg) line + 2 * ZVA, d = in(reg) line + 3 * ZVA,
+                options(nostack)
+            )
+        };
+    }
+    dsb(barrier::ISH);
+}
+
+/// Takes translations out of this core's TLBs: of one address in the space with this VMID, or of the whole space.
+pub fn forget(vmid: u16, ipa: Option<u64>) {
+    let running = VTTBR_EL2.get();
+    dsb(barrier::ISHST);
+    VTTBR_EL2.set(u64::from(vmid) << 48);
+    isb(barrier::SY);
+    // SAFETY: invalidating is always allowed. Stage 2 of one address, then what combines it with stage 1 (D5.10).
+    unsafe {
+        match ipa {
+            Some(ipa) => {
+                asm!("tlbi ipas2e1, {}", "dsb nsh", "tlbi vmalle1", "dsb nsh", in(reg) ipa >> 12, options(nostack))
+            }
+            None => asm!("tlbi vmalls12e1", "dsb nsh", options(nostack)),
+        }
+    }
+    VTTBR_EL2.set(running);
+    isb(barrier::SY);
 }
 
 /// The virtual counter, which is the physical one: CNTVOFF is 0 for all.

@@ -274,6 +274,35 @@ fn invocations_cost_few_instructions() {
     assert!(figure(&text, "capability_revoke_500 ") / 500 <= 420);
 }
 
+/// What EL2's calls cost; `make bench` prints them beside seL4's. A step backwards is noticed.
+#[test]
+fn calls_cost_few_instructions() {
+    let images = [("guest-bench", "guest-bench", 2), ("guest-bench-el1", "guest-bench-el1", 1)];
+    let (tree, bundle) = (tree_of("bench.dts"), bundle(&images));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text = Machine { name: "bench", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
+        .boot(&["el2: power off"]);
+    let most = [
+        ("ipc_round_trip_service", 470),
+        ("ipc_round_trip_kernel_service", 540),
+        ("ipc_one_way_10_words", 600),
+        ("call_null", 80),
+        ("signal_no_waiter", 550),
+        ("signal_switch", 1060),
+        ("fault_round_trip", 2500),
+        ("cap_copy", 1100),
+        ("cap_delete", 1120),
+        ("revoke_per_child", 430),
+        ("retype_frame_fresh", 1750),
+        ("map", 870),
+        ("unmap", 730),
+        ("signal_cross_core_round_trip", 4300),
+    ];
+    for (name, most) in most {
+        assert!(figure(&text, &format!("{name} ")) <= most, "{name}");
+    }
+}
+
 fn figure(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
     line.1.trim().parse().expect("a number")

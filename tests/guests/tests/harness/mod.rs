@@ -136,7 +136,9 @@ impl Machine<'_> {
         std::fs::write(&dts, &self.tree).expect("tree");
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
         let mut qemu = Command::new("timeout");
-        qemu.args(["120", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
+        // Who looks for a mistake does not want to wait for two minutes each time.
+        let seconds = std::env::var("BOOT_SECONDS").unwrap_or("120".into());
+        qemu.args([&seconds, "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         let cores = if self.machine == RASPBERRY_PI_4 { "4" } else { "6" };
         qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
         qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
