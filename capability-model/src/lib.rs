@@ -26,7 +26,7 @@ pub mod derivation;
 pub mod domain;
 mod endpoint;
 pub mod error;
-mod fast;
+pub mod fast;
 pub mod faults;
 pub mod gate;
 #[cfg(feature = "check")]

@@ -5,10 +5,9 @@ use crate::console::Printable;
 use crate::core_local::Core;
 use crate::domain::hold;
 use crate::interrupts::{self, notify};
-use crate::{crash, invoke, memory, say, shared, traps};
-use abi::capability::{BUFFER_WORDS, INVOKE};
+use crate::{crash, memory, say, shared, traps};
+use abi::capability::BUFFER_WORDS;
 use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
-use capability_model::Label;
 
 /// What a call answers in x0 and, if there is a second result, x1.
 type Answer = Result<Outcome, Error>;
@@ -27,9 +26,6 @@ enum Outcome {
 pub fn handle(core: &mut Core) {
     let number = core.frame().x[8];
     let [a, b, ..] = core.frame().x;
-    if let Some(label) = number.checked_sub(INVOKE).and_then(Label::from_number) {
-        return invoke::handle(core, label as u64);
-    }
     #[cfg(feature = "crash-test")]
     crash::on_demand(number);
     let answer = match Call::from_number(number) {

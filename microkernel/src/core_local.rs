@@ -281,9 +281,9 @@ impl Core {
         registers::save_registers_at(memory::frame_address(next));
         let saved = self.saved(next);
         if saved.is_kernel() {
-            registers::become_kernel(vttbr, &saved.controls, self.domains.len() == 1);
+            registers::become_kernel(vttbr, &saved.controls);
         } else {
-            registers::become_service(vttbr, &saved.controls);
+            registers::become_service(vttbr, saved.controls.thread[0]);
         }
     }
 

@@ -6,14 +6,19 @@
 
 use crate::arch::registers;
 use crate::core_local::Core;
-use crate::domain::{Saved, pending};
-use crate::memory::{self, Direct};
+use crate::domain::pending;
+use crate::ready::BACKGROUND;
+use crate::{invoke, memory};
 use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
 use abi::hypercall;
+use capability_model::fast::Meeting;
 
 const NULL: u64 = hypercall::Call::Null as u64;
 const CALL: u64 = INVOKE + label::CALL;
 const REPLY_RECV: u64 = INVOKE + label::REPLY_RECV;
+
+/// Bits of x1 that count words of the message buffer.
+const COUNT: u64 = 0x7f;
 
 /// Exception classes (D13.2.37): SVC of a service, HVC of a kernel.
 const SVC: u64 = 0x15;
@@ -27,63 +32,53 @@ pub fn call(core: &mut Core) -> bool {
         return false;
     }
     let caller = core.current();
-    let saved = core.saved_mut(caller);
-    let x = &mut saved.frame.x;
+    let x = &core.saved(caller).frame.x;
     match x[8] {
-        CALL => {
-            let (address, extra) = (x[0], x[1] & 0x7f | x[13]);
-            if extra != 0 {
-                return false;
+        CALL if x[1] & COUNT | x[13] == 0 => {
+            let met = core.store.call_meets(caller, x[0]).filter(|met| fits(core, met.peer));
+            if let Some(met) = met {
+                core.store.call_met(caller, met);
+                switch(core, caller, met);
+                return true;
             }
-            let mask = core.store.memory.ready.mask;
-            let met = core.store.call_at_once(caller, address, |memory, to| fits(memory.saved(to), mask));
-            let Some(met) = met else { return false };
-            switch(core, caller, met);
-            true
         }
-        REPLY_RECV => {
-            let (address, reply, extra) = (x[0], x[13], x[1] & 0x7f | x[14] | x[16]);
-            if extra != 0 {
-                return false;
+        REPLY_RECV if x[1] & COUNT | x[14] | x[16] == 0 => {
+            let met = core.store.reply_meets(caller, x[0], x[13]).filter(|met| fits(core, met.peer));
+            if let Some(met) = met {
+                core.store.reply_met(caller, met);
+                switch(core, caller, met);
+                return true;
             }
-            let mask = core.store.memory.ready.mask;
-            let met = core
-                .store
-                .reply_receive_at_once(caller, address, reply, |memory, to| fits(memory.saved(to), mask));
-            let Some(met) = met else { return false };
-            switch(core, caller, met);
-            true
         }
         NULL => {
-            x[0] = 0;
+            let saved = core.saved_mut(caller);
+            saved.frame.x[0] = 0;
             saved.exits = saved.exits.wrapping_add(1);
-            true
+            return true;
         }
-        _ => false,
+        _ => {}
     }
+    invoke::call(core)
 }
 
 /// Whether the processor can become that domain's at once.
 #[inline(always)]
-fn fits(to: &Saved, mask: u64) -> bool {
-    let better = mask & ((1 << (to.class & 1)) - 1);
-    to.hold == 0 && to.left != 0 && better == 0 && to.pending == pending::RESULT
+fn fits(core: &Core, to: u64) -> bool {
+    let to = core.saved(to);
+    let better = core.store.memory.ready.mask & to.class;
+    to.hold | better == 0 && to.left != 0 && to.pending == pending::RESULT
 }
 
-/// The rest of a message of ten words.
-fn copy_wide(memory: &mut Direct, from: u64, to: u64) {
-    let sent = memory.saved(from).frame.x;
-    let x = &mut memory.saved_mut(to).frame.x;
-    x[6..8].copy_from_slice(&sent[6..8]);
-    x[9..13].copy_from_slice(&sent[9..13]);
-}
+// A class is the mask of the better queues: 0 has none, 1 has queue 0.
+const _: () = assert!(BACKGROUND == 2);
 
-/// Gives the message and the processor to the domain that was met: its page, the badge, its root table, its VMID.
+/// Gives the message and the processor to the domain that was met.
 #[inline(always)]
-fn switch(core: &mut Core, from: u64, (to, badge, root, vmid): (u64, u64, u64, u64)) {
+fn switch(core: &mut Core, from: u64, met: Meeting) {
     let now = registers::ticks();
     let used = now.wrapping_sub(core.since);
     core.since = now;
+    let to = met.peer;
     let memory = &mut core.store.memory;
     memory.current = to;
     registers::save_registers_at(memory::frame_address(to));
@@ -93,22 +88,34 @@ fn switch(core: &mut Core, from: u64, (to, badge, root, vmid): (u64, u64, u64, u
     old.pending = pending::RESULT;
     let kernel = old.kernel;
     let [_, m1, m2, m3, m4, m5, ..] = old.frame.x;
+    if m1 & WIDE != 0 {
+        let [_, _, _, _, _, _, m6, m7, _, m9, m10, m11, m12, ..] = old.frame.x;
+        let x = &mut memory.saved_mut(to).frame.x;
+        [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
+    }
     let new = memory.saved_mut(to);
     new.pending = pending::NOTHING;
     let x = &mut new.frame.x;
     [x[0], x[1], x[2], x[3], x[4], x[5]] = [DONE as u64, m1, m2, m3, m4, m5];
-    [x[13], x[14]] = [badge, MESSAGE];
-    if m1 & WIDE != 0 {
-        copy_wide(memory, from, to);
-    }
-    let new = memory.saved(to);
-    let (thread, kernels) = (new.controls.thread[0], kernel | new.kernel);
-    let vttbr = vmid << 48 | root;
-    if kernels == 0 {
-        let thread = registers::next_service(vttbr, thread);
-        memory.saved_mut(from).controls.thread[0] = thread;
-    } else {
-        memory.saved_mut(from).controls = registers::Controls::now();
-        core.load(to, vttbr);
+    (x[13], x[14]) = (met.badge, MESSAGE);
+    let vttbr = met.space.1 << 48 | met.space.0;
+    let controls = &new.controls;
+    match (kernel != 0, new.kernel != 0) {
+        (false, false) => {
+            let thread = registers::next_service(vttbr, controls.thread[0]);
+            memory.saved_mut(from).controls.thread[0] = thread;
+        }
+        (true, false) => {
+            let controls = registers::kernel_to_service(vttbr, controls.thread[0]);
+            memory.saved_mut(from).controls = controls;
+        }
+        (false, true) => {
+            let thread = registers::service_to_kernel(vttbr, controls);
+            memory.saved_mut(from).controls.thread[0] = thread;
+        }
+        (true, true) => {
+            memory.saved_mut(from).controls = registers::Controls::now();
+            core.load(to, vttbr);
+        }
     }
 }

@@ -4,12 +4,12 @@ use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::{Frame, pending};
 use crate::{mail, memory};
-use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, FAULT_SKIP, IN_PROGRESS};
+use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, FAULT_SKIP, IN_PROGRESS, INVOKE};
 use abi::capability::{MESSAGE, MESSAGE_WITH_CAPABILITY, SIGNAL, WIDE, label};
 use capability_model::domain::Ending;
 use capability_model::error::Transfer;
 use capability_model::invoke::WORDS;
-use capability_model::{Outcome, Rights, Status};
+use capability_model::{Label, Outcome, Rights, Status};
 
 /// Bits of x1 that count words of the message buffer.
 const COUNT: u64 = 0x7f;
@@ -30,8 +30,22 @@ fn words(frame: &Frame, label: u64) -> [u64; WORDS] {
     }
 }
 
+/// A call of the current domain, if it is an invocation; then whoever runs next is at TPIDR_EL2.
+#[inline(never)]
+pub fn call(core: &mut Core) -> bool {
+    let caller = core.current();
+    let saved = core.saved_mut(caller);
+    let Some(label) = saved.frame.x[8].checked_sub(INVOKE).and_then(Label::from_number) else { return false };
+    saved.exits = saved.exits.wrapping_add(1);
+    handle(core, label as u64);
+    if !core.goes_on() {
+        core.dispatch();
+    }
+    true
+}
+
 /// Performs invocation `label` of the current domain.
-pub fn handle(core: &mut Core, label: u64) {
+fn handle(core: &mut Core, label: u64) {
     let caller = core.current();
     let words = words(&core.saved(caller).frame, label);
     let answer = core.store.invoke_saved(caller, &words);

@@ -74,20 +74,20 @@ impl Direct {
     pub fn saved(&self, domain: u64) -> &Saved {
         // SAFETY: (1) `domain` is the address of a domain object, a page that the model keeps to itself but for this part, which is
         // words only; (2) the reference borrows `self`, and all writes need `self` mutably; the entry code writes while none runs.
-        unsafe { &*((domain + DOMAIN_RESERVED) as *const Saved) }
+        unsafe { &*(frame_address(domain) as *const Saved) }
     }
 
     /// The same to be changed.
     #[inline(always)]
     pub fn saved_mut(&mut self, domain: u64) -> &mut Saved {
         // SAFETY: as in `saved`, and the borrow is exclusive.
-        unsafe { &mut *((domain + DOMAIN_RESERVED) as *mut Saved) }
+        unsafe { &mut *(frame_address(domain) as *mut Saved) }
     }
 }
 
-/// Where a domain's registers are.
+/// Where a domain's registers are. No sum of addresses in memory reaches the end of u64.
 pub const fn frame_address(domain: u64) -> u64 {
-    domain + DOMAIN_RESERVED
+    domain.wrapping_add(DOMAIN_RESERVED)
 }
 
 const _: () = assert!(PAGE == 4096 && size_of::<Saved>().is_multiple_of(8));

@@ -44,10 +44,11 @@ pub struct DomainPlan {
 
 impl DomainPlan {
     /// What of EL1 governs it at the start.
-    pub fn controls(&self) -> Controls {
-        match self.kind {
-            DomainKind::Personality => Controls::KERNEL,
-            DomainKind::Service => Controls::SERVICE,
+    pub fn controls(&self, alone: bool) -> Controls {
+        match (self.kind, alone) {
+            (DomainKind::Personality, true) => Controls::KERNEL,
+            (DomainKind::Personality, false) => Controls::LODGED,
+            (DomainKind::Service, _) => Controls::SERVICE,
         }
     }
 }

@@ -77,7 +77,7 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         saved.frame.pc = start.entry;
         saved.frame.state = if kernel { STATE_EL1 } else { STATE_EL0 };
         saved.frame.x[0] = BOOTINFO_IPA;
-        saved.controls = start.controls();
+        saved.controls = start.controls(plan.on_core(id).count() == 1);
         (saved.kernel, saved.class) = (kernel.into(), kernel.into());
         saved.index = index as u64 + 1;
         let n = index as u64;

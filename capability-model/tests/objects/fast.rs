@@ -30,51 +30,56 @@ fn the_short_way_ends_where_the_long_one_does() {
     done(w.mint(X + 3, E, Rights::WRITE, 7));
     REPLIES.iter().for_each(|reply| w.make(K_REPLY, 0, *reply));
     done(w.invoke_as(domains[0], DOMAIN, Label::Bind, &[N]));
+    // A space and time for each but one: those are met at once.
+    w.make(K_SPACE, 0, X + 12);
+    for (slot, context) in [DOMAIN, D, D + 1].into_iter().zip(X + 13..) {
+        done(w.invoke(slot, Label::Configure, &[0, X + 12, 0]));
+        done(w.invoke(CORE, Label::Carve, &[100, 1000, ROOT, context, 64]));
+        done(w.invoke(context, Label::Bind, &[slot]));
+    }
     let endpoints = [E, X, X + 1, X + 2, X + 3, N, 0, X + 20, 1 << 40, REPLIES[0]];
     let mut random = Random(11);
     let (mut calls, mut replies) = (0, 0);
     for _ in 0..STEPS {
+        // Nobody must stay stuck for ever: whoever waits is now and then suspended.
+        if random.below(6) == 0 {
+            let stuck = random.of(&domains);
+            let slot = (0..64).find(|n| w.cap(*n) == capability_model::Cap::Domain { at: stuck }).unwrap();
+            done(w.invoke(slot, Label::Suspend, &[]));
+            done(w.invoke(slot, Label::Resume, &[]));
+        }
         let at = random.of(&domains);
         let (endpoint, reply) = (random.of(&endpoints), random.of(&REPLIES));
         let fits = random.below(8) > 0;
-        let before = w.clone();
+        let mut before = w.clone();
         let running = w.store.domain_state(at) == capability_model::domain::State::Running;
         match random.below(12) {
             _ if !running => {}
             0..=4 => {
-                let short = w.store.call_at_once(at, endpoint, |_, _| fits);
-                let mut long = before.clone();
-                match short {
-                    None => same(&w, &before, &[]),
-                    Some((to, badge)) => {
-                        calls += 1;
-                        let outcome = long.invoke_as(at, endpoint, Label::Call, &[0]).unwrap();
-                        let transfer = outcome.transfers[0].unwrap();
-                        assert_eq!((transfer.from, transfer.to, transfer.badge), (at, to, badge));
-                        assert_eq!(outcome.status, Status::Blocked);
-                        same(&w, &long, &domains);
-                        continue;
-                    }
-                }
-                let _ = w.invoke_as(at, endpoint, Label::Call, &[0]);
+                let Some(met) = w.store.call_meets(at, endpoint).filter(|_| fits) else {
+                    let _ = w.invoke_as(at, endpoint, Label::Call, &[0]);
+                    continue;
+                };
+                calls += 1;
+                w.store.call_met(at, met);
+                let outcome = before.invoke_as(at, endpoint, Label::Call, &[0]).unwrap();
+                let transfer = outcome.transfers[0].unwrap();
+                assert_eq!((transfer.from, transfer.to, transfer.badge), (at, met.peer, met.badge));
+                assert_eq!(outcome.status, Status::Blocked);
+                same(&w, &before, &domains);
             }
             5..=9 => {
-                let short = w.store.reply_receive_at_once(at, endpoint, reply, |_, _| fits);
-                let mut long = before.clone();
-                match short {
-                    None => same(&w, &before, &[]),
-                    Some(to) => {
-                        replies += 1;
-                        let outcome =
-                            long.invoke_as(at, endpoint, Label::ReplyRecv, &[reply, 0, 0, 0]).unwrap();
-                        let transfer = outcome.transfers[0].unwrap();
-                        assert_eq!((transfer.from, transfer.to, transfer.badge), (at, to, 0));
-                        assert_eq!((outcome.status, outcome.transfers[1]), (Status::Blocked, None));
-                        same(&w, &long, &domains);
-                        continue;
-                    }
-                }
-                let _ = w.invoke_as(at, endpoint, Label::ReplyRecv, &[reply, 0, 0, 0]);
+                let Some(met) = w.store.reply_meets(at, endpoint, reply).filter(|_| fits) else {
+                    let _ = w.invoke_as(at, endpoint, Label::ReplyRecv, &[reply, 0, 0, 0]);
+                    continue;
+                };
+                replies += 1;
+                w.store.reply_met(at, met);
+                let outcome = before.invoke_as(at, endpoint, Label::ReplyRecv, &[reply, 0, 0, 0]).unwrap();
+                let transfer = outcome.transfers[0].unwrap();
+                assert_eq!((transfer.from, transfer.to, transfer.badge), (at, met.peer, 0));
+                assert_eq!((outcome.status, outcome.transfers[1]), (Status::Blocked, None));
+                same(&w, &before, &domains);
             }
             10 => {
                 let _ = w.invoke_as(
@@ -88,14 +93,7 @@ fn the_short_way_ends_where_the_long_one_does() {
                 let _ = w.invoke_as(at, E, Label::Recv, &[reply, 0, 0]);
             }
         }
-        // Nobody must stay stuck for ever: whoever waits is now and then suspended.
-        if random.below(6) == 0 {
-            let stuck = random.of(&domains);
-            let slot = (0..64).find(|n| w.cap(*n) == capability_model::Cap::Domain { at: stuck }).unwrap();
-            done(w.invoke(slot, Label::Suspend, &[]));
-            done(w.invoke(slot, Label::Resume, &[]));
-        }
     }
     w.check();
-    assert!(calls > 300 && replies > 300, "{calls} {replies}");
+    assert!(calls > 200 && replies > 200, "{calls} {replies}");
 }

@@ -31,6 +31,8 @@ pub struct Controls {
     cpacr: u64,
     cntkctl: u64,
     mdscr: u64,
+    /// HCR_EL2.
+    hcr: u64,
     /// TPIDR_EL0, TPIDRRO_EL0.
     pub thread: [u64; 2],
 }
@@ -38,21 +40,28 @@ pub struct Controls {
 impl Controls {
     /// Those that a kernel finds at its start.
     pub const KERNEL: Controls =
-        Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, thread: [0; 2] };
+        Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, hcr: HCR_KERNEL, thread: [0; 2] };
     /// Those of a service: it may read the virtual counter.
-    pub const SERVICE: Controls = Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, ..Controls::KERNEL };
+    pub const SERVICE: Controls =
+        Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, hcr: HCR_SERVICE, ..Controls::KERNEL };
 
     /// What stands in the registers.
+    #[inline(always)]
     pub fn now() -> Controls {
         Controls {
             sctlr: SCTLR_EL1.get(),
             cpacr: CPACR_EL1.get(),
             cntkctl: CNTKCTL_EL1.get(),
             mdscr: MDSCR_EL1.get(),
+            hcr: HCR_EL2.get(),
             thread: [TPIDR_EL0.get(), TPIDRRO_EL0.get()],
         }
     }
 
+    /// The same for a kernel that gives its core away when it sleeps (WFI), as it is not alone there.
+    pub const LODGED: Controls = Controls { hcr: HCR_KERNEL | HCR_TWI, ..Controls::KERNEL };
+
+    #[inline(always)]
     fn set(&self) {
         SCTLR_EL1.set(self.sctlr);
         CPACR_EL1.set(self.cpacr);
@@ -65,22 +74,24 @@ impl Controls {
 
 /// Makes the processor that of a kernel or of services, with stage 2 `vttbr`. VMIDs differ, so nothing is flushed. At no moment is a
 /// kernel's stage 1 walked under a service's VMID or the other way round (platform.md has the order).
-pub fn become_kernel(vttbr: u64, controls: &Controls, alone: bool) {
+#[inline(always)]
+pub fn become_kernel(vttbr: u64, controls: &Controls) {
     controls.set();
     VTTBR_EL2.set(vttbr);
     isb(barrier::SY);
-    HCR_EL2.set(if alone { HCR_KERNEL } else { HCR_KERNEL | HCR_TWI });
+    HCR_EL2.set(controls.hcr);
     CPTR_EL2.set(CPTR_KERNEL);
     isb(barrier::SY);
 }
 
-/// As [`become_kernel`].
-pub fn become_service(vttbr: u64, controls: &Controls) {
+/// As [`become_kernel`]. A service's controls never change but for its thread register.
+#[inline(always)]
+pub fn become_service(vttbr: u64, thread: u64) {
     HCR_EL2.set(HCR_SERVICE);
     CPTR_EL2.set(CPTR_SERVICE);
     isb(barrier::SY);
     VTTBR_EL2.set(vttbr);
-    controls.set();
+    Controls { thread: [thread, 0], ..Controls::SERVICE }.set();
     isb(barrier::SY);
 }
 
@@ -151,6 +162,22 @@ pub fn save_registers_at(frame: u64) {
 #[inline(always)]
 pub fn syndrome() -> u64 {
     ESR_EL2.get()
+}
+
+/// A service with stage 2 `vttbr` follows a kernel, whose controls are the answer.
+#[inline(always)]
+pub fn kernel_to_service(vttbr: u64, thread: u64) -> Controls {
+    let old = Controls::now();
+    become_service(vttbr, thread);
+    old
+}
+
+/// A kernel follows a service, whose thread register is the answer.
+#[inline(always)]
+pub fn service_to_kernel(vttbr: u64, controls: &Controls) -> u64 {
+    let old = TPIDR_EL0.get();
+    become_kernel(vttbr, controls);
+    old
 }
 
 /// Another service with stage 2 `vttbr` follows the service that ran; answers the old thread register.

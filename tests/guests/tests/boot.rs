@@ -283,9 +283,9 @@ fn calls_cost_few_instructions() {
     let text = Machine { name: "bench", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
         .boot(&["el2: power off"]);
     let most = [
-        ("ipc_round_trip_service", 470),
-        ("ipc_round_trip_kernel_service", 540),
-        ("ipc_one_way_10_words", 600),
+        ("ipc_round_trip_service", 400),
+        ("ipc_round_trip_kernel_service", 450),
+        ("ipc_one_way_10_words", 300),
         ("call_null", 80),
         ("signal_no_waiter", 550),
         ("signal_switch", 1060),
