@@ -1,13 +1,16 @@
 //! Invocations of a CNode: what happens to slots.
 
 use crate::cap::Cap;
+use crate::derivation::Altered;
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
+use crate::invoke::ARGUMENTS;
 use crate::layout::endpoint;
 use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::{Head, kind};
 
 /// Longest path there is: a guard and a radix together.
 const PATH_BITS: u64 = 64;
@@ -15,97 +18,96 @@ const PATH_BITS: u64 = 64;
 /// Position of the guard's length in a word of new data for a CNode capability; the guard is below.
 pub const GUARD_BITS_SHIFT: u32 = 58;
 
+/// Whether an invocation has a word for badge or guard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sets {
+    /// It has: Mint, Mutate.
+    Data,
+    /// It has not: Copy, Move.
+    Nothing,
+}
+
 impl<M: Memory> Store<M> {
-    /// Makes the capability of `slot` one that a copy holds: `argument` is to blame if it cannot be copied. Capabilities are changed where they are,
-    /// as each is 56 bytes.
-    pub(crate) fn derive(&self, slot: Slot, cap: &mut Cap, argument: u8) -> Result<(), Error> {
-        match cap {
-            Cap::Untyped { free, clean, .. } => {
-                if self.has_children(slot) {
-                    return Err(ErrorKind::RevokeFirst.of(argument));
-                }
-                (*free, *clean) = (0, 0);
-            }
-            // The copy is mapped nowhere.
-            Cap::Frame { mapping, .. } => *mapping = None,
+    /// What a copy of the capability in `slot` holds; `argument` is to blame if it cannot be copied.
+    #[inline(always)]
+    pub(crate) fn derive(&self, slot: Slot, argument: u8) -> Result<Altered, Error> {
+        let Altered { head, data } = self.altered(slot);
+        match head.kind() {
+            kind::UNTYPED if self.has_children(slot) => Err(ErrorKind::RevokeFirst.of(argument)),
             // Time, loans and tables have one holder.
-            Cap::Core { .. } | Cap::SchedContext { .. } | Cap::Lease { .. } | Cap::PageTable { .. } => {
-                return Err(ErrorKind::IllegalOperation.of(argument));
+            kind::CORE | kind::SCHED_CONTEXT | kind::LEASE | kind::PAGE_TABLE => {
+                Err(ErrorKind::IllegalOperation.of(argument))
             }
-            Cap::Null | Cap::Zombie { .. } => return Err(ErrorKind::FailedLookup.of(argument)),
-            _ => {}
+            kind::NULL | kind::ZOMBIE => Err(ErrorKind::FailedLookup.of(argument)),
+            _ => Ok(Altered { head: head.unmapped(), data }),
         }
-        Ok(())
     }
 
     /// With fewer rights. Never with more: this is the only place where rights are set.
-    pub(crate) fn mask(&self, cap: &mut Cap, mask: Rights) {
-        if let Cap::Endpoint { rights, .. } | Cap::Notification { rights, .. } | Cap::Frame { rights, .. } =
-            cap
-        {
-            *rights = if self.seeded(Fault::MintGrowsRights) { mask } else { rights.and(mask) };
-        }
+    #[inline(always)]
+    fn mask(&self, head: Head, mask: Rights) -> Head {
+        // A kind without rights has none to lose.
+        head.with_rights(if self.seeded(Fault::MintGrowsRights) { mask } else { head.rights().and(mask) })
     }
 
     /// With a badge or guard. A badge is given once; a guard may be changed as long as the path stays possible.
-    fn set_data(&self, cap: &mut Cap, data: u64, argument: u8) -> Result<(), Error> {
-        match cap {
-            Cap::Endpoint { badge, .. } | Cap::Notification { badge, .. } => {
-                if *badge != 0 && !self.seeded(Fault::MintRebadges) {
-                    return Err(ErrorKind::IllegalOperation.of(argument));
-                }
-                *badge = data;
+    #[inline(always)]
+    fn set_data(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
+        match cap.head.kind() {
+            kind::ENDPOINT | kind::NOTIFICATION if cap.data == 0 || self.seeded(Fault::MintRebadges) => {
+                Ok(Altered { data, ..cap })
             }
-            Cap::CNode { at, radix, .. } => *cap = with_guard(*at, *radix, data, argument)?,
-            _ if data == 0 => {}
-            _ => return Err(ErrorKind::InvalidArgument.of(argument)),
+            kind::ENDPOINT | kind::NOTIFICATION => Err(ErrorKind::IllegalOperation.of(argument)),
+            kind::CNODE => with_guard(cap.head, data, argument),
+            _ if data == 0 => Ok(cap),
+            _ => Err(ErrorKind::InvalidArgument.of(argument)),
         }
-        Ok(())
     }
 
     /// Data for a capability that keeps its place: a badge would begin below what was copied from it, so guards only.
-    fn mutate(&self, cap: &mut Cap, data: u64, argument: u8) -> Result<(), Error> {
-        match cap {
-            Cap::CNode { .. } => self.set_data(cap, data, argument),
-            _ if data == 0 => Ok(()),
+    fn mutate(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
+        match cap.head.kind() {
+            kind::CNODE => with_guard(cap.head, data, argument),
+            _ if data == 0 => Ok(cap),
             _ => Err(ErrorKind::IllegalOperation.of(argument)),
         }
     }
 
-    /// Copy (`data` None) and Mint: destination index and depth; source root, index, depth; rights; badge or guard.
+    /// Copy and Mint: destination index and depth; source root, index, depth; rights; and for Mint badge or guard.
+    #[inline(always)]
     pub(crate) fn decode_copy(
         &self,
         caller: u64,
-        root: &Cap,
-        args: [u64; 6],
-        data: Option<u64>,
+        root: Slot,
+        args: &[u64; ARGUMENTS],
+        sets: Sets,
     ) -> Result<Plan, Error> {
-        let [index, depth, source_root, source_index, source_depth, rights] = args;
+        let [index, depth, source_root, source_index, source_depth, rights, data, ..] = *args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let mut cap = self.cap(source);
-        self.derive(source, &mut cap, 4)?;
-        self.mask(&mut cap, Rights::from_word(rights));
-        if let Some(data) = data {
-            self.set_data(&mut cap, data, 7)?;
+        let mut cap = self.derive(source, 4)?;
+        cap.head = self.mask(cap.head, Rights::from_word(rights));
+        if sets == Sets::Data {
+            cap = self.set_data(cap, data, 7)?;
         }
         Ok(Plan::Insert { source, slot, cap })
     }
 
-    /// Move (`data` 0) and Mutate.
+    /// Move and Mutate: as Copy, but there are no rights.
+    #[inline(always)]
     pub(crate) fn decode_move(
         &self,
         caller: u64,
-        root: &Cap,
-        args: [u64; 5],
-        data: Option<u64>,
+        root: Slot,
+        args: &[u64; ARGUMENTS],
+        sets: Sets,
     ) -> Result<Plan, Error> {
-        let [index, depth, source_root, source_index, source_depth] = args;
+        let [index, depth, source_root, source_index, source_depth, data, ..] = *args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let mut cap = self.cap(source);
-        if let Some(data) = data {
-            self.mutate(&mut cap, data, 6)?;
+        let mut cap = self.altered(source);
+        if sets == Sets::Data {
+            cap = self.mutate(cap, data, 6)?;
         }
         Ok(Plan::Move { source, slot, cap })
     }
@@ -113,8 +115,13 @@ impl<M: Memory> Store<M> {
     /// Rotate: the pivot goes to the destination, the source to the pivot's place. Destination and source may be the same slot, and
     /// then the two are exchanged. Arguments: destination index, depth; pivot root, index, depth, data; source root, index,
     /// depth, data. Data 0 leaves a capability as it is.
-    pub(crate) fn decode_rotate(&self, caller: u64, root: &Cap, args: [u64; 10]) -> Result<Plan, Error> {
-        let [index, depth, pivot_root, pivot_index, pivot_depth, pivot_data, rest @ ..] = args;
+    pub(crate) fn decode_rotate(
+        &self,
+        caller: u64,
+        root: Slot,
+        args: &[u64; ARGUMENTS],
+    ) -> Result<Plan, Error> {
+        let [index, depth, pivot_root, pivot_index, pivot_depth, pivot_data, rest @ ..] = *args;
         let [source_root, source_index, source_depth, source_data] = rest;
         let slot = self.lookup_slot(root, index, depth, 1)?;
         let pivot = self.source(caller, pivot_root, pivot_index, pivot_depth, 3)?;
@@ -122,25 +129,22 @@ impl<M: Memory> Store<M> {
         if pivot == source || pivot == slot {
             return Err(ErrorKind::IllegalOperation.of(4));
         }
-        if slot != source && self.cap(slot) != Cap::Null {
+        if slot != source && !self.is_empty(slot) {
             return Err(ErrorKind::DeleteFirst.of(1));
         }
-        let changed = |slot: Slot, data: u64, argument: u8| -> Result<Cap, Error> {
-            let mut cap = self.cap(slot);
-            if data != 0 {
-                self.mutate(&mut cap, data, argument)?;
-            }
-            Ok(cap)
+        let changed = |slot: Slot, data: u64, argument: u8| -> Result<Altered, Error> {
+            let cap = self.altered(slot);
+            if data == 0 { Ok(cap) } else { self.mutate(cap, data, argument) }
         };
         let pivot_cap = changed(pivot, pivot_data, 6)?;
         let source_cap = changed(source, source_data, 10)?;
         Ok(Plan::Rotate { slot, pivot, source, pivot_cap, source_cap })
     }
 
+    #[inline(always)]
     fn source(&self, caller: u64, root: u64, index: u64, depth: u64, argument: u8) -> Result<Slot, Error> {
-        let root = self.lookup(caller, root).filter(|slot| !self.is_empty(*slot));
-        let root = root.ok_or(ErrorKind::FailedLookup.of(argument))?;
-        let slot = self.lookup_below(self.level(root), index, depth, argument + 1)?;
+        let root = self.lookup_full(caller, root, argument)?;
+        let slot = self.lookup_slot(root, index, depth, argument + 1)?;
         if self.is_empty(slot) { Err(ErrorKind::FailedLookup.of(argument + 1)) } else { Ok(slot) }
     }
 
@@ -155,7 +159,14 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    pub(crate) fn rotate(&mut self, slot: Slot, pivot: Slot, source: Slot, pivot_cap: Cap, source_cap: Cap) {
+    pub(crate) fn rotate(
+        &mut self,
+        slot: Slot,
+        pivot: Slot,
+        source: Slot,
+        pivot_cap: Altered,
+        source_cap: Altered,
+    ) {
         if slot == source {
             self.exchange(pivot, source, pivot_cap, source_cap);
         } else {
@@ -177,14 +188,14 @@ impl<M: Memory> Store<M> {
     }
 }
 
-fn with_guard(at: u64, radix: u8, data: u64, argument: u8) -> Result<Cap, Error> {
+fn with_guard(head: Head, data: u64, argument: u8) -> Result<Altered, Error> {
     let guard_bits = data >> GUARD_BITS_SHIFT;
     let guard = data & ((1 << GUARD_BITS_SHIFT) - 1);
-    if guard_bits + radix as u64 > PATH_BITS {
+    if guard_bits + head.small() as u64 > PATH_BITS {
         return Err(ErrorKind::RangeError.of(argument));
     }
     if guard_bits < GUARD_BITS_SHIFT as u64 && guard >> guard_bits != 0 {
         return Err(ErrorKind::InvalidArgument.of(argument));
     }
-    Ok(Cap::CNode { at, radix, guard, guard_bits: guard_bits as u8 })
+    Ok(Altered { head: head.with_more(guard_bits as u8), data: guard })
 }

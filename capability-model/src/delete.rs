@@ -8,11 +8,13 @@
 //! that needs the deleting thread to go on.
 
 use crate::cap::{Cap, Remains, cnode_size};
+use crate::derivation::Altered;
 use crate::error::Status;
 use crate::faults::Fault;
 use crate::layout::{GATE_GRAVE, HEAD, HELD_MAX, WAIT_GRAVE, domain, gate, notification};
 use crate::memory::{Memory, SLOT, Slot};
 use crate::store::{STEPS_PER_ENTRY, Store};
+use crate::words::{self, kind};
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,20 @@ enum Step {
 
 impl<M: Memory> Store<M> {
     /// Empties a slot: O(1), whatever is in it.
+    #[inline]
     pub(crate) fn empty_slot(&mut self, slot: Slot) {
+        let head = self.head(slot);
+        // One of several of an object, and mapped nowhere: nothing ends with it.
+        let plain = head.has_identity() && !head.is_mapped() && !head.is(kind::LEASE);
+        if plain && !self.is_final(slot) {
+            self.unlink(slot);
+        } else {
+            self.empty_last(slot);
+        }
+    }
+
+    /// The same for what may be more than a slot's content.
+    fn empty_last(&mut self, slot: Slot) {
         let cap = self.cap(slot);
         let last = self.is_final(slot) && !self.seeded(Fault::DeleteForgetsFinal);
         if last {
@@ -33,7 +48,8 @@ impl<M: Memory> Store<M> {
             }
             if let Some((grave, zombie)) = self.grave(&cap) {
                 self.gate_stops(&cap);
-                self.transplant(slot, grave, zombie);
+                self.transplant_whole(slot, grave);
+                self.set_cap(grave, zombie);
                 self.bury(grave);
                 return;
             }
@@ -162,9 +178,10 @@ impl<M: Memory> Store<M> {
     }
 
     /// Up to so many steps of taking apart.
+    #[inline]
     pub(crate) fn reap(&mut self, steps: u32) -> Status {
         for _ in 0..steps {
-            if !self.reap_step() {
+            if self.reap.0 == 0 || !self.reap_step() {
                 return Status::Done;
             }
         }
@@ -191,28 +208,23 @@ impl<M: Memory> Store<M> {
     }
 
     /// One step on the first descendant of `slot` that stands after `behind`.
+    #[inline(always)]
     fn revoke_step(&mut self, slot: Slot, behind: Slot) -> Step {
-        let node = self.node(slot);
-        let next = Slot(self.word(behind.0, 6));
-        if node.cap == Cap::Null || next.0 == 0 {
+        let next = Slot(self.word(behind.0, words::NEXT));
+        if next.0 == 0 || !self.is_above(slot, next) {
             return Step::Nothing;
         }
-        let child = self.node(next);
-        if !crate::derivation::is_parent(&node, &child) {
-            return Step::Nothing;
-        }
-        match child.cap {
-            Cap::Lease { peer, index, .. } => {
-                self.call_back(peer, index);
+        let Altered { head, data } = self.altered(next);
+        match head.kind() {
+            kind::LEASE => {
+                self.call_back(head.small(), head.more());
                 Step::Waiting(next)
             }
-            Cap::Zombie { .. } => {
+            kind::ZOMBIE => {
                 self.reap_step();
                 Step::Worked
             }
-            _ if self.seeded(Fault::RevokeForgetsBadged) && child.cap.badge().is_some_and(|b| b != 0) => {
-                Step::Nothing
-            }
+            _ if self.seeded(Fault::RevokeForgetsBadged) && head.has_badge() && data != 0 => Step::Nothing,
             _ => {
                 self.empty_slot(next);
                 Step::Worked

@@ -82,14 +82,14 @@ impl<M: Memory> Store<M> {
     pub(crate) fn configure(&mut self, at: u64, sources: [Option<Slot>; 3]) {
         for (offset, source) in [domain::CSPACE, domain::SPACE, domain::FAULT].into_iter().zip(sources) {
             let Some(source) = source else { continue };
-            let (slot, cap) = (Slot(at + offset), self.cap(source));
+            let (slot, cap) = (Slot(at + offset), self.altered(source));
             // The new one first, on the side of the old one's neighbours: an object whose only other capability was here must not end.
-            if crate::derivation::same_object(&self.cap(slot), &cap) {
+            if self.same_object(slot, source) {
                 self.unlink(slot);
             } else {
                 self.empty_slot(slot);
             }
-            if self.cap(source) != Cap::Null {
+            if !self.is_empty(source) {
                 self.insert(source, slot, cap);
             }
         }
@@ -163,7 +163,7 @@ impl<M: Memory> Store<M> {
         self.set_word(at, domain::SENDS, 0);
         let cap = self.cap(Slot(at + domain::FAULT));
         match self.decode_send(&cap, Patience::Wait, true, 0) {
-            Ok(Plan::Send(send)) => self.send(at, send),
+            Ok(send) => self.send(at, send),
             _ => {
                 self.suspend(at);
                 Status::Blocked.into()

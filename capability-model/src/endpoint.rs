@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Outcome, Status, Transfer};
 use crate::faults::Fault;
 use crate::layout::{HEAD, NEXT, PREVIOUS, TAIL, domain, endpoint, notification, reply};
 use crate::memory::{Memory, Slot};
-use crate::plan::{Patience, Plan, Receive, Send};
+use crate::plan::{Patience, Receive, Send};
 use crate::rights::Rights;
 use crate::store::{STEPS_PER_ENTRY, Store};
 
@@ -25,7 +25,7 @@ impl<M: Memory> Store<M> {
         patience: Patience,
         calls: bool,
         sends: u64,
-    ) -> Result<Plan, Error> {
+    ) -> Result<Send, Error> {
         let Cap::Endpoint { at, badge, rights } = *cap else {
             return Err(ErrorKind::InvalidCapability.of(0));
         };
@@ -42,7 +42,7 @@ impl<M: Memory> Store<M> {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
         let manner = rights.and(Rights::GRANT).word() | if calls { CALLS } else { 0 };
-        Ok(Plan::Send(Send { at, badge, manner, patience, sends }))
+        Ok(Send { at, badge, manner, patience, sends })
     }
 
     /// Recv and NBRecv. `reply`: address of a reply where a caller shall wait, 0 for none.
@@ -195,13 +195,9 @@ impl<M: Memory> Store<M> {
     /// goes without it, and says so: a sender must not learn of the receiver's CSpace by errors.
     fn pass(&mut self, from: u64, to: u64, address: u64) -> bool {
         let Some(source) = self.lookup(from, address) else { return false };
-        let root = self.cap(Slot(to + domain::CSPACE));
         let (index, depth) = (self.word(to, domain::RECEIVE_INDEX), self.word(to, domain::RECEIVE_DEPTH));
-        let Ok(slot) = self.lookup_empty(&root, index, depth, 1) else { return false };
-        let mut cap = self.cap(source);
-        if self.derive(source, &mut cap, 1).is_err() {
-            return false;
-        }
+        let Ok(slot) = self.lookup_empty(Slot(to + domain::CSPACE), index, depth, 1) else { return false };
+        let Ok(cap) = self.derive(source, 1) else { return false };
         if slot == source {
             return false;
         }

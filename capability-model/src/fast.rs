@@ -7,17 +7,13 @@
 //!
 //! Sums wrap: they are of addresses in memory, far from the end of u64, and of an index below 2^32.
 
-use crate::cap::Cap;
 use crate::domain::State;
 use crate::endpoint::{RECEIVERS, SENDERS};
 use crate::layout::{HEAD, NEXT, PREVIOUS, TAIL, domain, endpoint, notification, reply};
 use crate::memory::{Memory, SLOT};
 use crate::rights::Rights;
 use crate::store::Store;
-
-/// Numbers of capabilities in a slot's first word.
-const ENDPOINT: u8 = 3;
-const REPLY: u8 = 5;
+use crate::words::{self, Head, kind};
 
 /// Two domains that can meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +35,12 @@ impl<M: Memory> Store<M> {
     #[inline(always)]
     fn simple_slot(&self, caller: u64, address: u64) -> Option<u64> {
         let root = caller.wrapping_add(domain::CSPACE);
-        let (at, radix, guard, guard_bits) =
-            Cap::cnode_of(self.word(root, 0), self.word(root, 1), self.word(root, 2))?;
+        let head = Head(self.word(root, 0));
+        let (radix, guard_bits) = (u32::from(head.small()), u32::from(head.more()));
+        let guard = self.word(root, words::DATA);
         let whole = radix.wrapping_add(guard_bits) == u64::BITS && guard == 0 && radix < 32;
-        (whole && address >> (radix & 31) == 0).then(|| at.wrapping_add(address.wrapping_mul(SLOT)))
+        let ours = head.is(kind::CNODE) && whole && address >> (radix & 31) == 0;
+        ours.then(|| self.word(root, words::OBJECT).wrapping_add(address.wrapping_mul(SLOT)))
     }
 
     /// Space of a domain that has time to run.
@@ -55,13 +53,13 @@ impl<M: Memory> Store<M> {
     #[inline(always)]
     pub fn call_meets(&self, caller: u64, address: u64) -> Option<Meeting> {
         let slot = self.simple_slot(caller, address)?;
-        let head = self.word(slot, 0);
-        let rights = Rights::from_word(head >> 8);
+        let head = Head(self.word(slot, 0));
+        let rights = head.rights();
         let may_call = rights.and(Rights::GRANT.or(Rights::GRANT_REPLY)) != Rights::NONE;
-        if head as u8 != ENDPOINT || !rights.has(Rights::WRITE) || !may_call {
+        if !head.is(kind::ENDPOINT) || !rights.has(Rights::WRITE) || !may_call {
             return None;
         }
-        let at = self.word(slot, 1);
+        let at = self.word(slot, words::OBJECT);
         if self.word(at, endpoint::STATE) != RECEIVERS || self.word(at, endpoint::CANCELLING) != 0 {
             return None;
         }
@@ -71,7 +69,7 @@ impl<M: Memory> Store<M> {
             return None;
         }
         let (space, grants) = (self.can_run(peer)?, self.word(peer, domain::MANNER) & Rights::GRANT.word());
-        Some(Meeting { peer, badge: self.word(slot, 2), space, endpoint: at, reply, grants })
+        Some(Meeting { peer, badge: self.word(slot, words::DATA), space, endpoint: at, reply, grants })
     }
 
     /// The Call takes place: the caller waits at the receiver's reply.
@@ -103,13 +101,13 @@ impl<M: Memory> Store<M> {
     pub fn reply_meets(&self, caller: u64, address: u64, reply_address: u64) -> Option<Meeting> {
         let slot = self.simple_slot(caller, address)?;
         let reply_slot = self.simple_slot(caller, reply_address)?;
-        let head = self.word(slot, 0);
-        let rights = Rights::from_word(head >> 8);
-        let is_reply = self.word(reply_slot, 0) as u8 == REPLY && reply_address != 0;
-        if head as u8 != ENDPOINT || !rights.has(Rights::READ) || !is_reply {
+        let head = Head(self.word(slot, 0));
+        let rights = head.rights();
+        let is_reply = Head(self.word(reply_slot, 0)).is(kind::REPLY) && reply_address != 0;
+        if !head.is(kind::ENDPOINT) || !rights.has(Rights::READ) || !is_reply {
             return None;
         }
-        let (at, reply) = (self.word(slot, 1), self.word(reply_slot, 1));
+        let (at, reply) = (self.word(slot, words::OBJECT), self.word(reply_slot, words::OBJECT));
         let peer = self.word(reply, reply::CALLER);
         let bound = self.word(caller, domain::NOTIFICATION);
         let signalled = bound != 0 && self.word(bound, notification::ACTIVE) != 0;

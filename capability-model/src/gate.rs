@@ -6,7 +6,7 @@
 //! and seats change by an act too, and that begins a new epoch.
 
 use crate::cap::Cap;
-use crate::error::{Error, ErrorKind, Outcome, Status};
+use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::layout::{HEAD, HELD_MAX, SEATS_MAX, gate, import};
 use crate::memory::{Memory, SLOT, Slot};
@@ -83,8 +83,8 @@ impl<M: Memory> Store<M> {
         if self.word(at, gate::ISSUED) >> number & 1 != 0 {
             return Err(ErrorKind::IllegalOperation.of(1));
         }
-        let (_, root) = self.lookup_cap(caller, root, 2)?;
-        let to = self.lookup_empty(&root, index, depth, 3)?;
+        let root = self.lookup_full(caller, root, 2)?;
+        let to = self.lookup_empty(root, index, depth, 3)?;
         Ok(Plan::IssueSeat { source: slot, slot: to, at, number: number as u8 })
     }
 
@@ -106,20 +106,18 @@ impl<M: Memory> Store<M> {
         if seats > SEATS_MAX as u64 || self.word(at, gate::ISSUED).trailing_ones() < seats as u32 {
             return Err(ErrorKind::RangeError.of(2));
         }
-        let (_, mut cnode) = self.lookup_cap(caller, root, 3)?;
+        let mut cnode = self.lookup_full(caller, root, 3)?;
         if depth != 0 {
-            cnode = self.cap(self.lookup_slot(&cnode, index, depth, 4)?);
+            cnode = self.lookup_slot(cnode, index, depth, 4)?;
         }
-        let Cap::CNode { at: slots, radix, .. } = cnode else {
-            return Err(ErrorKind::FailedLookup.of(4));
-        };
-        if offset >= 1 << radix {
+        let (first, slots) = self.slots_of(cnode).ok_or(ErrorKind::FailedLookup.of(4))?;
+        if offset >= slots {
             return Err(ErrorKind::RangeError.of(6));
         }
-        if count == 0 || count > HELD_MAX as u64 || count > (1 << radix) - offset {
+        if count == 0 || count > HELD_MAX as u64 || count > slots - offset {
             return Err(ErrorKind::RangeError.of(7));
         }
-        let first = Slot(slots).plus(offset);
+        let first = first.plus(offset);
         let fits = |i| {
             matches!(
                 self.cap(first.plus(i)),
@@ -135,8 +133,7 @@ impl<M: Memory> Store<M> {
     pub(crate) fn seal(&mut self, seal: Seal) {
         let Seal { at, first, count, threshold, seats } = seal;
         for i in 0..count {
-            let cap = self.cap(first.plus(i));
-            self.transplant(first.plus(i), held_slot(at, i as u8), cap);
+            self.transplant_whole(first.plus(i), held_slot(at, i as u8));
         }
         for (word, value) in [(gate::SEALED, 1), (gate::THRESHOLD, threshold), (gate::SEATS, seats)] {
             self.set_word(at, word, value);
@@ -210,8 +207,7 @@ impl<M: Memory> Store<M> {
                 _ => Ok(()),
             },
             Act::Retype { held, kind, into, offset, count } => {
-                let cnode = self.cap(held_slot(at, into));
-                self.plan_retype(held_slot(at, held), kind, &cnode, offset, count).map(|_| ())
+                self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count).map(|_| ())
             }
             Act::Carve { held, into, offset, budget_us, period_us } => {
                 let slot = self.held_empty(at, into, offset)?;
@@ -250,24 +246,22 @@ impl<M: Memory> Store<M> {
     }
 
     fn held_empty(&self, at: u64, into: u8, offset: u64) -> Result<Slot, Error> {
-        let Cap::CNode { at: slots, radix, .. } = self.cap(held_slot(at, into)) else {
-            return Err(ErrorKind::FailedLookup.of(7));
-        };
-        if offset >= 1 << radix {
+        let (first, slots) = self.slots_of(held_slot(at, into)).ok_or(ErrorKind::FailedLookup.of(7))?;
+        if offset >= slots {
             return Err(ErrorKind::RangeError.of(7));
         }
-        let slot = Slot(slots).plus(offset);
-        if self.cap(slot) == Cap::Null { Ok(slot) } else { Err(ErrorKind::DeleteFirst.of(7)) }
+        let slot = first.plus(offset);
+        if self.is_empty(slot) { Ok(slot) } else { Err(ErrorKind::DeleteFirst.of(7)) }
     }
 
-    pub(crate) fn endorse(&mut self, plan: Endorse) -> Outcome {
+    pub(crate) fn endorse(&mut self, plan: Endorse) {
         let Endorse { at, seat, epoch, sequence, act, acts } = plan;
         let Some(who) = acts else {
             let record = endorsed(at, seat);
             for (i, word) in (0..).zip([1, epoch, sequence]).chain((3..).zip(act)) {
                 self.set_word(record, i, word);
             }
-            return Status::Done.into();
+            return;
         };
         if !self.seeded(Fault::GateKeepsEndorsements) {
             self.clear_endorsements(at);
@@ -284,7 +278,6 @@ impl<M: Memory> Store<M> {
         self.gates_parked = false;
         // The act is decided; that it may take longer is not the endorser's business.
         self.gate_step(at);
-        Status::Done.into()
     }
 
     fn clear_endorsements(&mut self, at: u64) {
@@ -310,9 +303,8 @@ impl<M: Memory> Store<M> {
         let status = match Act::from_words(words) {
             Ok(Act::Revoke { held }) => self.revoke(held_slot(at, held)),
             Ok(Act::Retype { held, kind, into, offset, count }) => {
-                let cnode = self.cap(held_slot(at, into));
-                match self.plan_retype(held_slot(at, held), kind, &cnode, offset, count) {
-                    Ok(Plan::Retype(plan)) => self.retype(plan),
+                match self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count) {
+                    Ok(Plan::Retype(plan)) => self.retype(&plan),
                     _ => Status::Done,
                 }
             }

@@ -1,16 +1,20 @@
 //! The entry: words from registers become a checked plan, and the plan is performed.
 
 use crate::cap::Cap;
+use crate::cnode::Sets;
 use crate::domain::State;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
-use crate::plan::{Patience, Plan};
+use crate::plan::{Message, Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::kind;
 
 /// Words of an invocation: address of the invoked capability, label, ten arguments.
 pub const WORDS: usize = 12;
+/// Words behind address and label.
+pub(crate) const ARGUMENTS: usize = WORDS - 2;
 
 /// What is asked for; the numbers are the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,22 +119,45 @@ impl<M: Memory> Store<M> {
                 let [_, _, request @ ..] = *words;
                 Ok(self.ask(*peer, request).into())
             }
-            Ok(plan) => Ok(self.perform(caller, plan)),
+            Ok(Plan::Message(message)) => Ok(self.perform_message(caller, *message)),
+            Ok(plan) => Ok(self.perform(caller, plan).into()),
         }
     }
 
     #[inline(always)]
     fn decode(&self, caller: u64, words: &[u64; WORDS]) -> Result<Plan, Error> {
-        let [address, label, args @ ..] = *words;
-        let (slot, cap) = self.lookup_cap(caller, address, 0)?;
-        let label = Label::from_number(label).ok_or(ErrorKind::IllegalOperation.of(0))?;
-        let [a, b, c, d, e, f, g, ..] = args;
+        let [address, label, args @ ..] = words;
+        let slot = self.lookup_full(caller, *address, 0)?;
+        let label = Label::from_number(*label).ok_or(ErrorKind::IllegalOperation.of(0))?;
+        // What is invoked most is told from the slot's first word, so that each has only its own few words read.
+        match self.head(slot).kind() {
+            kind::CNODE => self.decode_cnode(caller, slot, label, args),
+            kind::UNTYPED if label == Label::Retype => self.decode_retype(caller, slot, args),
+            kind::ENDPOINT => self.decode_endpoint(caller, &self.cap(slot), label, args),
+            kind::NOTIFICATION => self.decode_notification(&self.cap(slot), label),
+            _ => self.decode_other(caller, slot, label, args),
+        }
+    }
+
+    fn decode_notification(&self, cap: &Cap, label: Label) -> Result<Plan, Error> {
+        match label {
+            Label::Signal => self.decode_signal(cap),
+            Label::Wait => self.decode_wait(cap, Patience::Wait),
+            Label::Poll => self.decode_wait(cap, Patience::Try),
+            _ => Err(ErrorKind::IllegalOperation.of(0)),
+        }
+    }
+
+    fn decode_other(
+        &self,
+        caller: u64,
+        slot: Slot,
+        label: Label,
+        args: &[u64; ARGUMENTS],
+    ) -> Result<Plan, Error> {
+        let [a, b, c, d, e, f, g, ..] = *args;
+        let cap = self.cap(slot);
         match cap {
-            Cap::CNode { .. } => self.decode_cnode(caller, &cap, label, args),
-            Cap::Endpoint { .. } => self.decode_endpoint(caller, &cap, label, [a, b, c, d]),
-            Cap::Untyped { .. } if label == Label::Retype => {
-                self.decode_retype(caller, slot, [a, b, c, d, e, f, g])
-            }
             Cap::Untyped { .. } | Cap::Frame { .. } | Cap::Seat { .. } if label == Label::Lease => {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
@@ -138,13 +165,7 @@ impl<M: Memory> Store<M> {
                 self.decode_map(caller, slot, [a, b, c])
             }
             Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Unmap => self.decode_unmap(slot),
-            Cap::Notification { .. } => match label {
-                Label::Signal => self.decode_signal(&cap),
-                Label::Wait => self.decode_wait(&cap, Patience::Wait),
-                Label::Poll => self.decode_wait(&cap, Patience::Try),
-                _ => Err(ErrorKind::IllegalOperation.of(0)),
-            },
-            Cap::Reply { at } if label == Label::Send => Ok(Plan::Answer { at, sends: a }),
+            Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
             Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),
@@ -176,28 +197,44 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    fn decode_cnode(&self, caller: u64, cap: &Cap, label: Label, args: [u64; 10]) -> Result<Plan, Error> {
-        let [index, depth, c, d, e, f, g, ..] = args;
+    #[inline(always)]
+    fn decode_cnode(
+        &self,
+        caller: u64,
+        root: Slot,
+        label: Label,
+        args: &[u64; ARGUMENTS],
+    ) -> Result<Plan, Error> {
+        let [index, depth, ..] = *args;
         match label {
-            Label::Copy => self.decode_copy(caller, cap, [index, depth, c, d, e, f], None),
-            Label::Mint => self.decode_copy(caller, cap, [index, depth, c, d, e, f], Some(g)),
-            Label::Move => self.decode_move(caller, cap, [index, depth, c, d, e], None),
-            Label::Mutate => self.decode_move(caller, cap, [index, depth, c, d, e], Some(f)),
-            Label::Rotate => self.decode_rotate(caller, cap, args),
-            Label::Delete => Ok(Plan::Delete(self.lookup_slot(cap, index, depth, 1)?)),
-            Label::Revoke => Ok(Plan::Revoke(self.lookup_slot(cap, index, depth, 1)?)),
-            Label::CancelBadgedSends => self.decode_cancel(self.lookup_slot(cap, index, depth, 1)?),
+            Label::Copy => self.decode_copy(caller, root, args, Sets::Nothing),
+            Label::Mint => self.decode_copy(caller, root, args, Sets::Data),
+            Label::Move => self.decode_move(caller, root, args, Sets::Nothing),
+            Label::Mutate => self.decode_move(caller, root, args, Sets::Data),
+            Label::Rotate => self.decode_rotate(caller, root, args),
+            Label::Delete => Ok(Plan::Delete(self.lookup_slot(root, index, depth, 1)?)),
+            Label::Revoke => Ok(Plan::Revoke(self.lookup_slot(root, index, depth, 1)?)),
+            Label::CancelBadgedSends => self.decode_cancel(self.lookup_slot(root, index, depth, 1)?),
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
     }
 
-    fn decode_endpoint(&self, caller: u64, cap: &Cap, label: Label, args: [u64; 4]) -> Result<Plan, Error> {
-        let [a, b, c, sends] = args;
+    fn decode_endpoint(
+        &self,
+        caller: u64,
+        cap: &Cap,
+        label: Label,
+        args: &[u64; ARGUMENTS],
+    ) -> Result<Plan, Error> {
+        let [a, b, c, sends, ..] = *args;
+        let send = |patience, calls| {
+            self.decode_send(cap, patience, calls, a).map(|send| Plan::Message(Message::Send(send)))
+        };
         let receive = |patience| self.decode_receive(caller, cap, patience, [a, b, c]);
         match label {
-            Label::Send => self.decode_send(cap, Patience::Wait, false, a),
-            Label::NBSend => self.decode_send(cap, Patience::Try, false, a),
-            Label::Call => self.decode_send(cap, Patience::Wait, true, a),
+            Label::Send => send(Patience::Wait, false),
+            Label::NBSend => send(Patience::Try, false),
+            Label::Call => send(Patience::Wait, true),
             Label::Recv | Label::NBRecv => {
                 let patience = if label == Label::Recv { Patience::Wait } else { Patience::Try };
                 let receive = receive(patience)?;
@@ -205,14 +242,14 @@ impl<M: Memory> Store<M> {
                     // A caller is never dropped silently.
                     return Err(ErrorKind::IllegalOperation.of(1));
                 }
-                Ok(Plan::Receive(receive))
+                Ok(Plan::Message(Message::Receive(receive)))
             }
             Label::ReplyRecv => {
                 let receive = receive(Patience::Wait)?;
                 if self.reply_has_receiver(receive.reply) {
                     return Err(ErrorKind::IllegalOperation.of(1));
                 }
-                Ok(Plan::AnswerReceive { receive, sends })
+                Ok(Plan::Message(Message::AnswerReceive { receive, sends }))
             }
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
@@ -238,15 +275,20 @@ impl<M: Memory> Store<M> {
             Label::Acknowledge => Ok(Plan::Acknowledge { number }),
             Label::Unbind => Ok(Plan::UnbindIrq { number }),
             Label::Bind => match self.lookup_cap(caller, address, 1)? {
-                (source, cap @ Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
-                    match self.cap(slot) {
-                        Cap::Null => Ok(Plan::Insert { source, slot, cap }),
-                        _ => Err(ErrorKind::DeleteFirst.of(0)),
-                    }
+                (source, Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
+                    self.plan_keeping(source, slot)
                 }
                 _ => Err(ErrorKind::InvalidCapability.of(1)),
             },
             _ => Err(ErrorKind::IllegalOperation.of(0)),
+        }
+    }
+
+    /// A copy of `source` is to be kept in a slot of the store's own, if nothing is there yet.
+    pub(crate) fn plan_keeping(&self, source: Slot, slot: Slot) -> Result<Plan, Error> {
+        match self.is_empty(slot) {
+            true => Ok(Plan::Insert { source, slot, cap: self.altered(source) }),
+            false => Err(ErrorKind::DeleteFirst.of(0)),
         }
     }
 }

@@ -47,8 +47,8 @@ impl<M: Memory> Store<M> {
     pub(crate) fn decode_lease(&self, caller: u64, source: Slot, args: [u64; 6]) -> Result<Plan, Error> {
         let [peer, to_index, to_depth, root, index, depth] = args;
         let stays = |store: &Self| {
-            let (_, root) = store.lookup_cap(caller, root, 4)?;
-            store.lookup_empty(&root, index, depth, 5)
+            let root = store.lookup_full(caller, root, 4)?;
+            store.lookup_empty(root, index, depth, 5)
         };
         self.plan_lease(source, peer, to_index, to_depth, stays).map(Plan::Lend)
     }
@@ -119,11 +119,7 @@ impl<M: Memory> Store<M> {
             Cap::Notification { rights, .. } if rights.has(Rights::WRITE) => {}
             _ => return Err(ErrorKind::InvalidCapability.of(1)),
         }
-        let slot = Slot(self.tables.export(peer, index) + export::NOTIFICATION);
-        match self.cap(slot) {
-            Cap::Null => Ok(Plan::Insert { source, slot, cap }),
-            _ => Err(ErrorKind::DeleteFirst.of(0)),
-        }
+        self.plan_keeping(source, Slot(self.tables.export(peer, index) + export::NOTIFICATION))
     }
 
     pub(crate) fn lease_moved(&mut self, peer: u8, index: u8, slot: Slot) {
@@ -143,8 +139,7 @@ impl<M: Memory> Store<M> {
     /// was divided from cannot be given out.
     pub(crate) fn orphan_lease(&mut self, slot: Slot, peer: u8, index: u8) {
         let record = self.tables.export(peer, index);
-        let cap = self.cap(slot);
-        self.transplant(slot, Slot(record + export::ORPHAN_SLOT), cap);
+        self.transplant_whole(slot, Slot(record + export::ORPHAN_SLOT));
         self.set_word(record, export::ORPHAN, 1);
         self.call_back(peer, index);
     }
@@ -245,8 +240,8 @@ impl<M: Memory> Store<M> {
         self.set_word(record, import::GENERATION, generation);
         // A new offer says that the lender knows of the last return: one still due would now speak of this offer.
         set_bit(&mut self.imports_due, peer, index, 0);
-        let root = self.cap(Slot(self.tables.root()));
-        let Ok(slot) = self.lookup_empty(&root, to_index, to_depth as u64, 1) else {
+        let root = Slot(self.tables.root());
+        let Ok(slot) = self.lookup_empty(root, to_index, to_depth as u64, 1) else {
             // Refused: it goes back as if it had been here.
             set_bit(&mut self.imports_due, peer, index, 1);
             return;
@@ -259,7 +254,7 @@ impl<M: Memory> Store<M> {
         }
         let own = Slot(record + import::SLOT);
         self.install(own, cap);
-        self.insert(own, slot, cap);
+        self.insert(own, slot, self.altered(own));
     }
 
     fn take_revoke(&mut self, peer: u8, index: u8, generation: u64) {

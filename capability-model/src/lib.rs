@@ -47,6 +47,7 @@ pub mod time;
 pub mod untyped;
 #[cfg(feature = "check")]
 pub mod view;
+mod words;
 
 pub use cap::Cap;
 pub use cnode::GUARD_BITS_SHIFT;

@@ -6,6 +6,7 @@ use crate::faults::Fault;
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
 use crate::store::Store;
+use crate::words::{self, kind};
 
 /// A slot that an address led to, and how many of its bits are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,20 +17,13 @@ pub struct Resolved {
     pub left: u32,
 }
 
-/// The low `bits` of `word`.
-const fn low(word: u64, bits: u32) -> u64 {
-    match 1u64.checked_shl(bits) {
-        Some(one) => word & (one - 1),
-        None => word,
-    }
-}
-
-/// `word` without its low `bits`.
-const fn high(word: u64, bits: u32) -> u64 {
-    match word.checked_shr(bits) {
-        Some(rest) => rest,
-        None => 0,
-    }
+/// A CNode on the way: what is read of its slot.
+#[derive(Clone, Copy)]
+struct Level {
+    at: u64,
+    radix: u32,
+    guard: u64,
+    guard_bits: u32,
 }
 
 impl<M: Memory> Store<M> {
@@ -37,20 +31,26 @@ impl<M: Memory> Store<M> {
     #[inline]
     pub fn resolve(&self, root: &Cap, index: u64, depth: u32) -> Option<Resolved> {
         let Cap::CNode { at, radix, guard, guard_bits } = *root else { return None };
-        self.follow((at, radix.into(), guard, guard_bits.into()), index, depth.min(64))
+        let level = Level { at, radix: radix.into(), guard, guard_bits: guard_bits.into() };
+        self.follow(level, index, depth.min(64))
     }
 
-    /// A level is a CNode's address, radix, guard and the guard's bits.
-    fn follow(&self, mut level: (u64, u32, u64, u32), index: u64, depth: u32) -> Option<Resolved> {
+    /// The bits that are left stand at the top of `path`, so that a level shifts its own out and nothing has to be masked. Guard and
+    /// radix together have at most 64 bits and a radix at least one, so each shift is by less than 64.
+    #[inline(always)]
+    fn follow(&self, mut level: Level, index: u64, depth: u32) -> Option<Resolved> {
+        let mut path = index.wrapping_shl(64u32.wrapping_sub(depth));
         let mut left = depth;
         loop {
-            let (at, radix, guard, guard_bits) = level;
-            let after_guard = left.checked_sub(guard_bits)?;
-            if low(high(index, after_guard), guard_bits) != guard && !self.seeded(Fault::GuardIgnored) {
+            let Level { at, radix, guard, guard_bits } = level;
+            left = left.checked_sub(guard_bits + radix)?;
+            // Without a guard its shift would be by 64; by 1 and 63 it is none.
+            let found = (path >> 1).wrapping_shr(63u32.wrapping_sub(guard_bits));
+            if found != guard && !self.seeded(Fault::GuardIgnored) {
                 return None;
             }
-            left = after_guard.checked_sub(radix)?;
-            let slot = Slot(at).plus(low(high(index, left), radix));
+            path = path.wrapping_shl(guard_bits);
+            let slot = Slot(at).plus(path.wrapping_shr(64u32.wrapping_sub(radix)));
             if left == 0 {
                 return Some(Resolved { slot, left });
             }
@@ -58,12 +58,26 @@ impl<M: Memory> Store<M> {
                 Some(next) => level = next,
                 None => return Some(Resolved { slot, left }),
             }
+            path = path.wrapping_shl(radix);
         }
     }
 
+    /// The CNode that the capability in a slot means.
     #[inline(always)]
-    pub(crate) fn level(&self, slot: Slot) -> Option<(u64, u32, u64, u32)> {
-        Cap::cnode_of(self.word(slot.0, 0), self.word(slot.0, 1), self.word(slot.0, 2))
+    fn level(&self, slot: Slot) -> Option<Level> {
+        let head = self.head(slot);
+        let word = |i| self.word(slot.0, i);
+        head.is(kind::CNODE).then(|| Level {
+            at: word(words::OBJECT),
+            radix: head.small().into(),
+            guard: word(words::DATA),
+            guard_bits: head.more().into(),
+        })
+    }
+
+    /// The first slot of a CNode, and how many it has.
+    pub(crate) fn slots_of(&self, slot: Slot) -> Option<(Slot, u64)> {
+        self.level(slot).map(|level| (Slot(level.at), 1 << level.radix))
     }
 
     /// The slot of an address in the CSpace of `caller`. As in seL4, bits that are left over are ignored.
@@ -73,39 +87,33 @@ impl<M: Memory> Store<M> {
         self.follow(root, address, 64).map(|found| found.slot)
     }
 
+    /// The slot of an address, with something in it; `argument` is to blame.
+    #[inline(always)]
+    pub(crate) fn lookup_full(&self, caller: u64, address: u64, argument: u8) -> Result<Slot, Error> {
+        match self.lookup(caller, address) {
+            Some(slot) if !self.is_empty(slot) => Ok(slot),
+            _ => Err(ErrorKind::FailedLookup.of(argument)),
+        }
+    }
+
     /// The capability at an address; `argument` is to blame.
     pub(crate) fn lookup_cap(&self, caller: u64, address: u64, argument: u8) -> Result<(Slot, Cap), Error> {
-        let slot = self.lookup(caller, address).ok_or(ErrorKind::FailedLookup.of(argument))?;
-        if self.is_empty(slot) {
-            return Err(ErrorKind::FailedLookup.of(argument));
-        }
+        let slot = self.lookup_full(caller, address, argument)?;
         Ok((slot, self.cap(slot)))
     }
 
-    /// Exactly the slot at `index` and `depth` below `root`; `argument` is the index, the next one the depth.
+    /// Exactly the slot at `index` and `depth` below the CNode in `root`; `argument` is the index, the next one the depth.
+    #[inline(always)]
     pub(crate) fn lookup_slot(
         &self,
-        root: &Cap,
+        root: Slot,
         index: u64,
         depth: u64,
         argument: u8,
     ) -> Result<Slot, Error> {
-        let level = match *root {
-            Cap::CNode { at, radix, guard, guard_bits } => Some((at, radix.into(), guard, guard_bits.into())),
-            _ => None,
+        let Some(level) = self.level(root) else {
+            return Err(ErrorKind::InvalidCapability.of(argument.saturating_sub(1)));
         };
-        self.lookup_below(level, index, depth, argument)
-    }
-
-    /// The same below a level, or what is no CNode.
-    pub(crate) fn lookup_below(
-        &self,
-        level: Option<(u64, u32, u64, u32)>,
-        index: u64,
-        depth: u64,
-        argument: u8,
-    ) -> Result<Slot, Error> {
-        let level = level.ok_or(ErrorKind::InvalidCapability.of(argument.saturating_sub(1)))?;
         if depth == 0 || depth > 64 {
             return Err(ErrorKind::RangeError.of(argument + 1));
         }
@@ -116,9 +124,10 @@ impl<M: Memory> Store<M> {
     }
 
     /// An empty slot for something new.
+    #[inline(always)]
     pub(crate) fn lookup_empty(
         &self,
-        root: &Cap,
+        root: Slot,
         index: u64,
         depth: u64,
         argument: u8,

@@ -93,11 +93,8 @@ impl<M: Memory> Store<M> {
         }
         let slot = self.answer_slot(number);
         match self.lookup_cap(caller, address, 1)? {
-            (source, cap @ Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
-                match self.cap(slot) {
-                    Cap::Null => Ok(Plan::Insert { source, slot, cap }),
-                    _ => Err(ErrorKind::DeleteFirst.of(0)),
-                }
+            (source, Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
+                self.plan_keeping(source, slot)
             }
             _ => Err(ErrorKind::InvalidCapability.of(1)),
         }

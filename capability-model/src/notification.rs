@@ -2,7 +2,7 @@
 
 use crate::cap::Cap;
 use crate::domain::{Ending, State};
-use crate::error::{Error, ErrorKind, Outcome, Status};
+use crate::error::{Error, ErrorKind, Status};
 use crate::layout::{HEAD, domain, notification};
 use crate::memory::Memory;
 use crate::plan::{Patience, Plan};
@@ -49,12 +49,12 @@ impl<M: Memory> Store<M> {
         self.set_word(woken, domain::RESULT_CAP, 0);
     }
 
-    pub(crate) fn wait(&mut self, caller: u64, at: u64, patience: Patience) -> Outcome {
+    pub(crate) fn wait(&mut self, caller: u64, at: u64, patience: Patience) -> Status {
         if self.word(at, notification::ACTIVE) != 0 || patience == Patience::Try {
-            return Status::Word(self.take_word(at)).into();
+            return Status::Word(self.take_word(at));
         }
         self.wait_at(caller, at, State::Waiting);
-        Status::Blocked.into()
+        Status::Blocked
     }
 
     /// Takes the bits and leaves none.

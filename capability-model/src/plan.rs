@@ -1,7 +1,8 @@
 //! What decoding ends in: everything looked up and checked. Decoding takes the store by shared reference and performing cannot
 //! fail, so "the whole effect, or an error and no change" is held by the types.
 
-use crate::cap::{Cap, Leased, Mapping};
+use crate::cap::{Leased, Mapping};
+use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
 use crate::memory::{Memory, Slot};
@@ -81,6 +82,15 @@ pub(crate) struct Endorse {
     pub acts: Option<u64>,
 }
 
+/// A checked invocation that moves a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Send(Send),
+    Receive(Receive),
+    Answer { at: u64, sends: u64 },
+    AnswerReceive { receive: Receive, sends: u64 },
+}
+
 /// A checked invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)] // As `Cap`.
@@ -88,19 +98,19 @@ pub(crate) enum Plan {
     Insert {
         source: Slot,
         slot: Slot,
-        cap: Cap,
+        cap: Altered,
     },
     Move {
         source: Slot,
         slot: Slot,
-        cap: Cap,
+        cap: Altered,
     },
     Rotate {
         slot: Slot,
         pivot: Slot,
         source: Slot,
-        pivot_cap: Cap,
-        source_cap: Cap,
+        pivot_cap: Altered,
+        source_cap: Altered,
     },
     Delete(Slot),
     Revoke(Slot),
@@ -116,16 +126,7 @@ pub(crate) enum Plan {
         how: u64,
     },
     Unmap(Slot),
-    Send(Send),
-    Receive(Receive),
-    Answer {
-        at: u64,
-        sends: u64,
-    },
-    AnswerReceive {
-        receive: Receive,
-        sends: u64,
-    },
+    Message(Message),
     Signal {
         at: u64,
         badge: u64,
@@ -201,55 +202,41 @@ pub(crate) enum Plan {
 }
 
 impl<M: Memory> Store<M> {
-    /// Carries out what was checked; a long one in part.
+    /// Carries out what was checked; a long one in part. What moves messages is for `perform_message`.
     #[inline]
-    pub(crate) fn perform(&mut self, caller: u64, plan: &Plan) -> Outcome {
+    pub(crate) fn perform(&mut self, caller: u64, plan: &Plan) -> Status {
         match *plan {
             Plan::Insert { source, slot, cap } => self.insert(source, slot, cap),
             Plan::Move { source, slot, cap } => self.transplant(source, slot, cap),
             Plan::Rotate { slot, pivot, source, pivot_cap, source_cap } => {
                 self.rotate(slot, pivot, source, pivot_cap, source_cap);
             }
-            Plan::Delete(slot) => return self.delete(slot).into(),
-            Plan::Revoke(slot) => return self.revoke(slot).into(),
-            Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge).into(),
-            Plan::Retype(retype) => return self.retype(retype).into(),
+            Plan::Delete(slot) => return self.delete(slot),
+            Plan::Revoke(slot) => return self.revoke(slot),
+            Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge),
+            Plan::Retype(ref retype) => return self.retype(retype),
             Plan::Map { slot, entry, mapping, how } => self.map(slot, entry, mapping, how),
             Plan::Unmap(slot) => self.unmap(slot),
             Plan::Lend(lend) => self.lend(lend),
             Plan::IssueSeat { source, slot, at, number } => self.issue_seat(source, slot, at, number),
             Plan::Seal(seal) => self.seal(seal),
-            Plan::Endorse(endorse) => return self.endorse(endorse),
+            Plan::Endorse(endorse) => self.endorse(endorse),
             Plan::EndorseRemotely { peer, index, epoch, sequence, act: [a, b, c, d, e] } => {
                 self.endorse_remotely(peer, index, [epoch, sequence, a, b, c, d, e]);
             }
-            Plan::Answered(word) => return Status::Word(word).into(),
-            Plan::Remotely(status) => return status.into(),
+            Plan::Answered(word) => return Status::Word(word),
+            Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
-            _ => return self.perform_for_domains(caller, plan),
-        }
-        Status::Done.into()
-    }
-
-    /// The part about domains, messages and time.
-    fn perform_for_domains(&mut self, caller: u64, plan: &Plan) -> Outcome {
-        match *plan {
-            Plan::Send(send) => return self.send(caller, send),
-            Plan::Receive(receive) => return self.receive(caller, receive),
-            Plan::Answer { at, sends } => {
-                let transfer = self.answer(caller, at, sends);
-                return Outcome { status: Status::Done, transfers: [transfer, None] };
-            }
-            Plan::AnswerReceive { receive, sends } => {
-                let answered = match receive.reply {
-                    0 => None,
-                    at => self.answer(caller, at, sends),
-                };
-                let Outcome { status, transfers: [received, _] } = self.receive(caller, receive);
-                return Outcome { status, transfers: [answered, received] };
-            }
             Plan::Signal { at, badge } => self.signal(at, badge),
             Plan::Wait { at, patience } => return self.wait(caller, at, patience),
+            _ => self.perform_for_domains(plan),
+        }
+        Status::Done
+    }
+
+    /// The part about domains, interrupts and time.
+    fn perform_for_domains(&mut self, plan: &Plan) {
+        match *plan {
             Plan::Configure { at, sources } => self.configure(at, sources),
             Plan::BindNotification { at, notification: bound } => {
                 self.set_word(at, domain::NOTIFICATION, bound);
@@ -275,7 +262,27 @@ impl<M: Memory> Store<M> {
             // The rest was performed by the caller of this function.
             _ => {}
         }
-        Status::Done.into()
+    }
+
+    /// The part that moves messages. Not inlined, so that what it answers with is written once and never copied.
+    #[inline(never)]
+    pub(crate) fn perform_message(&mut self, caller: u64, message: Message) -> Outcome {
+        match message {
+            Message::Send(send) => self.send(caller, send),
+            Message::Receive(receive) => self.receive(caller, receive),
+            Message::Answer { at, sends } => {
+                let transfer = self.answer(caller, at, sends);
+                Outcome { status: Status::Done, transfers: [transfer, None] }
+            }
+            Message::AnswerReceive { receive, sends } => {
+                let answered = match receive.reply {
+                    0 => None,
+                    at => self.answer(caller, at, sends),
+                };
+                let Outcome { status, transfers: [received, _] } = self.receive(caller, receive);
+                Outcome { status, transfers: [answered, received] }
+            }
+        }
     }
 
     /// Whether a reply is held by a waiting receiver.

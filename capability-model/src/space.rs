@@ -8,6 +8,7 @@ use crate::memory::{Memory, PAGE, SLOT, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::{self, Head, kind};
 
 /// Intermediate physical addresses have so many bits.
 pub const IPA_BITS: u32 = 39;
@@ -22,9 +23,6 @@ const READ: u64 = 1 << 6;
 const WRITE: u64 = 1 << 7;
 const COMMON: u64 = 0b11 << 8 | 1 << 10;
 const XN: u64 = 1 << 54;
-
-/// The number of Space capabilities in a slot's first word.
-const SPACE: u8 = 8;
 
 /// Bit of Map's third argument: instructions may not be fetched.
 pub const MAP_NO_EXECUTE: u64 = 1 << 4;
@@ -50,8 +48,9 @@ pub fn descriptor_rights(descriptor: u64) -> Rights {
 }
 
 impl<M: Memory> Store<M> {
-    /// Retype has checked that a VMID is left.
-    pub(crate) fn new_space(&mut self, at: u64) -> Cap {
+    /// Gives the space at this address a VMID, of which Retype has checked that one is left; and says both words of it, as a slot has
+    /// them.
+    pub(crate) fn new_space(&mut self, at: u64) -> u64 {
         let free = self.vmids.iter_mut().zip(0u16..).find(|(set, _)| **set != u64::MAX);
         let vmid = free.map_or(0, |(set, i)| {
             let n = set.trailing_ones() as u16;
@@ -61,20 +60,22 @@ impl<M: Memory> Store<M> {
         let entry = self.tables.vmid(vmid);
         let generation = self.word(entry, 1);
         self.set_word(entry, 0, at);
-        Cap::Space { at, vmid, generation }
+        words::who(vmid, generation)
     }
 
     /// Boot only: a space whose root table is the page at `at`, put into an empty slot. False if none could be made.
     pub fn install_space(&mut self, slot: Slot, at: u64) -> bool {
-        let cap = self.new_space(at);
-        matches!(cap, Cap::Space { vmid: 1.., .. }) && self.install(slot, cap)
+        let who = self.new_space(at);
+        let (vmid, generation) = (who as u16, who >> 16);
+        vmid != 0 && self.install(slot, Cap::Space { at, vmid, generation })
     }
 
     /// Root table and VMID of a domain's space.
     #[inline(always)]
     pub fn domain_space(&self, at: u64) -> Option<(u64, u64)> {
         let slot = at.wrapping_add(crate::layout::domain::SPACE);
-        (self.word(slot, 0) as u8 == SPACE).then(|| (self.word(slot, 1), self.word(slot, 2)))
+        let head = Head(self.word(slot, 0));
+        head.is(kind::SPACE).then(|| (self.word(slot, words::OBJECT), self.word(slot, words::DATA) & 0xffff))
     }
 
     /// Where `ipa` leads in the space with this root table, and whether it may be written: the descriptor's own answer, as the

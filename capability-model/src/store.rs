@@ -3,6 +3,7 @@
 use crate::cap::Cap;
 use crate::layout::{CORES_MAX, LEASES_MAX, Tables, VMIDS_MAX};
 use crate::memory::{Memory, Slot};
+use crate::words::{self, Head};
 
 /// All time of a core, in shares.
 pub const UTILISATION_ONE: u64 = 1 << 20;
@@ -67,16 +68,6 @@ pub struct Node {
     pub origin: u64,
 }
 
-const REVOCABLE: u64 = 1 << 16;
-const FIRST_BADGED: u64 = 1 << 17;
-
-/// As they lie in a slot's first word.
-#[inline(always)]
-pub(crate) const fn marks(revocable: bool, first_badged: bool) -> u64 {
-    let first = if first_badged { FIRST_BADGED } else { 0 };
-    if revocable { REVOCABLE | first } else { first }
-}
-
 impl<M: Memory> Store<M> {
     /// A store for core `core`, whose own tables are [`crate::layout::TABLES_SIZE`] zeroed bytes at `tables`.
     pub fn new(memory: M, core: u8, tables: u64) -> Store<M> {
@@ -111,18 +102,17 @@ impl<M: Memory> Store<M> {
         if self.cap(slot) != Cap::Null {
             return false;
         }
-        self.write_node(
-            slot,
-            Node { cap, previous: 0, next: 0, revocable: true, first_badged: true, origin: 0 },
-        );
+        let [head, object, data, b, c] = words::encode(&cap);
+        let Head(head) = Head(head).marked(true, true);
+        self.write_slot(slot, [head, object, data, b, c, 0, 0, 0]);
         true
     }
 
     /// Boot only: what other cores lend is put below this CNode.
     pub fn receive_leases_in(&mut self, root: Slot) {
-        let (slot, cap) = (Slot(self.tables.root()), self.cap(root));
-        if matches!(cap, Cap::CNode { .. }) && self.cap(slot) == Cap::Null {
-            self.insert(root, slot, cap);
+        let slot = Slot(self.tables.root());
+        if matches!(self.cap(root), Cap::CNode { .. }) && self.is_empty(slot) {
+            self.insert(root, slot, self.altered(root));
         }
     }
 
@@ -150,80 +140,62 @@ impl<M: Memory> Store<M> {
     /// The capability in a slot.
     #[inline]
     pub fn cap(&self, slot: Slot) -> Cap {
-        let head = self.word(slot.0, 0);
-        if head == 0 {
+        let word = |i| self.word(slot.0, i);
+        if word(0) == 0 {
             return Cap::Null;
         }
-        let word = |i| self.word(slot.0, i);
-        Cap::decode([head, word(1), word(2), word(3), word(4)])
+        words::decode([word(0), word(1), word(2), word(3), word(4)])
+    }
+
+    /// A slot's first word.
+    #[inline(always)]
+    pub(crate) fn head(&self, slot: Slot) -> Head {
+        Head(self.word(slot.0, 0))
     }
 
     /// Whether a slot holds nothing: its first word says so.
     #[inline(always)]
     pub(crate) fn is_empty(&self, slot: Slot) -> bool {
-        self.word(slot.0, 0) == 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn is_revocable(&self, slot: Slot) -> bool {
-        self.word(slot.0, 0) & REVOCABLE != 0
+        self.head(slot).is_empty()
     }
 
     /// A slot's capability and links.
     pub fn node(&self, slot: Slot) -> Node {
-        let head = self.word(slot.0, 0);
+        let head = self.head(slot);
         Node {
             cap: self.cap(slot),
-            previous: self.word(slot.0, 5),
-            next: self.word(slot.0, 6),
-            revocable: head & REVOCABLE != 0,
-            first_badged: head & FIRST_BADGED != 0,
-            origin: self.word(slot.0, 7),
+            previous: self.word(slot.0, words::PREVIOUS),
+            next: self.word(slot.0, words::NEXT),
+            revocable: head.is_revocable(),
+            first_badged: head.is_first_badged(),
+            origin: self.word(slot.0, words::ORIGIN),
         }
     }
 
     /// Replaces the capability and keeps the place in the tree. Capabilities of a kind with rights stay what they are.
     pub(crate) fn set_cap(&mut self, slot: Slot, cap: Cap) {
-        let marks = self.word(slot.0, 0) & (REVOCABLE | FIRST_BADGED);
-        let [head, a, b, c, d] = cap.encode();
-        self.set_word(slot.0, 0, head | marks);
-        self.set_word(slot.0, 1, a);
-        self.set_word(slot.0, 2, b);
-        self.set_word(slot.0, 3, c);
-        self.set_word(slot.0, 4, d);
-    }
-
-    pub(crate) fn write_node(&mut self, slot: Slot, node: Node) {
-        let marks = marks(node.revocable, node.first_badged);
-        self.write_slot(slot, &node.cap, marks, [node.previous, node.next, node.origin]);
+        let [head, object, data, b, c] = words::encode(&cap);
+        let Head(head) = Head(head).marked_as(self.head(slot));
+        for (i, word) in (0..).zip([head, object, data, b, c]) {
+            self.set_word(slot.0, i, word);
+        }
     }
 
     /// All eight words of a slot.
-    #[inline]
-    pub(crate) fn write_slot(
-        &mut self,
-        slot: Slot,
-        cap: &Cap,
-        marks: u64,
-        [previous, next, origin]: [u64; 3],
-    ) {
-        let [head, a, b, c, d] = cap.encode();
-        self.set_word(slot.0, 0, head | marks);
-        self.set_word(slot.0, 1, a);
-        self.set_word(slot.0, 2, b);
-        self.set_word(slot.0, 3, c);
-        self.set_word(slot.0, 4, d);
-        self.set_word(slot.0, 5, previous);
-        self.set_word(slot.0, 6, next);
-        self.set_word(slot.0, 7, origin);
-    }
-
-    /// What a slot's first word says beside its capability.
     #[inline(always)]
-    pub(crate) fn marks_of(&self, slot: Slot) -> u64 {
-        self.word(slot.0, 0) & (REVOCABLE | FIRST_BADGED)
+    pub(crate) fn write_slot(&mut self, slot: Slot, words: [u64; 8]) {
+        for (i, word) in (0..).zip(words) {
+            self.set_word(slot.0, i, word);
+        }
     }
 
+    /// The same, read.
+    #[inline(always)]
+    pub(crate) fn read_slot(&self, slot: Slot) -> [u64; 8] {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|i| self.word(slot.0, i))
+    }
+
+    #[inline(always)]
     pub(crate) fn clear_slot(&mut self, slot: Slot) {
         for i in 0..8 {
             self.set_word(slot.0, i, 0);

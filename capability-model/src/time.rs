@@ -45,8 +45,8 @@ impl<M: Memory> Store<M> {
     /// Carve: budget, period, destination root, index, depth.
     pub(crate) fn decode_carve(&self, caller: u64, core: Slot, args: [u64; 5]) -> Result<Plan, Error> {
         let [budget_us, period_us, root, index, depth] = args;
-        let (_, root) = self.lookup_cap(caller, root, 3)?;
-        let slot = self.lookup_empty(&root, index, depth, 4)?;
+        let root = self.lookup_full(caller, root, 3)?;
+        let slot = self.lookup_empty(root, index, depth, 4)?;
         self.plan_carve(core, budget_us, period_us, slot)
     }
 

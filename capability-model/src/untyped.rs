@@ -7,11 +7,13 @@
 use crate::cap::{Cap, FrameSize, cnode_size};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
+use crate::invoke::ARGUMENTS;
 use crate::layout::{self, VMIDS_MAX};
 use crate::memory::{Memory, PAGE, SLOT, Slot};
 use crate::plan::{Plan, Retype};
 use crate::rights::Rights;
 use crate::store::{RETYPE_MAX, SCRUBS_PER_ENTRY, Store};
+use crate::words;
 
 /// Largest radix of a CNode.
 pub const RADIX_MAX: u64 = 16;
@@ -83,22 +85,28 @@ impl Kind {
 impl<M: Memory> Store<M> {
     /// Retype: kind, parameter, root, index, depth, offset, count. The CNode is at `index` and `depth` below the root, or with depth 0 the root itself;
     /// slots `offset` to `offset + count` of it are filled.
-    pub(crate) fn decode_retype(&self, caller: u64, untyped: Slot, args: [u64; 7]) -> Result<Plan, Error> {
-        let [kind, parameter, root, index, depth, offset, count] = args;
+    #[inline(always)]
+    pub(crate) fn decode_retype(
+        &self,
+        caller: u64,
+        untyped: Slot,
+        args: &[u64; ARGUMENTS],
+    ) -> Result<Plan, Error> {
+        let [kind, parameter, root, index, depth, offset, count, ..] = *args;
         let kind = Kind::from_words(kind, parameter, 1)?;
-        let (_, mut into) = self.lookup_cap(caller, root, 3)?;
+        let mut into = self.lookup_full(caller, root, 3)?;
         if depth != 0 {
-            into = self.cap(self.lookup_slot(&into, index, depth, 4)?);
+            into = self.lookup_slot(into, index, depth, 4)?;
         }
-        self.plan_retype(untyped, kind, &into, offset, count)
+        self.plan_retype(untyped, kind, into, offset, count)
     }
 
-    /// The same with everything looked up; gates come in here.
+    /// The same with everything looked up; gates come in here. `into`: the slot of the CNode.
     pub(crate) fn plan_retype(
         &self,
         untyped: Slot,
         kind: Kind,
-        into: &Cap,
+        into: Slot,
         offset: u64,
         count: u64,
     ) -> Result<Plan, Error> {
@@ -108,18 +116,15 @@ impl<M: Memory> Store<M> {
         if device && !matches!(kind, Kind::Untyped(_) | Kind::Frame(_)) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
-        let Cap::CNode { at: cnode, radix, .. } = *into else {
-            return Err(ErrorKind::FailedLookup.of(4));
-        };
-        let slots = 1 << radix;
+        let (first, slots) = self.slots_of(into).ok_or(ErrorKind::FailedLookup.of(4))?;
         if offset >= slots {
             return Err(ErrorKind::RangeError.of(6));
         }
         if count == 0 || count > RETYPE_MAX || count > slots - offset {
             return Err(ErrorKind::RangeError.of(7));
         }
-        let first = Slot(cnode).plus(offset);
-        if (0..count).any(|i| self.cap(first.plus(i)) != Cap::Null) {
+        let first = first.plus(offset);
+        if (0..count).any(|i| !self.is_empty(first.plus(i))) {
             return Err(ErrorKind::DeleteFirst.of(6));
         }
         let reset = free > 0 && (!self.has_children(untyped) || self.seeded(Fault::RetypeResetsWithChildren));
@@ -141,9 +146,9 @@ impl<M: Memory> Store<M> {
     }
 
     /// Scrubs a part, and with the last part makes the objects.
-    pub(crate) fn retype(&mut self, plan: Retype) -> Status {
-        let Retype { untyped, kind, first, count, start, stride, reset } = plan;
-        let Cap::Untyped { base, size, free, clean, device } = self.cap(untyped) else {
+    pub(crate) fn retype(&mut self, plan: &Retype) -> Status {
+        let Retype { untyped, kind, first, count, start, stride, reset } = *plan;
+        let Cap::Untyped { base, free, clean, device, .. } = self.cap(untyped) else {
             return Status::Done;
         };
         let (free, clean) = if reset { (0, 0) } else { (free, clean) };
@@ -158,39 +163,45 @@ impl<M: Memory> Store<M> {
                 clean += PAGE;
             }
             if clean < end {
-                self.set_cap(untyped, Cap::Untyped { base, size, free, clean, device });
+                self.set_word(untyped.0, words::FREE, free);
+                self.set_word(untyped.0, words::CLEAN, clean);
                 return Status::Again;
             }
         }
-        self.set_cap(untyped, Cap::Untyped { base, size, free: end, clean: clean.max(end), device });
+        self.set_word(untyped.0, words::FREE, end);
+        self.set_word(untyped.0, words::CLEAN, clean.max(end));
+        // All are alike but for where they are, and a space for its VMID.
+        let [head, _, data, b, c] = words::encode(&new_object(kind, device));
         for i in 0..count {
-            let cap = self.new_object(kind, start + stride * i, device);
-            self.insert_original(untyped, first.plus(i), cap);
+            let at = start + stride * i;
+            let data = if kind == Kind::Space { self.new_space(at) } else { data };
+            self.insert_original(untyped, first.plus(i), [head, at, data, b, c]);
         }
         Status::Done
     }
 
-    fn new_object(&mut self, kind: Kind, at: u64, device: bool) -> Cap {
-        let (badge, rights) = (0, Rights::ALL);
-        match kind {
-            Kind::Untyped(pages) => Cap::Untyped { base: at, size: pages * PAGE, free: 0, clean: 0, device },
-            Kind::CNode(radix) => Cap::CNode { at, radix, guard: 0, guard_bits: 0 },
-            Kind::Endpoint => Cap::Endpoint { at, badge, rights },
-            Kind::Notification => Cap::Notification { at, badge, rights },
-            Kind::Reply => Cap::Reply { at },
-            Kind::Frame(size) => {
-                let rights = Rights::READ.or(Rights::WRITE);
-                Cap::Frame { base: at, size, device, rights, mapping: None }
-            }
-            Kind::PageTable(level) => Cap::PageTable { at, level, mapping: None },
-            Kind::Space => self.new_space(at),
-            Kind::Domain => Cap::Domain { at },
-            Kind::Gate => Cap::Gate { at },
-        }
-    }
-
     fn vmids_left(&self) -> u64 {
         VMIDS_MAX as u64 - self.vmids.iter().map(|set| set.count_ones() as u64).sum::<u64>()
+    }
+}
+
+/// What is made of memory, at address 0.
+fn new_object(kind: Kind, device: bool) -> Cap {
+    let (at, badge, rights) = (0, 0, Rights::ALL);
+    match kind {
+        Kind::Untyped(pages) => Cap::Untyped { base: at, size: pages * PAGE, free: 0, clean: 0, device },
+        Kind::CNode(radix) => Cap::CNode { at, radix, guard: 0, guard_bits: 0 },
+        Kind::Endpoint => Cap::Endpoint { at, badge, rights },
+        Kind::Notification => Cap::Notification { at, badge, rights },
+        Kind::Reply => Cap::Reply { at },
+        Kind::Frame(size) => {
+            let rights = Rights::READ.or(Rights::WRITE);
+            Cap::Frame { base: at, size, device, rights, mapping: None }
+        }
+        Kind::PageTable(level) => Cap::PageTable { at, level, mapping: None },
+        Kind::Space => Cap::Space { at, vmid: 0, generation: 0 },
+        Kind::Domain => Cap::Domain { at },
+        Kind::Gate => Cap::Gate { at },
     }
 }
 

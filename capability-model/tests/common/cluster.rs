@@ -296,6 +296,10 @@ pub fn holds(state: &State) -> Result<(), String> {
     if let Some(wrong) = state.wrong {
         return Err(wrong.into());
     }
+    if cfg!(miri) {
+        // As `World::check`.
+        return still(state);
+    }
     let views: Vec<_> = state.worlds.iter().map(World::view).collect();
     for view in &views {
         for (sentence, predicate) in invariants::all::<Ram>() {

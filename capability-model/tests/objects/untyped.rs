@@ -128,7 +128,6 @@ fn sixty_four_at_once_and_no_more() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "scrubs 2 MiB")]
 fn a_block_is_aligned_and_only_its_own_pages_are_scrubbed() {
     let mut w = World::with_pages(1024);
     w.make(K_ENDPOINT, 0, A);

@@ -260,18 +260,18 @@ fn invocations_cost_few_instructions() {
         Machine { name: "capabilities", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
             .boot(&["el2: power off"]);
     let most = [
-        ("lookup", 80),
-        ("copy", 900),
-        ("mint", 900),
-        ("move", 800),
-        ("delete", 585),
-        ("retype", 1200),
-        ("signal", 400),
+        ("lookup", 40),
+        ("copy", 270),
+        ("mint", 290),
+        ("move", 265),
+        ("delete", 180),
+        ("retype", 510),
+        ("signal", 165),
     ];
     for (name, most) in most {
         assert!(figure(&text, &format!("capability_{name} ")) <= most, "{name}");
     }
-    assert!(figure(&text, "capability_revoke_500 ") / 500 <= 420);
+    assert!(figure(&text, "capability_revoke_500 ") / 500 <= 75);
 }
 
 /// What EL2's calls cost; `make bench` prints them beside seL4's. A step backwards is noticed.
