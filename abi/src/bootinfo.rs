@@ -5,7 +5,7 @@
 //! | IPA | what | rights |
 //! |---|---|---|
 //! | `0x0801_0000` | virtual GIC CPU interface (GICV, two pages), EL1 kernels only | RW device |
-//! | a device's own | device frames the manifest gives to this service | RW device |
+//! | `0x0c00_0000` + i * 1 MiB | device frame i of those that the manifest gives to this service | RW device |
 //! | `0x1000_0000` | this page | R |
 //! | `0x1000_1000` | [`DomainStatus`] table (one page) | R |
 //! | `0x1000_2000` | positions this domain publishes for its *stream* channels ([`POSITION_IPA`]) | RW |
@@ -19,6 +19,10 @@
 
 /// Where a kernel finds its virtual CPU interface (GICV, two pages).
 pub const CPU_INTERFACE_IPA: u64 = 0x0801_0000;
+/// Device frame i lies at `DEVICE_IPA + i * DEVICE_STRIDE`, wherever the board has it.
+pub const DEVICE_IPA: u64 = 0x0c00_0000;
+/// Distance between device frames, bytes; also the largest frame.
+pub const DEVICE_STRIDE: u64 = 1 << 20;
 /// Address of the [`BootInfo`] page.
 pub const BOOTINFO_IPA: u64 = 0x1000_0000;
 /// Address of the table of domain states, indexed by domain.

@@ -5,8 +5,12 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod aux_uart;
 pub mod bus;
+pub mod gpio;
 pub mod pl011;
+pub mod power;
+pub mod rng200;
 pub mod tree;
 
 use abi::manifest::Range;
@@ -52,6 +56,42 @@ pub struct Psci {
     pub system_off: u64,
 }
 
+/// A serial port on which lines can be printed, by the address of its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// A PL011.
+    Pl011(u64),
+    /// A mini UART of the BCM2835 family.
+    Aux(u64),
+}
+
+/// Where EL2 prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Console {
+    /// The operator's console.
+    pub operator: Port,
+    /// Here too until the domains run: the port that a person is likely to look at when the operator's is not easily reached.
+    pub at_boot: Option<Port>,
+    /// The PL011 must first be set up: on a Raspberry Pi, where firmware leaves it to the radio.
+    pub set_up: Option<SetUp>,
+}
+
+/// What a Raspberry Pi's PL011 needs on its way to the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetUp {
+    /// Registers of the PL011.
+    pub pl011: u64,
+    /// Registers of the GPIO block.
+    pub gpio: u64,
+}
+
+impl SetUp {
+    /// The clock that `init_uart_clock` in config.txt gives it, Hz. (The tree names it by an index of the clock manager only.)
+    pub const CLOCK_HZ: u32 = 48_000_000;
+    /// As on every Raspberry Pi's serial line.
+    pub const BAUD: u32 = 115_200;
+}
+
 /// A board.
 #[derive(Clone, Debug)]
 pub struct Board {
@@ -63,10 +103,14 @@ pub struct Board {
     pub gic: Gic,
     /// Timer interrupts.
     pub timer: Timer,
-    /// The PL011 on which EL2 and domains print lines.
-    pub console: u64,
+    /// Where EL2 and domains print lines.
+    pub console: Console,
     /// `None`: firmware has no PSCI, and an SMC would be undefined.
     pub psci: Option<Psci>,
+    /// Registers of the BCM2835's power manager, which can turn the machine off where there is no PSCI.
+    pub power_manager: Option<u64>,
+    /// Registers of a random number generator (RNG200).
+    pub random: Option<u64>,
     /// By core: the word where it waits for an address to go to; 0: it is started by PSCI, or not at all.
     pub release: [u64; CORES_MAX],
     /// The initial ramdisk, which is the bundle.
@@ -104,20 +148,34 @@ fn intid(node: FdtNode<'_, '_>, index: usize) -> Option<u32> {
     cell(value, index * 3 + 1)?.checked_add(base)
 }
 
-/// Address of the console that EL2 prints on: the second PL011 if there is one (the first is the program's), else the first.
-pub fn console(tree: &Fdt<'_>) -> Option<u64> {
-    let mut first = None;
+/// The console that EL2 prints on: the second PL011 if there is one (the first is the program's), else a mini UART beside the first, whose
+/// pins a Raspberry Pi does not bring out while the PL011 has them; else the only PL011.
+pub fn console(tree: &Fdt<'_>) -> Option<Console> {
+    let (mut first, mut aux, mut gpio) = (None, None, None);
     let second = bus::find(tree, |node, blocks| {
-        let here = bus::is(node, &["arm,pl011"]).then(|| blocks.first()).flatten()?.base;
-        first.replace(here).map(|_| here)
+        let here = blocks.first()?.base;
+        if bus::is(node, &["brcm,bcm2835-aux-uart"]) {
+            aux = Some(here);
+        }
+        if bus::is(node, &["brcm,bcm2711-gpio"]) {
+            gpio = Some(here);
+        }
+        bus::is(node, &["arm,pl011"]).then(|| first.replace(here).map(|_| here))?
     });
-    second.or(first)
+    let pl011 = first?;
+    let (operator, at_boot) = match (second, aux) {
+        (Some(operator), _) => (Port::Pl011(operator), None),
+        (None, Some(operator)) => (Port::Aux(operator), Some(Port::Pl011(pl011))),
+        (None, None) => (Port::Pl011(pl011), None),
+    };
+    Some(Console { operator, at_boot, set_up: gpio.map(|gpio| SetUp { pl011, gpio }) })
 }
 
 /// Where to complain about a missing tree, for an image at `image`: QEMU virt has no RAM in the first GiB, where a Raspberry Pi 4 loads
 /// its kernel. (Two boards are known; a third needs another mark.)
-pub fn console_without_tree(image: u64) -> u64 {
-    if image < 0x4000_0000 { 0xfe20_1000 } else { 0x0900_0000 }
+pub fn console_without_tree(image: u64) -> Console {
+    let address = if image < 0x4000_0000 { 0xfe20_1000 } else { 0x0900_0000 };
+    Console { operator: Port::Pl011(address), at_boot: None, set_up: None }
 }
 
 impl Board {
@@ -130,6 +188,8 @@ impl Board {
             timer: timer(tree).ok_or(BoardError("no arm,armv8-timer with four interrupts"))?,
             console: console(tree).ok_or(BoardError("no arm,pl011 to print on"))?,
             psci: psci(tree),
+            power_manager: first_block(tree, "brcm,bcm2835-pm-wdt"),
+            random: first_block(tree, "brcm,bcm2711-rng200"),
             release: [0; CORES_MAX],
             initrd: initrd(tree)
                 .ok_or(BoardError("no /chosen/linux,initrd-start and -end: give a bundle as initrd"))?,
@@ -192,6 +252,11 @@ fn psci(tree: &Fdt<'_>) -> Option<Psci> {
     }
     let cpu_on = node.property("cpu_on").and_then(|p| number(p.value)).unwrap_or(0xc400_0003);
     Some(Psci { cpu_on, system_off: 0x8400_0008 })
+}
+
+/// Where the first register block of the device that is `kind` lies.
+fn first_block(tree: &Fdt<'_>, kind: &str) -> Option<u64> {
+    bus::find(tree, |node, blocks| bus::is(node, &[kind]).then(|| blocks.first().map(|b| b.base))?)
 }
 
 fn initrd(tree: &Fdt<'_>) -> Option<Range> {

@@ -9,7 +9,7 @@ use crate::{console, crash, gic, memory, say, stage1, tables};
 use abi::bootinfo::name_str;
 use abi::bundle::Bundle;
 use abi::manifest::{DomainKind, Manifest, Range, fixed_seed, seed};
-use board::{Board, CORES_MAX};
+use board::{Board, CORES_MAX, rng200};
 use fdt::Fdt;
 
 static PLAN: Once<Plan> = Once::new();
@@ -96,17 +96,16 @@ pub fn primary(tree_address: u64) -> ! {
         let (base, mib, image) = (c.memory.base, c.memory.size >> 20, name_str(&c.image));
         say!("el2: {:<10} core {}, {base:#x} {mib:>3} MiB, image {image}, {kind}", c.name(), c.core);
     }
-    let secret = seed(&tree);
+    let secret = secret(&tree, &board, manifest);
     if fixed_seed(&tree).is_some() {
         say!("el2: the seed is fixed: this run's random numbers repeat, its secrets are none");
     }
     let plan =
-        Plan::build(board, manifest, &bundle, &reserved, secret, hz).unwrap_or_else(|e| refuse!("{e}"));
+        Plan::build(board, manifest, &bundle, &reserved, &secret, hz).unwrap_or_else(|e| refuse!("{e}"));
     // The tree is not read again: only the domains' own pages know their secrets.
-    secret
-        .map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 })
-        .into_iter()
-        .for_each(memory::wipe);
+    let tree_copy = seed(&tree).map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 });
+    let own_copy = Range { base: secret.as_ptr() as u64, size: secret.len() as u64 };
+    tree_copy.into_iter().chain([own_copy]).for_each(memory::wipe);
     let (used, pages) = tables::usage();
     say!("el2: {} channels, {used} of {pages} pages of tables", manifest.channels.len());
     registers::publish_code();
@@ -116,7 +115,30 @@ pub fn primary(tree_address: u64) -> ! {
     let me = registers::core_number();
     start_others(plan, me);
     summary(plan);
+    console::leave_boot_port();
     run(me, plan)
+}
+
+/// What the domains' secrets are made of: the tree's seed, and behind it what the board's own generator says, unless somebody chose the seed.
+/// Zeros in the tree stand where firmware was to put a seed.
+fn secret(tree: &Fdt<'_>, board: &Board, manifest: &Manifest) -> [u8; 64] {
+    let mut secret = [0; 64];
+    let (given, made) = secret.split_at_mut(32);
+    if let Some(seed) = seed(tree) {
+        given.copy_from_slice(seed);
+    }
+    if let (Some(address), None) = (board.random, fixed_seed(tree)) {
+        match rng200::seed(memory::device(address)) {
+            Some(seed) => made.copy_from_slice(&seed),
+            None => say!(
+                "el2: the random number generator at {address:#x} gives nothing; the tree's seed must do"
+            ),
+        }
+    }
+    if secret == [0; 64] && manifest.domains.iter().any(|d| d.entropy) {
+        refuse!("/chosen/rng-seed is zero and there is no other source of chance; have firmware fill it");
+    }
+    secret
 }
 
 fn start_others(plan: &Plan, me: usize) {

@@ -8,6 +8,7 @@ use crate::interrupts::{self, notify};
 use crate::{crash, memory, say, shared, traps};
 use abi::capability::BUFFER_WORDS;
 use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
+use board::power;
 
 /// What a call answers in x0 and, if there is a second result, x1.
 type Answer = Result<Outcome, Error>;
@@ -193,6 +194,9 @@ fn power_off(core: &mut Core) -> Answer {
     if let Some(psci) = core.plan.board.psci {
         registers::smc(psci.system_off, 0, 0, 0);
     }
-    say!("el2: firmware cannot turn the machine off; core {} stops", core.id);
+    match core.plan.board.power_manager {
+        Some(address) => power::off(memory::device(address)),
+        None => say!("el2: firmware cannot turn the machine off; core {} stops", core.id),
+    }
     crash::stop()
 }

@@ -2,42 +2,71 @@
 
 use crate::arch::sync::Lock;
 use crate::memory;
-use board::pl011;
+use board::{Console, Port, SetUp, aux_uart, gpio, pl011};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Address of the port; 0: not known. Plain loads and stores, for it is set with the MMU off, where hardware has no exclusives.
-static PORT: AtomicU64 = AtomicU64::new(0);
+/// The operator's port, and the other one until the domains run: its address, with bit 0 set for a mini UART; 0: none. Plain loads and
+/// stores, for they are set with the MMU off, where hardware has no exclusives.
+static PORTS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 static LOCK: Lock = Lock::new();
 /// Tries before a line is printed regardless: far longer than any line takes.
 const SPINS: u32 = 50_000_000;
+const AUX: u64 = 1;
 
-struct Port(&'static pl011::Registers);
+struct Text(Port);
 
-impl Write for Port {
+impl Write for Text {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        s.bytes().for_each(|b| pl011::send(self.0, b));
+        match self.0 {
+            Port::Pl011(address) => s.bytes().for_each(|b| pl011::send(memory::device(address), b)),
+            Port::Aux(address) => s.bytes().for_each(|b| aux_uart::send(memory::device(address), b)),
+        }
         Ok(())
     }
 }
 
+fn enable(port: Port) -> u64 {
+    match port {
+        Port::Pl011(address) => {
+            pl011::enable(memory::device(address));
+            address
+        }
+        Port::Aux(address) => {
+            aux_uart::enable(memory::device(address));
+            address | AUX
+        }
+    }
+}
+
 /// Says where the console is.
-pub fn start(address: u64) {
-    PORT.store(address, Ordering::Relaxed);
-    pl011::enable(memory::device(address));
+pub fn start(console: Console) {
+    if let Some(pi) = console.set_up {
+        gpio::header_to_pl011(memory::device(pi.gpio));
+        pl011::set_rate(memory::device(pi.pl011), SetUp::CLOCK_HZ, SetUp::BAUD);
+    }
+    PORTS[0].store(enable(console.operator), Ordering::Relaxed);
+    PORTS[1].store(console.at_boot.map_or(0, enable), Ordering::Relaxed);
+}
+
+/// From now on lines go to the operator's port alone: the other one is the program's.
+pub fn leave_boot_port() {
+    PORTS[1].store(0, Ordering::Relaxed);
 }
 
 /// Prints one line.
 pub fn line(text: fmt::Arguments<'_>) {
-    let address = PORT.load(Ordering::Relaxed);
-    if address == 0 {
+    let ports = PORTS.each_ref().map(|p| p.load(Ordering::Relaxed));
+    if ports == [0; 2] {
         return;
     }
     LOCK.with(SPINS, || {
-        let mut port = Port(memory::device(address));
-        // Writing to the port cannot fail; a Display that fails leaves a short line.
-        let _ = port.write_fmt(text);
-        let _ = port.write_str("\n");
+        for word in ports.into_iter().filter(|&p| p != 0) {
+            let mut port = Text(if word & AUX == 0 { Port::Pl011(word) } else { Port::Aux(word & !AUX) });
+            // Writing to the port cannot fail; a Display that fails leaves a short line.
+            let _ = port.write_fmt(text);
+            let _ = port.write_str("\n");
+        }
     });
 }
 

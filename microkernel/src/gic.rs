@@ -1,8 +1,8 @@
-//! GICv2 (Arm IHI 0048B): distributor, CPU interface, and the virtual interface with software list registers.
+//! GICv2 (Arm IHI 0048B): distributor, CPU interface, and the virtual interface.
 //!
-//! QEMU loses interrupts of hardware-linked list registers (platform.md, 1), so the guest's timer is linked by hand: the physical
-//! interrupt stays active (priority drop only) while the virtual one is handled; its end raises the maintenance interrupt,
-//! and only then is the physical one deactivated. Two list registers have fixed uses, so there is nothing to allocate.
+//! The physical timer interrupt stays active (priority drop only) while the guest handles the virtual one. On a GIC-400 the list register is linked
+//! to it, so that the guest's end of the one ends the other. QEMU loses interrupts of such list registers (platform.md, 1), so there it is done by
+//! hand: the end raises the maintenance interrupt, and only then is the physical one deactivated. Two list registers have fixed uses, so there is nothing to allocate.
 
 use crate::memory;
 use abi::hypercall::DOORBELL_INTID;
@@ -15,7 +15,8 @@ register_structs! {
     Distributor {
         (0x000 => ctlr: ReadWrite<u32>),
         (0x004 => typer: ReadOnly<u32>),
-        (0x008 => _r0),
+        (0x008 => iidr: ReadOnly<u32>),
+        (0x00c => _r0),
         (0x080 => igroupr: [ReadWrite<u32>; 32]),
         (0x100 => isenabler: [ReadWrite<u32>; 32]),
         (0x180 => icenabler: [ReadWrite<u32>; 32]),
@@ -79,6 +80,12 @@ const LR_STATE: u32 = 0b11 << 28;
 const LR_PRIORITY: u32 = 0x14 << 23;
 /// With HW = 0: raise the maintenance interrupt at the end of this interrupt (5.3.8).
 const LR_EOI: u32 = 1 << 19;
+/// HW = 1: linked to the physical interrupt in bits 19:10 (5.3.8).
+const LR_LINKED: u32 = 1 << 31;
+const LR_PHYSICAL_SHIFT: u32 = 10;
+/// GICD_IIDR of a GIC-400 (Arm DDI 0471B, 3.2.1), without revision and variant. QEMU's reads as zero.
+const GIC_400: u32 = 0x0200_043b;
+const IIDR_KIND: u32 = 0xff00_0fff;
 
 /// One core's view of the interrupt controller.
 #[derive(Clone, Copy)]
@@ -86,6 +93,8 @@ pub struct Gic {
     distributor: &'static Distributor,
     cpu: &'static CpuInterface,
     hypervisor: &'static HypervisorInterface,
+    /// List registers can be linked to physical interrupts.
+    linked: bool,
 }
 
 impl core::fmt::Debug for Gic {
@@ -126,6 +135,7 @@ impl Gic {
             distributor: memory::device(board.distributor),
             cpu: memory::device(board.cpu),
             hypervisor: memory::device(board.hypervisor),
+            linked: memory::device::<Distributor>(board.distributor).iidr.get() & IIDR_KIND == GIC_400,
         };
         gic.distributor.igroupr[0].set(0);
         gic.distributor.icenabler[0].set(u32::MAX);
@@ -191,7 +201,8 @@ impl Gic {
 
     /// Gives the guest its timer interrupt; the physical one stays active.
     pub fn timer_to_guest(&self, intid: u32) {
-        self.hypervisor.lr[LR_TIMER].set(LR_PENDING | LR_PRIORITY | LR_EOI | intid);
+        let end = if self.linked { LR_LINKED | intid << LR_PHYSICAL_SHIFT } else { LR_EOI };
+        self.hypervisor.lr[LR_TIMER].set(LR_PENDING | LR_PRIORITY | end | intid);
     }
 
     /// The guest ended something: deactivate the physical timer interrupt if that was it.

@@ -107,7 +107,7 @@ impl Plan {
         manifest: &'a Manifest,
         bundle: &Bundle<'_>,
         reserved: &[Reserved<'_>],
-        seed: Option<&[u8]>,
+        seed: &[u8; 64],
         counter_hz: u64,
     ) -> Result<Plan, PlanError<'a>> {
         start_channels(manifest);
@@ -220,7 +220,7 @@ fn boot_info(
     index: usize,
     image_end: u64,
     counter_hz: u64,
-    seed: Option<&[u8]>,
+    seed: &[u8; 64],
 ) -> BootInfo {
     let domain = &manifest.domains[index];
     let no_channel = ChannelInfo {
@@ -249,7 +249,7 @@ fn boot_info(
         devices: [no_device; DEVICES_MAX],
         untyped: [MemoryInfo::default(); UNTYPED_MAX],
     };
-    if let (true, Some(seed)) = (domain.entropy, seed) {
+    if domain.entropy {
         let mut hasher = blake3::Hasher::new_derive_key("tetrarch 2026 entropy of a domain");
         hasher.update(seed).update(&(index as u64).to_le_bytes());
         info.entropy = *hasher.finalize().as_bytes();
@@ -269,9 +269,9 @@ fn boot_info(
         let stream = u32::from(c.kind == ChannelKind::Stream);
         *row = ChannelInfo { name: c.name, ipa, size, role, stream, writer: c.writer as u32, reserved: 0 };
     }
-    for (row, d) in info.devices.iter_mut().zip(&domain.devices) {
-        *row =
-            DeviceInfo { name: d.name, ipa: d.frame.base, size: d.frame.size, intid: d.intid, reserved: 0 };
+    for (i, (row, d)) in info.devices.iter_mut().zip(&domain.devices).enumerate() {
+        let ipa = DEVICE_IPA + i as u64 * DEVICE_STRIDE;
+        *row = DeviceInfo { name: d.name, ipa, size: d.frame.size, intid: d.intid, reserved: 0 };
     }
     info
 }
@@ -302,8 +302,8 @@ fn map_common<'a>(
     if domain.kind == DomainKind::Personality {
         space.map(CPU_INTERFACE_IPA, board.gic.virtual_cpu, 2 * PAGE, Rights::Device)?;
     }
-    for d in &domain.devices {
-        space.map(d.frame.base, d.frame.base, d.frame.size, Rights::Device)?;
+    for (i, d) in domain.devices.iter().enumerate() {
+        space.map(DEVICE_IPA + i as u64 * DEVICE_STRIDE, d.frame.base, d.frame.size, Rights::Device)?;
     }
     Ok(())
 }

@@ -125,14 +125,38 @@ pub fn apps(tools: &Tools) -> Result<Vec<(String, PathBuf)>> {
 
 /// Compiles `qemu-virt.dts` with `overlay` (text in the same language that extends it).
 pub fn device_tree(tools: &Tools, overlay: &str, dir: &Path) -> Result<Vec<u8>> {
-    let (source, out) = (dir.join("run.dts"), dir.join("run.dtb"));
     let board = tools.root.join("qemu-virt.dts");
-    std::fs::write(&source, format!("/include/ \"{}\"\n{overlay}", board.display()))?;
+    compile_tree(&format!("/include/ \"{}\"\n{overlay}", board.display()), dir)
+}
+
+/// The compiled tree `board` with the source `addition` behind it.
+pub fn extend_tree(board: &Path, addition: &str, dir: &Path) -> Result<Vec<u8>> {
+    let mut dtc = Command::new("dtc");
+    let source = run_dtc(dtc.args(["-q", "-I", "dtb", "-O", "dts"]).arg(board))?;
+    compile_tree(&(String::from_utf8(source)? + addition), dir)
+}
+
+fn compile_tree(source: &str, dir: &Path) -> Result<Vec<u8>> {
+    let file = dir.join("run.dts");
+    std::fs::write(&file, source)?;
+    let tree = run_dtc(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb"]).arg(&file))?;
+    std::fs::write(dir.join("run.dtb"), &tree)?;
+    Ok(tree)
+}
+
+fn run_dtc(dtc: &mut Command) -> Result<Vec<u8>> {
     let output =
-        Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&out).arg(&source).output();
-    let output = output.context("cannot run dtc (package device-tree-compiler); `make setup` installs it")?;
+        dtc.output().context("cannot run dtc (package device-tree-compiler); `make setup` installs it")?;
     if !output.status.success() {
         bail!("dtc: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    Ok(std::fs::read(out)?)
+    Ok(output.stdout)
+}
+
+/// The file `name` in or below `dir`.
+pub fn find_file(dir: &Path, name: &str) -> Option<PathBuf> {
+    let mut entries: Vec<_> = std::fs::read_dir(dir).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    entries.sort();
+    let here = entries.iter().find(|p| p.is_file() && p.file_name().is_some_and(|n| n == name)).cloned();
+    here.or_else(|| entries.iter().filter(|p| p.is_dir()).find_map(|p| find_file(p, name)))
 }

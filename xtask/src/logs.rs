@@ -2,7 +2,7 @@
 //! says is never trusted: a record that is none of its image's is told as such.
 
 use crate::build::{self, Tools};
-use crate::session::{Memory, Place};
+use crate::session::Memory;
 use abi::bootinfo::name_str;
 use abi::manifest::{Manifest, Range};
 use anyhow::{Context, Result, ensure};
@@ -44,8 +44,7 @@ impl<'a> Collector<'a> {
     pub fn new(memory: &'a Memory, manifest: &Manifest, el2: &Path, to: &Path) -> Result<Collector<'a>> {
         let mut sources = vec![];
         let mut add = |name: String, frames: Range| -> Result<()> {
-            let words =
-                memory.words(Place::of(frames)).with_context(|| format!("log of {name} lies outside RAM"))?;
+            let words = memory.words(frames).with_context(|| format!("log of {name} lies outside RAM"))?;
             sources.extend(BroadcastReader::new(words).map(|reader| Source { name, reader }));
             Ok(())
         };

@@ -1,7 +1,7 @@
 //! Looks at a running machine from outside, through its memory: its domains, and what each kernel tells of itself (`abi::monitor`).
 
 use crate::build::{self, Tools};
-use crate::session::{Memory, Place};
+use crate::session::{Memory, channel};
 use abi::bootinfo::{DomainState, name_str};
 use abi::linux;
 use abi::manifest::{DomainKind, Manifest, Range};
@@ -42,7 +42,7 @@ fn open(tools: &Tools) -> Result<(Memory, Manifest)> {
     let ram =
         files.filter_map(|f| Some(f.ok()?.path())).find(is_ram).context("the machine's memory is no file")?;
     let tree = std::fs::read(tree.trim()).context("the machine's tree")?;
-    Ok((Memory::map(&ram)?, build::manifest(&tree)?))
+    Ok((Memory::map(&ram, &tree)?, build::manifest(&tree)?))
 }
 
 /// The address of a symbol.
@@ -56,7 +56,7 @@ pub fn symbol(elf: &Path, name: &str) -> Result<u64> {
 
 fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String> {
     let at = symbol(&tools.elf("microkernel"), STATUS)?;
-    let words = memory.words(Place::of(Range { base: at, size: 4096 })).context("EL2 lies outside RAM")?;
+    let words = memory.words(Range { base: at, size: 4096 }).context("EL2 lies outside RAM")?;
     let mut out = String::new();
     for (row, d) in words.chunks(4).zip(&manifest.domains) {
         let word = |i: usize| row.get(i).map_or(0, |w: &AtomicU64| w.load(Ordering::Relaxed));
@@ -74,7 +74,7 @@ fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String
 
 fn monitor<'a>(memory: &'a Memory, manifest: &Manifest, kernel: &str) -> Result<Monitor<'a>> {
     let name = format!("monitor-{kernel}");
-    let place = Place::channel(manifest, &name).with_context(|| format!("no kernel {kernel}"))?;
+    let place = channel(manifest, &name).with_context(|| format!("no kernel {kernel}"))?;
     let words = memory.words(place).and_then(|w| w.get(512..)).context("the channel lies outside RAM")?;
     let monitor = Monitor::new(words).context("the channel is too small")?;
     ensure!(monitor.is_there(), "{kernel} tells nothing of itself (yet)");

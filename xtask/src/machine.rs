@@ -2,8 +2,8 @@
 
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
-use crate::session::{Memory, Place, Record, Recorder};
-use crate::{bundle, logs, root};
+use crate::session::{Memory, Record, Recorder, channel};
+use crate::{bundle, logs, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +19,11 @@ use std::time::{Duration, Instant};
 
 /// The oldest QEMU with all that is needed here.
 const QEMU: &str = "qemu-system-aarch64";
+
+/// What a machine is loaded from, in its directory.
+pub(crate) const KERNEL: &str = "kernel8.img";
+pub(crate) const TREE: &str = "run.dtb";
+pub(crate) const BUNDLE: &str = "bundle.bin";
 
 /// The kernels that are built.
 pub const KERNELS: [&str; 2] = ["classic", "lazy"];
@@ -40,6 +45,8 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
+    /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
+    pub card: Option<PathBuf>,
     /// Stand still at the start, for a debugger on `gdb.sock` in the machine's directory.
     pub debug: bool,
 }
@@ -66,12 +73,18 @@ impl Images {
         Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
     }
 
+    /// EL2's flat image.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
     /// The images below EL2, with symbols.
     pub fn elves(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.items.iter().map(|(_, _, elf)| elf.clone())
     }
 
-    fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
+    /// The bundle that `options` ask for.
+    pub fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
         let mut items = self
             .items
             .iter()
@@ -169,10 +182,16 @@ impl Machine {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = images.tools.target.join("machine").join(format!("run-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
-        let tree = build::device_tree(&images.tools, &overlay(options)?, &dir)?;
-        std::fs::write(dir.join("bundle.bin"), images.bundle(options)?)?;
+        let tree = match &options.card {
+            Some(card) => raspberry_pi::unpack(card, &dir)?,
+            None => {
+                std::fs::copy(&images.kernel, dir.join(KERNEL))?;
+                std::fs::write(dir.join(BUNDLE), images.bundle(options)?)?;
+                build::device_tree(&images.tools, &overlay(options)?, &dir)?
+            }
+        };
         let ram = ram_file(&dir);
-        let mut child = start(images, options, &dir, &ram)?;
+        let mut child = start(options, &dir, &ram)?;
         let sockets = connect(&dir.join("console.sock"), &mut child)
             .and_then(|c| Ok((c, connect(&dir.join("operator.sock"), &mut child)?)));
         let (console, operator) = match sockets {
@@ -184,7 +203,7 @@ impl Machine {
                 return Err(e);
             }
         };
-        let memory = map_when_there(&ram)?;
+        let memory = map_when_there(&ram, &tree)?;
         // Mapped by QEMU and by us: the name is not needed any more, and nothing is left behind when one of us is killed.
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
@@ -243,12 +262,12 @@ impl Drop for Machine {
 }
 
 /// QEMU opens its sockets before it makes its memory.
-fn map_when_there(ram: &Path) -> Result<Memory> {
+fn map_when_there(ram: &Path, tree: &[u8]) -> Result<Memory> {
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until && !std::fs::metadata(ram).is_ok_and(|m| m.len() > 0) {
         std::thread::sleep(Duration::from_millis(10));
     }
-    Memory::map(ram)
+    Memory::map(ram, tree)
 }
 
 /// The guest's RAM as a file in memory, where there is room for one; else beside the other files.
@@ -258,29 +277,26 @@ fn ram_file(dir: &Path) -> PathBuf {
     if shared.is_dir() { shared.join(name) } else { dir.join(name) }
 }
 
-fn start(images: &Images, options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
+fn start(options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
     let mut q = Command::new(QEMU);
-    q.args([
-        "-M",
-        "virt,virtualization=on,gic-version=2,memory-backend=ram",
-        "-cpu",
-        "cortex-a72",
-        "-m",
-        "2G",
-    ]);
-    q.args(["-smp", "6", "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
+    let (machine, cores) = match options.card {
+        Some(_) => ("raspi4b,memory-backend=ram", "4"),
+        None => ("virt,virtualization=on,gic-version=2,memory-backend=ram", "6"),
+    };
+    q.args(["-M", machine, "-cpu", "cortex-a72", "-m", "2G", "-smp", cores]);
+    q.args(["-nodefaults", "-nographic", "-no-reboot", "-monitor", "none"]);
     q.arg("-object").arg(format!("memory-backend-file,id=ram,size=2G,share=on,mem-path={}", ram.display()));
     for name in ["console", "operator"] {
         q.arg("-chardev")
             .arg(format!("socket,id={name},server=on,wait=on,path={}/{name}.sock", dir.display()));
         q.arg("-serial").arg(format!("chardev:{name}"));
     }
-    q.arg("-kernel")
-        .arg(&images.kernel)
-        .arg("-dtb")
-        .arg(dir.join("run.dtb"))
-        .arg("-initrd")
-        .arg(dir.join("bundle.bin"));
+    if dir.join(raspberry_pi::STUB).exists() {
+        q.args(raspberry_pi::as_firmware_loads(dir));
+    } else {
+        q.arg("-kernel").arg(dir.join(KERNEL)).arg("-dtb").arg(dir.join(TREE));
+        q.arg("-initrd").arg(dir.join(BUNDLE));
+    }
     if options.debug {
         q.arg("-S").arg("-gdb").arg(format!("unix:{}/gdb.sock,server=on,wait=off", dir.display()));
     }
@@ -321,7 +337,7 @@ fn record(
     tools: &Tools,
 ) -> Result<JoinHandle<Result<Record>>> {
     let manifest = build::manifest(tree)?;
-    let (log, output) = (Place::channel(&manifest, "log")?, Place::channel(&manifest, "output")?);
+    let (log, output) = (channel(&manifest, "log")?, channel(&manifest, "output")?);
     let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
         let mut recorder = Recorder::new(&memory, log, output)?;

@@ -7,12 +7,15 @@ use std::time::Duration;
 use xtask::build::Tools;
 use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
+use xtask::sdcard::{Card, advice};
 use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
        xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
                  [--qemu ARGUMENTS]
+       xtask run --card IMAGE [--verbose] [--timeout SECONDS]
+       xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] FILE
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
@@ -32,6 +35,7 @@ fn command(args: Vec<String>) -> Result<u8> {
     let Some((verb, rest)) = args.split_first() else { bail!("{USAGE}") };
     let tools = Tools::find()?;
     match verb.as_str() {
+        "sdcard" => sdcard(&tools, rest),
         "build" => Images::build(&tools).map(|_| 0),
         "run" => run(&tools, Arguments::parse(rest)?),
         "debug" => debug(&tools, Arguments::parse(rest)?),
@@ -68,6 +72,7 @@ impl Arguments {
             let mut value = || args.next().cloned().with_context(|| format!("{arg} needs a value"));
             match arg.as_str() {
                 "--kernel" => a.options.kernel = Some(value()?),
+                "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
                 "--run" => a.options.command = Some(value()?),
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
@@ -116,6 +121,20 @@ fn run(tools: &Tools, a: Arguments) -> Result<u8> {
             bail!("the machine stopped before the program ended; the operator's lines above say why")
         }
     }
+}
+
+/// The image of an SD card.
+fn sdcard(tools: &Tools, args: &[String]) -> Result<u8> {
+    let mut card = Card::default();
+    for pair in args.chunks(2) {
+        match pair {
+            [k, v] if k == "--firmware" => card.firmware = Some(v.into()),
+            [k, v] if k == "--armstub" => card.armstub = Some(v.into()),
+            _ => bail!("{USAGE}"),
+        }
+    }
+    print!("{}", advice(&xtask::sdcard::make(tools, &card)?));
+    Ok(0)
 }
 
 /// One debugger over all of a machine.

@@ -11,13 +11,18 @@ use std::process::Command;
 pub const PACKAGES: [&str; 1] = ["busybox-static"];
 
 /// Fetches an arm64 package from the machine's own Debian mirror, unpacks it and returns the directory. Cached under `target/debian`.
-fn package(tools: &Tools, name: &str) -> Result<PathBuf> {
+/// Of it only files that match `pattern`, if that is not empty; from `component` of the release, if it is not the usual one.
+pub fn package(tools: &Tools, name: &str, pattern: &str, component: &str) -> Result<PathBuf> {
     let dir = tools.target.join("debian").join(name);
     if dir.join("done").exists() {
         return Ok(dir.join("files"));
     }
     eprintln!("xtask: fetching Debian package {name} for arm64 (once)");
-    let status = Command::new(tools.root.join("scripts/fetch-deb")).arg(name).arg(&dir).status()?;
+    let status = Command::new(tools.root.join("scripts/fetch-deb"))
+        .arg(name)
+        .arg(&dir)
+        .args([pattern, component])
+        .status()?;
     if !status.success() {
         bail!(
             "cannot fetch Debian package {name}: see above; the machine's apt sources must be reachable once"
@@ -33,12 +38,12 @@ pub fn image(tools: &Tools) -> Result<Vec<u8>> {
     for name in PACKAGES {
         add_directory(
             &mut tree,
-            &package(tools, name)?,
+            &package(tools, name, "", "")?,
             "",
             &["usr/share/doc", "usr/share/man", "usr/share/lintian"],
         )?;
     }
-    let busybox = std::fs::read(package(tools, "busybox-static")?.join("bin/busybox"))?;
+    let busybox = std::fs::read(package(tools, "busybox-static", "", "")?.join("bin/busybox"))?;
     for applet in applets(&busybox)? {
         let path = format!("/bin/{applet}");
         if !tree.has(&path) {

@@ -13,52 +13,38 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// RAM starts here on QEMU virt.
-const RAM: u64 = 0x4000_0000;
-
-/// A channel's place in the machine's memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    /// Offset from the start of RAM.
-    pub offset: usize,
-    /// Bytes.
-    pub size: usize,
-}
-
-impl Place {
-    /// Of physical memory, on QEMU virt.
-    pub fn of(frames: Range) -> Place {
-        Place { offset: frames.base.wrapping_sub(RAM) as usize, size: frames.size as usize }
-    }
-
-    /// Of channel `name`.
-    pub fn channel(manifest: &Manifest, name: &str) -> Result<Place> {
-        let channel = manifest.channels.iter().find(|c| name_str(&c.name) == name);
-        Ok(Place::of(channel.with_context(|| format!("the manifest has no channel {name}"))?.frames))
-    }
+/// The pages of channel `name`.
+pub fn channel(manifest: &Manifest, name: &str) -> Result<Range> {
+    let channel = manifest.channels.iter().find(|c| name_str(&c.name) == name);
+    Ok(channel.with_context(|| format!("the manifest has no channel {name}"))?.frames)
 }
 
 /// The machine's memory, mapped read-only.
 pub struct Memory {
     map: memmap2::Mmap,
+    /// Its first address.
+    base: u64,
 }
 
 impl Memory {
-    /// Maps the file that backs the guest's RAM.
-    pub fn map(path: &Path) -> Result<Memory> {
+    /// Maps the file that backs the RAM of a machine with this device tree.
+    pub fn map(path: &Path, tree: &[u8]) -> Result<Memory> {
+        let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
+        let base = tree.memory().regions().map(|r| r.starting_address as u64).min();
         let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
         // SAFETY: (1) the mapping is only read through `words`, as atomics, so the guest's concurrent writes are no data race;
         // (2) QEMU has made the file with its full size before the machine starts, and never shrinks it.
         let map = unsafe { memmap2::Mmap::map(&file) }?;
-        Ok(Memory { map })
+        Ok(Memory { map, base: base.context("the device tree has no memory")? })
     }
 
     /// The words at a place, if it lies in RAM.
-    pub fn words(&self, place: Place) -> Option<&[AtomicU64]> {
-        let bytes = self.map.get(place.offset..place.offset.checked_add(place.size)?)?;
+    pub fn words(&self, place: Range) -> Option<&[AtomicU64]> {
+        let (offset, size) = (place.base.checked_sub(self.base)? as usize, place.size as usize);
+        let bytes = self.map.get(offset..offset.checked_add(size)?)?;
         // SAFETY: (1) the range lies inside the mapping (checked by `get`); (2) places are page-aligned and so is the mapping; (3) an AtomicU64
         // has the layout of 8 bytes; the map is read-only and these atomics are only loaded.
-        Some(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), place.size / 8) })
+        Some(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), size / 8) })
     }
 }
 
@@ -100,7 +86,7 @@ impl<'a> Tap<'a> {
 
 impl<'a> Recorder<'a> {
     /// Over a machine's memory.
-    pub fn new(memory: &'a Memory, log: Place, output: Place) -> Result<Recorder<'a>> {
+    pub fn new(memory: &'a Memory, log: Range, output: Range) -> Result<Recorder<'a>> {
         let tap = |place, name: &str| -> Result<Tap<'a>> {
             let words = memory
                 .words(place)

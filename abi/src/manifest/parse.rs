@@ -30,6 +30,9 @@ impl Manifest {
         manifest.parse_partitions(tree, &partitions, reserved)?;
         manifest.parse_channels(tree, &partitions, &channels, reserved)?;
         let voters = manifest.run.voters.count_ones();
+        if manifest.run.quorum == QUORUM_BY_NUMBER {
+            manifest.run.quorum = quorum_of(voters).max(1);
+        }
         if manifest.run.quorum == 0 || (voters > 0 && manifest.run.quorum > voters) {
             return top.need_child("run")?.fail(Problem::Quorum(manifest.run.quorum, voters));
         }
@@ -240,6 +243,14 @@ impl Manifest {
     }
 }
 
+/// No quorum in the manifest; [`quorum_of`] the voters then.
+const QUORUM_BY_NUMBER: u32 = u32::MAX;
+
+/// What tolerates one liar, of three or more; of fewer all.
+const fn quorum_of(voters: u32) -> u32 {
+    if voters >= 3 { voters - 1 } else { voters }
+}
+
 fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
     at.only(&["quorum", "grace-ms", "stuck-ms", "digest-interval", "start-time-us"])?;
     at.only_nodes(&[])?;
@@ -252,7 +263,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
     };
     Ok(RunParameters {
         voters: 0,
-        quorum: at.u32("quorum")?,
+        quorum: if at.node.property("quorum").is_some() { at.u32("quorum")? } else { QUORUM_BY_NUMBER },
         grace_ms: at.u32("grace-ms")?,
         stuck_ms: at.u32("stuck-ms")?,
         digest_interval: at.u32("digest-interval")?,
@@ -288,8 +299,7 @@ fn device(node: FdtNode<'_, '_>) -> Option<Device> {
     let reg = node.reg()?.next()?;
     let frame = Range { base: reg.starting_address as u64, size: reg.size? as u64 };
     let whole = frame.base.is_multiple_of(4096) && frame.size.is_multiple_of(4096) && frame.size > 0;
-    // A service finds the frame at its own address, below the boot page.
-    if !whole || frame.end() > crate::bootinfo::BOOTINFO_IPA {
+    if !whole || frame.size > crate::bootinfo::DEVICE_STRIDE {
         return None;
     }
     // GICv2 binding: type 0 is an SPI (INTID number + 32); PPIs belong to cores, not to services.

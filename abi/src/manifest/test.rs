@@ -24,8 +24,9 @@ fn compile(source: &str) -> List<u8> {
 
 /// The project's tree with a seed, and `from` replaced by `to`, which must occur.
 fn changed(from: &str, to: &str) -> String {
-    let source =
-        include_str!("../../../qemu-virt.dts").replace("chosen {", "chosen { rng-seed = <1 2 3 4 5 6 7 8>;");
+    let source = include_str!("../../../qemu-virt.dts")
+        .replace("/include/ \"channels.dtsi\"", include_str!("../../../channels.dtsi"))
+        .replace("chosen {", "chosen { rng-seed = <1 2 3 4 5 6 7 8>;");
     assert!(source.contains(from), "no `{from}` in qemu-virt.dts");
     source.replacen(from, to, 1)
 }
@@ -207,6 +208,17 @@ fn too_many_partitions_and_channels() {
     let channels: String = (0..23).map(channel).collect();
     let memory = "memory = <0x0 0xa0000000 0x0 0x08000000>;";
     assert!(refused(memory, &format!("{memory} {channels}")).contains("more than 32 channels"));
+}
+
+#[test]
+fn without_a_quorum_one_liar_is_tolerated() {
+    let mut source = changed("quorum = <3>;", "");
+    for quorum in [3, 2, 2, 1] {
+        assert_eq!(parse(&source).expect("good").run.quorum, quorum);
+        source =
+            source.replacen("kind = \"personality\";", "kind = \"personality\"; status = \"disabled\"; ", 1);
+        source = source.replacen("kind = \"personality\"; status", "kind  = \"personality\"; status", 1);
+    }
 }
 
 #[test]

@@ -99,7 +99,8 @@ impl Devices {
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
     defmt::info!("starts: the program's console");
-    let port = Pl011::new(boot);
+    let port =
+        Pl011::find(boot).unwrap_or_else(|| panic!("the manifest gives this service no device `pl011`"));
     port.enable();
     port.listen();
     let mut devices = Devices {

@@ -7,13 +7,13 @@ use ipc::{BroadcastReader, Receive, ReceiveError};
 use manager::{Board, Config, Manager};
 use serde::de::DeserializeOwned;
 use shell::Broadcast;
-use shell::pl011::Pl011;
+use shell::serial::Serial;
 
 /// So many records are taken of one ring before the others have their turn.
 const BUDGET: usize = 256;
 
 struct Desk {
-    port: Pl011,
+    port: Serial,
     control: Broadcast,
 }
 
@@ -96,7 +96,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         voters: boot.run.voters,
         grace_ms: boot.run.grace_ms,
     });
-    let mut desk = Desk { port: Pl011::new(boot), control: Broadcast::new(boot, "control") };
+    let mut desk = Desk { port: Serial::new(boot), control: Broadcast::new(boot, "control") };
     let mut verdicts = shell::reader(boot, "verdicts");
     let mut progress = shell::reader(boot, "progress");
     desk.port.listen();

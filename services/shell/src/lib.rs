@@ -3,9 +3,11 @@
 //! A service that misses something of its manifest cannot go on: it stops with one line that names what is missing.
 #![no_std]
 
+mod aux_uart;
 mod clock;
 pub mod pl011;
 mod registers;
+pub mod serial;
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX, DomainState, name_str};
 pub use clock::{Clock, wall_clock_us};

@@ -62,13 +62,11 @@ pub struct Pl011 {
 }
 
 impl Pl011 {
-    /// This service's port. Baud rate stays as firmware set it; QEMU needs none.
-    pub fn new(boot: &'static BootInfo) -> Self {
+    /// This service's port, if the manifest gives it one. Baud rate stays as firmware or EL2 set it; QEMU needs none.
+    pub fn find(boot: &'static BootInfo) -> Option<Self> {
         // SAFETY: (1) the layout is the PL011's; (2) tock-registers accesses are volatile, and the device has no DMA of its own.
-        match unsafe { registers::of::<Registers>(boot, "pl011") } {
-            Some((registers, info)) => Pl011 { registers, intid: info.intid },
-            None => panic!("the manifest gives this service no device `pl011`"),
-        }
+        let (registers, info) = unsafe { registers::of::<Registers>(boot, "pl011") }?;
+        Some(Pl011 { registers, intid: info.intid })
     }
 
     /// Sets the port up from nothing: eight bits, FIFOs, both directions. Not for a port that EL2 prints on.

@@ -143,10 +143,8 @@ impl Machine<'_> {
         qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
         qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
         qemu.args(self.qemu);
-        if self.machine != RASPBERRY_PI_4 {
-            // The operator's console is the second port there.
-            qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display()));
-        }
+        // The operator's console is the second port.
+        qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display()));
         qemu.args(["-serial", "stdio"]);
         let mut child = qemu
             .stdin(Stdio::null())
