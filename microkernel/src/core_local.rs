@@ -37,6 +37,10 @@ pub struct Core {
     pub domains: Vec<u64, DOMAINS_MAX>,
     /// Something happened that can change who runs.
     pub look: bool,
+    /// Somebody may have a reason to wake: his word, his time, an interrupt.
+    pub news: bool,
+    /// The earliest time at which one of those who wait must wake.
+    deadline: u64,
     /// The current one must give way if another of its class wants to run.
     pub slice_over: bool,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
@@ -63,6 +67,8 @@ impl Core {
             gic,
             domains,
             look: true,
+            news: true,
+            deadline: u64::MAX,
             slice_over: false,
             watch_until: 0,
             alarm: u64::MAX,
@@ -126,7 +132,7 @@ impl Core {
     pub fn keep(&mut self, at: u64, reason: u64) {
         self.saved_mut(at).hold |= reason;
         self.store.memory.dequeue(at);
-        self.look = true;
+        self.news = true;
     }
 
     /// This reason is gone.
@@ -136,7 +142,7 @@ impl Core {
         if saved.hold == 0 && at != self.current() {
             self.store.memory.enqueue(at, WOKEN);
         }
-        self.look = true;
+        self.news = true;
     }
 
     /// Whether its store lets it run, and it has time of its own.
@@ -166,6 +172,22 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    /// Looks after all who wait.
+    #[inline(never)]
+    fn wake_all(&mut self) {
+        self.news = false;
+        self.deadline = u64::MAX;
+        for i in 0..self.domains.len() {
+            let at = self.domains[i];
+            self.try_wake(at);
+            let saved = self.saved(at);
+            if saved.hold == hold::WAITS {
+                self.deadline = self.deadline.min(saved.deadline);
+            }
+        }
+        self.news = false;
     }
 
     /// Takes what the current domain used from its budget.
@@ -217,8 +239,8 @@ impl Core {
     pub fn dispatch(&mut self) {
         loop {
             self.look = false;
-            for i in 0..self.domains.len() {
-                self.try_wake(self.domains[i]);
+            if self.news {
+                self.wake_all();
             }
             let now = registers::now();
             self.charge(now);
@@ -232,6 +254,7 @@ impl Core {
                 registers::sleep();
             }
             interrupts::serve(self);
+            self.news = true;
         }
     }
 
@@ -289,9 +312,7 @@ impl Core {
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, now: u64, running: bool) {
-        let waits = |&&at: &&u64| self.saved(at).hold == hold::WAITS;
-        let deadlines = self.domains.iter().filter(waits).map(|&at| self.saved(at).deadline);
-        let mut at = deadlines.min().unwrap_or(u64::MAX);
+        let mut at = self.deadline;
         let mut next = self.store.memory.first(BACKGROUND);
         while let Some(domain) = next {
             at = at.min(self.saved(domain).refill_at);
@@ -320,7 +341,7 @@ impl Core {
     pub fn alarm_fired(&mut self) {
         self.alarm = u64::MAX;
         self.slice_over = true;
-        self.look = true;
+        self.news = true;
     }
 
     /// The current domain waits for an invocation to end.
@@ -333,7 +354,10 @@ impl Core {
     /// Whether the current domain goes on without anybody else being asked.
     pub fn goes_on(&self) -> bool {
         let woken = self.store.memory.ready.mask & 1 << WOKEN != 0;
-        !self.look && !self.slice_over && !woken && self.current() != 0 && !self.store.memory.space_ended
+        !(self.look | self.news | self.slice_over)
+            && !woken
+            && self.current() != 0
+            && !self.store.memory.space_ended
     }
 }
 

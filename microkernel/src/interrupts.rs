@@ -82,7 +82,7 @@ pub fn notify(core: &mut Core, domain: usize, bits: u64) {
 /// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
 fn rung(core: &mut Core, domain: usize) {
     let kernel = core.plan.manifest.domains.get(domain).is_some_and(|d| d.kind == DomainKind::Personality);
-    core.look = true;
+    core.news = true;
     let Some(at) = core.domain_of(domain).filter(|_| kernel) else { return };
     if core.saved(at).hold & (hold::WAITS | hold::DEAD) == 0 {
         core.gic.doorbell_to_guest();
@@ -94,7 +94,7 @@ fn knocked(core: &mut Core) {
     for i in 0..core.domains.len() {
         let at = core.domains[i];
         let domain = core.saved(at).index as usize - 1;
-        for kind in Inject::ALL {
+        for kind in Inject::ALL.into_iter().filter(|_| mail != 0) {
             if mail & request(domain, kind) != 0 {
                 inject(core, at, kind);
             }

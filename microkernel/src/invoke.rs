@@ -37,7 +37,7 @@ pub fn call(core: &mut Core) -> bool {
     let saved = core.saved_mut(caller);
     let Some(label) = saved.frame.x[8].checked_sub(INVOKE).and_then(Label::from_number) else { return false };
     saved.exits = saved.exits.wrapping_add(1);
-    handle(core, label as u64);
+    handle(core, caller, label as u64);
     if !core.goes_on() {
         core.dispatch();
     }
@@ -45,15 +45,17 @@ pub fn call(core: &mut Core) -> bool {
 }
 
 /// Performs invocation `label` of the current domain.
-fn handle(core: &mut Core, label: u64) {
-    let caller = core.current();
+#[inline(always)]
+fn handle(core: &mut Core, caller: u64, label: u64) {
     let words = words(&core.saved(caller).frame, label);
-    let answer = core.store.invoke_saved(caller, &words);
-    match answer {
+    match core.store.invoke_saved(caller, &words) {
         Err(error) => {
             let x = &mut core.saved_mut(caller).frame.x;
             x[0] = (ERROR_BASE - error.kind as i64) as u64;
             x[13] = error.argument.into();
+        }
+        Ok(Outcome { status: Status::Done, transfers: [None, None] }) => {
+            core.saved_mut(caller).frame.x[0] = DONE as u64;
         }
         Ok(outcome) => took_effect(core, caller, label, outcome),
     }
@@ -64,6 +66,7 @@ fn handle(core: &mut Core, label: u64) {
     }
 }
 
+#[inline(never)]
 fn took_effect(core: &mut Core, caller: u64, label: u64, outcome: Outcome) {
     let received = outcome.transfers.iter().flatten().any(|t| t.to == caller);
     let x = &mut core.saved_mut(caller).frame.x;

@@ -3,6 +3,7 @@
 //! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
 
 use crate::core_local::Core;
+use crate::shared;
 use board::CORES_MAX;
 use capability_model::cap::Leased;
 use capability_model::lease::Message;
@@ -68,6 +69,9 @@ fn decode(words: [u64; WORDS]) -> Option<Message> {
 
 /// Sends what is due to other cores, as far as boxes are empty.
 pub fn send(core: &mut Core) {
+    if !core.store.has_messages() {
+        return;
+    }
     for &peer in &core.plan.board.cores {
         let Some(to) = find(core.id, peer as usize) else { continue };
         if peer as usize == core.id || to.0[0].load(Ordering::Acquire) != 0 {
@@ -77,26 +81,33 @@ pub fn send(core: &mut Core) {
         let words = encode(&message);
         to.0.iter().zip(words).skip(1).for_each(|(cell, word)| cell.store(word, Ordering::Relaxed));
         to.0[0].store(words[0], Ordering::Release);
+        shared::post_mail(peer as usize, core.id);
         core.gic.knock(peer as usize);
     }
 }
 
 /// Takes what others sent, and does a bounded part of what that asks for.
 pub fn receive(core: &mut Core) {
-    for &peer in &core.plan.board.cores {
-        let Some(from) = find(peer as usize, core.id) else { continue };
-        if from.0[0].load(Ordering::Acquire) == 0 {
-            continue;
-        }
-        let words = from.0.each_ref().map(|cell| cell.load(Ordering::Relaxed));
-        from.0[0].store(0, Ordering::Release);
-        core.gic.knock(peer as usize);
-        if let Some(message) = decode(words) {
-            core.store.receive_message(peer as u8, message);
+    let senders = shared::take_post(core.id);
+    if senders == 0 {
+        return;
+    }
+    for peer in (0..CORES_MAX).filter(|peer| senders >> peer & 1 == 1) {
+        let Some(from) = find(peer, core.id) else { continue };
+        // Whoever emptied a box says so the same way, and then there is nothing in it.
+        if from.0[0].load(Ordering::Acquire) != 0 {
+            let words = from.0.each_ref().map(|cell| cell.load(Ordering::Relaxed));
+            from.0[0].store(0, Ordering::Release);
+            shared::post_mail(peer, core.id);
+            core.gic.knock(peer);
+            if let Some(message) = decode(words) {
+                core.store.receive_message(peer as u8, message);
+            }
         }
     }
     let done = (0..STEPS).any(|_| !core.store.work());
     if !done {
+        shared::post_mail(core.id, core.id);
         core.gic.knock(core.id);
     }
     send(core);

@@ -46,6 +46,21 @@ pub fn take_mail(core: usize) -> u64 {
     MAIL.get(core).map_or(0, |m| m.swap(0, Ordering::AcqRel))
 }
 
+/// By core: whose box of messages it should look into.
+static POST: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+
+/// Core `from` has put something into its box for core `to`, or emptied the other's.
+pub fn post_mail(to: usize, from: usize) {
+    if let Some(p) = POST.get(to) {
+        p.fetch_or(1 << from, Ordering::AcqRel);
+    }
+}
+
+/// Whose boxes core `core` has to look into.
+pub fn take_post(core: usize) -> u64 {
+    POST.get(core).map_or(0, |p| if p.load(Ordering::Relaxed) == 0 { 0 } else { p.swap(0, Ordering::AcqRel) })
+}
+
 /// The status table's address.
 pub fn status_address() -> u64 {
     &raw const EL2_STATUS as u64

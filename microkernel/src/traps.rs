@@ -28,7 +28,7 @@ pub fn from_lower(core: &mut Core, vector: u64) {
         0 => synchronous(core),
         1 | 2 => {
             interrupts::serve(core);
-            core.look = true;
+            core.news = true;
             lost(core);
         }
         // SError.
