@@ -49,10 +49,26 @@ impl<M: Memory> Store<M> {
         self.domain_space(at).filter(|_| self.word(at, domain::CONTEXT) != 0)
     }
 
+    /// Whether a domain runs as far as its store knows: it waits for nothing, has time and a space.
+    #[inline(always)]
+    pub fn is_runnable(&self, at: u64) -> bool {
+        self.word(at, domain::STATE) == State::Running as u64 && self.can_run(at).is_some()
+    }
+
     /// Whom a Call on the endpoint at `address` would meet.
     #[inline(always)]
     pub fn call_meets(&self, caller: u64, address: u64) -> Option<Meeting> {
-        let slot = self.simple_slot(caller, address)?;
+        self.endpoint_meets(self.simple_slot(caller, address)?)
+    }
+
+    /// Whom a fault of the domain at `at` would meet; [`Store::call_met`] is what happens then.
+    #[inline(always)]
+    pub fn fault_meets(&self, at: u64) -> Option<Meeting> {
+        self.endpoint_meets(at.wrapping_add(domain::FAULT))
+    }
+
+    #[inline(always)]
+    fn endpoint_meets(&self, slot: u64) -> Option<Meeting> {
         let head = Head(self.word(slot, 0));
         let rights = head.rights();
         let may_call = rights.and(Rights::GRANT.or(Rights::GRANT_REPLY)) != Rights::NONE;

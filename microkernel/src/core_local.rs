@@ -14,7 +14,6 @@ use crate::{interrupts, invoke, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
 use abi::manifest::Domain;
 use capability_model::Store;
-use capability_model::domain::State;
 use heapless::Vec;
 
 /// Microseconds a domain may run while another of its class wants to.
@@ -147,11 +146,7 @@ impl Core {
 
     /// Whether its store lets it run, and it has time of its own.
     fn wants(&self, at: u64) -> bool {
-        at != 0
-            && self.saved(at).is_free()
-            && self.store.domain_state(at) == State::Running
-            && self.store.domain_time(at).is_some()
-            && self.store.domain_space(at).is_some()
+        at != 0 && self.saved(at).is_free() && self.store.is_runnable(at)
     }
 
     /// Answers a domain of the manifest that waits, if there is a reason to.

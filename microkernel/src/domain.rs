@@ -1,6 +1,7 @@
 //! What the microkernel keeps of a domain: the part of its page that the capability model leaves free.
 
 use crate::arch::registers::Controls;
+use abi::capability::FAULT_SKIP;
 use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::memory::PAGE;
 
@@ -16,6 +17,15 @@ pub struct Frame {
     pub pc: u64,
     /// SPSR_EL2.
     pub state: u64,
+}
+
+impl Frame {
+    /// Goes on after a fault as the handler's answer says; nothing else of it reaches these registers.
+    pub fn answer_fault(&mut self, answer: u64) {
+        if answer == FAULT_SKIP {
+            self.pc = self.pc.wrapping_add(4);
+        }
+    }
 }
 
 const _: () = assert!(core::mem::offset_of!(Frame, sp_el0) == 248 && core::mem::offset_of!(Frame, pc) == 256);

@@ -38,7 +38,8 @@ pub fn call(core: &mut Core) -> bool {
             let met = core.store.call_meets(caller, x[0]).filter(|met| fits(core, met.peer));
             if let Some(met) = met {
                 core.store.call_met(caller, met);
-                switch(core, caller, met);
+                let message = narrow(x_of(core, caller));
+                switch(core, caller, met, message);
                 return true;
             }
         }
@@ -46,7 +47,8 @@ pub fn call(core: &mut Core) -> bool {
             let met = core.store.reply_meets(caller, x[0], x[13]).filter(|met| fits(core, met.peer));
             if let Some(met) = met {
                 core.store.reply_met(caller, met);
-                switch(core, caller, met);
+                let message = narrow(x_of(core, caller));
+                switch(core, caller, met, message);
                 return true;
             }
         }
@@ -61,12 +63,35 @@ pub fn call(core: &mut Core) -> bool {
     invoke::call(core)
 }
 
+/// A fault of the current domain as a message; the words are syndrome and address. True if its handler runs now.
+pub fn fault(core: &mut Core, syndrome: u64, address: u64) -> bool {
+    let at = core.current();
+    let Some(met) = core.store.fault_meets(at).filter(|met| fits(core, met.peer)) else { return false };
+    core.store.call_met(at, met);
+    let pc = core.frame().pc;
+    switch(core, at, met, [0, syndrome, pc, address, 0]);
+    core.saved_mut(at).pending = pending::FAULT;
+    true
+}
+
+#[inline(always)]
+fn x_of(core: &Core, at: u64) -> &[u64; 31] {
+    &core.saved(at).frame.x
+}
+
+/// x1 to x5.
+#[inline(always)]
+fn narrow(x: &[u64; 31]) -> [u64; 5] {
+    let [_, m1, m2, m3, m4, m5, ..] = *x;
+    [m1, m2, m3, m4, m5]
+}
+
 /// Whether the processor can become that domain's at once.
 #[inline(always)]
 fn fits(core: &Core, to: u64) -> bool {
     let to = core.saved(to);
     let better = core.store.memory.ready.mask & to.class;
-    to.hold | better == 0 && to.left != 0 && to.pending == pending::RESULT
+    to.hold | better == 0 && to.left != 0 && to.pending != pending::NOTHING
 }
 
 // A class is the mask of the better queues: 0 has none, 1 has queue 0.
@@ -74,7 +99,7 @@ const _: () = assert!(BACKGROUND == 2);
 
 /// Gives the message and the processor to the domain that was met.
 #[inline(always)]
-fn switch(core: &mut Core, from: u64, met: Meeting) {
+fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
     let now = registers::ticks();
     let used = now.wrapping_sub(core.since);
     core.since = now;
@@ -87,17 +112,20 @@ fn switch(core: &mut Core, from: u64, met: Meeting) {
     old.exits = old.exits.wrapping_add(1);
     old.pending = pending::RESULT;
     let kernel = old.kernel;
-    let [_, m1, m2, m3, m4, m5, ..] = old.frame.x;
-    if m1 & WIDE != 0 {
-        let [_, _, _, _, _, _, m6, m7, _, m9, m10, m11, m12, ..] = old.frame.x;
-        let x = &mut memory.saved_mut(to).frame.x;
-        [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
-    }
     let new = memory.saved_mut(to);
-    new.pending = pending::NOTHING;
-    let x = &mut new.frame.x;
-    [x[0], x[1], x[2], x[3], x[4], x[5]] = [DONE as u64, m1, m2, m3, m4, m5];
-    (x[13], x[14]) = (met.badge, MESSAGE);
+    if core::mem::replace(&mut new.pending, pending::NOTHING) == pending::FAULT {
+        new.frame.answer_fault(m2);
+    } else {
+        let x = &mut new.frame.x;
+        [x[0], x[1], x[2], x[3], x[4], x[5]] = [DONE as u64, m1, m2, m3, m4, m5];
+        (x[13], x[14]) = (met.badge, MESSAGE);
+        if m1 & WIDE != 0 {
+            let [_, _, _, _, _, _, m6, m7, _, m9, m10, m11, m12, ..] = memory.saved(from).frame.x;
+            let x = &mut memory.saved_mut(to).frame.x;
+            [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
+        }
+    }
+    let new = memory.saved(to);
     let vttbr = met.space.1 << 48 | met.space.0;
     let controls = &new.controls;
     match (kernel != 0, new.kernel != 0) {

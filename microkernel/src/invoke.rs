@@ -3,8 +3,8 @@
 use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::{Frame, pending};
-use crate::{mail, memory};
-use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, FAULT_SKIP, IN_PROGRESS, INVOKE};
+use crate::{fast, mail, memory};
+use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, IN_PROGRESS, INVOKE};
 use abi::capability::{MESSAGE, MESSAGE_WITH_CAPABILITY, SIGNAL, WIDE, label};
 use capability_model::domain::Ending;
 use capability_model::error::Transfer;
@@ -95,6 +95,9 @@ pub fn fault(core: &mut Core, syndrome: u64, address: u64) -> bool {
     if !core.store.has_fault_endpoint(at) {
         return false;
     }
+    if fast::fault(core, syndrome, address) {
+        return true;
+    }
     let saved = core.saved_mut(at);
     saved.fault = [syndrome, saved.frame.pc, address];
     saved.pending = pending::FAULT;
@@ -112,11 +115,7 @@ fn deliver(core: &mut Core, Transfer { from, to, badge }: Transfer) {
     let (sent, fault) = (source.frame.x, source.fault);
     let target = core.saved_mut(to);
     if core::mem::replace(&mut target.pending, pending::NOTHING) == pending::FAULT {
-        // An answer to a fault changes nothing but where it goes on.
-        if sent[2] == FAULT_SKIP {
-            target.frame.pc = target.frame.pc.wrapping_add(4);
-        }
-        return;
+        return target.frame.answer_fault(sent[2]);
     }
     let x = &mut target.frame.x;
     (x[0], x[13]) = (DONE as u64, badge);
