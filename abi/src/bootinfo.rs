@@ -108,6 +108,22 @@ pub struct BootInfo {
     pub devices: [DeviceInfo; DEVICES_MAX],
     /// For the domain that manages: RAM that is nobody's, by capability ([`crate::capability::root::UNTYPED`]); an unused row has size 0.
     pub untyped: [MemoryInfo; UNTYPED_MAX],
+    /// For the domain that builds: the partitions, by index.
+    pub partitions: [PartitionInfo; DOMAINS_MAX],
+}
+
+/// A partition, for the one who builds it.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct PartitionInfo {
+    /// Its entry in the bundle.
+    pub image: Name,
+    /// Its memory, as Untyped at [`crate::capability::root::MEMORY`]; size 0: EL2 has built it.
+    pub memory: MemoryInfo,
+    /// Its core.
+    pub core: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
 }
 
 /// A piece of RAM, by physical addresses.

@@ -99,6 +99,14 @@ pub mod kind {
     pub const GATE: u64 = 9;
 }
 
+/// Rights that Map gives.
+#[allow(missing_docs)] // As above.
+pub mod map {
+    pub const READ: u64 = 1;
+    pub const WRITE: u64 = 2;
+    pub const NO_EXECUTE: u64 = 16;
+}
+
 /// Slots of the CSpace that the root task (the domain with `manages`) starts with; addresses, as it is one CNode with a guard that takes all
 /// other bits. Each other core has such a CSpace, too: its agent's, in whose name the root task's requests are carried out there.
 pub mod root {
@@ -118,8 +126,10 @@ pub mod root {
     pub const CONTEXTS: u64 = 48;
     /// Plus a number: RAM that is nobody's, as Untyped; see [`crate::bootinfo::BootInfo::untyped`].
     pub const UNTYPED: u64 = 64;
+    /// Plus a place in the manifest: memory of a partition that the root task builds, as Untyped.
+    pub const MEMORY: u64 = 80;
     /// The first slot that is empty.
-    pub const FREE: u64 = 80;
+    pub const FREE: u64 = 96;
     /// Plus an INTID: Irq capabilities of devices that no domain has.
     pub const IRQS: u64 = 256;
 }

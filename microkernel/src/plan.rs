@@ -124,18 +124,24 @@ impl Plan {
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
             let image = check_image(domain, bundle)?;
-            if !board.zeroed {
-                memory::zero(domain.memory);
-            }
-            let image_end = load_image(domain, &image);
+            let image_end = image_end(&image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
             if domain.manages {
                 info.untyped.iter_mut().zip(&free).for_each(|(row, range)| *row = *range);
             }
+            if domain.builds {
+                info.partitions.iter_mut().zip(partitions(manifest)).for_each(|(row, part)| *row = part);
+            }
             let space = Space::new()?;
             map_common(&space, manifest, index, &board, &positions)?;
-            map_memory(&space, domain, &image, image_end)?;
-            map_modules(&space, domain, bundle, board.initrd.base, &mut info)?;
+            if !is_built_above(manifest, domain) {
+                if !board.zeroed {
+                    memory::zero(domain.memory);
+                }
+                load_image(domain, &image);
+                map_memory(&space, domain, &image, image_end)?;
+            }
+            map_modules(&space, domain, bundle, board.initrd, &mut info)?;
             let page = tables::allocate().ok_or(PlanError::Tables)?;
             memory::write_plain(page.address(), &info);
             space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
@@ -151,6 +157,23 @@ impl Plan {
     pub fn on_core(&self, core: usize) -> impl Iterator<Item = (usize, &Domain)> {
         self.manifest.domains.iter().enumerate().filter(move |(_, d)| d.core as usize == core)
     }
+}
+
+/// Whether the root task builds this partition's memory: a service on its own core.
+pub fn is_built_above(manifest: &Manifest, domain: &Domain) -> bool {
+    let root_task = manifest.domains.iter().find(|d| d.builds);
+    let here = root_task.is_some_and(|root| root.core == domain.core);
+    here && domain.kind == DomainKind::Service && !domain.builds
+}
+
+/// What the root task must know of the partitions.
+fn partitions(manifest: &Manifest) -> impl Iterator<Item = PartitionInfo> + '_ {
+    manifest.domains.iter().map(|d| {
+        let Range { base, size } = d.memory;
+        let memory =
+            if is_built_above(manifest, d) { MemoryInfo { base, size } } else { MemoryInfo::default() };
+        PartitionInfo { image: d.image, memory, core: d.core, reserved: 0 }
+    })
 }
 
 /// RAM that nothing lies in. Page 0 is firmware's on boards that start cores by a spin table.
@@ -204,15 +227,18 @@ fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<
     if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
 }
 
-/// Copies the segments; returns where the image ends.
-fn load_image(domain: &Domain, image: &Entry<'_>) -> u64 {
-    let mut end = MEMORY_IPA;
+/// Where the image ends.
+fn image_end(image: &Entry<'_>) -> u64 {
+    let last = image.segments.iter().take(image.segment_count).next_back();
+    last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
+}
+
+/// Copies the segments.
+fn load_image(domain: &Domain, image: &Entry<'_>) {
     for s in image.segments.iter().take(image.segment_count) {
         let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
         memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
-        end = (s.ipa + s.memory_size).next_multiple_of(PAGE);
     }
-    end
 }
 
 fn boot_info(
@@ -248,6 +274,7 @@ fn boot_info(
         modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],
         devices: [no_device; DEVICES_MAX],
         untyped: [MemoryInfo::default(); UNTYPED_MAX],
+        partitions: [PartitionInfo::default(); DOMAINS_MAX],
     };
     if domain.entropy {
         let mut hasher = blake3::Hasher::new_derive_key("tetrarch 2026 entropy of a domain");
@@ -337,7 +364,7 @@ fn map_modules<'a>(
     space: &Space,
     domain: &'a Domain,
     bundle: &Bundle<'_>,
-    bundle_base: u64,
+    initrd: Range,
     info: &mut BootInfo,
 ) -> Result<(), PlanError<'a>> {
     let rights = match domain.kind {
@@ -345,14 +372,20 @@ fn map_modules<'a>(
         DomainKind::Service => Rights::Read,
     };
     let mut ipa = MODULE_IPA;
-    let found = domain.modules.iter().filter_map(|name| Some((name, bundle.find(name_str(name))?)));
-    for (row, (name, m)) in info.modules.iter_mut().zip(found) {
-        let size = (m.data.len() as u64).next_multiple_of(PAGE);
+    let find = |name: &Name| {
+        let m = bundle.find(name_str(name))?;
+        Some((*name, Range { base: initrd.base + m.offset as u64, size: m.data.len() as u64 }))
+    };
+    // Who builds others has the whole bundle.
+    let whole = domain.builds.then(|| Some((name_from("bundle")?, initrd))).flatten();
+    let found = domain.modules.iter().filter_map(find).chain(whole);
+    for (row, (name, at)) in info.modules.iter_mut().zip(found) {
+        let size = at.size.next_multiple_of(PAGE);
         if ipa + size > MODULE_IPA + (1 << 30) {
             return Err(PlanError::ModuleSize(domain.name()));
         }
-        space.map(ipa, bundle_base + m.offset as u64, size, rights)?;
-        *row = ModuleInfo { name: *name, ipa, size: m.data.len() as u64 };
+        space.map(ipa, at.base, size, rights)?;
+        *row = ModuleInfo { name, ipa, size: at.size };
         ipa += size;
     }
     Ok(())

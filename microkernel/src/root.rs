@@ -5,7 +5,7 @@
 
 use crate::domain::{STATE_EL0, STATE_EL1};
 use crate::memory::Direct;
-use crate::plan::Plan;
+use crate::plan::{Plan, is_built_above};
 use crate::tables;
 use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
 use abi::capability::{label, root};
@@ -86,6 +86,11 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         if domain.manages {
             first = start.at;
         }
+        if is_built_above(&plan.manifest, domain) {
+            let Range { base, size } = domain.memory;
+            let untyped = Cap::Untyped { base, size, free: 0, clean: 0, device: false };
+            store.install(slot(root::MEMORY + n), untyped);
+        }
         assert!(domains.push(start.at).is_ok(), "no more domains than in the manifest");
     }
     if first == pages.agent {
@@ -117,11 +122,13 @@ fn give_the_rest(store: &mut Store<Direct>, plan: &Plan, slot: impl Fn(u64) -> S
     }
 }
 
-/// Gives each domain its space and an equal share of the core, and lets it run.
+/// Gives each domain its space and an equal share of the core, and lets it run. Where somebody builds the partitions, that is his to do; he
+/// himself is started.
 fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
     let id = usize::from(store.core());
     let budget = PERIOD_US / (plan.on_core(id).count() as u64 + 1);
-    for (n, _) in plan.on_core(id) {
+    let built = plan.manifest.domains.iter().any(|d| d.builds);
+    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.builds) {
         let n = n as u64;
         let (domain, space, context) = (root::DOMAINS + n, root::SPACES + n, root::CONTEXTS + n);
         let steps: [&[u64]; 4] = [

@@ -17,6 +17,7 @@ pub mod channel;
 mod entry;
 #[cfg(all(target_os = "none", feature = "log"))]
 pub mod log;
+pub mod root;
 pub mod text;
 
 pub use abi;
