@@ -5,7 +5,7 @@ use crate::arch::sync::Once;
 use crate::arch::{entry, log, percpu, registers};
 use crate::core_local::Core;
 use crate::plan::Plan;
-use crate::{console, crash, gic, memory, say, stage1, tables};
+use crate::{console, crash, gic, memory, say, shared, stage1, tables};
 use abi::bootinfo::name_str;
 use abi::bundle::Bundle;
 use abi::manifest::{DomainKind, Manifest, Range, fixed_seed, seed};
@@ -195,6 +195,7 @@ fn run(id: usize, plan: &'static Plan) -> ! {
     log::start();
     defmt::info!("core {=usize} begins, {=usize} domains", id, plan.on_core(id).count());
     let core = percpu::install(Core::new(id, plan));
+    shared::set_store(id, &raw const core.store as u64);
     core.dispatch();
     entry::enter(core)
 }

@@ -46,6 +46,18 @@ pub fn take_mail(core: usize) -> u64 {
     MAIL.get(core).map_or(0, |m| m.swap(0, Ordering::AcqRel))
 }
 
+/// By core: where its capability store lies. A known symbol: `make state` reads it.
+#[unsafe(no_mangle)]
+#[allow(unsafe_code)] // As `EL2_STATUS`.
+static EL2_STORES: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+
+/// Says where core `core`'s store lies.
+pub fn set_store(core: usize, address: u64) {
+    if let Some(s) = EL2_STORES.get(core) {
+        s.store(address, Ordering::Release);
+    }
+}
+
 /// By core: whose box of messages it should look into.
 static POST: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
 

@@ -1,7 +1,7 @@
 //! What the root task does first: builds the memory of the partitions on its core, and gives all partitions on all cores their time, by
 //! capability invocations (`abi::capability::root` says with what it begins).
 //!
-//! A partition's Untyped becomes frames, page by page where the image is and by 2 MiB behind it; an image's page is mapped into the root task
+//! A partition's Untyped becomes frames, page by page where the image has bytes and by 2 MiB elsewhere; an image's page is mapped into the root task
 //! for as long as it takes to copy it. What else a partition sees (boot page, channels, devices) EL2 has mapped already, and the memory of
 //! partitions on other cores, too: docs/limits.md.
 
@@ -21,7 +21,7 @@ const BATCH: u64 = 64;
 const KEPT: u64 = root::FREE;
 const TABLE: u64 = root::FREE + 16;
 const BATCHED: u64 = root::FREE + 32;
-/// Bits of the CNode of a partition: as many pages, blocks and tables can be kept.
+/// Bits of the CNode of a partition: as many pages, blocks and tables can be kept; an image of 15 MiB, and more memory behind it.
 const KEPT_RADIX: u64 = 12;
 /// Where a page is while its image is copied: the end of what a partition's memory can be.
 const WINDOW: u64 = MODULE_IPA - BLOCK;
@@ -33,6 +33,8 @@ pub enum BuildError {
     NoImage,
     /// No piece of free RAM is large enough for tables.
     NoMemory,
+    /// Its image has more pages than can be kept.
+    TooLarge,
     /// An invocation failed: capability, label, error.
     Refused(u64, u64, i64),
 }
@@ -42,6 +44,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::NoImage => f.write_str("the bundle has not its image"),
             Self::NoMemory => f.write_str("no free RAM for tables"),
+            Self::TooLarge => f.write_str("its image is larger than 15 MiB"),
             Self::Refused(address, label, error) => {
                 write!(f, "EL2 refuses label {label} of capability {address}: {error}")
             }
@@ -68,6 +71,9 @@ struct Building<'a> {
 impl Building<'_> {
     /// Puts what is in `slot` away; it stays what it is.
     fn keep(&mut self, slot: u64) -> Result<(), BuildError> {
+        if self.count >> KEPT_RADIX != 0 {
+            return Err(BuildError::TooLarge);
+        }
         done(self.kept, label::MOVE, &[self.count, KEPT_RADIX, root::CNODE, slot, 64])?;
         self.count += 1;
         Ok(())
@@ -120,29 +126,42 @@ impl Building<'_> {
         Some(map::READ | write | fetch)
     }
 
+    /// Whether the 2 MiB at `ipa` are used in one way, and hold nothing of the file.
+    fn is_uniform(&self, ipa: u64) -> bool {
+        match self.segment(ipa) {
+            Some((segment, offset)) => offset >= segment.file_size && offset + BLOCK <= segment.memory_size,
+            None => ipa >= self.image_end(),
+        }
+    }
+
+    /// Frames for `count` times `each` bytes from `ipa` on.
+    fn frames(&mut self, ipa: u64, each: u64, count: u64) -> Result<(), BuildError> {
+        retype(self.memory, kind::FRAME, u64::from(each == BLOCK), BATCHED, count)?;
+        for i in 0..count {
+            let (slot, ipa) = (BATCHED + i, ipa + i * each);
+            if each == PAGE {
+                self.fill(slot, ipa)?;
+            }
+            if let Some(rights) = self.rights(ipa) {
+                done(slot, label::MAP, &[self.space, ipa, rights])?;
+            }
+            self.keep(slot)?;
+        }
+        Ok(())
+    }
+
     fn build(&mut self, size: u64) -> Result<(), BuildError> {
         retype(self.free, kind::CNODE, KEPT_RADIX, self.kept, 1)?;
         self.table(MEMORY_IPA, 2)?;
-        let paged = (self.image_end() - MEMORY_IPA).next_multiple_of(BLOCK).min(size);
-        let mut at = 0;
-        while at < size {
-            let (parameter, each) = if at < paged { (0, PAGE) } else { (1, BLOCK) };
-            let end = if at < paged { paged } else { size };
-            if at < paged && at.is_multiple_of(BLOCK) {
-                self.table(MEMORY_IPA + at, 3)?;
+        // The manifest's memory is whole blocks.
+        for ipa in (MEMORY_IPA..MEMORY_IPA + size).step_by(BLOCK as usize) {
+            if self.is_uniform(ipa) {
+                self.frames(ipa, BLOCK, 1)?;
+                continue;
             }
-            let count = BATCH.min((end - at) / each);
-            retype(self.memory, kind::FRAME, parameter, BATCHED, count)?;
-            for slot in BATCHED..BATCHED + count {
-                let ipa = MEMORY_IPA + at;
-                if each == PAGE {
-                    self.fill(slot, ipa)?;
-                }
-                if let Some(rights) = self.rights(ipa) {
-                    done(slot, label::MAP, &[self.space, ipa, rights])?;
-                }
-                self.keep(slot)?;
-                at += each;
+            self.table(ipa, 3)?;
+            for page in (ipa..ipa + BLOCK).step_by((BATCH * PAGE) as usize) {
+                self.frames(page, PAGE, BATCH)?;
             }
         }
         Ok(())

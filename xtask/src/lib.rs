@@ -13,5 +13,6 @@ pub mod raspberry_pi;
 pub mod root;
 pub mod sdcard;
 pub mod session;
+pub mod state;
 pub mod symbols;
 pub mod terminal;

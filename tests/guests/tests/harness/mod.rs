@@ -127,6 +127,11 @@ impl Machine<'_> {
     /// Boots; returns the operator's console until it holds all of `expected`, or all of two minutes.
     /// Cores and services run side by side, so the order is nobody's promise.
     pub fn boot(&self, expected: &[&str]) -> String {
+        self.boot_and(expected, || ())
+    }
+
+    /// As [`Machine::boot`], and looks at the machine with `look` before it ends.
+    pub fn boot_and(&self, expected: &[&str], look: impl FnOnce()) -> String {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
         std::fs::create_dir_all(&work).expect("directory");
         let (flat, initrd, dts, dtb) =
@@ -161,6 +166,7 @@ impl Machine<'_> {
                 break;
             }
         }
+        look();
         // SIGTERM to `timeout`, which passes it on to QEMU.
         run(Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", child.id())]));
         child.wait().expect("qemu");
