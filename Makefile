@@ -81,7 +81,7 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p sequencer -p gate -p devices -p classic -p lazy -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
 	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }
@@ -90,8 +90,8 @@ deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (bu
 size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
 	@scripts/size
 
-campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load
-	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign -- --ignored --nocapture --test-threads=1
+campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; 10^5 inputs while replicas stop, come back and lie
+	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas -- --ignored --nocapture --test-threads=1
 
 clean: ## remove what was built
 	cargo clean

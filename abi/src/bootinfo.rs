@@ -9,7 +9,7 @@
 //! | `0x1000_0000` | this page | R |
 //! | `0x1000_1000` | [`DomainStatus`] table (one page) | R |
 //! | `0x1000_2000` | positions this domain publishes for its *stream* channels ([`POSITION_IPA`]) | RW |
-//! | `0x2000_0000` + i * 16 MiB | channel i | writer RW, readers R |
+//! | `0x2000_0000` + i * 8 MiB | channel i | writer RW, readers R |
 //! | `0x4000_0000` | the domain's memory; its image stands at the start | RWX by segment |
 //! | `0x8000_0000` | modules of the bundle that the manifest gives it (root image, recorded log), page-aligned | R; kernels RX |
 //!
@@ -35,7 +35,7 @@ pub const PEER_POSITION_IPA: u64 = 0x1010_0000;
 /// Channel i lies at `CHANNEL_IPA + i * CHANNEL_STRIDE`.
 pub const CHANNEL_IPA: u64 = 0x2000_0000;
 /// Distance between channels, bytes; also the largest channel.
-pub const CHANNEL_STRIDE: u64 = 16 << 20;
+pub const CHANNEL_STRIDE: u64 = 8 << 20;
 /// Start of a domain's memory.
 pub const MEMORY_IPA: u64 = 0x4000_0000;
 /// Start of the modules.
@@ -44,7 +44,7 @@ pub const MODULE_IPA: u64 = 0x8000_0000;
 /// At most so many domains.
 pub const DOMAINS_MAX: usize = 16;
 /// At most so many channels; each is a bit of the notification word.
-pub const CHANNELS_MAX: usize = 32;
+pub const CHANNELS_MAX: usize = 48;
 /// At most so many modules in one domain.
 pub const MODULES_MAX: usize = 4;
 /// At most so many device frames in one domain.
@@ -98,6 +98,8 @@ pub struct BootInfo {
     pub run: RunParameters,
     /// 32 fresh random bytes; zero in domains that the manifest does not give `entropy`.
     pub entropy: [u8; 32],
+    /// How often EL2 has restarted this domain.
+    pub restarts: u64,
     /// Names of all domains, by index.
     pub domain_names: [Name; DOMAINS_MAX],
     /// Channels by index; those that are not this domain's have role [`ROLE_NONE`].
@@ -150,7 +152,7 @@ pub struct RunParameters {
     pub stuck_ms: u32,
     /// State digests are voted at every so many sync points; 0: never.
     pub digest_interval: u32,
-    /// Wall clock at start, microseconds since 1970; 0: ask the real-time clock.
+    /// Wall clock when the counter is 0, microseconds since 1970; 0: unknown.
     pub start_time_us: u64,
 }
 
@@ -210,6 +212,7 @@ pub struct DeviceInfo {
 }
 
 const _: () = assert!(core::mem::size_of::<BootInfo>() <= 4096);
+const _: () = assert!(CHANNEL_IPA + CHANNELS_MAX as u64 * CHANNEL_STRIDE <= MEMORY_IPA);
 
 /// What became of a domain. A row is written only by the EL2 instance of the domain's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub enum Call {
     /// `x0` address, `x1` length of a message (at most [`TEXT_MAX`]): the caller declares that it cannot go on. It never runs
     /// again; EL2 prints the message, marks the domain [`crate::bootinfo::DomainState::Crashed`].
     Crash = 6,
-    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand, or a pause.
+    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand, a pause, or a new beginning.
     Inject = 7,
     /// Manager only. Turns the machine off (PSCI SYSTEM_OFF).
     PowerOff = 8,
@@ -61,7 +61,7 @@ pub const TEXT_MAX: u64 = 256;
 pub const TEXT_BUDGET: u64 = 64 * 1024;
 /// Notification bit: one of the caller's device interrupts fired.
 pub const NOTIFY_IRQ: u32 = 62;
-/// Notification bit: the state of some domain changed (see [`crate::bootinfo::DomainStatus`]). Manager, gate and sequencer get it.
+/// Notification bit: the state of some domain changed (see [`crate::bootinfo::DomainStatus`]). All services get it.
 pub const NOTIFY_DOMAIN: u32 = 63;
 
 /// Virtual interrupt by which EL2 tells an EL1 kernel that its notification word is not zero (a PPI of its virtual GIC,
@@ -82,11 +82,14 @@ pub enum Inject {
     Pause = 3,
     /// It goes on.
     Resume = 4,
+    /// A service begins anew, dead or alive: memory as at boot, other secrets ([`crate::bootinfo::BootInfo::restarts`]). A kernel goes on as before.
+    Restart = 5,
 }
 
 impl Inject {
     /// All of them.
-    pub const ALL: [Inject; 4] = [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume];
+    pub const ALL: [Inject; 5] =
+        [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume, Inject::Restart];
 }
 
 /// Why a call failed. Returned in x0 as a negative number.

@@ -1,10 +1,12 @@
 //! The agreed log: everything that reaches the abstract program from outside, in one order for all.
 //!
-//! A record of the `log` channel is one [`Entry`] in postcard's encoding (<https://postcard.jamesmunns.com/wire-format>). The first is
+//! An [`Entry`] stands in postcard's encoding (<https://postcard.jamesmunns.com/wire-format>). The first is
 //! [`Entry::Boot`], which is also the entry of sync point 0; then exactly one [`Entry::Sync`] for each sync point 1, 2, 3, ..., in order,
 //! with [`Entry::Skip`] and [`Entry::Go`] anywhere between them (they name a call, not a place in the log).
 //!
-//! **Provisional**: one trusted sequencer writes the log. Later a kernel takes an entry on f+1 equal replica rings.
+//! Each replica writes what it holds to be the log into a channel of its own, `agreed-NAME`. A record there is the entry's number (0, 1, 2, ...;
+//! `u64`, little-endian), then the entry. A kernel takes an entry when [`VOUCHERS`] rings hold the same bytes under the next number:
+//! then one of their writers is correct. A replica that was restarted goes on at a later number.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,10 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u16 = 1;
 /// Longest encoded entry, bytes.
 pub const ENTRY_MAX: usize = 16 * 1024;
+/// So many equal replica rings are believed: f + 1.
+pub const VOUCHERS: usize = 2;
+/// Bytes of the number before an entry in a replica's ring.
+pub const NUMBER_SIZE: usize = 8;
 /// Most bytes of encoded [`Event`]s in one sync entry.
 pub const EVENTS_MAX: usize = 8 * 1024;
 

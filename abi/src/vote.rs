@@ -1,6 +1,6 @@
-//! What a kernel says on its broadcast channel, and what gate, sequencer and manager tell each other about it.
+//! What a kernel says on its broadcast channel, and what gate, replicas and manager tell each other about it.
 //!
-//! A record of an `effects-NAME` channel is one [`Vote`], of `verdicts` one [`Verdict`], of `progress` one [`Progress`], of `control`
+//! A record of an `effects-NAME` channel is one [`Vote`], of `verdicts` one [`Verdict`], of `progress-NAME` one [`Progress`], of `control`
 //! one [`Control`], of `input` one [`Input`], of `output` one [`Output`]; all in postcard's encoding.
 
 use crate::digest::Digest;
@@ -158,7 +158,7 @@ pub enum Verdict {
     },
 }
 
-/// What the sequencer says (channel `progress`).
+/// What a replica says (channel `progress-NAME`). Its word alone counts for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
     /// The last entry issued, now and then.
@@ -198,6 +198,20 @@ pub enum Progress {
         /// Number of the call.
         call: u64,
     },
+    /// Agreed: so many records of the input ring are ordered.
+    Ordered {
+        /// Number of the last one.
+        input: u64,
+    },
+    /// Agreed: who votes, and how many equal votes decide.
+    Voters {
+        /// Counts the changes.
+        epoch: u64,
+        /// A bit a domain.
+        set: u64,
+        /// Equal votes that decide.
+        quorum: u32,
+    },
 }
 
 /// Faults on demand that need a kernel's help (channel `control`).
@@ -213,13 +227,25 @@ pub enum Control {
         /// The domain meant; others ignore it.
         domain: u32,
     },
+    /// A replica: of each proposal and vote, two versions to different others.
+    Equivocate {
+        /// The domain meant; others ignore it.
+        domain: u32,
+    },
 }
 
-/// Console input on its way to the log (channel `input`).
+/// So many input records may be on their way to the log at a time; their writer holds more back.
+pub const INPUTS_MAX: usize = 64;
+/// And so many bytes of their events.
+pub const INPUT_BYTES_MAX: usize = 16 * 1024;
+
+/// Console input on its way to the log (channel `input`, which all replicas read).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Input<'a> {
+pub struct Input<'a> {
+    /// 1, 2, 3, ...
+    pub n: u64,
     /// One [`crate::log::Event`], encoded (only the `Tty` kinds and `WindowSize`).
-    Event(&'a [u8]),
+    pub event: &'a [u8],
 }
 
 /// Released effects on their way to the console (channel `output`).

@@ -19,9 +19,10 @@ struct Kin {
 }
 
 impl Kin {
-    fn of(cap: &Cap, head: impl FnOnce(Head) -> Head, origin: u64) -> Kin {
-        let [first, object, data, ..] = words::encode(cap);
-        Kin { head: head(Head(first)), object, data, origin }
+    /// Of a capability that is in no slot: it has no marks and no origin.
+    fn of(cap: &Cap) -> Kin {
+        let [head, object, data, ..] = words::encode(cap);
+        Kin { head: Head(head), object, data, origin: 0 }
     }
 
     /// Whether both stand for one object.
@@ -61,7 +62,7 @@ impl Kin {
 
 /// Whether `child` stands for a part of what `parent` stands for.
 pub fn same_region(parent: &Cap, child: &Cap) -> bool {
-    let (parent, child) = (Kin::of(parent, |head| head, 0), Kin::of(child, |head| head, 0));
+    let (parent, child) = (Kin::of(parent), Kin::of(child));
     parent.is_same(child) || parent.is_divided_into(child)
 }
 
@@ -72,8 +73,10 @@ pub fn same_object(a: &Cap, b: &Cap) -> bool {
 
 /// Whether `parent`, standing before `child` in the list, is its ancestor.
 pub fn is_parent(parent: &Node, child: &Node) -> bool {
-    let kin =
-        |node: &Node| Kin::of(&node.cap, |head| head.marked(node.revocable, node.first_badged), node.origin);
+    let kin = |node: &Node| {
+        let kin = Kin::of(&node.cap);
+        Kin { head: kin.head.marked(node.revocable, node.first_badged), origin: node.origin, ..kin }
+    };
     kin(parent).is_above(kin(child))
 }
 

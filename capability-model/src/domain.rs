@@ -118,8 +118,14 @@ impl<M: Memory> Store<M> {
         Ok(Plan::BindNotification { at, notification: bound })
     }
 
+    /// The domain goes on, or for the first time; for the microkernel what Resume is for others.
+    pub fn resume(&mut self, at: u64) {
+        self.set_word(at, domain::STATE, State::Running as u64);
+        self.memory.woken(at);
+    }
+
     /// The domain stops, whatever it does.
-    pub(crate) fn suspend(&mut self, at: u64) {
+    pub fn suspend(&mut self, at: u64) {
         self.leave(at);
         self.set_word(at, domain::STATE, State::Inactive as u64);
         self.memory.stopped(at);

@@ -286,9 +286,9 @@ impl<M: Memory> Store<M> {
 
     /// A copy of `source` is to be kept in a slot of the store's own, if nothing is there yet.
     pub(crate) fn plan_keeping(&self, source: Slot, slot: Slot) -> Result<Plan, Error> {
-        match self.is_empty(slot) {
-            true => Ok(Plan::Insert { source, slot, cap: self.altered(source) }),
-            false => Err(ErrorKind::DeleteFirst.of(0)),
+        if !self.is_empty(slot) {
+            return Err(ErrorKind::DeleteFirst.of(0));
         }
+        Ok(Plan::Insert { source, slot, cap: self.altered(source) })
     }
 }

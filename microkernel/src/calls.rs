@@ -171,7 +171,7 @@ fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
         }
         return Ok(Outcome::NoAnswer);
     }
-    shared::post(target, interrupts::request(index, kind));
+    shared::post(target, index, kind);
     core.gic.knock(target);
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use crate::core_local::Core;
 use crate::domain::{STATE_EL1, hold};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
-use crate::{mail, shared};
+use crate::{mail, restart, shared};
 use abi::hypercall::{Inject, NOTIFY_IRQ};
 use abi::manifest::DomainKind;
 
@@ -90,33 +90,28 @@ fn rung(core: &mut Core, domain: usize) {
 }
 
 fn knocked(core: &mut Core) {
-    let mail = shared::take_mail(core.id);
+    let post = shared::take_post(core.id);
+    let asked = |kind| if post & shared::ON_DEMAND == 0 { 0 } else { shared::take_mail(core.id, kind) };
+    let mail = Inject::ALL.map(|kind| (kind, asked(kind)));
     for i in 0..core.domains.len() {
         let at = core.domains[i];
         let domain = core.saved(at).index as usize - 1;
-        for kind in Inject::ALL.into_iter().filter(|_| mail != 0) {
-            if mail & request(domain, kind) != 0 {
-                inject(core, at, kind);
-            }
+        for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
+            inject(core, at, *kind);
         }
         if shared::has_word(domain) {
             rung(core, domain);
         }
     }
-    mail::receive(core);
+    if post & !shared::ON_DEMAND != 0 {
+        mail::receive(core, post);
+    }
 }
-
-/// The mailbox bit of a fault.
-pub fn request(domain: usize, kind: Inject) -> u64 {
-    1 << (Inject::ALL.len() * domain + kind as usize - 1)
-}
-
-const _: () = assert!(Inject::ALL.len() * abi::bootinfo::DOMAINS_MAX <= 64, "a mailbox is one word");
 
 /// Causes a fault in the domain at `at` of this core.
 pub fn inject(core: &mut Core, at: u64, kind: Inject) {
     let saved = core.saved(at);
-    if saved.hold & hold::DEAD != 0 {
+    if saved.hold & hold::DEAD != 0 && kind != Inject::Restart {
         return;
     }
     defmt::warn!("on demand in domain {=u64}: {=u64}", saved.index, kind as u64);
@@ -124,6 +119,7 @@ pub fn inject(core: &mut Core, at: u64, kind: Inject) {
         Inject::Hang => core.keep(at, hold::DEAD),
         Inject::Pause => core.keep(at, hold::PAUSED),
         Inject::Resume => core.release(at, hold::PAUSED),
+        Inject::Restart => restart::service(core, at),
         Inject::Crash => {
             core.release(at, hold::WAITS | hold::ASLEEP);
             let saved = core.saved_mut(at);

@@ -87,11 +87,7 @@ pub fn send(core: &mut Core) {
 }
 
 /// Takes what others sent, and does a bounded part of what that asks for.
-pub fn receive(core: &mut Core) {
-    let senders = shared::take_post(core.id);
-    if senders == 0 {
-        return;
-    }
+pub fn receive(core: &mut Core, senders: u64) {
     for peer in (0..CORES_MAX).filter(|peer| senders >> peer & 1 == 1) {
         let Some(from) = find(peer, core.id) else { continue };
         // Whoever emptied a box says so the same way, and then there is nothing in it.

@@ -37,6 +37,8 @@ mod plan;
 #[cfg(target_os = "none")]
 mod ready;
 #[cfg(target_os = "none")]
+mod restart;
+#[cfg(target_os = "none")]
 mod root;
 #[cfg(target_os = "none")]
 mod shared;

@@ -3,7 +3,7 @@
 //!
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
-use crate::arch::registers::Controls;
+use crate::arch::registers::{self, Controls};
 use crate::memory;
 use crate::root::{self, Pages};
 use crate::stage2::{NoTables, Rights, Space};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub stores: [Pages; CORES_MAX],
     /// RAM for the root task.
     pub free: Vec<MemoryInfo, UNTYPED_MAX>,
+    /// What the secrets of restarted domains are derived from.
+    pub secret: [u8; 32],
 }
 
 /// How a domain starts.
@@ -39,6 +41,10 @@ pub struct DomainPlan {
     pub root: u64,
     /// First instruction.
     pub entry: u64,
+    /// Address of its boot page.
+    pub page: u64,
+    /// Its image, in the bundle.
+    pub image: Entry<'static>,
     kind: DomainKind,
 }
 
@@ -105,7 +111,7 @@ impl Plan {
     pub fn build<'a>(
         board: Board,
         manifest: &'a Manifest,
-        bundle: &Bundle<'_>,
+        bundle: &Bundle<'static>,
         reserved: &[Reserved<'_>],
         seed: &[u8; 64],
         counter_hz: u64,
@@ -146,11 +152,12 @@ impl Plan {
             memory::write_plain(page.address(), &info);
             space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
             let at = tables::allocate().ok_or(PlanError::Tables)?.address();
-            let plan = DomainPlan { at, root: space.root(), entry: image.entry, kind: domain.kind };
-            domains.push(plan).map_err(|_| PlanError::Tables)?;
+            let (root, page, entry, kind) = (space.root(), page.address(), image.entry, domain.kind);
+            domains.push(DomainPlan { at, root, entry, page, image, kind }).map_err(|_| PlanError::Tables)?;
             shared::set_running(index);
         }
-        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free })
+        let secret = blake3::derive_key("tetrarch 2026 restarts", seed);
+        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free, secret })
     }
 
     /// The domains of core `core`.
@@ -233,6 +240,14 @@ fn image_end(image: &Entry<'_>) -> u64 {
     last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
 }
 
+/// Zeroes a domain's memory and puts its image there. What the root task built lies as it does here, in order from the start of the
+/// partition's memory.
+pub fn load(domain: &Domain, image: &Entry<'_>) {
+    memory::zero(domain.memory);
+    load_image(domain, image);
+    registers::publish_code();
+}
+
 /// Copies the segments.
 fn load_image(domain: &Domain, image: &Entry<'_>) {
     for s in image.segments.iter().take(image.segment_count) {
@@ -269,6 +284,7 @@ fn boot_info(
         counter_hz,
         run: manifest.run,
         entropy: [0; 32],
+        restarts: 0,
         domain_names: [[0; NAME_MAX]; DOMAINS_MAX],
         channels: [no_channel; CHANNELS_MAX],
         modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],

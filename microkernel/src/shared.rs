@@ -1,14 +1,16 @@
 //! The words by which cores reach each other. Each is atomic, and its meaning complete in one word: no lock, no order between two.
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState};
+use abi::hypercall::Inject;
 use board::CORES_MAX;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Notification words by domain.
 static WORDS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
 
-/// Requests to a core, by `interrupts::request`.
-static MAIL: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+/// Requests to a core: a word for each kind, a bit for each domain.
+static MAIL: [[AtomicU64; Inject::ALL.len()]; CORES_MAX] =
+    [const { [const { AtomicU64::new(0) }; _] }; CORES_MAX];
 
 /// The table that domains read at `bootinfo::STATUS_IPA`: rows of four words, as `bootinfo::DomainStatus` lays them out.
 #[repr(C, align(4096))]
@@ -35,15 +37,18 @@ pub fn has_word(domain: usize) -> bool {
 }
 
 /// Puts a request into core `core`'s mailbox.
-pub fn post(core: usize, request: u64) {
-    if let Some(m) = MAIL.get(core) {
-        m.fetch_or(request, Ordering::AcqRel);
+pub fn post(core: usize, domain: usize, kind: Inject) {
+    if let Some(m) = MAIL.get(core).and_then(|m| m.get(kind as usize - 1)) {
+        m.fetch_or(1 << domain, Ordering::AcqRel);
+    }
+    if let Some(p) = POST.get(core) {
+        p.fetch_or(ON_DEMAND, Ordering::AcqRel);
     }
 }
 
-/// Takes the mailbox of `core`.
-pub fn take_mail(core: usize) -> u64 {
-    MAIL.get(core).map_or(0, |m| m.swap(0, Ordering::AcqRel))
+/// Takes what was asked of `core` of one kind, a bit a domain.
+pub fn take_mail(core: usize, kind: Inject) -> u64 {
+    MAIL.get(core).and_then(|m| m.get(kind as usize - 1)).map_or(0, |m| m.swap(0, Ordering::AcqRel))
 }
 
 /// By core: where its capability store lies. A known symbol: `make state` reads it.
@@ -58,7 +63,10 @@ pub fn set_store(core: usize, address: u64) {
     }
 }
 
-/// By core: whose box of messages it should look into.
+/// Bit of [`POST`]: there are requests in the mailbox.
+pub const ON_DEMAND: u64 = 1 << 63;
+
+/// By core: whose box of messages it should look into, and whether into its mailbox.
 static POST: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
 
 /// Core `from` has put something into its box for core `to`, or emptied the other's.

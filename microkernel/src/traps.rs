@@ -164,6 +164,11 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
         Cause::Exception(class, address) => (class as u32, address),
     };
     shared::set_crashed(index, class, pc, address);
+    tell_of_change(core);
+}
+
+/// Tells the services that the state of a domain changed.
+pub fn tell_of_change(core: &mut Core) {
     let plan = core.plan;
     for (d, domain) in plan.manifest.domains.iter().enumerate() {
         if domain.kind == DomainKind::Service {

@@ -10,6 +10,7 @@
 //! On the host only the types are there: calls answer `UnknownCall`.
 #![cfg_attr(not(test), no_std)]
 
+pub mod agreed;
 pub mod calls;
 pub mod capability;
 pub mod channel;
@@ -21,5 +22,6 @@ pub mod root;
 pub mod text;
 
 pub use abi;
+pub use agreed::AgreedLog;
 pub use calls::{crash, inject, irq_ack, null, poll, power_off, signal, wait, yield_now};
 pub use channel::Channel;

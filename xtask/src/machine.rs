@@ -2,7 +2,7 @@
 
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
-use crate::session::{Memory, Record, Recorder, channel};
+use crate::session::{Memory, Record, Recorder, channel, channels};
 use crate::{bundle, logs, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
@@ -68,7 +68,7 @@ impl Images {
         let kernel = dir.join("kernel8.img");
         std::fs::write(&kernel, image::flat(&tools.elf("microkernel"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
-        let mut items: Vec<_> = ["manager", "sequencer", "gate", "devices"].map(service).into();
+        let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
         Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
     }
@@ -129,8 +129,11 @@ fn overlay(options: &Options) -> Result<String> {
             ("rng-seed", s)
         }
     };
+    // The wall clock when the machine's counter is zero: all replicas must know the same.
+    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
     let hex: Vec<String> = seed.iter().map(|b| format!("{b:02x}")).collect();
-    let mut run: String = options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")).collect();
+    let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
+    run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
@@ -337,10 +340,11 @@ fn record(
     tools: &Tools,
 ) -> Result<JoinHandle<Result<Record>>> {
     let manifest = build::manifest(tree)?;
-    let (log, output) = (channel(&manifest, "log")?, channel(&manifest, "output")?);
+    let output = channel(&manifest, "output")?;
+    let agreed = channels(&manifest, "agreed-");
     let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
-        let mut recorder = Recorder::new(&memory, log, output)?;
+        let mut recorder = Recorder::new(&memory, &agreed, output)?;
         let mut logs = logs::Collector::new(&memory, &manifest, &el2, &to)?;
         loop {
             let last = shared.ended.load(Ordering::Acquire);

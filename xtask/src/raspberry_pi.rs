@@ -15,7 +15,7 @@ pub const STUB: &str = "armstub8.bin";
 /// Where config.txt lets firmware put the files.
 const STUB_AT: u64 = 0;
 const KERNEL_AT: u32 = 0x20_0000;
-const TREE_AT: u32 = 0x300_0000;
+const TREE_AT: u32 = 0x70_0000;
 /// Words of an armstub (raspberrypi/tools, armstub8.S): a magic number, by which firmware knows that it may fill in the two others.
 const STUB_MAGIC: (usize, u32) = (0xf0, 0x5afe_570b);
 const STUB_TREE: usize = 0xf8;

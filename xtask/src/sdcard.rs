@@ -32,7 +32,7 @@ fn config() -> String {
     format!(
         "# Tetrarch on a Raspberry Pi 4. docs/raspberry-pi.md says what each line is for.\n\
          arm_64bit=1\nenable_gic=1\nkernel=kernel8.img\nkernel_address=0x200000\ndevice_tree={TREE}\n\
-         device_tree_address=0x03000000\ndevice_tree_end=0x03100000\ninitramfs bundle.bin {BUNDLE_AT:#010x}\n\
+         device_tree_address=0x00700000\ndevice_tree_end=0x00800000\ninitramfs bundle.bin {BUNDLE_AT:#010x}\n\
          enable_uart=1\nuart_2ndstage=1\ninit_uart_clock=48000000\ndisable_splash=1\nboot_delay=0\n"
     )
 }

@@ -8,6 +8,7 @@ use abi::manifest::{Manifest, Range};
 use abi::vote::{EffectKind, Output};
 use anyhow::{Context, Result, ensure};
 use ipc::{BroadcastReader, ReadError};
+use runtime::AgreedLog;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -17,6 +18,12 @@ use std::time::{Duration, Instant};
 pub fn channel(manifest: &Manifest, name: &str) -> Result<Range> {
     let channel = manifest.channels.iter().find(|c| name_str(&c.name) == name);
     Ok(channel.with_context(|| format!("the manifest has no channel {name}"))?.frames)
+}
+
+/// The pages of all channels whose names begin with `prefix`.
+pub fn channels(manifest: &Manifest, prefix: &str) -> Vec<Range> {
+    let named = manifest.channels.iter().filter(|c| name_str(&c.name).starts_with(prefix));
+    named.map(|c| c.frames).collect()
 }
 
 /// The machine's memory, mapped read-only.
@@ -61,7 +68,7 @@ pub struct Record {
 
 /// Drains the channels of a running machine into a [`Record`].
 pub struct Recorder<'a> {
-    log: Tap<'a>,
+    log: AgreedLog<'a>,
     output: Tap<'a>,
     /// So far.
     pub record: Record,
@@ -86,23 +93,22 @@ impl<'a> Tap<'a> {
 
 impl<'a> Recorder<'a> {
     /// Over a machine's memory.
-    pub fn new(memory: &'a Memory, log: Range, output: Range) -> Result<Recorder<'a>> {
-        let tap = |place, name: &str| -> Result<Tap<'a>> {
-            let words = memory
-                .words(place)
-                .with_context(|| format!("channel {name} lies outside the machine's memory"))?;
-            Ok(Tap { words, reader: None })
-        };
-        Ok(Recorder { log: tap(log, "log")?, output: tap(output, "output")?, record: Record::default() })
+    pub fn new(memory: &'a Memory, agreed: &[Range], output: Range) -> Result<Recorder<'a>> {
+        let log = AgreedLog::new(agreed.iter().filter_map(|place| memory.words(*place)));
+        let log =
+            log.context("the replicas' rings are too few, too many, or outside the machine's memory")?;
+        let words = memory.words(output).context("channel output lies outside the machine's memory")?;
+        Ok(Recorder { log, output: Tap { words, reader: None }, record: Record::default() })
     }
 
     /// Takes all that is there now.
     pub fn drain(&mut self) -> Result<()> {
         let mut buffer = vec![0; abi::ring::RECORD_MAX];
-        while let Some(bytes) =
-            self.log.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel log: {e:?}"))?
+        while let Some(length) =
+            self.log.read(&mut buffer).map_err(|e| anyhow::anyhow!("the agreed log: {e:?}"))?
         {
-            postcard::from_bytes::<Entry<'_>>(bytes).context("channel log holds what is no entry")?;
+            let bytes = &buffer[..length];
+            postcard::from_bytes::<Entry<'_>>(bytes).context("the agreed log holds what is no entry")?;
             self.record.log.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
             self.record.log.extend_from_slice(bytes);
             self.record.entries += 1;

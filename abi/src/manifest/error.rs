@@ -56,7 +56,7 @@ pub enum Problem {
     ReadsItself(Found),
     /// A stream with other than one reader.
     StreamReaders(usize),
-    /// Channel size is not a multiple of 4096, below 8192, or above 16 MiB.
+    /// Channel size is not a multiple of 4096, below 8192, or above 8 MiB.
     ChannelSize(u64),
     /// Channels do not fit into `channels/memory`.
     ChannelMemory(u64),

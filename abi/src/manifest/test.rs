@@ -48,22 +48,22 @@ fn refused(from: &str, to: &str) -> String {
 #[test]
 fn the_project_s_own() {
     let m = parse(&changed("", "")).expect("good");
-    assert_eq!(m.domains.len(), 8);
+    assert_eq!(m.domains.len(), 11);
     assert_eq!(
         (m.run.voters, m.run.quorum, m.run.grace_ms, m.run.digest_interval),
-        (0b1111_0000, 3, 200, 1024)
+        (0b111_1000, 3, 200, 1024)
     );
     let names: List<&str> = m.domains.iter().map(|d| d.name()).collect();
-    assert_eq!(names, ["manager", "sequencer", "gate", "devices", "k1", "k2", "k3", "k4"]);
-    assert!(m.domains[0].manages && !m.domains[0].entropy && m.domains[1].entropy);
+    assert_eq!(names, ["manager", "gate", "devices", "k1", "k2", "k3", "k4", "r1", "r2", "r3", "r4"]);
+    assert!(m.domains[0].manages && !m.domains[0].entropy && m.domains[7].entropy);
     assert_eq!(m.domains[0].devices[0].frame, Range { base: 0x0904_0000, size: 0x1000 });
     assert_eq!((name_str(&m.domains[0].devices[0].name), m.domains[0].devices[0].intid), ("pl011", 40));
-    assert_eq!(m.domains[1].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
-    assert_eq!(m.domains[7].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
-    assert_eq!(m.channels.len(), 22);
-    assert_eq!((m.channels[0].writer, m.channels[0].readers), (1, 0b1111_0100));
-    assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x10_1000 });
-    assert_eq!(m.channels[5].kind, ChannelKind::Stream);
+    assert_eq!(m.domains[7].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
+    assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
+    assert_eq!(m.channels.len(), 35);
+    assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b111_1000));
+    assert_eq!(m.channels[1].frames, Range { base: 0xa020_1000, size: 0x20_1000 });
+    assert_eq!(m.channels[17].kind, ChannelKind::Stream);
 }
 
 #[test]
@@ -73,16 +73,13 @@ fn disabled_partitions_take_their_channels_along() {
         source = source.replace(&format!("k{k} {{\n"), &format!("k{k} {{ status = \"disabled\";\n"));
     }
     let m = parse(&source).expect("good");
-    assert_eq!(m.domains.len(), 5);
-    assert_eq!(m.run.voters, 0b1_0000);
+    assert_eq!(m.domains.len(), 8);
+    assert_eq!(m.run.voters, 0b1000);
     let names: List<&str> = m.channels.iter().map(|c| name_str(&c.name)).collect();
-    assert_eq!(names[..7], ["log", "effects-k1", "input", "output", "verdicts", "control", "progress"]);
-    assert_eq!(
-        names[7..],
-        ["monitor-k1", "log-manager", "log-sequencer", "log-gate", "log-devices", "log-k1"]
-    );
-    assert_eq!(m.channels[0].readers, 0b1_0100);
-    assert_eq!(m.channels[5].readers, 0b1_0000);
+    assert_eq!(names[11..17], ["progress-r4", "effects-k1", "input", "output", "verdicts", "control"]);
+    assert_eq!(names[17..22], ["monitor-k1", "log-manager", "log-gate", "log-devices", "log-k1"]);
+    assert_eq!(m.channels[0].readers, 0b1000);
+    assert_eq!(m.channels[16].readers, 0b1111_1000);
 }
 
 #[test]
@@ -126,8 +123,8 @@ fn each_mistake_names_its_node() {
             "manager: memory 0x40000000+0x1000000 overlaps `el2`",
         ),
         ("manages;", "manages = <1>;", "partitions/manager: property `manages`"),
-        ("entropy;", "entropi;", "partitions/sequencer: property `entropi` is unknown"),
-        ("rng-seed = <1 2 3 4 5 6 7 8>", "rng-seed = <1 2>", "partitions/sequencer: entropy wanted"),
+        ("entropy;", "entropi;", "partitions/r1: property `entropi` is unknown"),
+        ("rng-seed = <1 2 3 4 5 6 7 8>", "rng-seed = <1 2>", "partitions/r1: entropy wanted"),
         (
             "devices = <&uart0>",
             "devices = <&uart1>",
@@ -145,27 +142,23 @@ fn each_mistake_names_its_node() {
         (
             "\"program\", \"replay\"",
             "\"a\", \"b\", \"c\", \"d\", \"e\"",
-            "partitions/sequencer: more than 4 modules",
+            "partitions/r1: more than 4 modules",
         ),
-        ("type = \"stream\"", "type = \"pipe\"", "channels/input: property `type`"),
+        ("type = \"stream\"", "type = \"pipe\"", "channels/output: property `type`"),
         (
-            "<0x11000>; writer = \"devices\"",
+            "<0x21000>; writer = \"devices\"",
             "<0x11001>; writer = \"devices\"",
             "channels/input: size 0x11001",
         ),
-        ("<0x11000>; writer = \"devices\"", "<0x1000>; writer = \"devices\"", "channels/input: size 0x1000"),
+        ("<0x21000>; writer = \"devices\"", "<0x1000>; writer = \"devices\"", "channels/input: size 0x1000"),
         (
-            "<0x11000>; writer = \"devices\"",
-            "<0x1001000>; writer = \"devices\"",
-            "channels/input: size 0x1001000",
+            "<0x21000>; writer = \"devices\"",
+            "<0x801000>; writer = \"devices\"",
+            "channels/input: size 0x801000",
         ),
         ("writer = \"devices\"", "writer = \"device\"", "channels/input: writer `device` is no partition"),
-        ("\"k4\", \"gate\"", "\"k5\", \"gate\"", "channels/log: reader `k5` is no partition"),
-        (
-            "\"k4\", \"gate\"",
-            "\"sequencer\", \"gate\"",
-            "channels/log: `sequencer` would read what it writes",
-        ),
+        ("\"k3\", \"k4\"", "\"k3\", \"k5\"", "channels/agreed-r1: reader `k5` is no partition"),
+        ("\"k3\", \"k4\"", "\"k3\", \"r1\"", "channels/agreed-r1: `r1` would read what it writes"),
         (
             "readers = \"devices\"",
             "readers = \"devices\", \"k1\"",
@@ -173,8 +166,8 @@ fn each_mistake_names_its_node() {
         ),
         (
             "0xa0000000 0x0 0x08000000",
-            "0xa0000000 0x0 0x00402000",
-            "channels/effects-k1: channels/memory is 0x100000 bytes short",
+            "0xa0000000 0x0 0x00202000",
+            "channels/agreed-r2: channels/memory is 0x200000 bytes short",
         ),
         (
             "0xa0000000 0x0 0x08000000",
@@ -196,7 +189,7 @@ fn too_many_partitions_and_channels() {
             0xb000_0000 + i * 0x20_0000
         )
     };
-    let partitions: String = (0..9).map(partition).collect();
+    let partitions: String = (0..6).map(partition).collect();
     assert!(
         refused("partitions {", &format!("partitions {{ {partitions}")).contains("more than 16 partitions")
     );
@@ -205,9 +198,9 @@ fn too_many_partitions_and_channels() {
             "x{i} {{ type = \"broadcast\"; size = <0x2000>; writer = \"gate\"; readers = \"manager\"; }};"
         )
     };
-    let channels: String = (0..23).map(channel).collect();
+    let channels: String = (0..14).map(channel).collect();
     let memory = "memory = <0x0 0xa0000000 0x0 0x08000000>;";
-    assert!(refused(memory, &format!("{memory} {channels}")).contains("more than 32 channels"));
+    assert!(refused(memory, &format!("{memory} {channels}")).contains("more than 48 channels"));
 }
 
 #[test]

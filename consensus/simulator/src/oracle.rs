@@ -16,6 +16,8 @@ pub struct Oracle {
     states: BTreeMap<u64, Digest>,
     batches: BTreeMap<u64, Digest>,
     checked: u64,
+    /// Entries of the log so far.
+    entries: u64,
     next_sync: u64,
     time_us: u64,
     /// Epoch of the voters of now.
@@ -111,6 +113,11 @@ impl Oracle {
             self.voters = voters.epoch;
             return if asked { Ok(()) } else { Err(format!("{voters:?} are not what comes next")) };
         }
+        let (number, bytes) = bytes.split_first_chunk().ok_or("an entry without a number")?;
+        if u64::from_le_bytes(*number) != self.entries {
+            return Err(format!("entry {} instead of {}", u64::from_le_bytes(*number), self.entries));
+        }
+        self.entries += 1;
         match postcard::from_bytes::<Entry>(bytes).map_err(|e| e.to_string())? {
             Entry::Boot(b) => {
                 if self.next_sync != 0 || b.seed != SEED {

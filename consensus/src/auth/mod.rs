@@ -24,6 +24,14 @@ use zeroize::Zeroize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(pub [u8; 64]);
 
+impl Identity {
+    /// The Ed25519 key and the X25519 key.
+    pub fn halves(&self) -> ([u8; 32], [u8; 32]) {
+        let (sign, exchange) = self.0.split_at(32);
+        (sign.try_into().unwrap_or([0; 32]), exchange.try_into().unwrap_or([0; 32]))
+    }
+}
+
 /// The identities of all replicas.
 pub type Members = [Identity; REPLICAS];
 

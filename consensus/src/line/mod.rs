@@ -7,8 +7,10 @@
 
 mod agreed;
 mod proposal;
+mod recording;
 
 pub use proposal::{Proposal, Voters};
+pub use recording::Recording;
 
 use crate::Ticks;
 use crate::batch::{Batch, BatchWriter, Item};
@@ -17,7 +19,7 @@ use crate::intake::Intake;
 use crate::replica::{Application, Check, Output, Rekey};
 use crate::seeded::{self, Bug};
 use crate::wire::{Reader, Writer};
-use abi::log::Event;
+use abi::log::{EVENTS_MAX, Event};
 use agreed::Agreed;
 use proposal::same;
 
@@ -54,19 +56,38 @@ struct Permit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Line<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> {
     rules: Rules<'a>,
+    /// Entries come out of this instead of what is proposed.
+    recording: Option<Recording<'a>>,
     intake: Intake<ORIGINS, COUNT, BYTES>,
     agreed: Agreed,
     permits: heapless::Vec<Permit, PERMITS>,
+    /// Input was ordered for which the next Sync had no room: it waits for the one after.
+    postponed: bool,
 }
 
 impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, ORIGINS, COUNT, BYTES> {
     /// Nothing has happened yet.
     pub fn new(rules: Rules<'a>, voters: Voters) -> Self {
-        Line { rules, intake: Intake::default(), agreed: Agreed::new(voters), permits: heapless::Vec::new() }
+        Line {
+            rules,
+            recording: None,
+            intake: Intake::default(),
+            agreed: Agreed::new(voters),
+            permits: heapless::Vec::new(),
+            postponed: false,
+        }
     }
 
-    /// Takes record `number` of input ring `origin`. What is no input event is dropped here, and refused in proposals.
+    /// The same, but what comes out is `recording`, the same on all replicas: a Sync is issued when it is ordered, but as it was then.
+    pub fn replaying(mut self, recording: Recording<'a>) -> Self {
+        self.recording = Some(recording);
+        self
+    }
+
+    /// Takes record `number` of input ring `origin`. One that is no input event, or is too long, is ordered like the others and has no effect: all
+    /// replicas read the same, and numbers have no gaps.
     pub fn push(&mut self, origin: u8, number: u64, event: &[u8], now: Ticks) -> Result<(), Full> {
+        let event = if is_input(event) { event } else { &[] };
         self.intake.push(origin, number, event, now)
     }
 
@@ -81,6 +102,11 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
     /// Takes a permission back: it no longer is so.
     pub fn forbid(&mut self, what: &Proposal) {
         self.permits.retain(|p| !same(&p.what, what));
+    }
+
+    /// Takes all permissions back.
+    pub fn forbid_all(&mut self) {
+        self.permits.clear();
     }
 
     /// Number of the next Sync entry; 0: Boot is still to come.
@@ -98,16 +124,28 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
         self.intake.done(origin)
     }
 
+    /// Input waits, to be ordered or for the next Sync.
+    pub fn has_input(&self) -> bool {
+        self.intake.oldest().is_some() || self.agreed.has_events()
+    }
+
+    /// It is said already what becomes of `call`.
+    pub fn is_decided(&self, call: u64) -> bool {
+        self.agreed.is_decided(call)
+    }
+
+    /// Whether ordering `what` changes nothing any more.
+    pub fn is_done(&self, what: &Proposal) -> bool {
+        self.agreed.is_done(what)
+    }
+
     fn clock(&self, now: Ticks) -> u64 {
         self.rules.start_time_us.saturating_add(now)
     }
 
     fn check_item(&self, now: Ticks, item: &Item<'_>) -> Check {
         if item.origin != PROPOSALS {
-            return match self.intake.check(item) {
-                Check::Valid if !is_input(item.payload) => Check::Invalid,
-                check => check,
-            };
+            return self.intake.check(item);
         }
         let Ok((what, [])) = postcard::take_from_bytes::<Proposal>(item.payload) else {
             return Check::Invalid;
@@ -145,7 +183,11 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
     fn execute_proposal(&mut self, n: u64, payload: &[u8], out: &mut impl Output) -> Option<Rekey> {
         let Ok((what, [])) = postcard::take_from_bytes::<Proposal>(payload) else { return None };
         let rules = self.rules;
-        let rekey = self.agreed.execute(n, what, &rules, out);
+        let rekey = self.agreed.execute(n, what, &rules, self.recording.as_mut(), out);
+        if !self.agreed.has_events() && core::mem::take(&mut self.postponed) {
+            // The Sync made room.
+            self.intake.begin_view();
+        }
         // What came too early is proposed again.
         self.permits.iter_mut().filter(|p| same(&p.what, &what)).for_each(|p| p.proposed = false);
         self.drop_done();
@@ -163,7 +205,7 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
 fn is_input(payload: &[u8]) -> bool {
     match postcard::take_from_bytes::<Event>(payload) {
         Ok((Event::Rejoin { .. }, _)) | Err(_) => false,
-        Ok((_, rest)) => rest.is_empty(),
+        Ok((_, rest)) => rest.is_empty() && payload.len() <= EVENTS_MAX,
     }
 }
 
@@ -171,7 +213,9 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     for Line<'_, ORIGINS, COUNT, BYTES>
 {
     fn propose(&mut self, now: Ticks, batch: &mut BatchWriter<'_>) {
-        self.intake.propose(batch);
+        if !self.postponed {
+            self.intake.propose(batch);
+        }
         let time = self.clock(now).max(self.agreed.time_us);
         let next_voters = self.agreed.voters.epoch + 1;
         let early = |p: &Permit| matches!(p.what, Proposal::Voters(v) if v.epoch != next_voters);
@@ -206,7 +250,10 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
                 continue;
             }
             // Without room it stays where it is, on all replicas alike, and is proposed again after the next Sync.
-            if self.agreed.has_room(item.payload) && self.intake.execute(&item) {
+            let event = is_input(item.payload);
+            if event && !self.agreed.has_room(item.payload) {
+                self.postponed = true;
+            } else if self.intake.execute(&item) && event {
                 self.agreed.add_event(item.payload);
             }
         }
@@ -214,6 +261,7 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     }
 
     fn begin_view(&mut self) {
+        self.postponed = false;
         self.intake.begin_view();
         self.permits.iter_mut().for_each(|p| p.proposed = false);
     }
@@ -245,6 +293,9 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
         let Some(agreed) = Agreed::read(&mut r) else { return false };
         self.intake.restore(done);
         self.agreed = agreed;
+        if let Some(recording) = &mut self.recording {
+            recording.seek(self.agreed.next);
+        }
         self.drop_done();
         true
     }

@@ -235,6 +235,11 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         &self.application
     }
 
+    /// The public keys that count as `replica`'s.
+    pub fn member(&self, replica: ReplicaId) -> Option<Identity> {
+        self.members.get(usize::from(replica)).copied()
+    }
+
     /// Its number.
     pub fn me(&self) -> ReplicaId {
         self.config.me

@@ -19,6 +19,7 @@ use abi::vote::Vote;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use core::sync::atomic::AtomicU64;
+use runtime::AgreedLog;
 
 /// How long a thread runs in user mode while others could.
 const SLICE_MS: u64 = 10;
@@ -32,7 +33,7 @@ pub struct Setup {
     /// The root image.
     pub root: &'static [u8],
     /// The agreed log.
-    pub log: &'static [AtomicU64],
+    pub log: AgreedLog<'static>,
     /// The channel for votes, and its number.
     pub effects: (&'static [AtomicU64], u32),
     /// The control channel.
@@ -100,7 +101,7 @@ pub struct Kernel<M: Machine> {
 impl<M: Machine> Kernel<M> {
     /// Waits for Boot and makes process 1. Never returns with an error: what cannot start, crashes with a reason.
     pub fn boot(mut m: M, setup: Setup) -> Kernel<M> {
-        let Some(mut log) = Log::new(setup.log) else { m.crash("the log channel is too small") };
+        let mut log = Log::new(setup.log);
         let Some(votes) = Votes::new(setup.effects.0) else { m.crash("the effects channel is too small") };
         let start = loop {
             match log.poll() {

@@ -5,8 +5,8 @@ use abi::log::{ENTRY_MAX, Entry, VERSION, strings};
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU64;
-use ipc::{BroadcastReader, ReadError};
+use ipc::ReadError;
+use runtime::AgreedLog;
 
 /// What all kernels start from, in memory of our own.
 #[derive(Clone, Debug, Default)]
@@ -49,19 +49,15 @@ pub enum News {
 
 /// The client.
 pub struct Log {
-    reader: BroadcastReader<'static>,
+    reader: AgreedLog<'static>,
     buffer: Vec<u8>,
     syncs: VecDeque<SyncEntry>,
 }
 
 impl Log {
-    /// A client of the ring in `region`.
-    pub fn new(region: &'static [AtomicU64]) -> Option<Log> {
-        Some(Log {
-            reader: BroadcastReader::new(region)?,
-            buffer: vec![0; ENTRY_MAX],
-            syncs: VecDeque::new(),
-        })
+    /// A client of the replicas' rings.
+    pub fn new(reader: AgreedLog<'static>) -> Log {
+        Log { reader, buffer: vec![0; ENTRY_MAX], syncs: VecDeque::new() }
     }
 
     /// Takes one entry from the channel; sync entries are kept. An error is one that this kernel does not survive.

@@ -4,7 +4,7 @@
 //! their output before OPOST; so four kernels do not each echo what was typed, and editing needs no agreement. Its modes are the
 //! voted ones. The editing follows Linux' n_tty, case by case in `tests/line_discipline.rs`.
 //!
-//! `input.rs` is what happens to a typed byte, `output.rs` to a byte of output, `queue.rs` what waits for the sequencer.
+//! `input.rs` is what happens to a typed byte, `output.rs` to a byte of output, `queue.rs` what waits for the replicas, `window.rs` how much they take.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ mod input;
 mod modes;
 mod output;
 mod queue;
+mod window;
 
 use abi::log::Event;
 use abi::vote::EffectKind;
@@ -20,6 +21,7 @@ pub use modes::{Modes, TERMIOS_SIZE};
 use output::Output;
 pub use queue::EVENT_MAX;
 use queue::Queue;
+pub use window::Window;
 
 /// Longest line, its terminator included (as Linux: N_TTY_BUF_SIZE).
 pub const LINE_MAX: usize = 4096;

@@ -1,4 +1,4 @@
-//! Input events that wait for room in the channel to the sequencer.
+//! Input events that wait for the replicas to order earlier ones.
 
 use abi::log::Event;
 

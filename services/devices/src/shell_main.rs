@@ -1,11 +1,12 @@
-//! UART 0 and two streams.
+//! UART 0, typed input, released output.
 
 use abi::bootinfo::BootInfo;
 use abi::vote::{Input, Output, PAYLOAD_MAX};
-use devices::{Console, EVENT_MAX, Uart};
-use ipc::{ReadError, StreamReader, StreamWriter};
+use devices::{Console, EVENT_MAX, Uart, Window};
+use ipc::{ReadError, StreamReader};
 use runtime::Channel;
 use shell::pl011::Pl011;
+use shell::{Broadcast, Replicas};
 
 /// Bytes received while output is under way.
 const RECEIVED_MAX: usize = 4096;
@@ -40,35 +41,33 @@ impl Uart for Serial {
 struct Devices {
     console: Console,
     serial: Serial,
-    input: (Channel, StreamWriter<'static>),
+    input: Broadcast,
+    replicas: Replicas,
+    window: Window,
     output: (Channel, StreamReader<'static>),
     record: [u8; PAYLOAD_MAX + 64],
 }
 
 impl Devices {
-    /// Typed bytes through the line discipline and, as far as there is room, on to the sequencer.
-    fn typed(&mut self) {
+    /// Typed bytes through the line discipline and, as far as there is room, on to the replicas. `true`: they may have said more.
+    fn typed(&mut self) -> bool {
         self.serial.drain();
         while let Some(byte) = self.serial.received.pop_front() {
             self.console.input(byte, &mut self.serial);
         }
         self.console.end_of_burst();
-        let mut sent = false;
+        let more = self.replicas.take(|_, _| {});
+        self.window.ordered(self.replicas.ordered());
         while let Some(event) = self.console.event() {
-            let mut record = [0; EVENT_MAX + 16];
-            if let Ok(record) = postcard::to_slice(&Input::Event(event), &mut record)
-                && self.input.1.write(record).is_err()
-            {
-                // Full: the sequencer rings when it has taken something.
-                break;
-            }
-            sent = true;
+            // Full: the replicas ring when they have ordered something.
+            let Some(n) = self.window.next(event.len()) else { break };
+            self.input.send(&Input { n, event }, &mut [0; EVENT_MAX + 16]);
+            defmt::debug!("typed bytes went to be ordered as record {=u64}", n);
+            self.window.sent(event.len());
             self.console.sent();
         }
-        if sent {
-            defmt::debug!("typed bytes went to be ordered");
-            self.input.0.ring();
-        }
+        self.input.ring();
+        more
     }
 
     /// One released effect, if there is one and output is not stopped.
@@ -106,14 +105,15 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut devices = Devices {
         console: Console::default(),
         serial: Serial { port, received: heapless::Deque::new(), lost: 0 },
-        input: shell::stream_writer(boot, "input"),
+        input: Broadcast::new(boot, "input"),
+        replicas: Replicas::open(boot),
+        window: Window::default(),
         output: shell::stream_reader(boot, "output"),
         record: [0; PAYLOAD_MAX + 64],
     };
     let mut lost = 0;
     loop {
-        devices.typed();
-        let more = devices.put_out();
+        let more = devices.typed() | devices.put_out();
         let all_lost = devices.console.lost() + devices.serial.lost;
         if all_lost / 1024 != lost / 1024 || (lost == 0 && all_lost > 0) {
             runtime::say!("{all_lost} typed bytes were lost so far: nobody takes them");

@@ -133,6 +133,14 @@ impl Gate {
         (config.quorum > 0 && config.quorum <= members).then_some(gate)
     }
 
+    /// From now on these vote, and so many equal votes release: an agreed entry. Nobody joins whom [`Gate::new`] did not know.
+    pub fn set_voters(&mut self, set: u64, quorum: u32) {
+        self.quorum = quorum;
+        for voter in &mut self.voters {
+            voter.member &= set >> voter.domain & 1 == 1;
+        }
+    }
+
     fn slot(&self, domain: u32) -> Option<usize> {
         self.voters.iter().position(|v| v.member && v.domain == domain)
     }

@@ -6,7 +6,7 @@ use abi::vote::{Output, PAYLOAD_MAX, Verdict};
 use gate::{Config, Gate, Sink};
 use ipc::{BroadcastReader, Send, StreamWriter};
 use runtime::Channel;
-use shell::{Broadcast, Clock};
+use shell::{Broadcast, Clock, Replicas, Voters};
 
 /// So many records are taken of one ring before the others have their turn.
 const BUDGET: usize = 64;
@@ -94,19 +94,30 @@ fn take(voter: u32, ring: &mut BroadcastReader<'static>, gate: &mut Gate, out: &
     taken
 }
 
+/// Who votes: the replicas agree on it before anything runs.
+fn first_voters(replicas: &mut Replicas) -> Voters {
+    loop {
+        let more = replicas.take(|_, _| {});
+        if let Some(voters) = replicas.voters() {
+            return voters;
+        }
+        if !more {
+            runtime::wait(u64::MAX);
+        }
+    }
+}
+
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
     let clock = Clock::new(boot);
-    defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", boot.run.voters, boot.run.quorum);
-    let config = Config {
-        voters: boot.run.voters,
-        quorum: boot.run.quorum,
-        grace_us: u64::from(boot.run.grace_ms) * 1000,
-    };
-    let Some(mut gate) = Gate::new(config) else {
-        panic!("the manifest's quorum does not fit its personalities")
+    let mut replicas = Replicas::open(boot);
+    let mut voters = first_voters(&mut replicas);
+    defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", voters.set, voters.quorum);
+    let grace_us = u64::from(boot.run.grace_ms) * 1000;
+    let Some(mut gate) = Gate::new(Config { voters: voters.set, quorum: voters.quorum, grace_us }) else {
+        panic!("the agreed quorum does not fit the agreed voters")
     };
     let (channel, stream) = shell::stream_writer(boot, "output");
     let verdicts = Broadcast::new(boot, "verdicts");
@@ -117,7 +128,12 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     }
     let mut word = 1 << NOTIFY_DOMAIN;
     loop {
-        let mut more = false;
+        let mut more = replicas.take(|_, _| {});
+        if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
+            defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
+            gate.set_voters(new.set, new.quorum);
+            voters = new;
+        }
         for (voter, ring) in rings.iter_mut().flatten() {
             more |= take(*voter, ring, &mut gate, &mut out);
             if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(*voter) {

@@ -6,11 +6,13 @@ use abi::hypercall::Inject;
 use abi::vote::Control;
 use core::fmt;
 
-const HELP: [&str; 6] = [
+const HELP: [&str; 8] = [
     "help                   this text",
     "status                 every domain, and how each voter stands",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
+    "inject equivocate R    replica R says different things to different others, until its keys change",
+    "restart R              replica R loses its memory and its keys, and begins anew",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "K: a domain's name, or the number of a voter (1: the first)",
 ];
@@ -21,6 +23,8 @@ enum Fault {
     Hang,
     Lie,
     Diverge,
+    Equivocate,
+    Restart,
     Pause,
     Resume,
 }
@@ -53,13 +57,17 @@ impl Manager {
             [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
             [Some("status"), None, ..] => self.status(board),
             [Some("inject"), Some(fault), Some(target), None] => self.inject(fault, target, board),
+            [Some("restart"), Some(target), None, ..] => self.harm("restart", Fault::Restart, target, board),
             [Some("pause"), Some(target), None, ..] => self.harm("pause", Fault::Pause, target, board),
             [Some("resume"), Some(target), None, ..] => self.harm("resume", Fault::Resume, target, board),
             [Some("inject"), ..] => {
-                self.say(board, format_args!("usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"));
+                self.say(
+                    board,
+                    format_args!("usage: inject crash|hang|lie|diverge|equivocate K, e.g. `inject lie k2`"),
+                );
             }
-            [Some("pause" | "resume"), ..] => {
-                self.say(board, format_args!("usage: pause K, resume K, e.g. `pause k2`"));
+            [Some("pause" | "resume" | "restart"), ..] => {
+                self.say(board, format_args!("usage: pause K, resume K, restart R, e.g. `pause k2`"));
             }
             [Some("help" | "status"), Some(_), ..] => {
                 self.say(board, format_args!("`{typed}`: nothing may follow that command"));
@@ -74,10 +82,13 @@ impl Manager {
             "hang" => Fault::Hang,
             "lie" => Fault::Lie,
             "diverge" => Fault::Diverge,
+            "equivocate" => Fault::Equivocate,
             _ => {
                 return self.say(
                     board,
-                    format_args!("unknown fault `{fault}`: there are crash, hang, lie and diverge"),
+                    format_args!(
+                        "unknown fault `{fault}`: there are crash, hang, lie, diverge and equivocate"
+                    ),
                 );
             }
         };
@@ -100,10 +111,14 @@ impl Manager {
             Fault::Lie | Fault::Diverge if !self.voter(domain) => {
                 return self.say(board, format_args!("{name} is no kernel: only a voter can {what}"));
             }
+            Fault::Equivocate | Fault::Restart if !self.replica(domain) => {
+                return self.say(board, format_args!("{name} is no replica: only one can {what}"));
+            }
             Fault::Crash => board.inject(domain, Inject::Crash),
             Fault::Hang => board.inject(domain, Inject::Hang),
             Fault::Pause => board.inject(domain, Inject::Pause),
             Fault::Resume => board.inject(domain, Inject::Resume),
+            Fault::Restart => board.inject(domain, Inject::Restart),
             Fault::Lie => {
                 board.control(Control::Lie { domain });
                 Ok(())
@@ -112,11 +127,16 @@ impl Manager {
                 board.control(Control::Diverge { domain });
                 Ok(())
             }
+            Fault::Equivocate => {
+                board.control(Control::Equivocate { domain });
+                Ok(())
+            }
         };
         match done {
             Ok(()) if matches!(kind, Fault::Pause | Fault::Resume) => {
                 self.say(board, format_args!("{what}d: {name}"))
             }
+            Ok(()) if matches!(kind, Fault::Restart) => self.say(board, format_args!("{what}ed: {name}")),
             Ok(()) => self.say(board, format_args!("injected: {what} in {name}")),
             Err(e) => self.say(board, format_args!("EL2 refuses {what} in {name}: {e:?}")),
         }

@@ -9,6 +9,7 @@
 
 mod command;
 mod line;
+mod replicas;
 mod report;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Name, name_str};
@@ -43,6 +44,8 @@ pub struct Config {
     pub own: u32,
     /// Bit k: domain k is a voter.
     pub voters: u64,
+    /// Bit k: domain k is a replica of the log.
+    pub replicas: u64,
     /// For the text of a late voter.
     pub grace_ms: u32,
 }
@@ -85,6 +88,7 @@ pub struct Manager {
     call: u64,
     runnable: bool,
     over: bool,
+    tally: replicas::Tally,
 }
 
 impl Manager {
@@ -100,6 +104,7 @@ impl Manager {
             call: 0,
             runnable: true,
             over: false,
+            tally: replicas::Tally::default(),
         }
     }
 
@@ -124,6 +129,10 @@ impl Manager {
 
     fn name(&self, domain: u32) -> &str {
         self.config.names.get(domain as usize).map_or("?", name_str)
+    }
+
+    fn replica(&self, domain: u32) -> bool {
+        self.config.replicas.checked_shr(domain).unwrap_or(0) & 1 == 1
     }
 
     fn voter(&self, domain: u32) -> bool {

@@ -151,8 +151,11 @@ impl Manager {
         board.power_off();
     }
 
-    /// Takes what the sequencer says.
-    pub fn on_progress(&mut self, progress: &Progress, board: &mut impl Board) {
+    /// Takes what replica `from` says; it counts when another says the same.
+    pub fn on_progress(&mut self, from: usize, progress: &Progress, board: &mut impl Board) {
+        if !self.tally.hear(from, progress) {
+            return;
+        }
         match *progress {
             Progress::Issued { s, call, runnable, .. } => {
                 (self.sync, self.call, self.runnable) = (s, call, runnable);
@@ -183,6 +186,12 @@ impl Manager {
             Progress::Skipped { call } => self.say(
                 board,
                 format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
+            ),
+            // The first are those of the manifest.
+            Progress::Ordered { .. } | Progress::Voters { epoch: 1, .. } => {}
+            Progress::Voters { epoch, set, quorum } => self.say(
+                board,
+                format_args!("voters {epoch}: {} vote, {quorum} equal votes decide", Names(self, set)),
             ),
         }
     }

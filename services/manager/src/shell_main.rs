@@ -1,13 +1,13 @@
 //! UART 1, verdicts and progress.
 
-use abi::bootinfo::BootInfo;
+use abi::bootinfo::{BootInfo, name_str};
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
 use abi::vote::Control;
 use ipc::{BroadcastReader, Receive, ReceiveError};
 use manager::{Board, Config, Manager};
 use serde::de::DeserializeOwned;
-use shell::Broadcast;
 use shell::serial::Serial;
+use shell::{Broadcast, Replicas};
 
 /// So many records are taken of one ring before the others have their turn.
 const BUDGET: usize = 256;
@@ -33,7 +33,7 @@ impl Board for Desk {
 
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         defmt::warn!(
-            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume)",
+            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume, 5 restart)",
             domain,
             inject as u64
         );
@@ -44,6 +44,7 @@ impl Board for Desk {
         match control {
             Control::Lie { domain } => defmt::warn!("on demand in domain {=u32}: lie", domain),
             Control::Diverge { domain } => defmt::warn!("on demand in domain {=u32}: diverge", domain),
+            Control::Equivocate { domain } => defmt::warn!("on demand in domain {=u32}: equivocate", domain),
         }
         self.control.send(&control, &mut [0; 16]);
         self.control.ring();
@@ -84,6 +85,12 @@ fn domains(boot: &BootInfo, manager: &mut Manager, desk: &mut Desk) {
     }
 }
 
+/// The domains that write a channel `peer-`, a bit a domain.
+fn replicas(boot: &BootInfo) -> u64 {
+    let peers = boot.channels.iter().filter(|c| name_str(&c.name).starts_with("peer-"));
+    peers.fold(0, |mask, c| mask | 1u64.checked_shl(c.writer).unwrap_or(0))
+}
+
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
@@ -97,11 +104,12 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         domains: boot.domains,
         own: boot.domain,
         voters: boot.run.voters,
+        replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
     });
     let mut desk = Desk { port: Serial::new(boot), control: Broadcast::new(boot, "control") };
     let mut verdicts = shell::reader(boot, "verdicts");
-    let mut progress = shell::reader(boot, "progress");
+    let mut replicas = Replicas::open(boot);
     desk.port.listen();
     loop {
         // First the states: the text of a crash verdict takes its cause from there.
@@ -109,7 +117,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let mut more = false;
         for _ in 0..BUDGET {
             more = take("verdicts", &mut verdicts, &mut manager, &mut desk, Manager::on_verdict)
-                | take("progress", &mut progress, &mut manager, &mut desk, Manager::on_progress);
+                | replicas.take(|from, word| manager.on_progress(from, word, &mut desk));
             if !more {
                 break;
             }

@@ -35,11 +35,11 @@ impl Board for Desk {
 
 fn manager() -> Manager {
     let mut names = [[0; 16]; DOMAINS_MAX];
-    let all = ["manager", "sequencer", "gate", "devices", "k1", "k2", "k3", "k4"];
+    let all = ["manager", "r1", "gate", "devices", "k1", "k2", "k3", "k4"];
     for (slot, name) in names.iter_mut().zip(all) {
         *slot = name_from(name).unwrap();
     }
-    Manager::new(Config { names, domains: 8, own: 0, voters: 0xf0, grace_ms: 50 })
+    Manager::new(Config { names, domains: 8, own: 0, voters: 0xf0, replicas: 2, grace_ms: 50 })
 }
 
 fn type_in(manager: &mut Manager, text: &str) -> Desk {
@@ -107,13 +107,21 @@ fn status_shows_how_each_voter_stands() {
     m.on_verdict(&Verdict::WrongOutput { voter: 4, n: 2, call: 3, own, quorum, agreed: 0 }, &mut desk);
     m.on_verdict(&Verdict::Crashed { voter: 7 }, &mut desk);
     m.on_verdict(&Verdict::Released { effects: 12 }, &mut desk);
-    m.on_progress(&Progress::Lagging { voter: 5, s: 40 }, &mut desk);
-    m.on_progress(&Progress::Issued { s: 256, call: 4096, runnable: false, lagging: 0 }, &mut desk);
+    for replica in [0, 3] {
+        m.on_progress(replica, &Progress::Lagging { voter: 5, s: 40 }, &mut desk);
+        m.on_progress(
+            replica,
+            &Progress::Issued { s: 256, call: 4096, runnable: false, lagging: 0 },
+            &mut desk,
+        );
+        // One replica alone accuses nobody.
+        m.on_progress(1, &Progress::Contradicts { voter: 6, s: 40 }, &mut desk);
+    }
     let desk = type_in(&mut m, "status\r");
     let expect = [
         "program waiting; sync point 256, call 4096, 12 effects released",
         " 0 manager          running  ",
-        " 1 sequencer        running  ",
+        " 1 r1               running  ",
         " 2 gate             running  ",
         " 3 devices          running  ",
         " 4 k1               running  wrong since effect 2",
@@ -133,6 +141,9 @@ fn faults_are_injected_by_name_or_number() {
     assert_eq!(type_in(m, " inject  diverge 1 \r").acts, ["Diverge { domain: 4 }"]);
     assert_eq!(type_in(m, "pause 1\r").acts, ["Pause 4"]);
     assert_eq!(type_in(m, "resume k1\r").acts, ["Resume 4"]);
+    assert_eq!(type_in(m, "inject equivocate r1\r").acts, ["Equivocate { domain: 1 }"]);
+    let desk = type_in(m, "restart r1\r");
+    assert_eq!((desk.acts, desk.lines), (vec!["Restart 1".to_owned()], vec!["restarted: r1".to_owned()]));
     let desk = type_in(m, "inject crash devices\r");
     assert_eq!(desk.lines, ["EL2 refuses crash in devices: Denied"]);
 }
@@ -141,13 +152,15 @@ fn faults_are_injected_by_name_or_number() {
 fn what_cannot_be_done_is_said() {
     for (typed, answer) in [
         ("reboot", "unknown command `reboot`; try `help`"),
-        ("inject", "usage: inject crash|hang|lie|diverge K, e.g. `inject lie k2`"),
-        ("pause", "usage: pause K, resume K, e.g. `pause k2`"),
+        ("inject", "usage: inject crash|hang|lie|diverge|equivocate K, e.g. `inject lie k2`"),
+        ("pause", "usage: pause K, resume K, restart R, e.g. `pause k2`"),
         ("pause manager", "the manager does not harm itself"),
-        ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie and diverge"),
+        ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie, diverge and equivocate"),
         ("inject lie k9", "no domain `k9`: give a name of `status`, or a voter's number from 1"),
         ("inject lie 0", "no domain `0`: give a name of `status`, or a voter's number from 1"),
         ("inject lie gate", "gate is no kernel: only a voter can lie"),
+        ("inject equivocate k1", "k1 is no replica: only one can equivocate"),
+        ("restart gate", "gate is no replica: only one can restart"),
         ("inject crash manager", "the manager does not harm itself"),
         ("status all", "`status all`: nothing may follow that command"),
     ] {
@@ -156,14 +169,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 6);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 8);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 6);
+    assert_eq!(desk.lines.len(), 8);
 }
 
 proptest! {
@@ -176,6 +189,8 @@ proptest! {
         let (voter, n) = numbers;
         let (own, quorum) = ([0; 32], [0; 32]);
         m.on_verdict(&Verdict::WrongOutput { voter, n, call: n, own, quorum, agreed: n }, &mut desk);
-        m.on_progress(&Progress::Lagging { voter, s: n }, &mut desk);
+        for replica in 0..5 {
+            m.on_progress(replica, &Progress::Lagging { voter, s: n }, &mut desk);
+        }
     }
 }

@@ -1,13 +1,10 @@
-//! Microseconds from the counter, and the wall clock at start.
+//! Microseconds from the counter.
 
-use crate::registers;
 use abi::bootinfo::BootInfo;
-use tock_registers::interfaces::Readable;
-use tock_registers::registers::ReadOnly;
 
 const US_PER_S: u64 = 1_000_000;
 
-/// Microseconds since the service started.
+/// Microseconds since some moment.
 #[derive(Clone, Copy)]
 pub struct Clock {
     start: u64,
@@ -18,6 +15,11 @@ impl Clock {
     /// Tick 0 is now.
     pub fn new(boot: &BootInfo) -> Self {
         Clock { start: runtime::calls::now(), hz: boot.counter_hz.max(1) }
+    }
+
+    /// Tick 0 is the counter's 0, so that clocks of all domains agree.
+    pub fn since_power_on(boot: &BootInfo) -> Self {
+        Clock { start: 0, hz: boot.counter_hz.max(1) }
     }
 
     /// Now.
@@ -33,24 +35,5 @@ impl Clock {
         let (seconds, rest) = (us / US_PER_S, us % US_PER_S);
         let count = seconds.saturating_mul(self.hz).saturating_add((rest * self.hz).div_ceil(US_PER_S));
         self.start.saturating_add(count)
-    }
-}
-
-/// PL031 (Arm DDI 0224): its data register holds seconds since 1970.
-#[repr(C)]
-struct RealTimeClock {
-    data: ReadOnly<u32>,
-}
-
-/// The wall clock, microseconds since 1970: the manifest's, else the real-time clock's.
-pub fn wall_clock_us(boot: &'static BootInfo) -> u64 {
-    if boot.run.start_time_us != 0 {
-        return boot.run.start_time_us;
-    }
-    // SAFETY: a PL031's first register is its data register, a readable u32.
-    let device = unsafe { registers::of::<RealTimeClock>(boot, "pl031") };
-    match device {
-        Some((rtc, _)) => u64::from(rtc.data.get()).saturating_mul(US_PER_S),
-        None => panic!("no start-time-us in the manifest's `run`, and no device `pl031` to ask"),
     }
 }

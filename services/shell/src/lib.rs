@@ -7,11 +7,13 @@ mod aux_uart;
 mod clock;
 pub mod pl011;
 mod registers;
+mod replicas;
 pub mod serial;
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX, DomainState, name_str};
-pub use clock::{Clock, wall_clock_us};
+pub use clock::Clock;
 use ipc::{BroadcastReader, BroadcastWriter, Send, StreamReader, StreamWriter};
+pub use replicas::{REPLICAS, Replicas, Voters};
 use runtime::Channel;
 use serde::Serialize;
 
@@ -56,6 +58,13 @@ impl Broadcast {
     /// Appends one value, in postcard's encoding, put together in `scratch`; the bell waits for [`Broadcast::ring`]. `false`: it does not fit there, or not into the ring.
     pub fn send<T: Serialize>(&mut self, value: &T, scratch: &mut [u8]) -> bool {
         let sent = self.writer.send(value, scratch).is_ok();
+        self.written |= sent;
+        sent
+    }
+
+    /// Appends one record as it is; the bell waits for [`Broadcast::ring`]. `false`: it does not fit into the ring.
+    pub fn write(&mut self, record: &[u8]) -> bool {
+        let sent = self.writer.write(record).is_ok();
         self.written |= sent;
         sent
     }

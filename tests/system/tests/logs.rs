@@ -19,11 +19,11 @@ fn a_lie_is_followed_from_demand_to_verdict() {
     let text = String::from_utf8(shown).unwrap();
     let mut from = 0;
     for (source, words) in [
-        ("el2/1", "core 1 begins, 1 domains"),
+        ("el2/1", "core 1 begins, 2 domains"),
         ("k1", "pid 1 runs /bin/busybox"),
         ("gate", "effect 0 released"),
-        ("manager", "on demand in domain 5: lie"),
-        ("gate", "domain 5: wrong output"),
+        ("manager", "on demand in domain 4: lie"),
+        ("gate", "domain 4: wrong output"),
     ] {
         let at =
             text.lines().skip(from).position(|l| l.contains(&format!(" {source} ")) && l.contains(words));

@@ -11,7 +11,7 @@ use classic::machine::{
     Exit, Fault, FpRegisters, Frame, Machine, OutOfFrames, PAGE_BYTES, Registers, Rights, Shown, TableId,
     Trace,
 };
-use runtime::Channel;
+use runtime::{AgreedLog, Channel};
 
 /// `mov x8, #139` (rt_sigreturn); `svc #0`.
 const TRAMPOLINE: [u32; 2] = [0xd280_1168, 0xd400_0001];
@@ -34,9 +34,10 @@ pub fn start(boot: &'static BootInfo) -> ! {
     let root = unsafe { runtime::channel::module_at(boot, "root", OFFSET) };
     let Some(root) = root else { runtime::crash(b"no module `root`: the manifest must give it") };
     let effects = channel(boot, &alloc::format!("effects-{name}"));
-    let log = channel(boot, "log");
+    // SAFETY: `kernel_map` maps all channels at this offset, for ever.
+    let log = unsafe { AgreedLog::open(boot, OFFSET) };
     let (Some(log), Some(effects)) = (log, effects) else {
-        runtime::crash(b"no channel `log` or `effects-` and own name: the manifest must give both")
+        runtime::crash(b"no channels `agreed-`, or no `effects-` and own name: the manifest must give both")
     };
     if let Some(log) = channel(boot, &alloc::format!("log-{name}")) {
         runtime::log::start(log.words());
@@ -46,7 +47,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     let setup = Setup {
         domain: boot.domain,
         root,
-        log: log.words(),
+        log,
         effects: (effects.words(), effects.index as u32),
         control: channel(boot, "control").map(|c| c.words()),
         monitor: channel(boot, &alloc::format!("monitor-{name}")).and_then(|c| c.words().get(512..)),

@@ -11,7 +11,7 @@ use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
 use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
-use runtime::{Channel, calls, say};
+use runtime::{AgreedLog, Channel, calls, say};
 
 /// The virtual CPU interface of the GIC.
 const GIC: u64 = 0x0801_0000;
@@ -59,7 +59,7 @@ pub struct Board {
     hz: u64,
     pool: core::ops::Range<u32>,
     image: &'static [u8],
-    log: BroadcastReader<'static>,
+    log: AgreedLog<'static>,
     control: Option<BroadcastReader<'static>>,
     effects: (Channel, BroadcastWriter<'static>),
     posted: bool,
@@ -96,12 +96,15 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     if let Some(ring) = own(boot, "log-", offset) {
         runtime::log::start(ring);
     }
-    let log = BroadcastReader::new(channel(boot, "log", offset).words());
+    // SAFETY: boot mapped all channels at `offset`, for ever.
+    let log = unsafe { AgreedLog::open(boot, offset) };
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
     // SAFETY: boot mapped all modules at `offset`, read-only, for ever.
     let image = unsafe { runtime::channel::module_at(boot, "root", offset) };
     let (Some(writer), Some(log), Some(image)) = (writer, log, image) else {
-        panic!("the manifest gives this kernel no root image, or a channel that is too small");
+        panic!(
+            "the manifest gives this kernel no root image, no channels `agreed-`, or a channel that is too small"
+        );
     };
     let end = ((MEMORY_IPA + boot.memory_size) / PAGE as u64) as u32;
     let board = Board {

@@ -20,7 +20,7 @@ pub const GUESTS: [Image; 5] = [
 /// Stand-ins for the images that the project's own tree names.
 pub const PROJECT: [Image; 5] = [
     ("manager", "guest-director", 2),
-    ("sequencer", "guest-trespasser", 2),
+    ("replica", "guest-trespasser", 2),
     ("gate", "guest-trespasser", 2),
     ("devices", "guest-spinner", 2),
     ("classic", "guest-kernel", 1),

@@ -1,8 +1,11 @@
 //! The rules of issue, one by one.
 
-use abi::log::{Boot, Entry, Event, Program, Sync};
+mod common;
+
+use abi::log::{Boot, Entry, Event, Sync};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
-use sequencer::{Config, ConfigError, Sequencer, Sink};
+use common::{Single, program};
+use replica::clerk::{Clerk, Config, Sink};
 
 const GRACE: u64 = 50_000;
 
@@ -12,8 +15,8 @@ struct Log {
     progress: Vec<Progress>,
 }
 
-impl Sink for Log {
-    fn log(&mut self, entry: &Entry<'_>) {
+impl common::Log for Log {
+    fn entry(&mut self, entry: &Entry<'_>) {
         self.entries.push(match entry {
             Entry::Boot(_) => "boot".into(),
             Entry::Sync(s) => format!("sync {} {} {}", s.s, s.time_us, s.events().count()),
@@ -21,34 +24,23 @@ impl Sink for Log {
             Entry::Go { call } => format!("go {call}"),
         });
     }
+}
+
+impl Sink for Log {
     fn progress(&mut self, progress: Progress) {
         self.progress.push(progress);
     }
 }
 
-fn program() -> Vec<u8> {
-    let mut buf = [0; 64];
-    postcard::to_slice(&Program { path: "/p", argv: b"p\0", env: b"" }, &mut buf).unwrap().to_vec()
-}
-
-fn config(program: &[u8]) -> Config<'_> {
-    Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: GRACE,
-        start_time_us: 1000,
-        digest_interval: 0,
-        seed: [1; 32],
-        program,
-        replay: None,
-    }
+fn config() -> Config {
+    Config { voters: 0xf0, quorum: 3, grace_us: GRACE, start_time_us: 1000, seed: [1; 32], recorded: None }
 }
 
 fn passed(s: u64, runnable: bool, deadline_us: u64) -> Vote<'static> {
     Vote::Passed { s, call: s * 16, effects: s, runnable, deadline_us, state: None }
 }
 
-fn all(seq: &mut Sequencer, voters: core::ops::Range<u32>, vote: &Vote, now: u64, log: &mut Log) {
+fn all(seq: &mut Single, voters: core::ops::Range<u32>, vote: &Vote, now: u64, log: &mut Log) {
     for voter in voters {
         seq.on_vote(voter, vote, now, log);
     }
@@ -57,8 +49,7 @@ fn all(seq: &mut Sequencer, voters: core::ops::Range<u32>, vote: &Vote, now: u64
 
 #[test]
 fn a_running_program_gets_two_entries_ahead_and_output_holds_it_back() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.poll(10, &mut log);
     assert_eq!(log.entries, ["boot"]);
     all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 20, &mut log);
@@ -74,8 +65,7 @@ fn a_running_program_gets_two_entries_ahead_and_output_holds_it_back() {
 
 #[test]
 fn a_late_voter_costs_one_grace_and_comes_back() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.on_verdict(&Verdict::Released { effects: 1000 });
     seq.poll(0, &mut log);
     all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 20, &mut log);
@@ -101,15 +91,14 @@ fn a_late_voter_costs_one_grace_and_comes_back() {
 
 #[test]
 fn an_idle_program_gets_one_entry_for_input_and_one_for_its_deadline() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.on_verdict(&Verdict::Released { effects: 1000 });
     seq.poll(0, &mut log);
     all(&mut seq, 4..8, &passed(0, false, 6000), 20, &mut log);
     assert_eq!((log.entries.len(), seq.wake_at(20)), (1, Some(5000)));
     let mut buf = [0; 16];
     assert!(seq.on_input(postcard::to_slice(&Event::TtyData(b"x"), &mut buf).unwrap()));
-    assert!(seq.on_input(b"\xff\xff no event"), "what is no event is dropped");
+    assert!(seq.on_input(b"\xff\xff no event"), "what is no event has no effect");
     assert!(seq.on_input(postcard::to_slice(&Event::Rejoin { thread: 1, call: 1 }, &mut buf).unwrap()));
     seq.poll(30, &mut log);
     assert_eq!(log.entries[1..], ["sync 1 1030 1"]);
@@ -122,22 +111,23 @@ fn an_idle_program_gets_one_entry_for_input_and_one_for_its_deadline() {
 
 #[test]
 fn input_that_does_not_fit_waits_for_the_next_entry() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     let (data, mut buf) = ([b'x'; 1000], [0; 1100]);
     let event = postcard::to_slice(&Event::TtyData(&data), &mut buf).unwrap();
-    let taken = (0..10).take_while(|_| seq.on_input(event)).count();
-    assert_eq!(taken, sequencer::PENDING_MAX / event.len());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
     seq.poll(0, &mut log);
+    assert!((0..10).all(|_| seq.on_input(event)));
+    seq.poll(0, &mut log);
+    let fit = abi::log::EVENTS_MAX / event.len();
     all(&mut seq, 4..8, &passed(0, false, NO_DEADLINE), 1, &mut log);
-    assert_eq!(log.entries[1], format!("sync 1 1001 {taken}"));
-    assert!(seq.on_input(event));
+    assert_eq!(log.entries[1..], [format!("sync 1 1001 {fit}"), format!("sync 2 1001 {}", 10 - fit)]);
+    let full = (0..100).take_while(|_| seq.on_input(event)).count();
+    assert_eq!(full, abi::vote::INPUT_BYTES_MAX / event.len());
 }
 
 #[test]
 fn a_crashed_voter_is_not_waited_for_and_a_contradicting_one_is_named() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.poll(0, &mut log);
     all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 1, &mut log);
     seq.on_out(7);
@@ -152,8 +142,7 @@ fn a_crashed_voter_is_not_waited_for_and_a_contradicting_one_is_named() {
 
 #[test]
 fn the_manager_hears_of_a_running_program_as_running() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.on_verdict(&Verdict::Released { effects: 1000 });
     seq.poll(0, &mut log);
     for s in 0..300 {
@@ -164,8 +153,7 @@ fn the_manager_hears_of_a_running_program_as_running() {
 
 #[test]
 fn a_rejoin_needs_a_quorum_and_comes_once() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.poll(0, &mut log);
     all(&mut seq, 4..8, &passed(0, false, NO_DEADLINE), 1, &mut log);
     let rejoin = Vote::Rejoin { thread: 3, call: 9 };
@@ -179,8 +167,7 @@ fn a_rejoin_needs_a_quorum_and_comes_once() {
 
 #[test]
 fn stuck_is_answered_by_skip_when_all_promise_and_by_go_when_one_made_the_call() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.poll(0, &mut log);
     all(&mut seq, 4..8, &Vote::Stuck { call: 5 }, 1, &mut log);
     assert_eq!(log.entries[1..], ["skip 5"]);
@@ -198,8 +185,7 @@ fn stuck_is_answered_by_skip_when_all_promise_and_by_go_when_one_made_the_call()
 
 #[test]
 fn a_promise_that_comes_after_the_skip_changes_nothing() {
-    let program = program();
-    let (mut seq, mut log) = (Sequencer::new(config(&program)).unwrap(), Log::default());
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
     seq.poll(0, &mut log);
     all(&mut seq, 4..7, &Vote::Stuck { call: 5 }, 1, &mut log);
     seq.poll(1 + GRACE, &mut log);
@@ -211,7 +197,6 @@ fn a_promise_that_comes_after_the_skip_changes_nothing() {
 
 #[test]
 fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
-    let program = program();
     let boot = Boot {
         version: 1,
         seed: [3; 32],
@@ -219,7 +204,7 @@ fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
         digest_interval: 0,
         rows: 24,
         columns: 80,
-        program: &program,
+        program: program(),
     };
     let sync = |s| Entry::Sync(Sync { s, time_us: s, events: &[] });
     let mut recording = Vec::new();
@@ -229,8 +214,9 @@ fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
         recording.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         recording.extend_from_slice(bytes);
     }
-    let config = Config { voters: 0x10, quorum: 1, replay: Some(&recording), ..config(&[]) };
-    let (mut seq, mut log) = (Sequencer::new(config).unwrap(), Log::default());
+    let config = Config { voters: 0x10, quorum: 1, ..config() };
+    let recording = Box::leak(recording.into_boxed_slice());
+    let (mut seq, mut log) = (Single::new(config, program(), Some(recording)), Log::default());
     seq.on_verdict(&Verdict::Released { effects: 1000 });
     seq.poll(0, &mut log);
     assert_eq!(log.entries, ["boot", "skip 4"]);
@@ -244,11 +230,22 @@ fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
 }
 
 #[test]
-fn bad_parameters_are_named() {
-    let program = program();
-    let error = |c| Sequencer::new(c).err();
-    assert_eq!(error(config(&[255])), Some(ConfigError::BadProgram));
-    assert_eq!(error(Config { replay: Some(&[1, 2, 3]), ..config(&program) }), Some(ConfigError::BadReplay));
-    assert_eq!(error(Config { voters: 0x30, ..config(&program) }), Some(ConfigError::BadQuorum));
-    assert_eq!(error(Config { quorum: 0, ..config(&program) }), Some(ConfigError::BadQuorum));
+fn bad_parameters_are_refused() {
+    assert!(Clerk::new(config()).is_some());
+    assert!(Clerk::new(Config { voters: 0x30, ..config() }).is_none());
+    assert!(Clerk::new(Config { quorum: 0, ..config() }).is_none());
+}
+
+#[test]
+fn whom_the_gate_proved_wrong_leaves_and_a_majority_of_the_rest_decides() {
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
+    seq.poll(0, &mut log);
+    for voter in [5, 7, 4] {
+        seq.on_verdict(&Verdict::Crashed { voter });
+        seq.poll(1, &mut log);
+    }
+    let voters: Vec<_> = seq.voters.iter().map(|v| (v.epoch, v.set, v.quorum)).collect();
+    assert_eq!(voters, [(1, 0xf0, 3), (2, 0xd0, 2), (3, 0x50, 2)], "two are the fewest");
+    all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 2, &mut log);
+    assert_eq!(seq.issued(), Some(0), "one of the two that are left has crashed");
 }

@@ -1,9 +1,12 @@
 //! Four simulated voters around the core: they crash, hang, lie and are slow, their votes arrive when chance has it.
 
-use abi::log::{Entry, Event, Program};
+mod common;
+
+use abi::log::{Entry, Event};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
+use common::{Single, program};
 use proptest::prelude::*;
-use sequencer::{Config, Sequencer, Sink};
+use replica::clerk::{Config, Sink};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 const GRACE: u64 = 50_000;
@@ -31,8 +34,8 @@ struct Log {
     progress: Vec<Progress>,
 }
 
-impl Sink for Log {
-    fn log(&mut self, entry: &Entry<'_>) {
+impl common::Log for Log {
+    fn entry(&mut self, entry: &Entry<'_>) {
         let mut buf = [0; abi::log::ENTRY_MAX];
         postcard::to_slice(entry, &mut buf).expect("an entry fits");
         self.items.push(match entry {
@@ -44,6 +47,9 @@ impl Sink for Log {
             Entry::Go { call } => Item::Go(*call),
         });
     }
+}
+
+impl Sink for Log {
     fn progress(&mut self, progress: Progress) {
         self.progress.push(progress);
     }
@@ -161,7 +167,7 @@ impl World {
         (self.rng >> 11) % n
     }
 
-    fn deliver(&mut self, i: usize, seq: &mut Sequencer) {
+    fn deliver(&mut self, i: usize, seq: &mut Single) {
         let voter = FIRST + i as u32;
         let Some(owned) = self.kernels[i].out.pop_front() else { return };
         let lie = self.faults[i] == Fault::Lie && self.chance(4) == 0;
@@ -194,7 +200,7 @@ impl World {
         seq.on_vote(voter, &vote, self.now, &mut self.log);
     }
 
-    fn release(&self, seq: &mut Sequencer) {
+    fn release(&self, seq: &mut Single) {
         let mut n = self.effects.clone();
         n.sort();
         seq.on_verdict(&Verdict::Released { effects: n[1] });
@@ -235,24 +241,19 @@ impl World {
     }
 }
 
-fn config(program: &[u8]) -> Config<'_> {
+fn config() -> Config {
     Config {
         voters: 0xf0,
         quorum: 3,
         grace_us: GRACE,
         start_time_us: 1_000_000,
-        digest_interval: 0,
         seed: [1; 32],
-        program,
-        replay: None,
+        recorded: None,
     }
 }
 
 fn simulate(seed: u64, fault: Fault, who: usize, at: u64) -> World {
-    let mut buf = [0; 64];
-    let program: &[u8] =
-        postcard::to_slice(&Program { path: "/p", argv: b"p\0", env: b"" }, &mut buf).unwrap();
-    let mut seq = Sequencer::new(config(program)).unwrap();
+    let mut seq = Single::new(config(), program(), None);
     let mut w = World {
         kernels: vec![Kernel::default(); 4],
         seen: vec![0; 4],

@@ -5,40 +5,36 @@
 //! voter promised, or a quorum did and the rest got no further for the grace. The race left: a silent voter may have made c
 //! and not said so yet; then it is one against a quorum, which is what a quorum is for.
 
-use crate::{Sequencer, Sink};
-use abi::log::Entry;
+use crate::clerk::{Agreed, Clerk, Sink};
 use abi::vote::Progress;
+use consensus::line::Proposal;
 
-impl Sequencer<'_> {
-    pub(crate) fn skip(&mut self, call: u64, sink: &mut impl Sink) {
-        self.decisions.close(call);
-        sink.log(&Entry::Skip { call });
-    }
-
-    pub(crate) fn go(&mut self, call: u64, sink: &mut impl Sink) {
-        self.decisions.close(call);
-        sink.log(&Entry::Go { call });
-    }
-
-    /// Answers the promises that can be answered now.
-    pub(crate) fn decide_stuck(&mut self, now_us: u64, sink: &mut impl Sink) {
+impl Clerk {
+    /// Permits the answers to promises that can be given now.
+    pub(crate) fn decide_stuck(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
         for i in 0..self.voters.len() {
             let Some(call) = self.voters.get(i).filter(|v| v.live()).and_then(|v| v.promise) else {
                 continue;
             };
-            if !self.decisions.open(call) {
+            let (skip, go) = (Proposal::Skip { call }, Proposal::Go { call });
+            if log.is_decided(call) {
                 // The voter finds the answer in the log.
-            } else if self.voters.iter().any(|v| v.live() && v.made > call) || self.replay.is_some() {
+                if self.skipping == Some(call) {
+                    self.skipping = None;
+                    sink.progress(Progress::Skipped { call });
+                }
+                for v in self.voters.iter_mut().filter(|v| v.promise == Some(call)) {
+                    v.promise = None;
+                }
+            } else if self.voters.iter().any(|v| v.live() && v.made > call) || self.config.recorded.is_some()
+            {
                 // In a replay, what the recording skipped is in the log already; all else was made.
-                self.go(call, sink);
+                log.forbid(&skip);
+                log.permit(go, now_us);
+                self.skipping.take_if(|c| *c == call);
             } else if self.skip_at(call).is_some_and(|at| now_us >= at) {
-                self.skip(call, sink);
-                sink.progress(Progress::Skipped { call });
-            } else {
-                continue;
-            }
-            for v in self.voters.iter_mut().filter(|v| v.promise == Some(call)) {
-                v.promise = None;
+                log.permit(skip, now_us);
+                self.skipping = Some(call);
             }
         }
     }
@@ -54,7 +50,7 @@ impl Sequencer<'_> {
                 silent_since = silent_since.max(Some(v.heard_at_us));
             }
         }
-        if promised < self.config.quorum {
+        if promised < self.quorum {
             return None;
         }
         let Some(silent_since) = silent_since else { return Some(0) };

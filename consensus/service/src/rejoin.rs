@@ -67,21 +67,20 @@ impl Rejoins {
         Some(at)
     }
 
-    fn agreed(row: &Row, quorum: u32, voters: &[Voter; DOMAINS_MAX]) -> bool {
-        let live = voters.iter().enumerate().filter(|(i, v)| v.live() && row.asked >> i & 1 == 1);
-        row.asked != 0 && !row.done && live.count() >= quorum as usize
+    /// The requests that a quorum makes and that are not in the log yet.
+    pub fn agreed(&self, quorum: u32, voters: &[Voter; DOMAINS_MAX]) -> impl Iterator<Item = Request> {
+        let asked = move |row: &&Row| {
+            let live = voters.iter().enumerate().filter(|(i, v)| v.live() && row.asked >> i & 1 == 1);
+            row.asked != 0 && !row.done && live.count() >= quorum as usize
+        };
+        self.rows.iter().filter(asked).map(|row| row.request)
     }
 
-    /// Whether a request is agreed and not in the log yet.
-    pub fn any(&self, quorum: u32, voters: &[Voter; DOMAINS_MAX]) -> bool {
-        self.rows.iter().any(|r| Self::agreed(r, quorum, voters))
-    }
-
-    /// The next agreed request, which from now on counts as being in the log.
-    pub fn take(&mut self, quorum: u32, voters: &[Voter; DOMAINS_MAX]) -> Option<Request> {
-        let row = self.rows.iter_mut().find(|r| Self::agreed(r, quorum, voters))?;
-        row.done = true;
-        Some(row.request)
+    /// Those that `is_done` says are in the log need not be asked for again.
+    pub fn settle(&mut self, is_done: impl Fn(&Request) -> bool) {
+        for row in self.rows.iter_mut().filter(|r| r.asked != 0 && !r.done) {
+            row.done = is_done(&row.request);
+        }
     }
 }
 
@@ -98,13 +97,13 @@ mod tests {
         }
         let request = Request { thread: 3, call: 99 };
         for voter in [4, 5, 6] {
-            assert_eq!(r.take(3, &voters), None);
+            assert_eq!(r.agreed(3, &voters).count(), 0);
             r.ask(voter, request);
         }
-        assert!(r.any(3, &voters));
-        assert_eq!(r.take(3, &voters), Some(request));
+        assert_eq!(r.agreed(3, &voters).collect::<Vec<_>>(), [request]);
+        r.settle(|done| *done == request);
         r.ask(7, request);
-        assert_eq!(r.take(3, &voters), None);
+        assert_eq!(r.agreed(3, &voters).count(), 0);
     }
 
     #[test]
@@ -115,7 +114,9 @@ mod tests {
             for voter in [4, 5, 6] {
                 r.ask(voter, Request { thread, call: thread });
             }
-            assert_eq!(r.take(3, &voters), Some(Request { thread, call: thread }));
+            let request = Request { thread, call: thread };
+            assert_eq!(r.agreed(3, &voters).collect::<Vec<_>>(), [request]);
+            r.settle(|done| *done == request);
         }
     }
 }

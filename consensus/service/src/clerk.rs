@@ -1,0 +1,251 @@
+//! What this replica knows of voters and gate, and so what it permits to be ordered.
+//!
+//! Votes, verdicts and the time go in, permits come out. What is promised, by three of four such clerks:
+//!
+//! - *Safety.* No Sync before a quorum has passed the one before the last; no Skip of a call that a live voter is known to have made. A value
+//!   that a voter reports is believed when f + 1 voters report it. (That there is one Boot, one Sync for each s and one decision for each call is the line's doing.)
+//! - *Liveness.* A voter that is slow costs the others its grace once, then it is *lagging* and nobody waits for it; one that crashed,
+//!   was found wrong by the gate, or says what no correct kernel says costs nothing.
+//!
+//! `due.rs` says when an entry is due, `stuck.rs` when a call is skipped.
+
+use crate::points::{Points, Report};
+use crate::rejoin::{Rejoins, Request};
+use crate::voter::{Implausible, Voter};
+use abi::bootinfo::DOMAINS_MAX;
+use abi::vote::{Progress, Verdict, Vote};
+use consensus::Ticks;
+use consensus::line::{Line, Proposal, Voters};
+
+/// What the clerk sees of the agreed log, and where its permits go.
+pub trait Agreed {
+    /// See [`Line::next`].
+    fn next(&self) -> u64;
+    /// See [`Line::voters`].
+    fn voters(&self) -> Voters;
+    /// See [`Line::has_input`].
+    fn has_input(&self) -> bool;
+    /// See [`Line::is_decided`].
+    fn is_decided(&self, call: u64) -> bool;
+    /// See [`Line::is_done`].
+    fn is_done(&self, what: &Proposal) -> bool;
+    /// See [`Line::permit`].
+    fn permit(&mut self, what: Proposal, now: Ticks);
+    /// See [`Line::forbid`].
+    fn forbid(&mut self, what: &Proposal);
+    /// See [`Line::forbid_all`].
+    fn forbid_all(&mut self);
+}
+
+impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Agreed
+    for Line<'_, ORIGINS, COUNT, BYTES>
+{
+    fn next(&self) -> u64 {
+        Line::next(self)
+    }
+    fn voters(&self) -> Voters {
+        Line::voters(self)
+    }
+    fn has_input(&self) -> bool {
+        Line::has_input(self)
+    }
+    fn is_decided(&self, call: u64) -> bool {
+        Line::is_decided(self, call)
+    }
+    fn is_done(&self, what: &Proposal) -> bool {
+        Line::is_done(self, what)
+    }
+    fn permit(&mut self, what: Proposal, now: Ticks) {
+        Line::permit(self, what, now);
+    }
+    fn forbid(&mut self, what: &Proposal) {
+        Line::forbid(self, what);
+    }
+    fn forbid_all(&mut self) {
+        Line::forbid_all(self);
+    }
+}
+
+/// Where the clerk tells people how things stand.
+pub trait Sink {
+    /// Tells the manager.
+    fn progress(&mut self, progress: Progress);
+}
+
+/// The parameters of a run, alike on all replicas.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bit k: domain k is a voter at the beginning.
+    pub voters: u64,
+    /// Equal votes that decide at the beginning.
+    pub quorum: u32,
+    /// How long the others wait for a late voter.
+    pub grace_us: u64,
+    /// Wall clock at tick 0.
+    pub start_time_us: u64,
+    /// The program's chance.
+    pub seed: [u8; 32],
+    /// A recorded log is issued again: the number of its last sync.
+    pub recorded: Option<u64>,
+}
+
+/// What became of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken, or dropped for good.
+    Yes,
+    /// It speaks of an entry that this replica has not executed yet: offer it again afterwards, and nothing else of that voter before.
+    Later,
+}
+
+/// The clerk's state.
+pub struct Clerk {
+    pub(crate) config: Config,
+    pub(crate) voters: [Voter; DOMAINS_MAX],
+    pub(crate) points: Points,
+    pub(crate) rejoins: Rejoins,
+    /// Whom the gate proved wrong, in its order: they are to leave the voters.
+    pub(crate) leaving: heapless::Vec<u32, DOMAINS_MAX>,
+    /// Equal votes that decide now.
+    pub(crate) quorum: u32,
+    /// Effects that have left the gate.
+    pub(crate) released: u64,
+    /// The call whose skip was permitted last and is not decided yet.
+    pub(crate) skipping: Option<u64>,
+    /// The program has ended: nothing is ordered any more.
+    pub(crate) ended: bool,
+    /// Next of the last `Progress::Issued`.
+    pub(crate) told: u64,
+}
+
+impl Clerk {
+    /// Knows nothing yet. `None`: there are no voters, or fewer than the quorum, or the quorum is zero.
+    pub fn new(config: Config) -> Option<Self> {
+        if config.quorum == 0 || config.voters.count_ones() < config.quorum {
+            return None;
+        }
+        let mut voters = [Voter::default(); DOMAINS_MAX];
+        for (i, voter) in voters.iter_mut().enumerate() {
+            voter.member = config.voters >> i & 1 == 1;
+        }
+        Some(Clerk {
+            points: Points::new(config.quorum),
+            rejoins: Rejoins::new(),
+            leaving: heapless::Vec::new(),
+            quorum: config.quorum,
+            config,
+            voters,
+            released: 0,
+            skipping: None,
+            ended: false,
+            told: 0,
+        })
+    }
+
+    /// Takes one vote of `voter`; `next` is the log's. Votes of a voter that does not count are dropped.
+    pub fn on_vote(
+        &mut self,
+        voter: u32,
+        vote: &Vote<'_>,
+        next: u64,
+        now_us: u64,
+        sink: &mut impl Sink,
+    ) -> Taken {
+        let Some(v) = self.voters.get_mut(voter as usize).filter(|v| v.live()) else { return Taken::Yes };
+        let at = v.passed;
+        let taken = match *vote {
+            Vote::Passed { s, .. } if s >= next => return Taken::Later,
+            Vote::Passed { s, call, effects, runnable, deadline_us, .. } => {
+                let passed = v.pass(s, call, now_us);
+                if passed.is_ok() {
+                    let report = Report { call, effects, runnable, deadline_us };
+                    self.passed(voter, s, report, next, now_us, sink);
+                }
+                passed
+            }
+            Vote::Effect { call, .. } | Vote::Took { call } => v.has_made(call.saturating_add(1), now_us),
+            Vote::Stuck { call } => v.promises(call, now_us),
+            Vote::Rejoin { thread, call } => {
+                self.rejoins.ask(voter, Request { thread, call });
+                Ok(())
+            }
+            Vote::Memory { .. } => Ok(()),
+        };
+        if taken == Err(Implausible) {
+            self.contradicts(voter, at, sink);
+        }
+        Taken::Yes
+    }
+
+    fn passed(&mut self, voter: u32, s: u64, report: Report, next: u64, now_us: u64, sink: &mut impl Sink) {
+        if self.quorum_passed(s) {
+            self.points.quorum_passed(s, now_us);
+        }
+        let mut wrong = self.points.report(voter, s, report);
+        while wrong != 0 {
+            let who = wrong.trailing_zeros();
+            wrong &= wrong - 1;
+            self.contradicts(who, s, sink);
+        }
+        if let Some(v) = self.voters.get_mut(voter as usize)
+            && v.live()
+            && v.lagging
+            && s >= flow_point(next)
+        {
+            v.lagging = false;
+            sink.progress(Progress::CaughtUp { voter, s });
+        }
+    }
+
+    /// `voter` says what cannot be: from now on it neither counts nor is waited for.
+    fn contradicts(&mut self, voter: u32, s: u64, sink: &mut impl Sink) {
+        if let Some(v) = self.voters.get_mut(voter as usize)
+            && v.live()
+        {
+            v.out = true;
+            sink.progress(Progress::Contradicts { voter, s });
+        }
+    }
+
+    /// Votes of `voter` were lost: its ring lapped us.
+    pub fn on_lost(&mut self, voter: u32) {
+        if let Some(v) = self.voters.get_mut(voter as usize) {
+            v.lost = true;
+        }
+    }
+
+    /// `voter` crashed, or its ring holds what is no vote.
+    pub fn on_out(&mut self, voter: u32) {
+        if let Some(v) = self.voters.get_mut(voter as usize) {
+            v.out = true;
+        }
+    }
+
+    /// Takes what the gate says. Whom the gate found wrong does not count here either, and is to leave.
+    pub fn on_verdict(&mut self, verdict: &Verdict) {
+        match *verdict {
+            Verdict::Released { effects } => self.released = self.released.max(effects),
+            Verdict::WrongOutput { voter, .. }
+            | Verdict::WrongState { voter, .. }
+            | Verdict::Malformed { voter, .. }
+            | Verdict::Crashed { voter } => {
+                self.on_out(voter);
+                if !self.leaving.contains(&voter) {
+                    let _room = self.leaving.push(voter);
+                }
+            }
+            Verdict::Exit { .. } | Verdict::NoQuorum { .. } => self.ended = true,
+            Verdict::Late { .. } | Verdict::CaughtUp { .. } => {}
+        }
+    }
+
+    /// Nothing is ordered any more: the program, the output or the recording has ended.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+}
+
+/// The sync point that voters must have passed before entry `next`.
+pub(crate) fn flow_point(next: u64) -> u64 {
+    next.saturating_sub(2)
+}

@@ -1,0 +1,164 @@
+//! When the next entry is due: flow, back pressure, a reason.
+
+use crate::clerk::{Agreed, Clerk, Config, Sink, flow_point};
+use abi::vote::{NO_DEADLINE, Progress};
+use consensus::line::{Proposal, Voters};
+
+/// The manager hears of every so manieth entry, and when the program falls idle.
+const TELL_EVERY: u64 = 256;
+
+impl Clerk {
+    /// Permits what is due now. Call it when all that has arrived was handed in, when something was executed, and when [`Clerk::wake_at`] has come.
+    pub fn poll(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
+        self.follow(&log.voters());
+        if self.ended {
+            return log.forbid_all();
+        }
+        let next = log.next();
+        if next == 0 {
+            let Config { voters: set, quorum, seed, .. } = self.config;
+            log.permit(Proposal::Voters(Voters { epoch: 1, set, quorum }), now_us);
+            return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
+        }
+        self.permit_leave(now_us, log);
+        self.decide_stuck(now_us, log, sink);
+        self.permit_rejoins(now_us, log);
+        self.permit_next(now_us, log, sink);
+        self.tell(next, sink);
+    }
+
+    /// The voters of now are those that were agreed.
+    fn follow(&mut self, agreed: &Voters) {
+        if agreed.epoch > 0 {
+            self.quorum = agreed.quorum;
+            for (i, v) in self.voters.iter_mut().enumerate() {
+                v.member = agreed.set >> i & 1 == 1;
+            }
+        }
+    }
+
+    /// Whom the gate proved wrong leaves the voters, one at a time, as long as two are left; of those who stay a majority decides.
+    fn permit_leave(&mut self, now_us: u64, log: &mut impl Agreed) {
+        let Voters { epoch, set, .. } = log.voters();
+        let rest = |d: u32| set & !1u64.checked_shl(d).unwrap_or(0);
+        let Some(set) = self.leaving.iter().map(|d| rest(*d)).find(|rest| *rest != set) else { return };
+        let left = set.count_ones();
+        if left >= 2 {
+            let voters = Voters { epoch: epoch.saturating_add(1), set, quorum: left / 2 + 1 };
+            log.permit(Proposal::Voters(voters), now_us);
+        }
+    }
+
+    fn permit_rejoins(&mut self, now_us: u64, log: &mut impl Agreed) {
+        let (quorum, voters) = (self.quorum, &self.voters);
+        self.rejoins.settle(|r| log.is_done(&Proposal::Rejoin { thread: r.thread, call: r.call }));
+        for r in self.rejoins.agreed(quorum, voters) {
+            log.permit(Proposal::Rejoin { thread: r.thread, call: r.call }, now_us);
+        }
+    }
+
+    /// Permits the next Sync if (a) the voters have passed the sync point before the last, (b) what they put out before it has
+    /// left the gate, (c) there is a reason.
+    fn permit_next(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
+        let next = log.next();
+        if self.config.recorded.is_some_and(|last| next > last) {
+            self.ended = true;
+            return;
+        }
+        let Some(report) = self.points.agreed(flow_point(next)) else { return };
+        let reason = self.config.recorded.is_some() || self.reason(now_us, log);
+        if self.released >= report.effects && reason && self.flow(flow_point(next), now_us, sink) {
+            log.permit(Proposal::Sync { s: next, time_us: 0 }, now_us);
+        }
+    }
+
+    /// (a) Every live voter has passed `flow_point`, or a quorum has and the grace is over: then the others are lagging.
+    fn flow(&mut self, flow_point: u64, now_us: u64, sink: &mut impl Sink) -> bool {
+        if !self.waited_for(flow_point) {
+            return self.quorum_passed(flow_point);
+        }
+        if !self.grace_over(flow_point, now_us) {
+            return false;
+        }
+        for (i, v) in self.voters.iter_mut().enumerate() {
+            if v.live() && !v.lagging && v.passed <= flow_point {
+                v.lagging = true;
+                sink.progress(Progress::Lagging { voter: i as u32, s: v.passed.saturating_sub(1) });
+            }
+        }
+        true
+    }
+
+    /// Whether somebody whom the others wait for has not passed `s`.
+    fn waited_for(&self, s: u64) -> bool {
+        self.voters.iter().any(|v| v.live() && !v.lagging && v.passed <= s)
+    }
+
+    pub(crate) fn quorum_passed(&self, s: u64) -> bool {
+        self.voters.iter().filter(|v| v.live() && v.passed > s).count() >= self.quorum as usize
+    }
+
+    fn grace_over(&self, s: u64, now_us: u64) -> bool {
+        let over = |at: u64| now_us >= at.saturating_add(self.config.grace_us);
+        self.quorum_passed(s) && self.points.quorum_at_us(s).is_some_and(over)
+    }
+
+    /// (c) The program runs, something is to be put in, or a deadline has come. What is known of the last entry's sync point
+    /// counts; until then, what is known of the one before.
+    fn reason(&self, now_us: u64, log: &impl Agreed) -> bool {
+        if log.has_input() || self.rejoins.agreed(self.quorum, &self.voters).next().is_some() {
+            return true;
+        }
+        let next = log.next();
+        match self.points.agreed(next.saturating_sub(1)) {
+            Some(r) => r.runnable || (r.deadline_us != NO_DEADLINE && r.deadline_us <= self.time_us(now_us)),
+            None => self.points.agreed(flow_point(next)).is_some_and(|r| r.runnable),
+        }
+    }
+
+    /// The wall clock of entries.
+    fn time_us(&self, now_us: u64) -> u64 {
+        self.config.start_time_us.saturating_add(now_us)
+    }
+
+    /// When to call [`Clerk::poll`] again though nothing has arrived; `None`: not before something does. `next` is the log's.
+    pub fn wake_at(&self, next: u64, now_us: u64) -> Option<u64> {
+        if self.ended {
+            return None;
+        }
+        let flow_point = flow_point(next);
+        let grace = self
+            .points
+            .quorum_at_us(flow_point)
+            .filter(|_| self.waited_for(flow_point) && self.quorum_passed(flow_point))
+            .map(|at| at.saturating_add(self.config.grace_us));
+        let deadline = self
+            .points
+            .agreed(next.saturating_sub(1))
+            .filter(|r| !r.runnable && r.deadline_us != NO_DEADLINE)
+            .map(|r| r.deadline_us.saturating_sub(self.config.start_time_us));
+        // What is past already is not waited for again: it is only kept back by something that will ring.
+        [grace, deadline, self.stuck_wake_at()].into_iter().flatten().filter(|at| *at > now_us).min()
+    }
+
+    fn tell(&mut self, next: u64, sink: &mut impl Sink) {
+        let last = next.saturating_sub(1);
+        let due = last / TELL_EVERY > self.told.saturating_sub(1) / TELL_EVERY;
+        let idle = self.points.agreed(last).is_some_and(|r| !r.runnable);
+        if self.told == next || !(due || idle) {
+            return;
+        }
+        self.told = next;
+        // Of the sync point of an entry just issued nothing is known yet, nor perhaps of the one before.
+        let report = (0..3).find_map(|back| self.points.agreed(last.checked_sub(back)?));
+        let lagging = |mask: u64, (i, v): (usize, &crate::voter::Voter)| {
+            if v.live() && v.lagging { mask | 1 << i } else { mask }
+        };
+        sink.progress(Progress::Issued {
+            s: last,
+            call: report.map_or(0, |r| r.call),
+            runnable: report.is_some_and(|r| r.runnable),
+            lagging: self.voters.iter().enumerate().fold(0, lagging),
+        });
+    }
+}

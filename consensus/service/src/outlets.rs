@@ -1,0 +1,125 @@
+//! The rings that this replica writes.
+
+use crate::peers;
+use crate::shell_main::M;
+use abi::bootinfo::{BootInfo, name_str};
+use abi::vote::Progress;
+use consensus::ReplicaId;
+use consensus::replica::{Channel, Note, Output};
+use replica::Board;
+use replica::clerk::Sink;
+use replica::hello::{self, Hello};
+use replica::liar::Liar;
+use shell::Broadcast;
+
+/// Messages to the others, entries to the kernels, progress to gate, devices and manager.
+pub struct Outlets {
+    peer: Broadcast,
+    agreed: Broadcast,
+    progress: Broadcast,
+    hello: [u8; hello::SIZE],
+    /// It equivocates, on demand.
+    pub liar: Option<Liar>,
+    fork: [[u8; M]; 2],
+    told: (u64, u64),
+}
+
+impl Outlets {
+    /// Looks them up: channels named after this domain.
+    pub fn open(boot: &'static BootInfo, hello: &Hello) -> Self {
+        let named = |prefix: &str| {
+            let mut name = heapless::String::<32>::new();
+            let fits = name.push_str(prefix).and_then(|()| name.push_str(name_str(&boot.name)));
+            assert!(fits.is_ok(), "a name has at most 16 bytes");
+            Broadcast::new(boot, &name)
+        };
+        Outlets {
+            peer: Broadcast::new(boot, peers::own(boot).0),
+            agreed: named("agreed-"),
+            progress: named("progress-"),
+            hello: hello.encode(),
+            liar: None,
+            fork: [[0; M]; 2],
+            told: (0, 0),
+        }
+    }
+
+    /// Says hello, at once.
+    pub fn hello(&mut self) {
+        self.peer.write(&self.hello);
+        self.peer.ring();
+    }
+
+    /// Tells how far input is ordered and who votes, if that is new. It is agreed: others take it on f + 1 equal words.
+    pub fn tell_agreed(&mut self, line: &Board<'_>) {
+        let voters = line.voters();
+        let (input, epoch) = core::mem::replace(&mut self.told, (line.done(0), voters.epoch));
+        if input != line.done(0) {
+            self.progress(Progress::Ordered { input: line.done(0) });
+        }
+        if epoch != voters.epoch {
+            let (epoch, set, quorum) = (voters.epoch, voters.set, voters.quorum);
+            self.progress(Progress::Voters { epoch, set, quorum });
+        }
+    }
+
+    /// One bell a ring for all that was written.
+    pub fn ring(&mut self) {
+        self.agreed.ring();
+        self.peer.ring();
+        self.progress.ring();
+    }
+
+    fn lie(&mut self, record: &[u8]) -> bool {
+        let Some(liar) = &self.liar else { return false };
+        let [first, second] = &mut self.fork;
+        let Some(first) = first.get_mut(..record.len()) else { return false };
+        first.copy_from_slice(record);
+        let Some(second) = liar.fork(first, second).and_then(|length| second.get(..length)) else {
+            return false;
+        };
+        self.peer.write(first) && self.peer.write(second)
+    }
+}
+
+impl Output for Outlets {
+    fn broadcast(&mut self, record: &[u8]) {
+        if !self.lie(record) {
+            self.peer.write(record);
+        }
+    }
+
+    fn send(&mut self, _: ReplicaId, record: &[u8]) {
+        self.broadcast(record);
+    }
+
+    /// Voters are told by [`Outlets::tell_agreed`], also when they came with a state.
+    fn deliver(&mut self, _: u64, channel: Channel, record: &[u8]) {
+        if channel == Channel::Log {
+            self.agreed.write(record);
+        }
+    }
+
+    /// What others do wrong goes into the log, what this replica does about it to the operator too.
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Stable { sequence } => defmt::debug!("checkpoint {=u64} is stable", sequence),
+            Note::Equivocates { sender, view, sequence, .. } => {
+                defmt::warn!("replica {=u8} equivocates: view {=u64} number {=u64}", sender, view, sequence);
+            }
+            Note::BadAuthenticator { sender, .. } => {
+                defmt::debug!("a message of replica {=u8} has a wrong authenticator", sender);
+            }
+            Note::Malformed { from, .. } | Note::Spoofed { from, .. } => {
+                defmt::warn!("replica {=u8}'s ring holds nonsense", from);
+            }
+            _ => runtime::say!("{note}"),
+        }
+    }
+}
+
+impl Sink for Outlets {
+    fn progress(&mut self, progress: Progress) {
+        self.progress.send(&progress, &mut [0; 64]);
+    }
+}

@@ -1,0 +1,176 @@
+//! The rings that this replica reads, but for the other replicas': votes, verdicts, input, control.
+
+use crate::outlets::Outlets;
+use abi::bootinfo::{BootInfo, DOMAINS_MAX};
+use abi::hypercall::NOTIFY_DOMAIN;
+use abi::vote::{Control, Input, PAYLOAD_MAX, Verdict, Vote};
+use ipc::{BroadcastReader, ReadError, Receive, ReceiveError};
+use replica::Board;
+use replica::clerk::{Clerk, Taken};
+
+/// So many records are taken of one ring before the others have their turn: a flood of one delays nobody for long.
+const BUDGET: usize = 256;
+const RECORD_MAX: usize = PAYLOAD_MAX + 128;
+
+struct Voter {
+    domain: u32,
+    ring: BroadcastReader<'static>,
+    /// A vote that speaks of an entry which is still to be executed here.
+    held: Option<Vote<'static>>,
+}
+
+/// The rings.
+pub struct Readers {
+    voters: [Option<Voter>; DOMAINS_MAX],
+    verdicts: BroadcastReader<'static>,
+    control: BroadcastReader<'static>,
+    input: BroadcastReader<'static>,
+    record: [u8; RECORD_MAX],
+    /// An input record that found no room, and its length.
+    waiting: ([u8; RECORD_MAX], Option<usize>),
+    domain: u32,
+}
+
+impl Readers {
+    /// Looks them up.
+    pub fn open(boot: &'static BootInfo) -> Self {
+        let mut voters = [const { None }; DOMAINS_MAX];
+        for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
+            *slot = Some(Voter { domain, ring, held: None });
+        }
+        Readers {
+            voters,
+            verdicts: shell::reader(boot, "verdicts"),
+            control: shell::reader(boot, "control"),
+            input: shell::reader(boot, "input"),
+            record: [0; RECORD_MAX],
+            waiting: ([0; RECORD_MAX], None),
+            domain: boot.domain,
+        }
+    }
+
+    /// Takes what has arrived; `word` is the notification word. `true`: there may be more.
+    pub fn take(
+        &mut self,
+        word: u64,
+        now_us: u64,
+        line: &mut Board<'static>,
+        clerk: &mut Clerk,
+        out: &mut Outlets,
+    ) -> bool {
+        self.take_verdicts(clerk);
+        let mut more = false;
+        for voter in self.voters.iter_mut().flatten() {
+            more |= take_votes(voter, &mut self.record, now_us, line, clerk, out);
+            if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(voter.domain) {
+                clerk.on_out(voter.domain);
+            }
+        }
+        more | self.take_input(now_us, line)
+    }
+
+    fn take_verdicts(&mut self, clerk: &mut Clerk) {
+        let mut record = [0; 256];
+        for _ in 0..BUDGET {
+            match self.verdicts.receive::<Verdict>(&mut record) {
+                Ok(Some(verdict)) => clerk.on_verdict(&verdict),
+                Ok(None) => return,
+                Err(ReceiveError::Malformed) => {}
+                // The newest Released says all.
+                Err(ReceiveError::Ring(_)) => self.verdicts.skip_to_head(),
+            }
+        }
+    }
+
+    fn take_input(&mut self, now_us: u64, line: &mut Board<'static>) -> bool {
+        let (record, waiting) = &mut self.waiting;
+        for _ in 0..BUDGET {
+            let length = match waiting.take() {
+                Some(length) => length,
+                None => match self.input.read(record) {
+                    Ok(Some(length)) => length,
+                    Ok(None) => return false,
+                    Err(ReadError::Overrun | ReadError::Fault) => {
+                        defmt::warn!("input was lost: its ring was not read in time");
+                        self.input.skip_to_head();
+                        continue;
+                    }
+                    Err(ReadError::TooLong(_) | ReadError::NewEpoch) => continue,
+                },
+            };
+            let bytes = record.get(..length).unwrap_or(&[]);
+            if let Ok(Input { n, event }) = postcard::from_bytes(bytes)
+                && line.push(0, n, event, now_us).is_err()
+            {
+                *waiting = Some(length);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the operator wants this replica to equivocate.
+    pub fn wants_lies(&mut self) -> bool {
+        let mut wanted = false;
+        for _ in 0..BUDGET {
+            match self.control.receive::<Control>(&mut [0; 16]) {
+                Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.domain,
+                Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
+                Ok(None) => break,
+                Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),
+            }
+        }
+        wanted
+    }
+}
+
+fn take_votes(
+    voter: &mut Voter,
+    record: &mut [u8],
+    now_us: u64,
+    line: &Board<'_>,
+    clerk: &mut Clerk,
+    out: &mut Outlets,
+) -> bool {
+    let domain = voter.domain;
+    for _ in 0..BUDGET {
+        if let Some(vote) = voter.held.take()
+            && clerk.on_vote(domain, &vote, line.next(), now_us, out) == Taken::Later
+        {
+            voter.held = Some(vote);
+            return false;
+        }
+        match voter.ring.receive::<Vote>(record) {
+            Ok(Some(vote)) => {
+                if clerk.on_vote(domain, &vote, line.next(), now_us, out) == Taken::Later {
+                    voter.held = owned(&vote);
+                }
+            }
+            Ok(None) => return false,
+            Err(ReceiveError::Malformed) => {
+                defmt::warn!("domain {=u32} posts what is no vote", domain);
+                clerk.on_out(domain);
+            }
+            Err(ReceiveError::Ring(ReadError::Overrun)) => {
+                defmt::warn!("votes of domain {=u32} were lost: its ring was not read in time", domain);
+                clerk.on_lost(domain);
+                voter.ring.skip_to_head();
+            }
+            Err(ReceiveError::Ring(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch)) => {
+                clerk.on_out(domain);
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Only these are held.
+fn owned(vote: &Vote<'_>) -> Option<Vote<'static>> {
+    match *vote {
+        Vote::Passed { s, call, effects, runnable, deadline_us, state } => {
+            Some(Vote::Passed { s, call, effects, runnable, deadline_us, state })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,153 @@
+//! Rings in, rings out: the replica on a board.
+
+use crate::outlets::Outlets;
+use crate::peers::{self, Peers};
+use crate::readers::Readers;
+use abi::bootinfo::BootInfo;
+use abi::hypercall::NOTIFY_DOMAIN;
+use consensus::auth::{Secret, Vector};
+use consensus::line::{Recording, Rules, Voters};
+use consensus::replica as pbft;
+use replica::Board;
+use replica::clerk::{Clerk, Config};
+use replica::hello::{self, Hello};
+use replica::liar::Liar;
+use shell::Clock;
+use zeroize::Zeroize;
+
+/// Sequence numbers in the window.
+const W: usize = 64;
+/// Bytes of the longest message: a state with a full next Sync, a batch with the longest line typed, a view change.
+pub const M: usize = 16 * 1024;
+/// One microsecond of a proposal's time may be rounding.
+const AHEAD_US: u64 = 1;
+/// A proposal may be under way for so many timeouts.
+const BEHIND: u64 = 8;
+
+/// The replica of a board.
+pub type Node = pbft::Replica<Vector, Board<'static>, W, M>;
+
+/// The agreed parameters of a run, and this replica's clerk.
+fn line(boot: &'static BootInfo, seed: [u8; 32]) -> (Board<'static>, Clerk) {
+    let recording = runtime::channel::module(boot, "replay").map(|bytes| match Recording::new(bytes) {
+        Some(recording) => recording,
+        None => panic!("module `replay` does not begin with a Boot entry"),
+    });
+    let program = runtime::channel::module(boot, "program").unwrap_or(&[]);
+    if recording.is_none() && postcard::from_bytes::<abi::log::Program<'_>>(program).is_err() {
+        panic!("module `program` is missing or damaged");
+    }
+    if boot.run.start_time_us == 0 {
+        panic!("the manifest's `run` has no start-time-us");
+    }
+    let grace_us = u64::from(boot.run.grace_ms) * 1000;
+    let rules = Rules {
+        start_time_us: boot.run.start_time_us,
+        ahead_us: AHEAD_US,
+        behind_us: BEHIND * 2 * grace_us,
+        digest_interval: boot.run.digest_interval,
+        program,
+    };
+    let clerk = Clerk::new(Config {
+        voters: boot.run.voters,
+        quorum: boot.run.quorum,
+        grace_us,
+        start_time_us: boot.run.start_time_us,
+        seed,
+        recorded: recording.map(|r| r.last()),
+    });
+    let Some(clerk) = clerk else { panic!("the manifest's quorum does not fit its personalities") };
+    let line = Board::new(rules, Voters::default());
+    (recording.into_iter().fold(line, |line, r| line.replaying(r)), clerk)
+}
+
+/// A timeout of twice the grace: emulated cores stall now and then, and a view change heals nothing then.
+fn config(boot: &BootInfo, me: u8) -> pbft::Config {
+    let grace_us = u64::from(boot.run.grace_ms) * 1000;
+    let (timeout, status_every) = (2 * grace_us, (grace_us / 10).max(2_000));
+    pbft::Config { timeout, status_every, ..pbft::Config::new(me) }
+}
+
+struct Service {
+    clock: Clock,
+    peers: Peers,
+    readers: Readers,
+    out: Outlets,
+}
+
+impl Service {
+    /// What the other replicas say. `true`: there may be more.
+    fn take_messages(&mut self, node: &mut Node) -> bool {
+        let mut more = false;
+        for from in 0..consensus::REPLICAS as u8 {
+            let mut taken = 0;
+            while taken < peers::BUDGET
+                && let Some(record) = self.peers.next(from)
+            {
+                let now = self.clock.now_us();
+                match Hello::decode(record) {
+                    Some(hello) => self.peers.on_hello(from, &hello, now, node, &mut self.out),
+                    None => node.on_message(from, record, now, &mut self.out),
+                }
+                taken += 1;
+            }
+            more |= taken == peers::BUDGET;
+        }
+        more
+    }
+
+    /// All that has arrived, and what follows from it and from the time. `true`: there may be more.
+    fn step(&mut self, word: u64, node: &mut Node, clerk: &mut Clerk) -> bool {
+        let executed = node.executed();
+        let mut more = self.take_messages(node);
+        let now = self.clock.now_us();
+        more |= self.readers.take(word, now, node.application(), clerk, &mut self.out);
+        clerk.poll(now, node.application(), &mut self.out);
+        node.poll(now, &mut self.out);
+        self.out.tell_agreed(node.state());
+        self.out.ring();
+        // What was executed may make something due.
+        more || node.executed() != executed
+    }
+}
+
+/// Entry.
+#[unsafe(no_mangle)]
+extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+    shell::start_log(boot);
+    let clock = Clock::since_power_on(boot);
+    let mut entropy = boot.entropy;
+    let secret = Secret::new(&entropy);
+    let hello = Hello { identity: secret.identity(), share: hello::share(&entropy) };
+    entropy.zeroize();
+    let (_, me) = peers::own(boot);
+    let restarted = boot.restarts > 0;
+    defmt::info!("starts: replica {=u8}, restarted {=u64} times", me, boot.restarts);
+    let mut peers = Peers::open(boot);
+    if restarted {
+        peers.skip_to_head();
+    }
+    let mut out = Outlets::open(boot, &hello);
+    out.hello();
+    let (members, seed) = peers.gather(hello);
+    let (line, mut clerk) = line(boot, seed);
+    let keys = Vector::new(me, secret, 0, &members);
+    let liar = keys.clone();
+    let mut node = match restarted {
+        false => Node::new(config(boot, me), keys, &members, line),
+        true => Node::restarted(config(boot, me), keys, &members, line),
+    };
+    let mut service = Service { clock, peers, readers: Readers::open(boot), out };
+    let mut word = 1 << NOTIFY_DOMAIN;
+    loop {
+        if service.readers.wants_lies() {
+            service.out.liar = Some(Liar::new(me, liar.clone()));
+        }
+        word = if service.step(word, &mut node, &mut clerk) {
+            runtime::poll()
+        } else {
+            let wake = clerk.wake_at(node.state().next(), clock.now_us());
+            runtime::wait(clock.deadline(wake.into_iter().chain([node.wake_at()]).min()))
+        };
+    }
+}
