@@ -3,13 +3,13 @@
 //!
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
-use crate::arch::registers::{self, Controls};
-use crate::memory;
+use crate::arch::registers::Controls;
 use crate::root::{self, Pages};
 use crate::stage2::{NoTables, Rights, Space};
+use crate::{image, memory};
 use crate::{shared, tables};
 use abi::bootinfo::*;
-use abi::bundle::{Bundle, Entry, Kind};
+use abi::bundle::{Bundle, Entry};
 use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest, Range, Reserved};
 use abi::ring;
 use board::{Board, CORES_MAX};
@@ -129,8 +129,8 @@ impl Plan {
         let free = free(&board, manifest, reserved);
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
-            let image = check_image(domain, bundle)?;
-            let image_end = image_end(&image);
+            let image = image::check(domain, bundle)?;
+            let image_end = image::end(&image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
             if domain.manages {
                 info.untyped.iter_mut().zip(&free).for_each(|(row, range)| *row = *range);
@@ -144,7 +144,7 @@ impl Plan {
                 if !board.zeroed {
                     memory::zero(domain.memory);
                 }
-                load_image(domain, &image);
+                image::copy(domain, &image);
                 map_memory(&space, domain, &image, image_end)?;
             }
             map_modules(&space, domain, bundle, board.initrd, &mut info)?;
@@ -210,49 +210,6 @@ fn start_channels(manifest: &Manifest) {
             core::sync::atomic::fence(core::sync::atomic::Ordering::Release);
             memory::write(c.frames.base + offset as u64, &word.to_le_bytes());
         }
-    }
-}
-
-/// The image of `domain`, every claim of which holds.
-fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
-    let image_name = name_str(&domain.image);
-    let image = bundle.find(image_name).ok_or(PlanError::NoImage(domain.name(), image_name))?;
-    let kind = match domain.kind {
-        DomainKind::Service => Kind::Service,
-        DomainKind::Personality => Kind::Kernel,
-    };
-    if image.kind != kind {
-        return Err(PlanError::WrongKind(domain.name()));
-    }
-    let memory_end = MEMORY_IPA + domain.memory.size;
-    let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
-    let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
-    let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
-    let starts = segments
-        .iter()
-        .any(|s| s.flags & 1 != 0 && image.entry >= s.ipa && image.entry < s.ipa + s.memory_size);
-    if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
-}
-
-/// Where the image ends.
-fn image_end(image: &Entry<'_>) -> u64 {
-    let last = image.segments.iter().take(image.segment_count).next_back();
-    last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
-}
-
-/// Zeroes a domain's memory and puts its image there. What the root task built lies as it does here, in order from the start of the
-/// partition's memory.
-pub fn load(domain: &Domain, image: &Entry<'_>) {
-    memory::zero(domain.memory);
-    load_image(domain, image);
-    registers::publish_code();
-}
-
-/// Copies the segments.
-fn load_image(domain: &Domain, image: &Entry<'_>) {
-    for s in image.segments.iter().take(image.segment_count) {
-        let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
-        memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::core_local::Core;
 use crate::domain::{STATE_EL0, Saved};
-use crate::{memory, plan, shared, traps};
+use crate::{image, memory, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
 use core::mem::offset_of;
 
@@ -17,7 +17,7 @@ pub fn service(core: &mut Core, at: u64) {
     }
     let plan = core.plan;
     let (start, partition) = (&plan.domains[domain], &plan.manifest.domains[domain]);
-    plan::load(partition, &start.image);
+    image::load(partition, &start.image);
     // Its page tells it that it is not the first, and gives it secrets that its predecessor never had.
     let mut restarts = [0; 8];
     memory::read(start.page + offset_of!(BootInfo, restarts) as u64, &mut restarts);

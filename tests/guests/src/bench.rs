@@ -279,16 +279,14 @@ mod guest {
             let Ok((_, next)) = reply_recv(E, R, words) else { panic!("reply_recv") };
             words = next;
         }
-        loop {
-            // SAFETY: as `capability::reply_recv`, with all ten words as they came.
-            unsafe {
-                asm!(
-                    "2: svc #0", "mov x0, #1", "mov x13, #2", "b 2b",
-                    in("x8") runtime::abi::capability::INVOKE + label::REPLY_RECV, in("x0") E, in("x1") 0, in("x2") words[0],
-                    in("x3") words[1], in("x4") words[2], in("x5") words[3], in("x13") R, in("x14") 0, in("x16") 0,
-                    options(noreturn, nostack)
-                )
-            }
+        // SAFETY: as `capability::reply_recv`, with all ten words as they came.
+        unsafe {
+            asm!(
+                "2: svc #0", "mov x0, #1", "mov x13, #2", "b 2b",
+                in("x8") runtime::abi::capability::INVOKE + label::REPLY_RECV, in("x0") E, in("x1") 0, in("x2") words[0],
+                in("x3") words[1], in("x4") words[2], in("x5") words[3], in("x13") R, in("x14") 0, in("x16") 0,
+                options(noreturn, nostack)
+            )
         }
     }
 

@@ -59,6 +59,38 @@ impl Ram {
     }
 }
 
+/// A million hostile invocations, all of memory and the registers of other levels; then the stores are looked at.
+#[test]
+fn an_attacker_gets_nothing_and_breaks_nothing() {
+    let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let ram = work.join("attack.ram");
+    let object = format!("memory-backend-file,id=ram,size=2G,share=on,mem-path={}", ram.display());
+    let images = [("guest-attack", "guest-attack", 2), ("guest-spinner", "guest-spinner", 2)];
+    let (tree, bundle) = (tree_of("attack.dts"), bundle(&images));
+    let machine = Machine {
+        name: "attack",
+        machine: "virt,virtualization=on,gic-version=2,memory-backend=ram",
+        tree,
+        bundle,
+        qemu: &["-object", &object],
+        kernel: shipped(),
+    };
+    let el2 = shipped();
+    let look = || {
+        let dtb = std::fs::read(work.join("attack/run.dtb")).expect("tree");
+        let memory = Memory::map(&ram, &dtb).expect("memory");
+        let parsed = fdt::Fdt::new(&dtb).expect("tree");
+        let manifest = Manifest::parse(&parsed, &[] as &[(&str, Range)]).expect("manifest");
+        state(&memory, &el2, &manifest).map_err(|e| e.to_string())
+    };
+    let text = machine.boot_and(&["attack: all taken back", "[neighbour] spinning"], || {
+        println!("{}", look().expect("stores and tables agree after the attack"));
+    });
+    std::fs::remove_file(&ram).expect("memory");
+    assert!(text.contains(" 0 got through") && text.contains("1000000 invocations"), "{text}");
+    assert!(!text.contains("CRASH"));
+}
+
 #[test]
 fn a_disagreement_of_tables_and_capabilities_is_found() {
     let work = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));

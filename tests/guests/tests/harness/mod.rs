@@ -1,4 +1,5 @@
 //! Boots EL2 with small guests under QEMU.
+#![allow(dead_code)] // Each test file uses a part.
 
 use abi::bundle::{ALIGN, Bundle, ENTRY_SIZE, HEADER_SIZE, MAGIC, VERSION};
 use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
