@@ -10,7 +10,7 @@ use crate::gic::Gic;
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN};
-use crate::{interrupts, invoke, shared};
+use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
 use abi::manifest::Domain;
 use capability_model::Store;
@@ -55,7 +55,7 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let direct = Direct { gic, ready: Default::default(), current: 0, space_ended: false };
+        let direct = Direct { gic, ready: Default::default(), current: 0, space_changed: false };
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
         Core {
@@ -75,7 +75,7 @@ impl Core {
         }
     }
 
-    /// The current domain; there is one whenever a trap came from below.
+    /// The current domain; there is one whenever a trap came from below, until it is suspended or deleted meanwhile: then 0.
     #[inline(always)]
     pub fn current(&self) -> u64 {
         self.store.memory.current
@@ -245,7 +245,9 @@ impl Core {
                 return;
             }
             self.set_alarm(now, false);
-            if !self.store.work() {
+            if self.store.work() {
+                mail::send(self);
+            } else {
                 registers::sleep();
             }
             interrupts::serve(self);
@@ -281,13 +283,13 @@ impl Core {
     fn enter(&mut self, next: u64) {
         let Some((root, vmid)) = self.store.domain_space(next) else { return };
         let current = self.current();
-        if current == next && !self.store.memory.space_ended {
+        if current == next && !self.store.memory.space_changed {
             return;
         }
-        if current != 0 && current != next {
+        if current != 0 {
             self.saved_mut(current).controls = Controls::now();
         }
-        self.store.memory.space_ended = false;
+        self.store.memory.space_changed = false;
         self.load(next, vmid << 48 | root);
         // A new slice begins: forget the old alarm.
         self.alarm = u64::MAX - 1;
@@ -339,20 +341,13 @@ impl Core {
         self.news = true;
     }
 
-    /// The current domain waits for an invocation to end.
-    pub fn blocked(&mut self, how: u64) {
-        let current = self.current();
-        self.saved_mut(current).pending = how;
-        self.look = true;
-    }
-
     /// Whether the current domain goes on without anybody else being asked.
     pub fn goes_on(&self) -> bool {
         let woken = self.store.memory.ready.mask & 1 << WOKEN != 0;
         !(self.look | self.news | self.slice_over)
             && !woken
             && self.current() != 0
-            && !self.store.memory.space_ended
+            && !self.store.memory.space_changed
     }
 }
 

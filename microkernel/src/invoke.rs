@@ -61,6 +61,7 @@ fn handle(core: &mut Core, caller: u64, label: u64) {
     }
     match label {
         label::MAP => registers::publish_tables(),
+        label::CONFIGURE => core.store.memory.space_changed = true,
         label::DELETE | label::REVOKE | label::LEASE | label::ENDORSE | label::REMOTE => mail::send(core),
         _ => {}
     }
@@ -81,10 +82,13 @@ fn took_effect(core: &mut Core, caller: u64, label: u64, outcome: Outcome) {
         Status::InProgress => x[0] = IN_PROGRESS as u64,
         // The same call again; interrupts are taken before.
         Status::Again => {
-            let frame = core.frame();
+            let frame = &mut core.saved_mut(caller).frame;
             frame.pc = frame.pc.wrapping_sub(4);
         }
-        Status::Blocked => core.blocked(pending::RESULT),
+        Status::Blocked => {
+            core.saved_mut(caller).pending = pending::RESULT;
+            core.look = true;
+        }
     }
     outcome.transfers.into_iter().flatten().for_each(|transfer| deliver(core, transfer));
 }

@@ -2,6 +2,7 @@
 //!
 //! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
 
+use crate::arch::registers;
 use crate::core_local::Core;
 use crate::shared;
 use board::CORES_MAX;
@@ -102,6 +103,8 @@ pub fn receive(core: &mut Core, senders: u64) {
         }
     }
     let done = (0..STEPS).any(|_| !core.store.work());
+    registers::publish_tables();
+    core.store.memory.space_changed = true;
     if !done {
         shared::post_mail(core.id, core.id);
         core.gic.knock(core.id);

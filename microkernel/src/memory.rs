@@ -21,8 +21,8 @@ pub struct Direct {
     pub ready: Ready,
     /// The domain whose registers the processor has, 0 for nobody's.
     pub current: u64,
-    /// A whole space went: the current domain's may be another one now.
-    pub space_ended: bool,
+    /// A whole space went, or a domain got another: the current domain's may not be what the processor has.
+    pub space_changed: bool,
 }
 
 impl Memory for Direct {
@@ -45,7 +45,7 @@ impl Memory for Direct {
     }
 
     fn forget(&mut self, vmid: u16, ipa: Option<u64>) {
-        self.space_ended |= ipa.is_none();
+        self.space_changed |= ipa.is_none();
         registers::forget(vmid, ipa);
     }
 

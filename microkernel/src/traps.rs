@@ -50,8 +50,12 @@ pub fn from_lower(core: &mut Core, vector: u64) {
 /// Ends a kernel that cannot fetch its own exception vector: it would fault there for ever, at its own level. Interrupts are the only
 /// occasion on which EL2 can see it.
 fn lost(core: &mut Core) {
-    let pc = core.frame().pc;
     let current = core.current();
+    // Another core may have had it suspended.
+    if current == 0 {
+        return;
+    }
+    let pc = core.frame().pc;
     if core.in_kernel() && core.saved(current).is_free() && registers::el1_lost(pc) {
         kill(
             core,

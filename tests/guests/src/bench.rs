@@ -182,6 +182,62 @@ mod guest {
         say!("unmap {}", of(unmapping).saturating_sub(empty));
     }
 
+    /// A domain that did not exist at boot: memory, space, CSpace and time by invocations. It calls, and says so.
+    fn newcomer() {
+        const CODE: [u32; 7] = [
+            0xd2800020, // mov x0, #1
+            0xd28021c8, // mov x8, #0x10e
+            0xd2800001, // mov x1, #0
+            0xd2800242, // mov x2, #18
+            0xd280000d, // mov x13, #0
+            0xd4000001, // svc #0
+            0x14000000, // b .
+        ];
+        let [space, upper, lower, code, domain, context, endpoint, reply, plain, whole] =
+            core::array::from_fn(|i| MANY + i as u64);
+        for (kind, parameter, slot) in [
+            (kind::SPACE, 0, space),
+            (kind::PAGE_TABLE, 2, upper),
+            (kind::PAGE_TABLE, 3, lower),
+            (kind::FRAME, 0, code),
+            (kind::DOMAIN, 0, domain),
+            (kind::ENDPOINT, 0, endpoint),
+            (kind::REPLY, 0, reply),
+            (kind::CNODE, RADIX, plain),
+        ] {
+            make(kind, parameter, slot, 1);
+        }
+        // Its first instruction is at address 0: so a domain begins whose registers nobody has set.
+        done(code, label::MAP, &[root::SPACES, WINDOW + 0x5000, 3]);
+        for (at, word) in (WINDOW + 0x5000..).step_by(4).zip(CODE) {
+            // SAFETY: the page was just mapped there.
+            unsafe { (at as *mut u32).write_volatile(word) };
+        }
+        // SAFETY: cache maintenance by address is a service's own.
+        unsafe {
+            asm!("dc cvau, {a}", "dsb ish", "ic ivau, {a}", "dsb ish", "isb", a = in(reg) WINDOW + 0x5000, options(nostack))
+        };
+        done(code, label::UNMAP, &[]);
+        done(upper, label::MAP, &[space, 0, 0]);
+        done(lower, label::MAP, &[space, 0, 0]);
+        done(code, label::MAP, &[space, 0, 1]);
+        done(plain, label::COPY, &[1, RADIX, root::CNODE, endpoint, 64, 15]);
+        done(root::CNODE, label::MINT, &[whole, 64, root::CNODE, plain, 64, 15, (64 - RADIX) << 58]);
+        done(domain, label::CONFIGURE, &[whole, space, 0]);
+        done(root::CORE, label::CARVE, &[100, 10_000, root::CNODE, context, 64]);
+        done(context, label::BIND, &[domain]);
+        done(domain, label::RESUME, &[]);
+        let mut message = Registers::new(endpoint, &[]);
+        message.y[4] = reply;
+        invoke(label::RECV, &mut message);
+        assert!(message.status() == 0 && message.x[2] == 18, "{message:?}");
+        // It goes with its memory, though it waits for an answer.
+        for slot in [domain, space, upper, lower, code, context, endpoint, reply, whole, plain] {
+            done(root::CNODE, label::DELETE, &[slot, 64]);
+        }
+        say!("a domain came and went");
+    }
+
     fn faults(hz: u64, channels: &Channels) {
         done(root::DOMAINS + 2, label::CONFIGURE, &[0, 0, FAULTS]);
         tell(&channels.own, 2);
@@ -246,6 +302,7 @@ mod guest {
         simple(hz, empty);
         slots(hz, empty);
         mappings(hz, empty);
+        newcomer();
         faults(hz, &channels);
         until(&channels.faulter, 2);
         tell(&channels.own, 3);

@@ -282,6 +282,7 @@ fn calls_cost_few_instructions() {
     let qemu = ["-icount", "shift=0,sleep=off"];
     let text = Machine { name: "bench", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
         .boot(&["el2: power off"]);
+    assert!(text.contains("a domain came and went"));
     let most = [
         ("ipc_round_trip_service", 400),
         ("ipc_round_trip_kernel_service", 450),
