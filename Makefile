@@ -25,8 +25,8 @@ run-qemu-raspi4b: sdcard ## boot QEMU's Raspberry Pi 4 from the files of that im
 debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and the rest as above
 	@$(XTASK) debug $(RUN_ARGUMENTS)
 
-state: ## a running debug session: KERNEL=k1 its threads, last calls and counters; else all domains
-	@$(if $(KERNEL),$(XTASK) look threads $(KERNEL) && $(XTASK) look turns $(KERNEL) && $(XTASK) look counters $(KERNEL),$(XTASK) look domains)
+state: ## a running session: KERNEL=k1 its threads, last calls and counters; else all domains, and whether tables, capabilities and manifest agree
+	@$(if $(KERNEL),$(XTASK) look threads $(KERNEL) && $(XTASK) look turns $(KERNEL) && $(XTASK) look counters $(KERNEL),$(XTASK) look domains && $(XTASK) look capabilities)
 
 logs: ## what all images logged in the last session, by time; FOLLOW=1: of one that runs, as it comes
 	@$(XTASK) logs $(if $(FOLLOW),--follow)

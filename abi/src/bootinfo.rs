@@ -49,6 +49,8 @@ pub const CHANNELS_MAX: usize = 48;
 pub const MODULES_MAX: usize = 4;
 /// At most so many device frames in one domain.
 pub const DEVICES_MAX: usize = 4;
+/// At most so many pieces of free RAM.
+pub const UNTYPED_MAX: usize = 16;
 /// Longest name, bytes (padded with zeros).
 pub const NAME_MAX: usize = 16;
 
@@ -106,6 +108,34 @@ pub struct BootInfo {
     pub modules: [ModuleInfo; MODULES_MAX],
     /// Device frames; an unused row has size 0.
     pub devices: [DeviceInfo; DEVICES_MAX],
+    /// For the domain that manages: RAM that is nobody's, by capability ([`crate::capability::root::UNTYPED`]); an unused row has size 0.
+    pub untyped: [MemoryInfo; UNTYPED_MAX],
+    /// For the domain that builds: the partitions, by index.
+    pub partitions: [PartitionInfo; DOMAINS_MAX],
+}
+
+/// A partition, for the one who builds it.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct PartitionInfo {
+    /// Its entry in the bundle.
+    pub image: Name,
+    /// Its memory, as Untyped at [`crate::capability::root::MEMORY`]; size 0: EL2 has built it.
+    pub memory: MemoryInfo,
+    /// Its core.
+    pub core: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+}
+
+/// A piece of RAM, by physical addresses.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct MemoryInfo {
+    /// First address, page-aligned.
+    pub base: u64,
+    /// Bytes, whole pages.
+    pub size: u64,
 }
 
 /// Numbers of the manifest's `run` node that domains need.

@@ -4,8 +4,10 @@
 //! [`Error`] otherwise), a second result in x1. All other registers are preserved. Addresses are the caller's
 //! intermediate physical addresses (for a flat service these are its pointers).
 //!
-//! **Provisional.** This set serves partitions that EL2 builds from the manifest by fixed code; the capability
-//! invocations of `design.md` replace it (a channel number becomes a Notification capability, and so on).
+//! Numbers from [`crate::capability::INVOKE`] on are capability invocations.
+//!
+//! **Provisional.** The set in this file serves partitions that EL2 builds from the manifest by fixed code; capability
+//! invocations replace it (a channel number becomes a Notification capability, and so on).
 
 /// Call numbers. An unknown number answers [`Error::UnknownCall`] and is counted, never ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +40,16 @@ pub enum Call {
     PowerOff = 8,
     /// Gives the rest of the time slice away (services).
     Yield = 9,
+    /// `x0` address of the caller's message buffer (a multiple of 8, 512 bytes that do not cross a page), 0 for none. See
+    /// [`crate::capability`].
+    Buffer = 10,
 }
 
 impl Call {
     /// The call with number `n`.
     pub fn from_number(n: u64) -> Option<Call> {
         use Call::*;
-        [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield]
+        [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield, Buffer]
             .into_iter()
             .find(|c| *c as u64 == n)
     }

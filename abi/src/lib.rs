@@ -7,6 +7,7 @@
 
 pub mod bootinfo;
 pub mod bundle;
+pub mod capability;
 pub mod digest;
 pub mod hypercall;
 pub mod layout;

@@ -92,6 +92,8 @@ pub struct Domain {
     pub entropy: bool,
     /// It may inject faults and turn the machine off.
     pub manages: bool,
+    /// It builds the other partitions (`capability::root`), and they start when it says so.
+    pub builds: bool,
 }
 
 impl Domain {

@@ -127,11 +127,11 @@ impl<M: Memory> Store<M> {
     }
 
     fn bury(&mut self, grave: Slot) {
-        match self.reap.1 {
-            0 => self.reap.0 = grave.0,
+        match self.reap.last {
+            0 => self.reap.first = grave.0,
             last => self.chain(Slot(last), grave.0),
         }
-        self.reap.1 = grave.0;
+        self.reap.last = grave.0;
     }
 
     fn chain(&mut self, grave: Slot, to: u64) {
@@ -142,7 +142,7 @@ impl<M: Memory> Store<M> {
 
     /// Takes one thing out of the first object in the queue. False if there is none.
     pub(crate) fn reap_step(&mut self) -> bool {
-        let grave = Slot(self.reap.0);
+        let grave = Slot(self.reap.first);
         if grave.0 == 0 {
             return false;
         }
@@ -152,9 +152,9 @@ impl<M: Memory> Store<M> {
             Remains::Endpoint | Remains::Notification => self.word(at, HEAD) != 0,
         };
         if !more {
-            self.reap.0 = next;
+            self.reap.first = next;
             if next == 0 {
-                self.reap.1 = 0;
+                self.reap.last = 0;
             }
             self.unlink(grave);
             return true;
@@ -181,11 +181,11 @@ impl<M: Memory> Store<M> {
     #[inline]
     pub(crate) fn reap(&mut self, steps: u32) -> Status {
         for _ in 0..steps {
-            if self.reap.0 == 0 || !self.reap_step() {
+            if self.reap.first == 0 || !self.reap_step() {
                 return Status::Done;
             }
         }
-        if self.reap.0 == 0 { Status::Done } else { Status::Again }
+        if self.reap.first == 0 { Status::Done } else { Status::Again }
     }
 
     /// Deletes what descends from `slot`; the capability itself stays, unless it descends from itself. A lease on the
@@ -235,7 +235,7 @@ impl<M: Memory> Store<M> {
     /// A bounded part of whatever waits: taking apart, leases to give back, acts of gates. For the microkernel's idle time and
     /// the mailbox's budget. False if nothing is left that this core can do.
     pub fn work(&mut self) -> bool {
-        let reaped = self.reap.0 != 0;
+        let reaped = self.reap.first != 0;
         if reaped {
             self.reap(STEPS_PER_ENTRY);
             return true;

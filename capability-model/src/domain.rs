@@ -118,10 +118,17 @@ impl<M: Memory> Store<M> {
         Ok(Plan::BindNotification { at, notification: bound })
     }
 
+    /// The domain goes on, or for the first time; for the microkernel what Resume is for others.
+    pub fn resume(&mut self, at: u64) {
+        self.set_word(at, domain::STATE, State::Running as u64);
+        self.memory.woken(at);
+    }
+
     /// The domain stops, whatever it does.
-    pub(crate) fn suspend(&mut self, at: u64) {
+    pub fn suspend(&mut self, at: u64) {
         self.leave(at);
         self.set_word(at, domain::STATE, State::Inactive as u64);
+        self.memory.stopped(at);
     }
 
     /// The domain's wait ends without what it waited for.
@@ -133,6 +140,7 @@ impl<M: Memory> Store<M> {
     pub(crate) fn wake(&mut self, at: u64, ending: Ending) {
         self.set_word(at, domain::STATE, State::Running as u64);
         self.set_word(at, domain::RESULT, ending as u64);
+        self.memory.woken(at);
     }
 
     /// The domain waits for nothing any more.
@@ -167,6 +175,11 @@ impl<M: Memory> Store<M> {
                 Status::Blocked.into()
             }
         }
+    }
+
+    /// Whether the domain's faults go anywhere.
+    pub fn has_fault_endpoint(&self, at: u64) -> bool {
+        !self.is_empty(Slot(at + domain::FAULT))
     }
 
     /// Whether nobody waits at an endpoint or notification, and no cancellation is under way.

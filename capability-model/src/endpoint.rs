@@ -11,8 +11,8 @@ use crate::plan::{Patience, Receive, Send};
 use crate::rights::Rights;
 use crate::store::{STEPS_PER_ENTRY, Store};
 
-const SENDERS: u64 = 1;
-const RECEIVERS: u64 = 2;
+pub(crate) const SENDERS: u64 = 1;
+pub(crate) const RECEIVERS: u64 = 2;
 /// Bits of a waiting domain's manner.
 const CALLS: u64 = 16;
 const GRANTS: u64 = Rights::GRANT.word();

@@ -13,7 +13,7 @@ use crate::rights::Rights;
 use crate::space::{DESCRIPTOR_ADDRESS, descriptor_rights};
 use crate::store::{Store, UTILISATION_ONE, bit};
 use crate::view::lists;
-pub use crate::view::{View, authority, dump, inside};
+pub use crate::view::{View, authority, dump, dump_with_tables, inside};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::format;
 use std::string::String;
@@ -53,9 +53,13 @@ pub fn all<M: Memory>() -> [Invariant<M>; 11] {
 
 /// Checks them all; the first broken sentence and where.
 pub fn check<M: Memory>(store: &Store<M>, roots: &[Slot]) -> Holds {
-    let view = View::of(store, roots);
+    check_view(&View::of(store, roots))
+}
+
+/// The same of a view.
+pub fn check_view<M: Memory>(view: &View<'_, M>) -> Holds {
     for (sentence, predicate) in all::<M>() {
-        predicate(&view).map_err(|place| format!("{sentence} Broken: {place}"))?;
+        predicate(view).map_err(|place| format!("{sentence} Broken: {place}"))?;
     }
     Ok(())
 }
@@ -249,8 +253,9 @@ fn tables<M: Memory>(view: &View<'_, M>) -> Holds {
         let known = (view.store.word(entry, 0), view.store.word(entry, 1)) == (at, generation);
         demand(known, || format!("space {at:x} is not VMID {vmid}"))?;
         if used.insert(vmid) {
-            for (ipa, level, descriptor) in dump(view.store, at) {
-                demand(backed(view, vmid, generation, ipa, level, descriptor), || {
+            for (table, ipa, level, descriptor) in dump_with_tables(view.store, at) {
+                let fixed = view.fixed.contains(&table);
+                demand(fixed || backed(view, vmid, generation, ipa, level, descriptor), || {
                     format!("VMID {vmid} {ipa:x} level {level}: {descriptor:x}")
                 })?;
             }
@@ -276,7 +281,7 @@ fn backed<M>(view: &View<'_, M>, vmid: u16, generation: u64, ipa: u64, level: u8
 
 fn zombies<M: Memory>(view: &View<'_, M>) -> Holds {
     let mut waiting = BTreeSet::new();
-    let mut grave = view.store.reap.0;
+    let mut grave = view.store.reap.first;
     let mut last = 0;
     while grave != 0 {
         let Cap::Zombie { at, what, radix, next, .. } = view.store.cap(Slot(grave)) else {
@@ -292,7 +297,7 @@ fn zombies<M: Memory>(view: &View<'_, M>) -> Holds {
     }
     let all: BTreeSet<u64> =
         view.nodes.iter().filter(|(_, n)| matches!(n.cap, Cap::Zombie { .. })).map(|(s, _)| s.0).collect();
-    demand(all == waiting && view.store.reap.1 == last, || format!("{all:x?} and {waiting:x?}"))
+    demand(all == waiting && view.store.reap.last == last, || format!("{all:x?} and {waiting:x?}"))
 }
 
 fn leases<M: Memory>(view: &View<'_, M>) -> Holds {

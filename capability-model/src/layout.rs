@@ -198,6 +198,7 @@ pub const TABLES_SIZE: u64 =
 
 /// Addresses inside a store's own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub(crate) struct Tables(pub u64);
 
 impl Tables {

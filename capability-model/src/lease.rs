@@ -144,6 +144,12 @@ impl<M: Memory> Store<M> {
         self.call_back(peer, index);
     }
 
+    /// Whether anything is to be sent to anybody.
+    pub fn has_messages(&self) -> bool {
+        let due = [&self.exports_due, &self.endorsements_due, &self.imports_due];
+        self.requests_due | self.answers_due != 0 || due.iter().any(|set| set.iter().any(|bits| *bits != 0))
+    }
+
     /// What is to be sent to a peer, oldest need first within a kind; None if nothing. Taking it is sending it.
     pub fn take_message(&mut self, peer: u8) -> Option<Message> {
         let first = |set: &[u16; CORES_MAX as usize]| {

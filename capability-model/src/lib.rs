@@ -26,6 +26,7 @@ pub mod derivation;
 pub mod domain;
 mod endpoint;
 pub mod error;
+pub mod fast;
 pub mod faults;
 pub mod gate;
 #[cfg(feature = "check")]

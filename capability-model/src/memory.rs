@@ -23,6 +23,10 @@ pub trait Memory {
     fn forget(&mut self, vmid: u16, ipa: Option<u64>);
     /// Lets an interrupt come again.
     fn unmask(&mut self, irq: u16);
+    /// A domain waits no more: it can run.
+    fn woken(&mut self, _domain: u64) {}
+    /// A domain must not run any more, and its memory may be used for something else next.
+    fn stopped(&mut self, _domain: u64) {}
 }
 
 /// A slot, by the address of its 64 bytes.

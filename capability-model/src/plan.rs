@@ -248,7 +248,7 @@ impl<M: Memory> Store<M> {
                     self.unbind(bound);
                 }
             }
-            Plan::Resume { at } => self.set_word(at, domain::STATE, crate::domain::State::Running as u64),
+            Plan::Resume { at } => self.resume(at),
             Plan::Suspend { at } => self.suspend(at),
             Plan::Acknowledge { number } => self.memory.unmask(number),
             Plan::UnbindIrq { number } => self.empty_slot(Slot(self.tables.irq(number))),

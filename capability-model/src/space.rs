@@ -8,7 +8,7 @@ use crate::memory::{Memory, PAGE, SLOT, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
-use crate::words;
+use crate::words::{self, Head, kind};
 
 /// Intermediate physical addresses have so many bits.
 pub const IPA_BITS: u32 = 39;
@@ -61,6 +61,45 @@ impl<M: Memory> Store<M> {
         let generation = self.word(entry, 1);
         self.set_word(entry, 0, at);
         words::who(vmid, generation)
+    }
+
+    /// Boot only: a space whose root table is the page at `at`, put into an empty slot. False if none could be made.
+    pub fn install_space(&mut self, slot: Slot, at: u64) -> bool {
+        let who = self.new_space(at);
+        let (vmid, generation) = (who as u16, who >> 16);
+        vmid != 0 && self.install(slot, Cap::Space { at, vmid, generation })
+    }
+
+    /// Root table and VMID of a domain's space.
+    #[inline(always)]
+    pub fn domain_space(&self, at: u64) -> Option<(u64, u64)> {
+        let slot = at.wrapping_add(crate::layout::domain::SPACE);
+        let head = Head(self.word(slot, 0));
+        head.is(kind::SPACE).then(|| (self.word(slot, words::OBJECT), self.word(slot, words::DATA) & 0xffff))
+    }
+
+    /// Where `ipa` leads in the space with this root table, and whether it may be written: the descriptor's own answer, as the
+    /// hardware would read it.
+    pub fn translate(&self, root: u64, ipa: u64) -> Option<(u64, Rights)> {
+        if ipa >> IPA_BITS != 0 {
+            return None;
+        }
+        let mut table = root;
+        for level in 1..=3 {
+            let word = self.memory.read(table + (ipa >> shift(level) & 511) * 8);
+            match (level, word & TABLE) {
+                (1 | 2, TABLE) => table = word & DESCRIPTOR_ADDRESS,
+                (2, VALID) | (3, TABLE) if word & NORMAL == NORMAL => {
+                    let offset = ipa & ((1 << shift(level)) - 1);
+                    return Some((
+                        (word & DESCRIPTOR_ADDRESS & !((1 << shift(level)) - 1)) | offset,
+                        descriptor_rights(word),
+                    ));
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     pub(crate) fn end_space(&mut self, vmid: u16) {

@@ -18,14 +18,13 @@ pub const ACCESSES_MAX: u64 = 6000;
 
 /// The capability store of one core.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(C)] // Read from outside, see `read_from`.
 pub struct Store<M> {
-    /// The memory under it.
-    pub memory: M,
     /// Number of the core.
     pub(crate) core: u8,
     pub(crate) tables: Tables,
-    /// First and last grave of what is being taken apart.
-    pub(crate) reap: (u64, u64),
+    /// What is being taken apart.
+    pub(crate) reap: Graves,
     /// Shares given out.
     pub(crate) utilisation: u64,
     /// One bit for each VMID in use.
@@ -46,9 +45,19 @@ pub struct Store<M> {
     pub(crate) origins: u64,
     /// Whether the acts of gates wait for a return.
     pub(crate) gates_parked: bool,
+    /// The memory under it. Behind all else, so that what stands before lies alike whatever memory it is (`read_from`).
+    pub memory: M,
     /// The fault seeded, if any.
     #[cfg(feature = "faults")]
     pub fault: Option<crate::faults::Fault>,
+}
+
+/// First and last grave of what is being taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub(crate) struct Graves {
+    pub first: u64,
+    pub last: u64,
 }
 
 /// A slot's content and its place in the derivation tree.
@@ -78,7 +87,7 @@ impl<M: Memory> Store<M> {
             memory,
             core: core % CORES_MAX,
             tables: Tables(tables),
-            reap: (0, 0),
+            reap: Graves { first: 0, last: 0 },
             utilisation: 0,
             vmids,
             exported: NONE,
@@ -95,6 +104,26 @@ impl<M: Memory> Store<M> {
             #[cfg(feature = "faults")]
             fault: None,
         }
+    }
+
+    /// The store that lies at `at` of a memory that is looked at from outside, as far as the invariants look at it.
+    #[cfg(feature = "check")]
+    pub fn read_from(memory: M, at: u64) -> Store<M> {
+        use core::mem::offset_of;
+        let mut store = Store::new(memory, 0, 0);
+        let word = |offset: usize| store.memory.read((at + offset as u64) & !7) >> (offset as u64 % 8 * 8);
+        let half = |offset: usize, peer: usize| word(offset + peer * 2) as u16;
+        let core = word(offset_of!(Store<M>, core)) as u8;
+        let tables = Tables(word(offset_of!(Store<M>, tables)));
+        let graves = offset_of!(Store<M>, reap);
+        let reap = Graves { first: word(graves), last: word(graves + 8) };
+        let utilisation = word(offset_of!(Store<M>, utilisation));
+        let vmids = core::array::from_fn(|i| word(offset_of!(Store<M>, vmids) + i * 8));
+        let exported = core::array::from_fn(|peer| half(offset_of!(Store<M>, exported), peer));
+        let gates_parked = word(offset_of!(Store<M>, gates_parked)) & 1 == 1;
+        (store.core, store.tables, store.reap, store.utilisation) = (core, tables, reap, utilisation);
+        (store.vmids, store.exported, store.gates_parked) = (vmids, exported, gates_parked);
+        store
     }
 
     /// Boot only: puts an original capability into an empty slot. Says whether the slot was empty.

@@ -4,6 +4,7 @@
 //! A context's state lies in its slot; the domain that runs on it knows the slot, and Move keeps that so.
 
 use crate::cap::Cap;
+use crate::domain::State;
 use crate::error::{Error, ErrorKind};
 use crate::faults::Fault;
 use crate::layout::domain;
@@ -108,6 +109,21 @@ impl<M: Memory> Store<M> {
         if let Cap::SchedContext { budget_us, period_us, .. } = self.cap(slot) {
             self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain: at });
             self.set_word(at, domain::CONTEXT, slot.0);
+            if self.domain_state(at) == State::Running {
+                self.memory.woken(at);
+            }
+        }
+    }
+
+    /// Budget and period of the context that a domain runs on, microseconds.
+    pub fn domain_time(&self, at: u64) -> Option<(u64, u64)> {
+        let slot = self.word(at, domain::CONTEXT);
+        if slot == 0 {
+            return None;
+        }
+        match self.cap(Slot(slot)) {
+            Cap::SchedContext { budget_us, period_us, .. } => Some((budget_us, period_us)),
+            _ => None,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct View<'a, M> {
     pub nodes: BTreeMap<Slot, Node>,
     /// The nearest ancestor of each slot that has one.
     pub parents: BTreeMap<Slot, Slot>,
+    /// Where tables lie that the boot filled without capabilities.
+    pub fixed: core::ops::Range<u64>,
 }
 
 impl<'a, M: Memory> View<'a, M> {
@@ -27,7 +29,7 @@ impl<'a, M: Memory> View<'a, M> {
         let mut nodes = BTreeMap::new();
         let mut todo: Vec<Slot> = roots.to_vec();
         todo.extend((0..IRQS_MAX).map(|n| Slot(store.tables.irq(n))));
-        todo.extend([Slot(store.tables.root()), Slot(store.reap.0)]);
+        todo.extend([Slot(store.tables.root()), Slot(store.reap.first)]);
         for peer in 0..CORES_MAX {
             todo.push(Slot(store.tables.asked(peer) + asked::NOTIFICATION));
             for index in 0..LEASES_MAX {
@@ -49,7 +51,7 @@ impl<'a, M: Memory> View<'a, M> {
             }
         }
         let parents = parents(&nodes);
-        View { store, nodes, parents }
+        View { store, nodes, parents, fixed: 0..0 }
     }
 
     pub(crate) fn domains(&self) -> BTreeSet<u64> {
@@ -106,6 +108,14 @@ fn parents(nodes: &BTreeMap<Slot, Node>) -> BTreeMap<Slot, Slot> {
 
 /// All descriptors of a space: address, level of the entry, descriptor.
 pub fn dump<M: Memory>(store: &Store<M>, root: u64) -> Vec<(u64, u8, u64)> {
+    dump_with_tables(store, root)
+        .into_iter()
+        .map(|(_, at, level, descriptor)| (at, level, descriptor))
+        .collect()
+}
+
+/// The same with the table that each lies in, first.
+pub fn dump_with_tables<M: Memory>(store: &Store<M>, root: u64) -> Vec<(u64, u64, u8, u64)> {
     let mut found = Vec::new();
     let mut todo = std::vec![(root, 1u8, 0u64)];
     while let Some((table, level, ipa)) = todo.pop() {
@@ -115,7 +125,7 @@ pub fn dump<M: Memory>(store: &Store<M>, root: u64) -> Vec<(u64, u8, u64)> {
                 continue;
             }
             let at = ipa | i << (12 + 9 * (3 - level as u32));
-            found.push((at, level, descriptor));
+            found.push((table, at, level, descriptor));
             if level < 3 && descriptor & 2 != 0 {
                 todo.push((descriptor & DESCRIPTOR_ADDRESS, level + 1, at));
             }
@@ -141,4 +151,12 @@ pub fn authority<M: Memory>(store: &Store<M>, at: u64) -> BTreeMap<(u64, u64), R
         todo.extend(inside(&cap));
     }
     reach
+}
+
+/// The CNode that a store's first domain begins with.
+pub fn first_cnode<M: Memory>(store: &Store<M>) -> Option<Slot> {
+    match store.cap(Slot(store.tables.root())) {
+        Cap::CNode { at, .. } => Some(Slot(at)),
+        _ => None,
+    }
 }

@@ -5,7 +5,7 @@ use crate::arch::sync::Once;
 use crate::arch::{entry, log, percpu, registers};
 use crate::core_local::Core;
 use crate::plan::Plan;
-use crate::{console, crash, gic, memory, say, stage1, tables};
+use crate::{console, crash, gic, memory, say, shared, stage1, tables};
 use abi::bootinfo::name_str;
 use abi::bundle::Bundle;
 use abi::manifest::{DomainKind, Manifest, Range, fixed_seed, seed};
@@ -100,7 +100,8 @@ pub fn primary(tree_address: u64) -> ! {
     if fixed_seed(&tree).is_some() {
         say!("el2: the seed is fixed: this run's random numbers repeat, its secrets are none");
     }
-    let plan = Plan::build(board, manifest, &bundle, &secret, hz).unwrap_or_else(|e| refuse!("{e}"));
+    let plan =
+        Plan::build(board, manifest, &bundle, &reserved, &secret, hz).unwrap_or_else(|e| refuse!("{e}"));
     // The tree is not read again: only the domains' own pages know their secrets.
     let tree_copy = seed(&tree).map(|s| Range { base: s.as_ptr() as u64, size: s.len() as u64 });
     let own_copy = Range { base: secret.as_ptr() as u64, size: secret.len() as u64 };
@@ -194,6 +195,7 @@ fn run(id: usize, plan: &'static Plan) -> ! {
     log::start();
     defmt::info!("core {=usize} begins, {=usize} domains", id, plan.on_core(id).count());
     let core = percpu::install(Core::new(id, plan));
+    shared::set_store(id, &raw const core.store as u64);
     core.dispatch();
     entry::enter(core)
 }

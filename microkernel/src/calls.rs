@@ -2,9 +2,11 @@
 
 use crate::arch::registers;
 use crate::console::Printable;
-use crate::core_local::{Activity, Core};
+use crate::core_local::Core;
+use crate::domain::hold;
 use crate::interrupts::{self, notify};
 use crate::{crash, memory, say, shared, traps};
+use abi::capability::BUFFER_WORDS;
 use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
 use board::power;
 
@@ -23,8 +25,8 @@ enum Outcome {
 
 /// Performs the call in the current domain's registers.
 pub fn handle(core: &mut Core) {
-    let number = core.frame.x[8];
-    let [a, b, ..] = core.frame.x;
+    let number = core.frame().x[8];
+    let [a, b, ..] = core.frame().x;
     #[cfg(feature = "crash-test")]
     crash::on_demand(number);
     let answer = match Call::from_number(number) {
@@ -42,15 +44,16 @@ pub fn handle(core: &mut Core) {
             core.slice_over = true;
             Ok(Outcome::Done)
         }
+        Some(Call::Buffer) => buffer(core, a),
     };
     match answer {
-        Ok(Outcome::Done) => core.frame.x[0] = 0,
+        Ok(Outcome::Done) => core.frame().x[0] = 0,
         Ok(Outcome::Word(word)) => {
-            core.frame.x[0] = 0;
-            core.frame.x[1] = word;
+            let x = &mut core.frame().x;
+            (x[0], x[1]) = (0, word);
         }
         Ok(Outcome::NoAnswer) => {}
-        Err(e) => core.frame.x[0] = e as i64 as u64,
+        Err(e) => core.frame().x[0] = e as i64 as u64,
     }
 }
 
@@ -78,10 +81,11 @@ fn text(core: &mut Core, address: u64, length: u64) -> Answer {
         say!("{}", Printable(bytes));
         return Ok(Outcome::Done);
     }
-    let task = core.current().ok_or(Error::Denied)?;
-    let used = task.text.saturating_add(length);
-    let was_open = task.text <= TEXT_BUDGET;
-    task.text = used;
+    let current = core.current();
+    let printed = &mut core.saved_mut(current).text;
+    let used = printed.saturating_add(length);
+    let was_open = *printed <= TEXT_BUDGET;
+    *printed = used;
     if used > TEXT_BUDGET {
         if was_open {
             say!(
@@ -115,7 +119,11 @@ fn signal(core: &mut Core, channel: u64) -> Answer {
 }
 
 fn wait(core: &mut Core, deadline: u64) -> Answer {
-    core.current().ok_or(Error::Denied)?.activity = Activity::Waiting(deadline);
+    let current = core.current();
+    // Only domains of the manifest have notification words.
+    core.current_domain().ok_or(Error::Denied)?;
+    core.saved_mut(current).deadline = deadline;
+    core.keep(current, hold::WAITS);
     if core.in_kernel() {
         core.gic.retract_doorbell();
     }
@@ -157,14 +165,23 @@ fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
     if target == core.id {
         // The answer first: an injected crash of the caller itself changes its registers afterwards.
-        core.frame.x[0] = 0;
-        if let Some(task) = core.tasks.iter().position(|t| t.domain == index) {
-            interrupts::inject(core, task, kind);
+        core.frame().x[0] = 0;
+        if let Some(at) = core.domain_of(index) {
+            interrupts::inject(core, at, kind);
         }
         return Ok(Outcome::NoAnswer);
     }
     shared::post(target, index, kind);
     core.gic.knock(target);
+    Ok(Outcome::Done)
+}
+
+fn buffer(core: &mut Core, address: u64) -> Answer {
+    if !address.is_multiple_of(8) || (address & 4095) + BUFFER_WORDS * 8 > 4096 {
+        return Err(Error::BadArgument);
+    }
+    let current = core.current();
+    core.saved_mut(current).buffer = address;
     Ok(Outcome::Done)
 }
 

@@ -1,112 +1,47 @@
 //! One core's whole state, and which domain it runs next.
 //!
-//! At most one of the domains is a kernel: its EL1 state stays in place while services run. Round robin with a slice only when two want to
-//! run; no tick otherwise. A service that is woken takes the core from a kernel at once: it is there to answer others.
+//! At most one of the domains is a kernel: its EL1 state stays in place while services run. Who has budget left goes before who has none, a
+//! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
+//! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
 
 use crate::arch::registers::{self, Controls};
+use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
+use crate::memory::{self, Direct};
 use crate::plan::Plan;
-use crate::{interrupts, shared};
-use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX, MEMORY_IPA};
-use abi::manifest::{Domain, DomainKind};
+use crate::ready::{BACKGROUND, WOKEN};
+use crate::{interrupts, invoke, mail, shared};
+use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
+use abi::manifest::Domain;
+use capability_model::Store;
 use heapless::Vec;
 
-/// Registers of a domain. `entry.s` knows the layout.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct Frame {
-    /// x0 to x30.
-    pub x: [u64; 31],
-    /// Stack pointer of EL0.
-    pub sp_el0: u64,
-    /// Where it continues.
-    pub pc: u64,
-    /// SPSR_EL2.
-    pub state: u64,
-}
-
-const _: () = assert!(core::mem::offset_of!(Frame, sp_el0) == 248 && core::mem::offset_of!(Frame, pc) == 256);
-const _: () = assert!(core::mem::offset_of!(Core, frame) == 0);
-
-/// SPSR_EL2 for a start: EL1h, and EL0t, D A I F masked (of no effect on interrupts that go to EL2).
-pub const STATE_EL1: u64 = 0x3c5;
-const STATE_EL0: u64 = 0x3c0;
-
-/// Microseconds a service may run while another wants to.
+/// Microseconds a domain may run while another of its class wants to.
 const SLICE_US: u64 = 2_000;
-
-/// What a domain does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity {
-    /// It runs or wants to.
-    Runnable,
-    /// It waits for its notification word, until the counter reaches this.
-    Waiting(u64),
-    /// A kernel that sleeps (WFI) until an interrupt is pending.
-    Asleep,
-    /// It never runs again.
-    Dead,
-}
-
-/// A domain on this core.
-#[derive(Clone, Debug)]
-pub struct Task {
-    /// Its index.
-    pub domain: usize,
-    /// What it is.
-    pub kind: DomainKind,
-    /// What it does.
-    pub activity: Activity,
-    /// It stands still, whatever it would do.
-    pub paused: bool,
-    /// Its registers while it is not the current one.
-    pub frame: Frame,
-    /// What of EL1 is its own, while it is not the current one.
-    controls: Controls,
-    /// Its space.
-    vttbr: u64,
-    /// Bytes of text printed.
-    pub text: u64,
-}
-
-impl Task {
-    /// Domain `domain` at its first instruction.
-    pub fn start(domain: usize, kind: DomainKind, entry: u64, vttbr: u64) -> Task {
-        let (state, controls) = match kind {
-            DomainKind::Personality => (STATE_EL1, Controls::KERNEL),
-            DomainKind::Service => (STATE_EL0, Controls::SERVICE),
-        };
-        let mut frame = Frame { pc: entry, state, ..Frame::default() };
-        frame.x[0] = BOOTINFO_IPA;
-        let activity = Activity::Runnable;
-        Task { domain, kind, activity, paused: false, frame, controls, vttbr, text: 0 }
-    }
-
-    /// Its space.
-    pub fn vttbr(&self) -> u64 {
-        self.vttbr
-    }
-}
 
 /// One core.
 #[repr(C)]
 pub struct Core {
-    /// Registers of the current domain.
-    pub frame: Frame,
+    /// Its capability store, and through it all its domains.
+    pub store: Store<Direct>,
+    /// When the current domain began to use its budget.
+    pub since: u64,
     /// This core.
     pub id: usize,
     /// What is fixed.
     pub plan: &'static Plan,
     /// This core's interrupt controller.
     pub gic: Gic,
-    /// Its domains.
-    pub tasks: Vec<Task, DOMAINS_MAX>,
-    /// Whose registers are in `frame` (an index of `tasks`).
-    pub current: Option<usize>,
-    /// The current one must give way if another wants to run.
+    /// The domains of the manifest, which have notification words.
+    pub domains: Vec<u64, DOMAINS_MAX>,
+    /// Something happened that can change who runs.
+    pub look: bool,
+    /// Somebody may have a reason to wake: his word, his time, an interrupt.
+    pub news: bool,
+    /// The earliest time at which one of those who wait must wake.
+    deadline: u64,
+    /// The current one must give way if another of its class wants to run.
     pub slice_over: bool,
-    /// A service that was woken while a kernel ran.
-    urgent: Option<usize>,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
@@ -119,48 +54,69 @@ impl Core {
     /// Core `id` as `plan` wants it, ready to run.
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
-        let mut tasks = Vec::new();
-        for (index, domain) in plan.on_core(id) {
-            let start = &plan.domains[index];
-            let task = Task::start(index, domain.kind, start.entry, start.vttbr);
-            assert!(tasks.push(task).is_ok(), "more tasks than domains");
-        }
         let gic = interrupts::start(plan, id);
+        let direct = Direct { gic, ready: Default::default(), current: 0, space_changed: false };
+        let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
         Core {
-            frame: Frame::default(),
+            store,
+            since: registers::now(),
             id,
             plan,
             gic,
-            tasks,
-            current: None,
+            domains,
+            look: true,
+            news: true,
+            deadline: u64::MAX,
             slice_over: false,
-            urgent: None,
             watch_until: 0,
             alarm: u64::MAX,
             slice,
         }
     }
 
-    /// The current task; there is one whenever a trap came from below.
-    pub fn current(&mut self) -> Option<&mut Task> {
-        self.current.and_then(|i| self.tasks.get_mut(i))
+    /// The current domain; there is one whenever a trap came from below, until it is suspended or deleted meanwhile: then 0.
+    #[inline(always)]
+    pub fn current(&self) -> u64 {
+        self.store.memory.current
     }
 
-    /// The manifest's entry of the current domain.
-    pub fn current_domain(&self) -> Option<(usize, &'static Domain)> {
-        let domain = self.tasks.get(self.current?)?.domain;
-        Some((domain, self.plan.manifest.domains.get(domain)?))
+    /// What the microkernel keeps of a domain.
+    #[inline(always)]
+    pub fn saved(&self, at: u64) -> &Saved {
+        self.store.memory.saved(at)
+    }
+
+    /// The same to be changed.
+    #[inline(always)]
+    pub fn saved_mut(&mut self, at: u64) -> &mut Saved {
+        self.store.memory.saved_mut(at)
+    }
+
+    /// Registers of the current domain.
+    #[inline(always)]
+    pub fn frame(&mut self) -> &mut Frame {
+        let current = self.current();
+        &mut self.saved_mut(current).frame
     }
 
     /// Whether the current domain is a kernel.
     pub fn in_kernel(&self) -> bool {
-        self.current.and_then(|i| self.tasks.get(i)).is_some_and(|t| t.kind == DomainKind::Personality)
+        self.current() != 0 && self.saved(self.current()).is_kernel()
     }
 
-    /// Registers of task `index`, wherever they are.
-    pub fn frame_of(&mut self, index: usize) -> &mut Frame {
-        if self.current == Some(index) { &mut self.frame } else { &mut self.tasks[index].frame }
+    /// The manifest's entry of the current domain, if it has one.
+    pub fn current_domain(&self) -> Option<(usize, &'static Domain)> {
+        if self.current() == 0 {
+            return None;
+        }
+        let index = usize::try_from(self.saved(self.current()).index.checked_sub(1)?).ok()?;
+        Some((index, self.plan.manifest.domains.get(index)?))
+    }
+
+    /// The domain of this core with place `index` in the manifest.
+    pub fn domain_of(&self, index: usize) -> Option<u64> {
+        self.domains.iter().copied().find(|&at| self.saved(at).index == index as u64 + 1)
     }
 
     /// The physical address of `length` bytes at `ipa` if they are wholly the current domain's memory.
@@ -171,102 +127,201 @@ impl Core {
         (end <= domain.memory.size).then(|| domain.memory.base + offset)
     }
 
-    /// Answers a waiting task if there is a reason to.
-    pub fn try_wake(&mut self, index: usize) {
-        let task = &self.tasks[index];
-        let kernel = task.kind == DomainKind::Personality;
-        let deadline = match task.activity {
-            Activity::Waiting(deadline) if !task.paused => deadline,
-            Activity::Asleep if !task.paused => {
-                if self.gic.guest_pending() {
-                    self.tasks[index].activity = Activity::Runnable;
-                }
-                return;
-            }
-            _ => return,
-        };
-        let word = shared::take_word(task.domain);
-        let interrupted = kernel && self.gic.guest_timer_pending();
-        if word == 0 && !interrupted && registers::now() < deadline {
-            return;
+    /// A domain stands still for this reason, too.
+    pub fn keep(&mut self, at: u64, reason: u64) {
+        self.saved_mut(at).hold |= reason;
+        self.store.memory.dequeue(at);
+        self.news = true;
+    }
+
+    /// This reason is gone.
+    pub fn release(&mut self, at: u64, reason: u64) {
+        let saved = self.saved_mut(at);
+        saved.hold &= !reason;
+        if saved.hold == 0 && at != self.current() {
+            self.store.memory.enqueue(at, WOKEN);
         }
-        self.tasks[index].activity = Activity::Runnable;
-        let frame = self.frame_of(index);
-        frame.x[0] = 0;
-        frame.x[1] = word;
-        // It goes first, and has the core until it waits again or its slice is over.
-        if !kernel && self.in_kernel() {
-            self.urgent = Some(index);
+        self.news = true;
+    }
+
+    /// Whether its store lets it run, and it has time of its own.
+    fn wants(&self, at: u64) -> bool {
+        at != 0 && self.saved(at).is_free() && self.store.is_runnable(at)
+    }
+
+    /// Answers a domain of the manifest that waits, if there is a reason to.
+    fn try_wake(&mut self, at: u64) {
+        let saved = self.saved(at);
+        let (kernel, index, deadline) = (saved.is_kernel(), saved.index as usize, saved.deadline);
+        match saved.hold {
+            hold::ASLEEP if self.gic.guest_pending() => self.release(at, hold::ASLEEP),
+            hold::WAITS => {
+                let word = shared::take_word(index.wrapping_sub(1));
+                let interrupted = kernel && self.gic.guest_timer_pending();
+                if word == 0 && !interrupted && registers::now() < deadline {
+                    return;
+                }
+                let frame = &mut self.saved_mut(at).frame;
+                (frame.x[0], frame.x[1]) = (0, word);
+                self.release(at, hold::WAITS);
+            }
+            _ => {}
         }
     }
 
-    /// Chooses who runs, sleeping while nobody wants to; afterwards `frame` is his.
+    /// Looks after all who wait.
+    #[inline(never)]
+    fn wake_all(&mut self) {
+        self.news = false;
+        self.deadline = u64::MAX;
+        for i in 0..self.domains.len() {
+            let at = self.domains[i];
+            self.try_wake(at);
+            let saved = self.saved(at);
+            if saved.hold == hold::WAITS {
+                self.deadline = self.deadline.min(saved.deadline);
+            }
+        }
+        self.news = false;
+    }
+
+    /// Takes what the current domain used from its budget.
+    pub fn charge(&mut self, now: u64) {
+        let used = now.saturating_sub(self.since);
+        self.since = now;
+        let current = self.current();
+        if current != 0 {
+            let saved = self.saved_mut(current);
+            saved.left = saved.left.saturating_sub(used);
+        }
+    }
+
+    /// The queue a domain belongs to; refills its budget if it is time.
+    fn sort(&mut self, at: u64, now: u64) -> u64 {
+        if now >= self.saved(at).refill_at
+            && let Some((budget_us, period_us)) = self.store.domain_time(at)
+        {
+            let ticks = |us: u64| us.saturating_mul(registers::counter_hz()) / 1_000_000;
+            let saved = self.saved_mut(at);
+            (saved.left, saved.refill_at) = (ticks(budget_us), now.saturating_add(ticks(period_us)));
+        }
+        let saved = self.saved(at);
+        if saved.left == 0 { BACKGROUND } else { saved.class }
+    }
+
+    /// Those who were woken go to their queues, and from the background who has budget again.
+    fn sort_woken(&mut self, now: u64) {
+        while let Some(at) = self.store.memory.first(WOKEN) {
+            self.store.memory.dequeue(at);
+            invoke::finish(self, at);
+            if self.wants(at) {
+                let queue = self.sort(at, now);
+                self.store.memory.enqueue(at, queue);
+            }
+        }
+        let mut next = self.store.memory.first(BACKGROUND);
+        while let Some(at) = next {
+            next = self.store.memory.after(at);
+            if now >= self.saved(at).refill_at {
+                self.store.memory.dequeue(at);
+                let queue = self.sort(at, now);
+                self.store.memory.enqueue(at, queue);
+            }
+        }
+    }
+
+    /// Chooses who runs, sleeping while nobody wants to; afterwards TPIDR_EL2 points to his registers.
     pub fn dispatch(&mut self) {
         loop {
-            for i in 0..self.tasks.len() {
-                self.try_wake(i);
+            self.look = false;
+            if self.news {
+                self.wake_all();
             }
-            if let Some(next) = self.choose() {
-                self.switch(next);
-                self.set_alarm(true);
+            let now = registers::now();
+            self.charge(now);
+            self.sort_woken(now);
+            if self.choose(now) {
+                self.set_alarm(now, true);
                 return;
             }
-            self.set_alarm(false);
-            registers::sleep();
+            self.set_alarm(now, false);
+            if self.store.work() {
+                mail::send(self);
+            } else {
+                registers::sleep();
+            }
             interrupts::serve(self);
+            self.news = true;
         }
     }
 
-    fn choose(&mut self) -> Option<usize> {
-        let runnable = |t: &Task| t.activity == Activity::Runnable && !t.paused;
-        if let Some(urgent) = self.urgent.take().filter(|&i| self.tasks.get(i).is_some_and(runnable)) {
-            return Some(urgent);
+    fn choose(&mut self, now: u64) -> bool {
+        let current = self.current();
+        let best = self.store.memory.best();
+        if self.wants(current) {
+            let queue = self.sort(current, now);
+            let goes_on = best.is_none_or(|best| queue < best || queue == best && !self.slice_over);
+            self.slice_over = false;
+            if goes_on {
+                self.enter(current);
+                return true;
+            }
+            self.store.memory.enqueue(current, queue);
         }
-        let from = match self.current {
-            Some(i) if !self.slice_over && self.tasks.get(i).is_some_and(runnable) => return Some(i),
-            Some(i) => i + 1,
-            None => 0,
-        };
-        let count = self.tasks.len();
-        (0..count).map(|k| (from + k) % count).find(|&i| runnable(&self.tasks[i]))
-    }
-
-    fn switch(&mut self, next: usize) {
         self.slice_over = false;
-        if self.current == Some(next) {
+        while let Some(at) = self.store.memory.best().and_then(|queue| self.store.memory.first(queue)) {
+            self.store.memory.dequeue(at);
+            if self.wants(at) {
+                self.enter(at);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes the processor that of the domain at `next`, which has a space.
+    fn enter(&mut self, next: u64) {
+        let Some((root, vmid)) = self.store.domain_space(next) else { return };
+        let current = self.current();
+        if current == next && !self.store.memory.space_changed {
             return;
         }
-        if let Some(old) = self.current.and_then(|i| self.tasks.get_mut(i)) {
-            old.frame = self.frame;
-            old.controls = Controls::now();
+        if current != 0 {
+            self.saved_mut(current).controls = Controls::now();
         }
-        let new = &self.tasks[next];
-        self.frame = new.frame;
-        match new.kind {
-            DomainKind::Personality => {
-                registers::become_kernel(new.vttbr, &new.controls, self.tasks.len() == 1)
-            }
-            DomainKind::Service => registers::become_service(new.vttbr, &new.controls),
-        }
-        self.current = Some(next);
+        self.store.memory.space_changed = false;
+        self.load(next, vmid << 48 | root);
         // A new slice begins: forget the old alarm.
         self.alarm = u64::MAX - 1;
     }
 
-    /// Earliest deadline of those who wait, and the end of the slice if another wants to run.
-    fn set_alarm(&mut self, running: bool) {
-        let moving = || self.tasks.iter().filter(|t| !t.paused);
-        let deadlines = moving().filter_map(|t| match t.activity {
-            Activity::Waiting(deadline) => Some(deadline),
-            _ => None,
-        });
-        let mut at = deadlines.min().unwrap_or(u64::MAX);
-        let contended = moving().filter(|t| t.activity == Activity::Runnable).count() > 1;
-        let now = registers::now();
+    /// The processor becomes that of `next`.
+    pub fn load(&mut self, next: u64, vttbr: u64) {
+        self.store.memory.current = next;
+        registers::save_registers_at(memory::frame_address(next));
+        let saved = self.saved(next);
+        if saved.is_kernel() {
+            registers::become_kernel(vttbr, &saved.controls);
+        } else {
+            registers::become_service(vttbr, saved.controls.thread[0]);
+        }
+    }
+
+    /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
+    fn set_alarm(&mut self, now: u64, running: bool) {
+        let mut at = self.deadline;
+        let mut next = self.store.memory.first(BACKGROUND);
+        while let Some(domain) = next {
+            at = at.min(self.saved(domain).refill_at);
+            next = self.store.memory.after(domain);
+        }
+        let contended = self.store.memory.ready.mask != 0;
         if running && (contended || now < self.watch_until) {
             // The slice began at the switch; while it lasts the alarm stays where it is.
             let current = self.alarm > now && self.alarm <= now + self.slice;
-            at = at.min(if current { self.alarm } else { now + self.slice });
+            let left = self.saved(self.current()).left.max(1);
+            let end = if contended { now + left.min(self.slice) } else { now + self.slice };
+            at = at.min(if current { self.alarm } else { end });
         }
         if at != self.alarm {
             self.alarm = at;
@@ -283,5 +338,17 @@ impl Core {
     pub fn alarm_fired(&mut self) {
         self.alarm = u64::MAX;
         self.slice_over = true;
+        self.news = true;
+    }
+
+    /// Whether the current domain goes on without anybody else being asked.
+    pub fn goes_on(&self) -> bool {
+        let woken = self.store.memory.ready.mask & 1 << WOKEN != 0;
+        !(self.look | self.news | self.slice_over)
+            && !woken
+            && self.current() != 0
+            && !self.store.memory.space_changed
     }
 }
+
+const _: () = assert!(pending::NOTHING == 0, "a new domain waits for nothing");

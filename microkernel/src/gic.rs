@@ -88,12 +88,19 @@ const GIC_400: u32 = 0x0200_043b;
 const IIDR_KIND: u32 = 0xff00_0fff;
 
 /// One core's view of the interrupt controller.
+#[derive(Clone, Copy)]
 pub struct Gic {
     distributor: &'static Distributor,
     cpu: &'static CpuInterface,
     hypervisor: &'static HypervisorInterface,
     /// List registers can be linked to physical interrupts.
     linked: bool,
+}
+
+impl core::fmt::Debug for Gic {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Gic")
+    }
 }
 
 /// An interrupt that was taken and must be ended.

@@ -1,10 +1,11 @@
 //! Interrupts of one core, taken one after the other by polling: also those that end EL2's own sleep.
 
 use crate::arch::registers;
-use crate::core_local::{Activity, Core, STATE_EL1, Task};
+use crate::core_local::Core;
+use crate::domain::{STATE_EL1, hold};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
-use crate::{restart, shared};
+use crate::{mail, restart, shared};
 use abi::hypercall::{Inject, NOTIFY_IRQ};
 use abi::manifest::DomainKind;
 
@@ -55,9 +56,11 @@ fn one(core: &mut Core, taken: Taken) {
         i => {
             core.gic.mask(i);
             core.gic.end(taken);
-            let owner = |t: &Task| core.plan.manifest.domains[t.domain].devices.iter().any(|d| d.intid == i);
-            if let Some(domain) = core.tasks.iter().find(|t| owner(t)).map(|t| t.domain) {
-                notify(core, domain, 1 << NOTIFY_IRQ);
+            let owner = core.plan.on_core(core.id).find(|(_, d)| d.devices.iter().any(|d| d.intid == i));
+            match owner.map(|(domain, _)| domain) {
+                Some(domain) => notify(core, domain, 1 << NOTIFY_IRQ),
+                // Nobody is bound: it stays masked.
+                None => _ = core.store.interrupt(i as u16),
             }
         }
     }
@@ -79,41 +82,48 @@ pub fn notify(core: &mut Core, domain: usize, bits: u64) {
 /// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
 fn rung(core: &mut Core, domain: usize) {
     let kernel = core.plan.manifest.domains.get(domain).is_some_and(|d| d.kind == DomainKind::Personality);
-    let running =
-        |t: &Task| t.domain == domain && matches!(t.activity, Activity::Runnable | Activity::Asleep);
-    if kernel && core.tasks.iter().any(running) {
+    core.news = true;
+    let Some(at) = core.domain_of(domain).filter(|_| kernel) else { return };
+    if core.saved(at).hold & (hold::WAITS | hold::DEAD) == 0 {
         core.gic.doorbell_to_guest();
     }
 }
 
 fn knocked(core: &mut Core) {
-    let mail = Inject::ALL.map(|kind| (kind, shared::take_mail(core.id, kind)));
-    for i in 0..core.tasks.len() {
-        let domain = core.tasks[i].domain;
+    let post = shared::take_post(core.id);
+    let asked = |kind| if post & shared::ON_DEMAND == 0 { 0 } else { shared::take_mail(core.id, kind) };
+    let mail = Inject::ALL.map(|kind| (kind, asked(kind)));
+    for i in 0..core.domains.len() {
+        let at = core.domains[i];
+        let domain = core.saved(at).index as usize - 1;
         for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
-            inject(core, i, *kind);
+            inject(core, at, *kind);
         }
         if shared::has_word(domain) {
             rung(core, domain);
         }
     }
+    if post & !shared::ON_DEMAND != 0 {
+        mail::receive(core, post);
+    }
 }
 
-/// Causes a fault in task `index` of this core.
-pub fn inject(core: &mut Core, index: usize, kind: Inject) {
-    if core.tasks[index].activity == Activity::Dead && kind != Inject::Restart {
+/// Causes a fault in the domain at `at` of this core.
+pub fn inject(core: &mut Core, at: u64, kind: Inject) {
+    let saved = core.saved(at);
+    if saved.hold & hold::DEAD != 0 && kind != Inject::Restart {
         return;
     }
-    defmt::warn!("on demand in domain {=usize}: {=u64}", core.tasks[index].domain, kind as u64);
+    defmt::warn!("on demand in domain {=u64}: {=u64}", saved.index, kind as u64);
     match kind {
-        Inject::Hang => core.tasks[index].activity = Activity::Dead,
-        Inject::Pause => core.tasks[index].paused = true,
-        Inject::Resume => core.tasks[index].paused = false,
-        Inject::Restart => restart::service(core, index),
+        Inject::Hang => core.keep(at, hold::DEAD),
+        Inject::Pause => core.keep(at, hold::PAUSED),
+        Inject::Resume => core.release(at, hold::PAUSED),
+        Inject::Restart => restart::service(core, at),
         Inject::Crash => {
-            core.tasks[index].activity = Activity::Runnable;
-            let kernel = core.tasks[index].kind == DomainKind::Personality;
-            let frame = core.frame_of(index);
+            core.release(at, hold::WAITS | hold::ASLEEP);
+            let saved = core.saved_mut(at);
+            let (kernel, frame) = (saved.is_kernel(), &mut saved.frame);
             frame.pc = NOWHERE;
             if kernel {
                 // Whatever program it ran: it is the kernel that goes astray.

@@ -19,15 +19,29 @@ mod core_local;
 #[cfg(target_os = "none")]
 mod crash;
 #[cfg(target_os = "none")]
+mod domain;
+#[cfg(target_os = "none")]
+mod fast;
+#[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
+mod image;
+#[cfg(target_os = "none")]
 mod interrupts;
+#[cfg(target_os = "none")]
+mod invoke;
+#[cfg(target_os = "none")]
+mod mail;
 #[cfg(target_os = "none")]
 mod memory;
 #[cfg(target_os = "none")]
 mod plan;
 #[cfg(target_os = "none")]
+mod ready;
+#[cfg(target_os = "none")]
 mod restart;
+#[cfg(target_os = "none")]
+mod root;
 #[cfg(target_os = "none")]
 mod shared;
 #[cfg(target_os = "none")]

@@ -1,10 +1,96 @@
 //! The one module that turns physical addresses into access: partitions' memory, the bundle and tree, devices.
 //!
-//! EL2 maps RAM one to one. What lies in a partition may change under our hands at any time, so it is only ever copied, never
+//! EL2 maps RAM one to one; so the capability model's addresses are pointers, and [`Direct`] is its way to memory. What lies in a partition may change under our hands at any time, so it is only ever copied, never
 //! referred to; what is referred to (bundle, tree, registers) belongs to EL2 alone.
 #![allow(unsafe_code)]
 
+use crate::arch::registers::{self, Controls};
+use crate::domain::Saved;
+use crate::gic::Gic;
+use crate::ready::{Ready, WOKEN};
 use abi::manifest::Range;
+use capability_model::layout::DOMAIN_RESERVED;
+use capability_model::memory::{Memory, PAGE};
+
+/// Memory as the capability store of one core sees it, and what the hardware of that core must be told.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where interrupts are let come again.
+    pub gic: Gic,
+    /// Who can run.
+    pub ready: Ready,
+    /// The domain whose registers the processor has, 0 for nobody's.
+    pub current: u64,
+    /// A whole space went, or a domain got another: the current domain's may not be what the processor has.
+    pub space_changed: bool,
+}
+
+impl Memory for Direct {
+    #[inline(always)]
+    fn read(&self, address: u64) -> u64 {
+        // SAFETY: (1) the model reads and writes only memory that it was given (its `tests/decoder.rs`): boot objects and Untyped, all RAM
+        // of this core's alone, mapped, aligned; (2) what is retyped into objects is mapped below nowhere; (3) no reference to it is
+        // live: those of `saved` borrow `self`.
+        unsafe { (address as *const u64).read() }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, address: u64, word: u64) {
+        // SAFETY: as in `read`. Stage-2 tables are read by the hardware: it takes a descriptor whole, and `invoke` orders.
+        unsafe { (address as *mut u64).write(word) }
+    }
+
+    fn scrub(&mut self, page: u64) {
+        registers::scrub(page);
+    }
+
+    fn forget(&mut self, vmid: u16, ipa: Option<u64>) {
+        self.space_changed |= ipa.is_none();
+        registers::forget(vmid, ipa);
+    }
+
+    fn unmask(&mut self, irq: u16) {
+        self.gic.claim_device(irq.into());
+    }
+
+    fn woken(&mut self, domain: u64) {
+        if domain != self.current {
+            self.enqueue(domain, WOKEN);
+        }
+    }
+
+    fn stopped(&mut self, domain: u64) {
+        self.dequeue(domain);
+        if domain == self.current {
+            self.current = 0;
+            self.saved_mut(domain).controls = Controls::now();
+        }
+    }
+}
+
+impl Direct {
+    /// The microkernel's part of the domain at `domain`.
+    #[inline(always)]
+    pub fn saved(&self, domain: u64) -> &Saved {
+        // SAFETY: (1) `domain` is the address of a domain object, a page that the model keeps to itself but for this part, which is
+        // words only; (2) the reference borrows `self`, and all writes need `self` mutably; the entry code writes while none runs.
+        unsafe { &*(frame_address(domain) as *const Saved) }
+    }
+
+    /// The same to be changed.
+    #[inline(always)]
+    pub fn saved_mut(&mut self, domain: u64) -> &mut Saved {
+        // SAFETY: as in `saved`, and the borrow is exclusive.
+        unsafe { &mut *(frame_address(domain) as *mut Saved) }
+    }
+}
+
+/// Where a domain's registers are. No sum of addresses in memory reaches the end of u64.
+pub const fn frame_address(domain: u64) -> u64 {
+    domain.wrapping_add(DOMAIN_RESERVED)
+}
+
+const _: () = assert!(PAGE == 4096 && size_of::<Saved>().is_multiple_of(8));
 
 /// Bytes of RAM that no domain can write: the bundle or the tree.
 ///
@@ -59,6 +145,15 @@ pub fn read(from: u64, bytes: &mut [u8]) {
     // SAFETY: (1) the caller checked that the range lies in a partition's memory, which is RAM, mapped readable; (2) a racing
     // writer below can only change which bytes we get: there is no reference, and any byte is valid.
     unsafe { core::ptr::copy(from as *const u8, bytes.as_mut_ptr(), bytes.len()) };
+}
+
+/// Copies words from one piece of domains' memory to another, each read once.
+pub fn copy_words(from: u64, to: u64, words: u64) {
+    for i in 0..words {
+        // SAFETY: (1) both were translated by stage-2 tables of this core's store: memory of domains, aligned, and the words do not cross
+        // a page; (2) volatile, no reference exists, any bytes are a valid word.
+        unsafe { ((to + i * 8) as *mut u64).write_volatile(((from + i * 8) as *const u64).read_volatile()) };
+    }
 }
 
 /// Plain data, as bytes.

@@ -3,15 +3,16 @@
 //!
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
-use crate::arch::registers;
-use crate::memory;
+use crate::arch::registers::Controls;
+use crate::root::{self, Pages};
 use crate::stage2::{NoTables, Rights, Space};
+use crate::{image, memory};
 use crate::{shared, tables};
 use abi::bootinfo::*;
-use abi::bundle::{Bundle, Entry, Kind};
-use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest};
+use abi::bundle::{Bundle, Entry};
+use abi::manifest::{ChannelKind, Domain, DomainKind, Manifest, Range, Reserved};
 use abi::ring;
-use board::Board;
+use board::{Board, CORES_MAX};
 use core::fmt;
 use heapless::Vec;
 
@@ -23,6 +24,10 @@ pub struct Plan {
     pub manifest: Manifest,
     /// By domain.
     pub domains: Vec<DomainPlan, DOMAINS_MAX>,
+    /// By core.
+    pub stores: [Pages; CORES_MAX],
+    /// RAM for the root task.
+    pub free: Vec<MemoryInfo, UNTYPED_MAX>,
     /// What the secrets of restarted domains are derived from.
     pub secret: [u8; 32],
 }
@@ -30,14 +35,28 @@ pub struct Plan {
 /// How a domain starts.
 #[derive(Clone, Copy, Debug)]
 pub struct DomainPlan {
-    /// VTTBR_EL2.
-    pub vttbr: u64,
+    /// Its page, the Domain object.
+    pub at: u64,
+    /// Root of its stage-2 tables.
+    pub root: u64,
     /// First instruction.
     pub entry: u64,
     /// Address of its boot page.
     pub page: u64,
     /// Its image, in the bundle.
     pub image: Entry<'static>,
+    kind: DomainKind,
+}
+
+impl DomainPlan {
+    /// What of EL1 governs it at the start.
+    pub fn controls(&self, alone: bool) -> Controls {
+        match (self.kind, alone) {
+            (DomainKind::Personality, true) => Controls::KERNEL,
+            (DomainKind::Personality, false) => Controls::LODGED,
+            (DomainKind::Service, _) => Controls::SERVICE,
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -93,6 +112,7 @@ impl Plan {
         board: Board,
         manifest: &'a Manifest,
         bundle: &Bundle<'static>,
+        reserved: &[Reserved<'_>],
         seed: &[u8; 64],
         counter_hz: u64,
     ) -> Result<Plan, PlanError<'a>> {
@@ -102,32 +122,76 @@ impl Plan {
             let page = tables::allocate().ok_or(PlanError::Tables)?;
             positions.push(page.address()).map_err(|_| PlanError::Tables)?;
         }
+        let mut stores = [Pages::default(); CORES_MAX];
+        for &core in &board.cores {
+            stores[core as usize] = Pages::allocate().ok_or(PlanError::Tables)?;
+        }
+        let free = free(&board, manifest, reserved);
         let mut domains = Vec::new();
         for (index, domain) in manifest.domains.iter().enumerate() {
-            let image = check_image(domain, bundle)?;
-            let image_end = if board.zeroed { load_image(domain, &image) } else { load(domain, &image) };
+            let image = image::check(domain, bundle)?;
+            let image_end = image::end(&image);
             let mut info = boot_info(manifest, index, image_end, counter_hz, seed);
+            if domain.manages {
+                info.untyped.iter_mut().zip(&free).for_each(|(row, range)| *row = *range);
+            }
+            if domain.builds {
+                info.partitions.iter_mut().zip(partitions(manifest)).for_each(|(row, part)| *row = part);
+            }
             let space = Space::new()?;
             map_common(&space, manifest, index, &board, &positions)?;
-            map_memory(&space, domain, &image, image_end)?;
-            map_modules(&space, domain, bundle, board.initrd.base, &mut info)?;
+            if !is_built_above(manifest, domain) {
+                if !board.zeroed {
+                    memory::zero(domain.memory);
+                }
+                image::copy(domain, &image);
+                map_memory(&space, domain, &image, image_end)?;
+            }
+            map_modules(&space, domain, bundle, board.initrd, &mut info)?;
             let page = tables::allocate().ok_or(PlanError::Tables)?;
             memory::write_plain(page.address(), &info);
             space.map(BOOTINFO_IPA, page.address(), PAGE, Rights::Read)?;
-            // VMID 0 is nobody's.
-            let (vttbr, page) = (space.vttbr(index as u64 + 1), page.address());
-            let plan = DomainPlan { vttbr, entry: image.entry, page, image };
-            domains.push(plan).map_err(|_| PlanError::Tables)?;
+            let at = tables::allocate().ok_or(PlanError::Tables)?.address();
+            let (root, page, entry, kind) = (space.root(), page.address(), image.entry, domain.kind);
+            domains.push(DomainPlan { at, root, entry, page, image, kind }).map_err(|_| PlanError::Tables)?;
             shared::set_running(index);
         }
         let secret = blake3::derive_key("tetrarch 2026 restarts", seed);
-        Ok(Plan { board, manifest: manifest.clone(), domains, secret })
+        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free, secret })
     }
 
     /// The domains of core `core`.
     pub fn on_core(&self, core: usize) -> impl Iterator<Item = (usize, &Domain)> {
         self.manifest.domains.iter().enumerate().filter(move |(_, d)| d.core as usize == core)
     }
+}
+
+/// Whether the root task builds this partition's memory: a service on its own core.
+pub fn is_built_above(manifest: &Manifest, domain: &Domain) -> bool {
+    let root_task = manifest.domains.iter().find(|d| d.builds);
+    let here = root_task.is_some_and(|root| root.core == domain.core);
+    here && domain.kind == DomainKind::Service && !domain.builds
+}
+
+/// What the root task must know of the partitions.
+fn partitions(manifest: &Manifest) -> impl Iterator<Item = PartitionInfo> + '_ {
+    manifest.domains.iter().map(|d| {
+        let Range { base, size } = d.memory;
+        let memory =
+            if is_built_above(manifest, d) { MemoryInfo { base, size } } else { MemoryInfo::default() };
+        PartitionInfo { image: d.image, memory, core: d.core, reserved: 0 }
+    })
+}
+
+/// RAM that nothing lies in. Page 0 is firmware's on boards that start cores by a spin table.
+fn free(board: &Board, manifest: &Manifest, reserved: &[Reserved<'_>]) -> Vec<MemoryInfo, UNTYPED_MAX> {
+    let mut taken: Vec<Range, 32> = Vec::new();
+    let domains = manifest.domains.iter().map(|d| d.memory);
+    let first = Range { base: 0, size: PAGE };
+    for range in domains.chain(reserved.iter().map(|r| r.1)).chain([manifest.channel_memory, first]) {
+        assert!(taken.push(range).is_ok(), "room for all domains and a few more");
+    }
+    root::free_memory(&board.memory, &taken)
 }
 
 /// Zeroes channels and writes the headers of their rings.
@@ -147,46 +211,6 @@ fn start_channels(manifest: &Manifest) {
             memory::write(c.frames.base + offset as u64, &word.to_le_bytes());
         }
     }
-}
-
-/// The image of `domain`, every claim of which holds.
-fn check_image<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
-    let image_name = name_str(&domain.image);
-    let image = bundle.find(image_name).ok_or(PlanError::NoImage(domain.name(), image_name))?;
-    let kind = match domain.kind {
-        DomainKind::Service => Kind::Service,
-        DomainKind::Personality => Kind::Kernel,
-    };
-    if image.kind != kind {
-        return Err(PlanError::WrongKind(domain.name()));
-    }
-    let memory_end = MEMORY_IPA + domain.memory.size;
-    let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
-    let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
-    let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
-    let starts = segments
-        .iter()
-        .any(|s| s.flags & 1 != 0 && image.entry >= s.ipa && image.entry < s.ipa + s.memory_size);
-    if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
-}
-
-/// Zeroes a domain's memory and puts its image there; returns where that ends.
-pub fn load(domain: &Domain, image: &Entry<'_>) -> u64 {
-    memory::zero(domain.memory);
-    let end = load_image(domain, image);
-    registers::publish_code();
-    end
-}
-
-/// Copies the segments; returns where the image ends.
-fn load_image(domain: &Domain, image: &Entry<'_>) -> u64 {
-    let mut end = MEMORY_IPA;
-    for s in image.segments.iter().take(image.segment_count) {
-        let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
-        memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
-        end = (s.ipa + s.memory_size).next_multiple_of(PAGE);
-    }
-    end
 }
 
 fn boot_info(
@@ -222,6 +246,8 @@ fn boot_info(
         channels: [no_channel; CHANNELS_MAX],
         modules: [ModuleInfo { name: [0; NAME_MAX], ipa: 0, size: 0 }; MODULES_MAX],
         devices: [no_device; DEVICES_MAX],
+        untyped: [MemoryInfo::default(); UNTYPED_MAX],
+        partitions: [PartitionInfo::default(); DOMAINS_MAX],
     };
     if domain.entropy {
         let mut hasher = blake3::Hasher::new_derive_key("tetrarch 2026 entropy of a domain");
@@ -311,7 +337,7 @@ fn map_modules<'a>(
     space: &Space,
     domain: &'a Domain,
     bundle: &Bundle<'_>,
-    bundle_base: u64,
+    initrd: Range,
     info: &mut BootInfo,
 ) -> Result<(), PlanError<'a>> {
     let rights = match domain.kind {
@@ -319,14 +345,20 @@ fn map_modules<'a>(
         DomainKind::Service => Rights::Read,
     };
     let mut ipa = MODULE_IPA;
-    let found = domain.modules.iter().filter_map(|name| Some((name, bundle.find(name_str(name))?)));
-    for (row, (name, m)) in info.modules.iter_mut().zip(found) {
-        let size = (m.data.len() as u64).next_multiple_of(PAGE);
+    let find = |name: &Name| {
+        let m = bundle.find(name_str(name))?;
+        Some((*name, Range { base: initrd.base + m.offset as u64, size: m.data.len() as u64 }))
+    };
+    // Who builds others has the whole bundle.
+    let whole = domain.builds.then(|| Some((name_from("bundle")?, initrd))).flatten();
+    let found = domain.modules.iter().filter_map(find).chain(whole);
+    for (row, (name, at)) in info.modules.iter_mut().zip(found) {
+        let size = at.size.next_multiple_of(PAGE);
         if ipa + size > MODULE_IPA + (1 << 30) {
             return Err(PlanError::ModuleSize(domain.name()));
         }
-        space.map(ipa, bundle_base + m.offset as u64, size, rights)?;
-        *row = ModuleInfo { name: *name, ipa, size: m.data.len() as u64 };
+        space.map(ipa, at.base, size, rights)?;
+        *row = ModuleInfo { name, ipa, size: at.size };
         ipa += size;
     }
     Ok(())

@@ -41,11 +41,44 @@ pub fn post(core: usize, domain: usize, kind: Inject) {
     if let Some(m) = MAIL.get(core).and_then(|m| m.get(kind as usize - 1)) {
         m.fetch_or(1 << domain, Ordering::AcqRel);
     }
+    if let Some(p) = POST.get(core) {
+        p.fetch_or(ON_DEMAND, Ordering::AcqRel);
+    }
 }
 
 /// Takes what was asked of `core` of one kind, a bit a domain.
 pub fn take_mail(core: usize, kind: Inject) -> u64 {
     MAIL.get(core).and_then(|m| m.get(kind as usize - 1)).map_or(0, |m| m.swap(0, Ordering::AcqRel))
+}
+
+/// By core: where its capability store lies. A known symbol: `make state` reads it.
+#[unsafe(no_mangle)]
+#[allow(unsafe_code)] // As `EL2_STATUS`.
+static EL2_STORES: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+
+/// Says where core `core`'s store lies.
+pub fn set_store(core: usize, address: u64) {
+    if let Some(s) = EL2_STORES.get(core) {
+        s.store(address, Ordering::Release);
+    }
+}
+
+/// Bit of [`POST`]: there are requests in the mailbox.
+pub const ON_DEMAND: u64 = 1 << 63;
+
+/// By core: whose box of messages it should look into, and whether into its mailbox.
+static POST: [AtomicU64; CORES_MAX] = [const { AtomicU64::new(0) }; CORES_MAX];
+
+/// Core `from` has put something into its box for core `to`, or emptied the other's.
+pub fn post_mail(to: usize, from: usize) {
+    if let Some(p) = POST.get(to) {
+        p.fetch_or(1 << from, Ordering::AcqRel);
+    }
+}
+
+/// Whose boxes core `core` has to look into.
+pub fn take_post(core: usize) -> u64 {
+    POST.get(core).map_or(0, |p| if p.load(Ordering::Relaxed) == 0 { 0 } else { p.swap(0, Ordering::AcqRel) })
 }
 
 /// The status table's address.
@@ -66,8 +99,10 @@ pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
     row[0].store(u64::from(cause) << 32 | DomainState::Crashed as u64, Ordering::Release);
 }
 
-/// Counts an entry of `domain` into EL2. Only its own core writes, so a plain store serves.
-pub fn count_exit(domain: usize) {
-    let exits = &EL2_STATUS.0[domain][3];
-    exits.store(exits.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+/// Says how often the domain with place `index - 1` in the manifest has entered EL2.
+pub fn set_exits(index: u64, exits: u64) {
+    let row = usize::try_from(index).ok().and_then(|index| EL2_STATUS.0.get(index.checked_sub(1)?));
+    if let Some(row) = row {
+        row[3].store(exits, Ordering::Relaxed);
+    }
 }

@@ -104,8 +104,8 @@ impl Space {
         Ok(())
     }
 
-    /// The value of VTTBR_EL2 with this space and `vmid`.
-    pub fn vttbr(&self, vmid: u64) -> u64 {
-        vmid << 48 | self.root.address()
+    /// Address of the root table.
+    pub fn root(&self) -> u64 {
+        self.root.address()
     }
 }

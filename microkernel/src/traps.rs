@@ -1,8 +1,9 @@
 //! What comes from below: calls, interrupts, faults. One exhaustive decision per exception class.
 
 use crate::arch::registers;
-use crate::core_local::{Activity, Core};
-use crate::{calls, interrupts, say, shared};
+use crate::core_local::Core;
+use crate::domain::{self, hold};
+use crate::{calls, interrupts, invoke, say, shared};
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::manifest::DomainKind;
 use core::fmt;
@@ -18,14 +19,16 @@ pub enum Cause {
 
 /// A trap from below; afterwards `core.frame` is of the domain that goes on.
 pub fn from_lower(core: &mut Core, vector: u64) {
-    if let Some(task) = core.current() {
-        shared::count_exit(task.domain);
-    }
+    let current = core.current();
+    let saved = core.saved_mut(current);
+    saved.exits = saved.exits.wrapping_add(1);
+    shared::set_exits(saved.index, saved.exits);
     // Vectors 4 to 7 are the same, from an AArch32 program of a kernel.
     match vector & 3 {
         0 => synchronous(core),
         1 | 2 => {
             interrupts::serve(core);
+            core.news = true;
             lost(core);
         }
         // SError.
@@ -39,15 +42,21 @@ pub fn from_lower(core: &mut Core, vector: u64) {
             );
         }
     }
-    core.dispatch();
+    if !core.goes_on() {
+        core.dispatch();
+    }
 }
 
 /// Ends a kernel that cannot fetch its own exception vector: it would fault there for ever, at its own level. Interrupts are the only
 /// occasion on which EL2 can see it.
 fn lost(core: &mut Core) {
-    let pc = core.frame.pc;
-    let alive = core.current().is_some_and(|t| t.activity == Activity::Runnable);
-    if core.in_kernel() && alive && registers::el1_lost(pc) {
+    let current = core.current();
+    // Another core may have had it suspended.
+    if current == 0 {
+        return;
+    }
+    let pc = core.frame().pc;
+    if core.in_kernel() && core.saved(current).is_free() && registers::el1_lost(pc) {
         kill(
             core,
             Cause::Exception(0x21, pc),
@@ -64,29 +73,38 @@ fn synchronous(core: &mut Core) {
         (0x15, false) | (0x16, true) => calls::handle(core),
         // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
         (0x01, kernel) => {
-            core.frame.pc = core.frame.pc.wrapping_add(4);
+            skip(core);
             core.slice_over = true;
-            if let (true, Some(task)) = (kernel, core.current()) {
-                task.activity = Activity::Asleep;
+            if kernel {
+                core.keep(core.current(), hold::ASLEEP);
             }
         }
         // SMC: no firmware for guests. PSCI's and SMCCC's NOT_SUPPORTED.
         (0x17, true) => {
-            core.frame.x[0] = -1i64 as u64;
-            core.frame.pc = core.frame.pc.wrapping_add(4);
+            core.frame().x[0] = -1i64 as u64;
+            skip(core);
         }
         (0x18, true) => system_register(core, syndrome),
         // An abort at stage 2: for the virtual address see FAR, for the page HPFAR (unknown on permission faults on hardware).
         (0x20 | 0x24, _) => {
             let at = if core.in_kernel() { ipa_page | address & 0xfff } else { address };
-            kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
+            if !invoke::fault(core, syndrome, at) {
+                kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
+            }
         }
+        _ if invoke::fault(core, syndrome, address) => {}
         _ => kill(
             core,
             Cause::Exception(class, address),
             format_args!("{}, syndrome {syndrome:#x}", name(class)),
         ),
     }
+}
+
+/// The current domain goes on behind its instruction.
+fn skip(core: &mut Core) {
+    let frame = core.frame();
+    frame.pc = frame.pc.wrapping_add(4);
 }
 
 /// Op0, Op1, CRn, CRm and Op2 of MDSCR_EL1 in a trap's syndrome, and the mask of those fields (D13.2.37, EC 0x18).
@@ -110,38 +128,39 @@ fn system_register(core: &mut Core, syndrome: u64) {
     }
     let (read, register) = (syndrome & 1 == 1, (syndrome >> 5 & 31) as usize);
     let single_step = syndrome & REGISTER == MDSCR;
-    match (read, core.frame.x.get_mut(register)) {
+    match (read, core.frame().x.get_mut(register)) {
         (true, Some(x)) => *x = u64::from(single_step && registers::single_step()),
         (true, None) => {}
         (false, x) if single_step => registers::set_single_step(x.is_some_and(|x| *x & 1 != 0)),
         (false, _) => {}
     }
-    core.frame.pc = core.frame.pc.wrapping_add(4);
+    skip(core);
 }
 
 /// Lets EL1 find an undefined instruction, as the processor would (D1.10.2: vector by where it came from).
 fn undefined(core: &mut Core) {
-    let from = core.frame.state & 0xf;
+    let frame = core.frame();
+    let from = frame.state & 0xf;
     let offset = match from {
         0b0101 => 0x200,
         0b0100 => 0x000,
         _ => 0x400,
     };
     // EC 0 (unknown reason), IL.
-    registers::set_el1_exception(1 << 25, core.frame.pc, core.frame.state);
-    core.frame.pc = registers::el1_vector_base().wrapping_add(offset);
-    core.frame.state = crate::core_local::STATE_EL1;
+    registers::set_el1_exception(1 << 25, frame.pc, frame.state);
+    frame.pc = registers::el1_vector_base().wrapping_add(offset);
+    frame.state = domain::STATE_EL1;
 }
 
 /// Ends the current domain: says who, what and where, marks it, and tells the services.
 pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
+    let current = core.current();
+    core.keep(current, hold::DEAD);
     let Some((index, domain)) = core.current_domain() else { return };
-    let Some(task) = core.current() else { return };
-    task.activity = Activity::Dead;
     if core.in_kernel() {
         registers::stop_guest_timer();
     }
-    let pc = core.frame.pc;
+    let pc = core.frame().pc;
     defmt::warn!("domain {=usize} crashed, pc {=u64:#x}", index, pc);
     say!("el2: {} crashed: {what}; pc {pc:#x}, core {}", domain.name(), core.id);
     let (class, address) = match cause {

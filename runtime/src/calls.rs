@@ -1,5 +1,6 @@
 //! The calls of `abi::hypercall`, safe to use: each passes numbers, or the address of a text that lives until it returns.
 
+use crate::capability::Registers;
 use abi::hypercall::{Call, Error, Inject, TEXT_MAX};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,17 +38,17 @@ fn raw(call: u64, a: u64, b: u64) -> (i64, u64) {
 }
 
 #[cfg(all(target_os = "none", feature = "kernel", not(feature = "service")))]
-fn kernel() -> bool {
+pub(crate) fn kernel() -> bool {
     true
 }
 
 #[cfg(all(target_os = "none", not(feature = "kernel")))]
-fn kernel() -> bool {
+pub(crate) fn kernel() -> bool {
     false
 }
 
 #[cfg(all(target_os = "none", feature = "kernel", feature = "service"))]
-fn kernel() -> bool {
+pub(crate) fn kernel() -> bool {
     unsafe extern "C" {
         safe static __tetrarch_kernel_main: u64;
     }
@@ -62,7 +63,9 @@ fn raw(_: u64, _: u64, _: u64) -> (i64, u64) {
 
 /// A call with a number of one's own choice: for tests of EL2. Returns x0 and x1.
 pub fn any(call: u64, a: u64, b: u64) -> (i64, u64) {
-    raw(call, a, b)
+    let mut registers = Registers::new(a, &[b]);
+    crate::capability::raw(call, &mut registers);
+    (registers.status(), registers.x[1])
 }
 
 fn call(call: Call, a: u64, b: u64) -> Result<u64, Error> {

@@ -12,11 +12,13 @@
 
 pub mod agreed;
 pub mod calls;
+pub mod capability;
 pub mod channel;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(all(target_os = "none", feature = "log"))]
 pub mod log;
+pub mod root;
 pub mod text;
 
 pub use abi;

@@ -2,6 +2,7 @@
 
 use crate::build::{self, Tools};
 use crate::session::{Memory, channel};
+use crate::state;
 use abi::bootinfo::{DomainState, name_str};
 use abi::linux;
 use abi::manifest::{DomainKind, Manifest, Range};
@@ -12,7 +13,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const USAGE: &str = "usage: xtask look domains | threads KERNEL | turns KERNEL | counters KERNEL";
+const USAGE: &str =
+    "usage: xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL";
 /// The table of EL2 with a row for each domain (`bootinfo::DomainStatus`).
 const STATUS: &str = "EL2_STATUS";
 
@@ -27,6 +29,7 @@ pub fn look(tools: &Tools, words: &[String]) -> Result<String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["domains"] => domains(tools, &memory, &manifest),
+        ["capabilities"] => state::state(&memory, &tools.elf("microkernel"), &manifest),
         ["threads", kernel] => Ok(threads(&monitor(&memory, &manifest, kernel)?)),
         ["turns", kernel] => Ok(turns(&monitor(&memory, &manifest, kernel)?)),
         ["counters", kernel] => Ok(counters(&monitor(&memory, &manifest, kernel)?)),

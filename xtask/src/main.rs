@@ -19,7 +19,8 @@ const USAGE: &str = "usage: xtask build
        xtask replay [--kernel NAME] FILE
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
-       xtask look domains | threads KERNEL | turns KERNEL | counters KERNEL";
+       xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL
+       xtask header";
 
 fn main() -> ExitCode {
     match command(std::env::args().skip(1).collect()) {
@@ -46,6 +47,10 @@ fn command(args: Vec<String>) -> Result<u8> {
             }
             _ => bail!("{USAGE}"),
         },
+        "header" => {
+            print!("{}", xtask::header::header());
+            Ok(0)
+        }
         "look" => look(&tools, rest).map(|text| {
             print!("{text}");
             0

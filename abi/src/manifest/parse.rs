@@ -73,7 +73,9 @@ impl Manifest {
         name: Name,
         reserved: &[Reserved<'_>],
     ) -> Result<Domain, ManifestError> {
-        at.only(&["kind", "image", "core", "memory", "devices", "modules", "entropy", "manages", "status"])?;
+        at.only(&[
+            "kind", "image", "core", "memory", "devices", "modules", "entropy", "manages", "builds", "status",
+        ])?;
         at.only_nodes(&[])?;
         if self.find(name_str(&name)).is_some() {
             return at.fail(Problem::DuplicateName);
@@ -115,8 +117,12 @@ impl Manifest {
         if manages && kind != DomainKind::Service {
             return at.fail(Problem::ServicesOnly("manages"));
         }
+        let builds = at.flag("builds")?;
+        if builds && !manages {
+            return at.fail(Problem::BadValue("builds", "together with `manages`"));
+        }
         let devices = self.parse_devices(tree, at, kind)?;
-        Ok(Domain { name, kind, image, core, memory, devices, modules, entropy, manages })
+        Ok(Domain { name, kind, image, core, memory, devices, modules, entropy, manages, builds })
     }
 
     /// Memory must be RAM and nobody else's.

@@ -9,6 +9,7 @@ mod core;
 mod derivation;
 mod domain;
 mod endpoint;
+mod fast;
 mod frame;
 mod gate;
 mod irq;

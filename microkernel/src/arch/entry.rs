@@ -1,6 +1,6 @@
 //! Entry from firmware and from below. The assembly saves and restores; everything else is Rust behind it.
 
-use super::{percpu, sync::Once};
+use super::sync::Once;
 use crate::core_local::Core;
 use board::CORES_MAX;
 use core::arch::global_asm;
@@ -61,6 +61,7 @@ global_asm!(
     secondary_main = sym secondary_main,
     stage1_root = sym STAGE1_ROOT,
     trap_lower = sym trap_lower,
+    trap_synchronous = sym trap_synchronous,
     trap_own = sym trap_own,
 );
 
@@ -70,7 +71,7 @@ unsafe extern "C" {
     safe static __text_end: u8;
     safe static __rodata_end: u8;
     safe static __image_end: u8;
-    fn enter_lower(stack_top: u64) -> !;
+    fn enter_lower(stack_top: u64, core: u64) -> !;
 }
 
 /// Boundaries of this image: start, end of text, end of read-only data, end.
@@ -104,11 +105,18 @@ extern "C" fn secondary_main(core: u64) -> ! {
     crate::boot::secondary(core as usize)
 }
 
-extern "C" fn trap_lower(vector: u64) {
-    // SAFETY: (1) a lower level runs only after `percpu::install` on this core; (2) EL2 runs with interrupts masked
-    // and its own exceptions never return, so no other reference to this core's state is live.
-    let core = unsafe { percpu::current() };
-    crate::traps::from_lower(core, vector);
+extern "C" fn trap_lower(core: *mut Core, vector: u64) {
+    // SAFETY: (1) the assembly passes what `enter` put on the stack: this core's state, initialised, for ever; (2) EL2 runs with
+    // interrupts masked and its own exceptions never return, so no other reference to it is live.
+    crate::traps::from_lower(unsafe { &mut *core }, vector);
+}
+
+extern "C" fn trap_synchronous(core: *mut Core) {
+    // SAFETY: as in `trap_lower`.
+    let core = unsafe { &mut *core };
+    if !crate::fast::call(core) {
+        crate::traps::from_lower(core, 0);
+    }
 }
 
 extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {
@@ -118,7 +126,7 @@ extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u6
 /// Leaves EL2 for the domain that `core` has chosen.
 pub fn enter(core: &'static mut Core) -> ! {
     let top = &raw const STACKS.0[core.id] as u64 + STACK_SIZE as u64;
-    // SAFETY: (1) `core` is this core's state, in TPIDR_EL2, and its frame holds a domain's registers; (2) nothing on the
+    // SAFETY: (1) `core` is this core's state, and TPIDR_EL2 points to a domain's registers (`Core::dispatch`); (2) nothing on the
     // present stack is used again, since this does not return and `core` was moved in.
-    unsafe { enter_lower(top) }
+    unsafe { enter_lower(top, core as *mut Core as u64) }
 }

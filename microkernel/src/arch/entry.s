@@ -110,17 +110,22 @@ mmu_on:
     ret
     .ltorg
 
-// Enters the domain whose registers stand at the start of this core's state (TPIDR_EL2), on an empty EL2 stack.
+// Enters the domain whose registers stand at TPIDR_EL2, on an EL2 stack that holds nothing but the address of this core's state (x1) and
+// room for two registers.
     .text
     .global enter_lower
 enter_lower:
-    mov     sp, x0
+    sub     sp, x0, #32
+    str     x1, [sp]
     b       restore
 
-save:
+// All registers to the frame; x0 = frame, x0 to x1 of below on the stack, x2 and x3 in place.
+    .macro  save_frame
+    stp     x2, x3, [x0, #16]
     stp     x4, x5, [x0, #32]
     stp     x6, x7, [x0, #48]
     stp     x8, x9, [x0, #64]
+    ldp     x2, x3, [sp, #16]
     stp     x10, x11, [x0, #80]
     stp     x12, x13, [x0, #96]
     stp     x14, x15, [x0, #112]
@@ -131,21 +136,35 @@ save:
     stp     x24, x25, [x0, #192]
     stp     x26, x27, [x0, #208]
     stp     x28, x29, [x0, #224]
-    mrs     x2, sp_el0
-    stp     x30, x2, [x0, #240]
+    mrs     x4, sp_el0
+    stp     x2, x3, [x0]
     mrs     x2, elr_el2
     mrs     x3, spsr_el2
+    stp     x30, x4, [x0, #240]
     stp     x2, x3, [x0, #256]
-    mov     x0, x1
+    .endm
+
+// Anything but a call: x1 = which vector.
+save:
+    save_frame
     mov     x29, xzr
+    ldr     x0, [sp]
     bl      {trap_lower}
+    b       restore
+
+// Of a synchronous exception: most are calls, and most calls are short.
+save_synchronous:
+    save_frame
+    mov     x29, xzr
+    ldr     x0, [sp]
+    bl      {trap_synchronous}
 restore:
     mrs     x0, tpidr_el2
     ldp     x2, x3, [x0, #256]
+    ldp     x30, x4, [x0, #240]
     msr     elr_el2, x2
     msr     spsr_el2, x3
-    ldp     x30, x2, [x0, #240]
-    msr     sp_el0, x2
+    msr     sp_el0, x4
     ldp     x28, x29, [x0, #224]
     ldp     x26, x27, [x0, #208]
     ldp     x24, x25, [x0, #192]
@@ -189,16 +208,20 @@ own_end:
     mov     sp, x5
     b       {trap_own}
 
-// From below: x0..x3 to the frame, the rest in `save`. x1 = which vector.
+// From below. x0 = where registers go, x1 = which vector.
     .macro  lower which
     .balign 0x80
-    stp     x0, x1, [sp, #-16]!
+    stp     x0, x1, [sp, #16]
     mrs     x0, tpidr_el2
-    stp     x2, x3, [x0, #16]
-    ldp     x2, x3, [sp], #16
-    stp     x2, x3, [x0]
     mov     x1, #\which
     b       save
+    .endm
+
+    .macro  lower_synchronous
+    .balign 0x80
+    stp     x0, x1, [sp, #16]
+    mrs     x0, tpidr_el2
+    b       save_synchronous
     .endm
 
     .section .vectors, "ax"
@@ -212,7 +235,7 @@ vectors:
     own     5
     own     6
     own     7
-    lower   0
+    lower_synchronous
     lower   1
     lower   2
     lower   3

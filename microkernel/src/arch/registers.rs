@@ -25,33 +25,43 @@ const SCTLR_EL1_SERVICE: u64 = SCTLR_EL1_OFF | 1 << 26 | 1 << 15 | 1 << 14;
 /// What of EL1's registers governs EL0 too, so that a kernel and a service on one core each have their own. All else of EL1 stays in place
 /// while a service runs, which cannot reach it.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Controls {
     sctlr: u64,
     cpacr: u64,
     cntkctl: u64,
     mdscr: u64,
+    /// HCR_EL2.
+    hcr: u64,
     /// TPIDR_EL0, TPIDRRO_EL0.
-    thread: [u64; 2],
+    pub thread: [u64; 2],
 }
 
 impl Controls {
     /// Those that a kernel finds at its start.
     pub const KERNEL: Controls =
-        Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, thread: [0; 2] };
+        Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, hcr: HCR_KERNEL, thread: [0; 2] };
     /// Those of a service: it may read the virtual counter.
-    pub const SERVICE: Controls = Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, ..Controls::KERNEL };
+    pub const SERVICE: Controls =
+        Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, hcr: HCR_SERVICE, ..Controls::KERNEL };
 
     /// What stands in the registers.
+    #[inline(always)]
     pub fn now() -> Controls {
         Controls {
             sctlr: SCTLR_EL1.get(),
             cpacr: CPACR_EL1.get(),
             cntkctl: CNTKCTL_EL1.get(),
             mdscr: MDSCR_EL1.get(),
+            hcr: HCR_EL2.get(),
             thread: [TPIDR_EL0.get(), TPIDRRO_EL0.get()],
         }
     }
 
+    /// The same for a kernel that gives its core away when it sleeps (WFI), as it is not alone there.
+    pub const LODGED: Controls = Controls { hcr: HCR_KERNEL | HCR_TWI, ..Controls::KERNEL };
+
+    #[inline(always)]
     fn set(&self) {
         SCTLR_EL1.set(self.sctlr);
         CPACR_EL1.set(self.cpacr);
@@ -64,22 +74,24 @@ impl Controls {
 
 /// Makes the processor that of a kernel or of services, with stage 2 `vttbr`. VMIDs differ, so nothing is flushed. At no moment is a
 /// kernel's stage 1 walked under a service's VMID or the other way round (platform.md has the order).
-pub fn become_kernel(vttbr: u64, controls: &Controls, alone: bool) {
+#[inline(always)]
+pub fn become_kernel(vttbr: u64, controls: &Controls) {
     controls.set();
     VTTBR_EL2.set(vttbr);
     isb(barrier::SY);
-    HCR_EL2.set(if alone { HCR_KERNEL } else { HCR_KERNEL | HCR_TWI });
+    HCR_EL2.set(controls.hcr);
     CPTR_EL2.set(CPTR_KERNEL);
     isb(barrier::SY);
 }
 
-/// As [`become_kernel`].
-pub fn become_service(vttbr: u64, controls: &Controls) {
+/// As [`become_kernel`]. A service's controls never change but for its thread register.
+#[inline(always)]
+pub fn become_service(vttbr: u64, thread: u64) {
     HCR_EL2.set(HCR_SERVICE);
     CPTR_EL2.set(CPTR_SERVICE);
     isb(barrier::SY);
     VTTBR_EL2.set(vttbr);
-    controls.set();
+    Controls { thread: [thread, 0], ..Controls::SERVICE }.set();
     isb(barrier::SY);
 }
 
@@ -132,6 +144,94 @@ pub fn single_step() -> bool {
 /// Sets that.
 pub fn set_single_step(on: bool) {
     MDSCR_EL1.set(u64::from(on));
+}
+
+/// The same without waiting for what stands before it: for accounting.
+#[inline(always)]
+pub fn ticks() -> u64 {
+    CNTVCT_EL0.get()
+}
+
+/// Where the entry code saves the registers of what runs below.
+#[inline(always)]
+pub fn save_registers_at(frame: u64) {
+    TPIDR_EL2.set(frame);
+}
+
+/// Exception class and the rest of the syndrome of the exception just taken.
+#[inline(always)]
+pub fn syndrome() -> u64 {
+    ESR_EL2.get()
+}
+
+/// A service with stage 2 `vttbr` follows a kernel, whose controls are the answer.
+#[inline(always)]
+pub fn kernel_to_service(vttbr: u64, thread: u64) -> Controls {
+    let old = Controls::now();
+    become_service(vttbr, thread);
+    old
+}
+
+/// A kernel follows a service, whose thread register is the answer.
+#[inline(always)]
+pub fn service_to_kernel(vttbr: u64, controls: &Controls) -> u64 {
+    let old = TPIDR_EL0.get();
+    become_kernel(vttbr, controls);
+    old
+}
+
+/// Another service with stage 2 `vttbr` follows the service that ran; answers the old thread register.
+#[inline(always)]
+pub fn next_service(vttbr: u64, thread: u64) -> u64 {
+    let old = TPIDR_EL0.get();
+    TPIDR_EL0.set(thread);
+    VTTBR_EL2.set(vttbr);
+    isb(barrier::SY);
+    old
+}
+
+/// Stage-2 descriptors that were written are seen by the next walk.
+pub fn publish_tables() {
+    dsb(barrier::ISHST);
+    isb(barrier::SY);
+}
+
+/// Bytes that DC ZVA zeroes on every core that this runs on (DCZID_EL0.BS 4).
+const ZVA: u64 = 64;
+
+/// Zeroes a page and cleans it to the point of coherency.
+pub fn scrub(page: u64) {
+    for line in (page..page + 4096).step_by(4 * ZVA as usize) {
+        // SAFETY: (1) the page was given to the capability store and nobody's reference is live (`memory::Direct`); (2) lines lie within it.
+        unsafe {
+            asm!(
+                "dc zva, {a}", "dc zva, {b}", "dc zva, {c}", "dc zva, {d}",
+                "dc cvac, {a}", "dc cvac, {b}", "dc cvac, {c}", "dc cvac, {d}",
+                a = in(reg) line, b = in(reg) line + ZVA, c = in(reg) line + 2 * ZVA, d = in(reg) line + 3 * ZVA,
+                options(nostack)
+            )
+        };
+    }
+    dsb(barrier::ISH);
+}
+
+/// Takes translations out of this core's TLBs: of one address in the space with this VMID, or of the whole space.
+pub fn forget(vmid: u16, ipa: Option<u64>) {
+    let running = VTTBR_EL2.get();
+    dsb(barrier::ISHST);
+    VTTBR_EL2.set(u64::from(vmid) << 48);
+    isb(barrier::SY);
+    // SAFETY: invalidating is always allowed. Stage 2 of one address, then what combines it with stage 1 (D5.10).
+    unsafe {
+        match ipa {
+            Some(ipa) => {
+                asm!("tlbi ipas2e1, {}", "dsb nsh", "tlbi vmalle1", "dsb nsh", in(reg) ipa >> 12, options(nostack))
+            }
+            None => asm!("tlbi vmalls12e1", "dsb nsh", options(nostack)),
+        }
+    }
+    VTTBR_EL2.set(running);
+    isb(barrier::SY);
 }
 
 /// The virtual counter, which is the physical one: CNTVOFF is 0 for all.

@@ -95,6 +95,9 @@ fn replicas(boot: &BootInfo) -> u64 {
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
+    if let Err((index, e)) = runtime::root::build(boot) {
+        panic!("partition {index}: {e}");
+    }
     defmt::info!("starts: {=u32} domains, voters {=u64:#b}", boot.domains, boot.run.voters);
     let mut manager = Manager::new(Config {
         names: boot.domain_names,

@@ -72,6 +72,9 @@ mod guest {
 
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
+        if let Err((index, e)) = runtime::root::build(boot) {
+            panic!("partition {index}: {e}");
+        }
         let find = |name| Channel::find(boot, name).expect("channel");
         let mut t = Test {
             orders: find("orders"),

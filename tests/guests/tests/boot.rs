@@ -274,6 +274,79 @@ fn invocations_cost_few_instructions() {
     assert!(figure(&text, "capability_revoke_500 ") / 500 <= 75);
 }
 
+/// What EL2's calls cost; `make bench` prints them beside seL4's. A step backwards is noticed.
+#[test]
+fn calls_cost_few_instructions() {
+    let images = [("guest-bench", "guest-bench", 2), ("guest-bench-el1", "guest-bench-el1", 1)];
+    let (tree, bundle) = (tree_of("bench.dts"), bundle(&images));
+    let qemu = ["-icount", "shift=0,sleep=off"];
+    let text = Machine { name: "bench", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
+        .boot(&["el2: power off"]);
+    assert!(text.contains("a domain came and went"));
+    let most = [
+        ("ipc_round_trip_service", 400),
+        ("ipc_round_trip_kernel_service", 450),
+        ("ipc_one_way_10_words", 300),
+        ("call_null", 80),
+        ("signal_no_waiter", 280),
+        ("signal_switch", 620),
+        ("fault_round_trip", 500),
+        ("cap_copy", 435),
+        ("cap_delete", 435),
+        ("revoke_per_child", 120),
+        ("retype_frame_fresh", 1050),
+        ("map", 590),
+        ("unmap", 490),
+        ("signal_cross_core_round_trip", 3150),
+    ];
+    for (name, most) in most {
+        assert!(figure(&text, &format!("{name} ")) <= most, "{name}");
+    }
+}
+
+/// Written against the documents and the generated header alone.
+#[test]
+fn a_service_in_c_is_content() {
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
+    std::fs::create_dir_all(&work).expect("directory");
+    std::fs::write(work.join("tetrarch.h"), xtask::header::header()).expect("header");
+    let elf = work.join("guest-c");
+    let mut gcc = Command::new("aarch64-linux-gnu-gcc");
+    gcc.args([
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-O2",
+        "-ffreestanding",
+        "-nostdlib",
+        "-static",
+        "-mgeneral-regs-only",
+    ]);
+    gcc.args([
+        "-fno-stack-protector",
+        "-fno-pie",
+        "-no-pie",
+        "-Wl,--build-id=sha1",
+        "-Wl,-z,noexecstack",
+        "-I",
+    ])
+    .arg(&work);
+    gcc.arg("-T")
+        .arg(root().join("runtime/image.ld"))
+        .arg(root().join("tests/guests/c/guest.c"))
+        .arg("-o")
+        .arg(&elf);
+    run(&mut gcc);
+    // The bundle takes files from where the images are, unless a path says otherwise.
+    let file: &'static str = Box::leak(elf.display().to_string().into_boxed_str());
+    let bundle = bundle(&[("c", file, 2)]);
+    let machine =
+        Machine { name: "c", machine: MACHINE, tree: tree_of("c.dts"), bundle, qemu: &[], kernel: shipped() };
+    let text = machine.boot(&["el2: power off"]);
+    assert!(text.contains("a service in C is content") && !text.contains("WRONG"), "{text}");
+}
+
 fn figure(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
     line.1.trim().parse().expect("a number")

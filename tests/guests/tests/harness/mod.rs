@@ -1,4 +1,5 @@
 //! Boots EL2 with small guests under QEMU.
+#![allow(dead_code)] // Each test file uses a part.
 
 use abi::bundle::{ALIGN, Bundle, ENTRY_SIZE, HEADER_SIZE, MAGIC, VERSION};
 use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
@@ -127,6 +128,11 @@ impl Machine<'_> {
     /// Boots; returns the operator's console until it holds all of `expected`, or all of two minutes.
     /// Cores and services run side by side, so the order is nobody's promise.
     pub fn boot(&self, expected: &[&str]) -> String {
+        self.boot_and(expected, || ())
+    }
+
+    /// As [`Machine::boot`], and looks at the machine with `look` before it ends.
+    pub fn boot_and(&self, expected: &[&str], look: impl FnOnce()) -> String {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
         std::fs::create_dir_all(&work).expect("directory");
         let (flat, initrd, dts, dtb) =
@@ -136,7 +142,9 @@ impl Machine<'_> {
         std::fs::write(&dts, &self.tree).expect("tree");
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
         let mut qemu = Command::new("timeout");
-        qemu.args(["120", "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
+        // Who looks for a mistake does not want to wait for two minutes each time.
+        let seconds = std::env::var("BOOT_SECONDS").unwrap_or("120".into());
+        qemu.args([&seconds, "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         let cores = if self.machine == RASPBERRY_PI_4 { "4" } else { "6" };
         qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
         qemu.arg("-kernel").arg(&flat).arg("-dtb").arg(&dtb).arg("-initrd").arg(&initrd);
@@ -159,6 +167,7 @@ impl Machine<'_> {
                 break;
             }
         }
+        look();
         // SIGTERM to `timeout`, which passes it on to QEMU.
         run(Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", child.id())]));
         child.wait().expect("qemu");

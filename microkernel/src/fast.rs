@@ -1,0 +1,149 @@
+//! The way of a message when nothing stands in it: Call to a waiting receiver, ReplyRecv to a waiting caller, on one core. What is not
+//! so is left to `traps`; nothing has changed then.
+//!
+//! The one who gets the message runs at once, on his own budget, if nobody of a better class wants to; the alarm stays as it is: it was set for
+//! those who wait, and when it comes whoever runs gives way.
+
+use crate::arch::registers;
+use crate::core_local::Core;
+use crate::domain::pending;
+use crate::ready::BACKGROUND;
+use crate::{invoke, memory};
+use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
+use abi::hypercall;
+use capability_model::fast::Meeting;
+
+const NULL: u64 = hypercall::Call::Null as u64;
+const CALL: u64 = INVOKE + label::CALL;
+const REPLY_RECV: u64 = INVOKE + label::REPLY_RECV;
+
+/// Bits of x1 that count words of the message buffer.
+const COUNT: u64 = 0x7f;
+
+/// Exception classes (D13.2.37): SVC of a service, HVC of a kernel.
+const SVC: u64 = 0x15;
+const HVC: u64 = 0x16;
+
+/// Tries. True if it is done and whoever runs now is at TPIDR_EL2.
+#[inline(always)]
+pub fn call(core: &mut Core) -> bool {
+    let class = registers::syndrome() >> 26;
+    if class != SVC && class != HVC {
+        return false;
+    }
+    let caller = core.current();
+    let x = &core.saved(caller).frame.x;
+    match x[8] {
+        CALL if x[1] & COUNT | x[13] == 0 => {
+            let met = core.store.call_meets(caller, x[0]).filter(|met| fits(core, met.peer));
+            if let Some(met) = met {
+                core.store.call_met(caller, met);
+                let message = narrow(x_of(core, caller));
+                switch(core, caller, met, message);
+                return true;
+            }
+        }
+        REPLY_RECV if x[1] & COUNT | x[14] | x[16] == 0 => {
+            let met = core.store.reply_meets(caller, x[0], x[13]).filter(|met| fits(core, met.peer));
+            if let Some(met) = met {
+                core.store.reply_met(caller, met);
+                let message = narrow(x_of(core, caller));
+                switch(core, caller, met, message);
+                return true;
+            }
+        }
+        NULL => {
+            let saved = core.saved_mut(caller);
+            saved.frame.x[0] = 0;
+            saved.exits = saved.exits.wrapping_add(1);
+            return true;
+        }
+        _ => {}
+    }
+    invoke::call(core)
+}
+
+/// A fault of the current domain as a message; the words are syndrome and address. True if its handler runs now.
+pub fn fault(core: &mut Core, syndrome: u64, address: u64) -> bool {
+    let at = core.current();
+    let Some(met) = core.store.fault_meets(at).filter(|met| fits(core, met.peer)) else { return false };
+    core.store.call_met(at, met);
+    let pc = core.frame().pc;
+    switch(core, at, met, [0, syndrome, pc, address, 0]);
+    core.saved_mut(at).pending = pending::FAULT;
+    true
+}
+
+#[inline(always)]
+fn x_of(core: &Core, at: u64) -> &[u64; 31] {
+    &core.saved(at).frame.x
+}
+
+/// x1 to x5.
+#[inline(always)]
+fn narrow(x: &[u64; 31]) -> [u64; 5] {
+    let [_, m1, m2, m3, m4, m5, ..] = *x;
+    [m1, m2, m3, m4, m5]
+}
+
+/// Whether the processor can become that domain's at once.
+#[inline(always)]
+fn fits(core: &Core, to: u64) -> bool {
+    let to = core.saved(to);
+    let better = core.store.memory.ready.mask & to.class;
+    to.hold | better == 0 && to.left != 0 && to.pending != pending::NOTHING
+}
+
+// A class is the mask of the better queues: 0 has none, 1 has queue 0.
+const _: () = assert!(BACKGROUND == 2);
+
+/// Gives the message and the processor to the domain that was met.
+#[inline(always)]
+fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
+    let now = registers::ticks();
+    let used = now.wrapping_sub(core.since);
+    core.since = now;
+    let to = met.peer;
+    let memory = &mut core.store.memory;
+    memory.current = to;
+    registers::save_registers_at(memory::frame_address(to));
+    let old = memory.saved_mut(from);
+    old.left = old.left.saturating_sub(used);
+    old.exits = old.exits.wrapping_add(1);
+    old.pending = pending::RESULT;
+    let kernel = old.kernel;
+    let new = memory.saved_mut(to);
+    if core::mem::replace(&mut new.pending, pending::NOTHING) == pending::FAULT {
+        new.frame.answer_fault(m2);
+    } else {
+        let x = &mut new.frame.x;
+        [x[0], x[1], x[2], x[3], x[4], x[5]] = [DONE as u64, m1, m2, m3, m4, m5];
+        (x[13], x[14]) = (met.badge, MESSAGE);
+        if m1 & WIDE != 0 {
+            let [_, _, _, _, _, _, m6, m7, _, m9, m10, m11, m12, ..] = memory.saved(from).frame.x;
+            let x = &mut memory.saved_mut(to).frame.x;
+            [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
+        }
+    }
+    let new = memory.saved(to);
+    let vttbr = met.space.1 << 48 | met.space.0;
+    let controls = &new.controls;
+    match (kernel != 0, new.kernel != 0) {
+        (false, false) => {
+            let thread = registers::next_service(vttbr, controls.thread[0]);
+            memory.saved_mut(from).controls.thread[0] = thread;
+        }
+        (true, false) => {
+            let controls = registers::kernel_to_service(vttbr, controls.thread[0]);
+            memory.saved_mut(from).controls = controls;
+        }
+        (false, true) => {
+            let thread = registers::service_to_kernel(vttbr, controls);
+            memory.saved_mut(from).controls.thread[0] = thread;
+        }
+        (true, true) => {
+            memory.saved_mut(from).controls = registers::Controls::now();
+            core.load(to, vttbr);
+        }
+    }
+}

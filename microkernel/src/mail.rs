@@ -1,0 +1,113 @@
+//! Messages between the capability stores of two cores: a box for one message each way, and the knock that all cores use.
+//!
+//! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
+
+use crate::arch::registers;
+use crate::core_local::Core;
+use crate::shared;
+use board::CORES_MAX;
+use capability_model::cap::Leased;
+use capability_model::lease::Message;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Words of a message, with the word that says what it is; 0: the box is empty.
+const WORDS: usize = 12;
+/// Steps of long work at one knock; what is left makes the core knock at itself.
+const STEPS: usize = 16;
+
+struct Box([AtomicU64; WORDS]);
+
+/// From, to.
+static BOXES: [[Box; CORES_MAX]; CORES_MAX] =
+    [const { [const { Box([const { AtomicU64::new(0) }; WORDS]) }; CORES_MAX] }; CORES_MAX];
+
+fn find(from: usize, to: usize) -> Option<&'static Box> {
+    BOXES.get(from)?.get(to)
+}
+
+fn encode(message: &Message) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    let mut put = |values: &[u64]| words.iter_mut().zip(values).for_each(|(word, value)| *word = *value);
+    match *message {
+        Message::Offer { index, generation, what, base, size, to_index, to_depth } => {
+            put(&[1, index.into(), generation, what as u64, base, size, to_index, to_depth.into()]);
+        }
+        Message::Revoke { index, generation } => put(&[2, index.into(), generation]),
+        Message::Returned { index, generation } => put(&[3, index.into(), generation]),
+        Message::Endorse { index, generation, epoch, sequence, act: [a, b, c, d, e] } => {
+            put(&[4, index.into(), generation, epoch, sequence, a, b, c, d, e]);
+        }
+        Message::Request { sequence, words: [a, b, c, d, e, f, g, h, i, j] } => {
+            put(&[5, sequence, a, b, c, d, e, f, g, h, i, j]);
+        }
+        Message::Answer { sequence, answer: [a, b] } => put(&[6, sequence, a, b]),
+    }
+    words
+}
+
+fn decode(words: [u64; WORDS]) -> Option<Message> {
+    let [kind, first, generation, a, b, c, d, e, f, g, h, i] = words;
+    let index = first as u8;
+    Some(match kind {
+        1 => {
+            let what = match a {
+                0 => Leased::Memory,
+                1 => Leased::Device,
+                2 => Leased::Page,
+                3 => Leased::Block,
+                _ => Leased::Seat,
+            };
+            Message::Offer { index, generation, what, base: b, size: c, to_index: d, to_depth: e as u8 }
+        }
+        2 => Message::Revoke { index, generation },
+        3 => Message::Returned { index, generation },
+        4 => Message::Endorse { index, generation, epoch: a, sequence: b, act: [c, d, e, f, g] },
+        5 => Message::Request { sequence: first, words: [generation, a, b, c, d, e, f, g, h, i] },
+        6 => Message::Answer { sequence: first, answer: [generation, a] },
+        _ => return None,
+    })
+}
+
+/// Sends what is due to other cores, as far as boxes are empty.
+pub fn send(core: &mut Core) {
+    if !core.store.has_messages() {
+        return;
+    }
+    for &peer in &core.plan.board.cores {
+        let Some(to) = find(core.id, peer as usize) else { continue };
+        if peer as usize == core.id || to.0[0].load(Ordering::Acquire) != 0 {
+            continue;
+        }
+        let Some(message) = core.store.take_message(peer as u8) else { continue };
+        let words = encode(&message);
+        to.0.iter().zip(words).skip(1).for_each(|(cell, word)| cell.store(word, Ordering::Relaxed));
+        to.0[0].store(words[0], Ordering::Release);
+        shared::post_mail(peer as usize, core.id);
+        core.gic.knock(peer as usize);
+    }
+}
+
+/// Takes what others sent, and does a bounded part of what that asks for.
+pub fn receive(core: &mut Core, senders: u64) {
+    for peer in (0..CORES_MAX).filter(|peer| senders >> peer & 1 == 1) {
+        let Some(from) = find(peer, core.id) else { continue };
+        // Whoever emptied a box says so the same way, and then there is nothing in it.
+        if from.0[0].load(Ordering::Acquire) != 0 {
+            let words = from.0.each_ref().map(|cell| cell.load(Ordering::Relaxed));
+            from.0[0].store(0, Ordering::Release);
+            shared::post_mail(peer, core.id);
+            core.gic.knock(peer);
+            if let Some(message) = decode(words) {
+                core.store.receive_message(peer as u8, message);
+            }
+        }
+    }
+    let done = (0..STEPS).any(|_| !core.store.work());
+    registers::publish_tables();
+    core.store.memory.space_changed = true;
+    if !done {
+        shared::post_mail(core.id, core.id);
+        core.gic.knock(core.id);
+    }
+    send(core);
+}

@@ -1,0 +1,147 @@
+//! What a core's capability store begins with, and what the root task is given.
+//!
+//! The boot core takes the memory (`Pages::allocate`), each core fills its own. Domains get their time by the same invocations that anybody
+//! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.
+
+use crate::domain::{STATE_EL0, STATE_EL1};
+use crate::memory::Direct;
+use crate::plan::{Plan, is_built_above};
+use crate::tables;
+use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
+use abi::capability::{label, root};
+use abi::manifest::{DomainKind, Range};
+use capability_model::cap::cnode_size;
+use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
+use capability_model::memory::{PAGE, SLOT};
+use capability_model::{Cap, Slot, Status, Store};
+use heapless::Vec;
+
+/// Microseconds in which a domain that EL2 built gets its share of the core. The root task shares out what is left.
+const PERIOD_US: u64 = 10_000;
+
+/// Memory of one core's store: its tables, its first CNode, and its agent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pages {
+    tables: u64,
+    cnode: u64,
+    agent: u64,
+}
+
+impl Pages {
+    /// Boot core only. `None`: no pages are left.
+    pub fn allocate() -> Option<Pages> {
+        let tables = tables::allocate_many(TABLES_SIZE / PAGE)?;
+        let cnode = tables::allocate_many(cnode_size(root::RADIX as u8).div_ceil(PAGE))?;
+        Some(Pages { tables, cnode, agent: tables::allocate_many(1)? })
+    }
+}
+
+/// RAM of `ram` outside of everything in `taken`, in whole pages; what is too much for the list is left out.
+pub fn free_memory(ram: &[Range], taken: &[Range]) -> Vec<MemoryInfo, UNTYPED_MAX> {
+    let mut free = Vec::new();
+    for range in ram {
+        let mut at = range.base.next_multiple_of(PAGE);
+        while at < range.end() {
+            let next = taken.iter().filter(|t| t.end() > at).min_by_key(|t| t.base);
+            let end = next.map_or(range.end(), |t| t.base.clamp(at, range.end())) & !(PAGE - 1);
+            if end > at && free.push(MemoryInfo { base: at, size: end - at }).is_err() {
+                return free;
+            }
+            match next {
+                Some(t) if t.base < range.end() => at = t.end().next_multiple_of(PAGE),
+                _ => break,
+            }
+        }
+    }
+    free
+}
+
+/// The store of core `id`, and its domains of the manifest.
+pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64, DOMAINS_MAX>) {
+    let pages = plan.stores[id];
+    let mut store = Store::new(direct, id as u8, pages.tables);
+    let slot = |n: u64| Slot(pages.cnode + n * SLOT);
+    let guard_bits = 64 - root::RADIX as u8;
+    store.install(
+        slot(root::CNODE),
+        Cap::CNode { at: pages.cnode, radix: root::RADIX as u8, guard: 0, guard_bits },
+    );
+    store.install(slot(root::CORE), Cap::Core { number: id as u8 });
+    store.receive_leases_in(slot(root::CNODE));
+    let mut domains = Vec::new();
+    let mut first = pages.agent;
+    for (index, domain) in plan.on_core(id) {
+        let start = &plan.domains[index];
+        let kernel = domain.kind == DomainKind::Personality;
+        let saved = store.memory.saved_mut(start.at);
+        saved.frame.pc = start.entry;
+        saved.frame.state = if kernel { STATE_EL1 } else { STATE_EL0 };
+        saved.frame.x[0] = BOOTINFO_IPA;
+        saved.controls = start.controls(plan.on_core(id).count() == 1);
+        (saved.kernel, saved.class) = (kernel.into(), kernel.into());
+        saved.index = index as u64 + 1;
+        let n = index as u64;
+        store.install(slot(root::DOMAINS + n), Cap::Domain { at: start.at });
+        assert!(store.install_space(slot(root::SPACES + n), start.root), "a VMID for each domain");
+        if domain.manages {
+            first = start.at;
+        }
+        if is_built_above(&plan.manifest, domain) {
+            let Range { base, size } = domain.memory;
+            let untyped = Cap::Untyped { base, size, free: 0, clean: 0, device: false };
+            store.install(slot(root::MEMORY + n), untyped);
+        }
+        assert!(domains.push(start.at).is_ok(), "no more domains than in the manifest");
+    }
+    if first == pages.agent {
+        let root_task = plan.manifest.domains.iter().find(|d| d.manages);
+        root_task.into_iter().for_each(|d| store.serve(d.core as u8, first));
+    } else {
+        give_the_rest(&mut store, plan, slot);
+    }
+    store.configure_boot_domain(first, slot(root::CNODE));
+    start(&mut store, plan, first);
+    (store, domains)
+}
+
+/// Free RAM, the other cores and unused interrupts, for the root task.
+fn give_the_rest(store: &mut Store<Direct>, plan: &Plan, slot: impl Fn(u64) -> Slot) {
+    for (n, free) in (0..).zip(&plan.free) {
+        let untyped = Cap::Untyped { base: free.base, size: free.size, free: 0, clean: 0, device: false };
+        store.install(slot(root::UNTYPED + n), untyped);
+    }
+    let own = u64::from(store.core());
+    for &core in plan.board.cores.iter().filter(|&&core| core != own) {
+        store.install(slot(root::OTHER_CORES + core), Cap::Core { number: core as u8 });
+    }
+    for number in 32..IRQS_MAX {
+        let mut taken = plan.manifest.domains.iter().flat_map(|d| &d.devices);
+        if !taken.any(|d| d.intid == u32::from(number)) {
+            store.install(slot(root::IRQS + u64::from(number)), Cap::Irq { number });
+        }
+    }
+}
+
+/// Gives each domain its space and an equal share of the core, and lets it run. Where somebody builds the partitions, that is his to do; he
+/// himself is started.
+fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
+    let id = usize::from(store.core());
+    let budget = PERIOD_US / (plan.on_core(id).count() as u64 + 1);
+    let built = plan.manifest.domains.iter().any(|d| d.builds);
+    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.builds) {
+        let n = n as u64;
+        let (domain, space, context) = (root::DOMAINS + n, root::SPACES + n, root::CONTEXTS + n);
+        let steps: [&[u64]; 4] = [
+            &[domain, label::CONFIGURE, 0, space, 0],
+            &[root::CORE, label::CARVE, budget, PERIOD_US, root::CNODE, context, 64],
+            &[context, label::BIND, domain],
+            &[domain, label::RESUME],
+        ];
+        for step in steps {
+            let mut words = [0; capability_model::invoke::WORDS];
+            words[..step.len()].copy_from_slice(step);
+            let done = store.invoke(first, words).map(|outcome| outcome.status);
+            assert!(done == Ok(Status::Done), "the boot's own invocations succeed");
+        }
+    }
+}
