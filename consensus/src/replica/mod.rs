@@ -277,7 +277,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
 
     /// Digest of the batch held as number `sequence`, while it is in the window.
     pub fn batch_digest(&self, sequence: u64) -> Option<Digest> {
-        if self.in_window(sequence) { self.slot(sequence).held } else { None }
+        if self.in_window(sequence) { self.slot(sequence).held.map(|held| held.0) } else { None }
     }
 
     /// It waits for an epoch that knows its new keys.

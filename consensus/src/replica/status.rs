@@ -5,6 +5,7 @@
 use super::change::{StateId, index};
 use super::{Application, Output, Replica};
 use crate::auth::Authenticator;
+use crate::digest::Aligned;
 use crate::seeded::{self, Bug};
 use crate::wire::{Kind, Message};
 use crate::{QUORUM, ReplicaId, Ticks};
@@ -76,7 +77,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         for n in (first..first.saturating_add(HELP)).filter(|n| self.in_window(*n)) {
             let slot = &self.slots[index::<W>(n)];
             let together = self.normal && s.normal && s.view == self.view;
-            let useful = slot.proposal.is_some_and(|p| slot.held == Some(p.digest)) || slot.committed;
+            let useful = slot.proposal.is_some_and(|p| slot.holds(&p.digest)) || slot.committed;
             // Anyone helps with a batch that was prepared: its primary may be gone.
             if useful && (slot.prepared.is_some() || self.is_primary()) {
                 out.send(s.from, slot.record.get());
@@ -84,7 +85,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             if let Some(v) = slot.prepares.of(self.config.me).filter(|v| together && v.view == self.view) {
                 out.send(s.from, &self.sealed(Kind::Prepare, v.view, n, v.digest));
             }
-            if let Some(digest) = slot.held.filter(|_| slot.committed) {
+            if let Some(Aligned(digest)) = slot.held.filter(|_| slot.committed) {
                 out.send(s.from, &self.sealed(Kind::Committed, 0, n, digest));
             }
             if let Some(v) = slot.prepared {

@@ -10,6 +10,7 @@ use super::select::{Changes, Chosen, Selection, select};
 use super::slot::Vote;
 use super::{Application, Note, Output, Replica};
 use crate::auth::Authenticator;
+use crate::digest::Aligned;
 use crate::seeded::{self, Bug};
 use crate::wire::{BODY, HEADER, Kind, Message, Reader, Trailer};
 use crate::{Digest, QUORUM, REPLICAS, ReplicaId, Ticks, WEAK};
@@ -341,13 +342,13 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         };
         slot.proposal = Some(Vote { view, digest });
         slot.chosen = true;
-        if slot.held != Some(digest) {
+        if !slot.holds(&digest) {
             slot.committed = false;
             slot.held = None;
             slot.record.clear();
             if digest == header.digest {
                 slot.record.finish(&header, &[0; 64]);
-                slot.held = Some(digest);
+                slot.held = Some(Aligned(digest));
             }
         }
         if slot.held.is_some() && n > executed {

@@ -302,6 +302,6 @@ fn agreement_costs_few_instructions() {
         let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
         line.1.trim().parse().expect("a number")
     };
-    assert!(figure("consensus_instructions_per_instance") <= 130_000);
-    assert!(figure("consensus_instructions_per_batch_64") <= 630_000);
+    assert!(figure("consensus_instructions_per_instance") <= 75_000);
+    assert!(figure("consensus_instructions_per_batch_64") <= 580_000);
 }
