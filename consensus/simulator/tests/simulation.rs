@@ -24,3 +24,11 @@ fn a_seed_replays_all() {
     assert_eq!(run(&plan), run(&plan));
     assert_eq!(story(&plan, 1_000), story(&plan, 1_000));
 }
+
+/// A primary that came back into a view which the others had left proposed over what they had committed meanwhile: what it held was no longer what it had executed.
+#[test]
+fn seeds_that_once_failed() {
+    for seed in [202_224] {
+        assert_eq!(run(&Plan::new(seed)).failure, None, "{}", story(&Plan::new(seed), 40));
+    }
+}

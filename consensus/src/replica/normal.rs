@@ -15,7 +15,9 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     pub(super) fn propose(&mut self, now: Ticks, out: &mut impl Output) {
         while self.normal && self.is_primary() && self.ending.is_none() && self.target.is_none() {
             let n = self.proposed + 1;
-            if !self.in_window(n) || n > self.executed.saturating_add(self.config.pipeline) {
+            // What others committed meanwhile stays what it is: they are in a later view.
+            let taken = self.in_window(n) && self.slot(n).committed;
+            if taken || !self.in_window(n) || n > self.executed.saturating_add(self.config.pipeline) {
                 return;
             }
             let (items_max, slot) = (self.config.items_max, &mut self.slots[index::<W>(n)]);
@@ -272,6 +274,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             }
             let rekey = self.application.execute(n, Batch::trusted(slot.record.body()), out);
             self.executed = n;
+            // It may have learned of `n` from others, who are in a later view.
+            self.proposed = self.proposed.max(n);
             self.progress_at = now;
             if !seeded::has(Bug::TimeoutNeverReset) && self.normal {
                 self.attempts = 0;
