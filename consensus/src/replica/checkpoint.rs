@@ -297,6 +297,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.changes = [const { None }; REPLICAS];
         self.pending = [const { None }; REPLICAS];
         self.beginning = None;
+        self.begun.clear();
         self.ending = None;
         self.attempts = 0;
         self.new_view_due = None;

@@ -163,6 +163,8 @@ pub struct Replica<A, P, const W: usize, const M: usize> {
     pending: [Option<Beginning<W>>; REPLICAS],
     /// How `installed` began.
     beginning: Option<Beginning<W>>,
+    /// That and the other beginnings of the same view that are known, if its primary equivocates.
+    begun: heapless::Vec<view::Tag, REPLICAS>,
     view_began: Ticks,
     progress_at: Ticks,
     new_view_due: Option<Ticks>,
@@ -207,6 +209,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             changes: [const { None }; REPLICAS],
             pending: [const { None }; REPLICAS],
             beginning: None,
+            begun: heapless::Vec::new(),
             view_began: 0,
             progress_at: 0,
             new_view_due: None,
