@@ -4,6 +4,7 @@ use crate::line::Line;
 use crate::{Board, Manager, Out, Row};
 use abi::hypercall::Inject;
 use abi::vote::Control;
+use consensus::verdict::Causes;
 use core::fmt;
 
 const HELP: [&str; 8] = [
@@ -160,6 +161,15 @@ impl Manager {
                 self.sync, self.call, self.released
             ),
         );
+        let Causes { transient, one_kernel, common_mode, attack, undetermined } = self.causes;
+        if self.causes != Causes::default() {
+            self.say(
+                board,
+                format_args!(
+                    "accusations by cause: transient {transient}, one kernel {one_kernel}, common mode {common_mode}, attack {attack}, undetermined {undetermined}"
+                ),
+            );
+        }
         for domain in 0..self.config.domains {
             let Some(row) = self.rows.get(domain as usize) else { break };
             let standing = Standing { row, voter: self.voter(domain) };

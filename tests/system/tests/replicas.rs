@@ -62,6 +62,13 @@ fn session(inputs: u32) {
     assert_eq!(s.expect("still 42\r\n").unwrap(), "");
     s.expect(system_tests::PROMPT).unwrap();
     s.operator_says(&["voters 3: k2 k4 vote, 2 equal votes decide"]).unwrap();
+    s.operator_says(&[
+        "evidence: effect",
+        "epoch 2: k2, k4 agree on",
+        "k1 said something else",
+        "cause: undetermined",
+    ])
+    .unwrap();
     s.send("exit 9\r").unwrap();
     let f = s.finish().unwrap();
     assert_eq!(f.status, Some(9));
