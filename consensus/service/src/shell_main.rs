@@ -132,16 +132,16 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let (members, seed) = peers.gather(hello);
     let (line, mut clerk) = line(boot, seed);
     let keys = Vector::new(me, secret, 0, &members);
-    let liar = keys.clone();
     let mut node = match restarted {
         false => Node::new(config(boot, me), keys, &members, line),
         true => Node::restarted(config(boot, me), keys, &members, line),
     };
     let mut service = Service { clock, peers, readers: Readers::open(boot), out };
-    let mut word = 1 << NOTIFY_DOMAIN;
+    let (mut word, mut lies) = (1 << NOTIFY_DOMAIN, false);
     loop {
-        if service.readers.wants_lies() {
-            service.out.liar = Some(Liar::new(me, liar.clone()));
+        lies |= service.readers.wants_lies();
+        if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
+            service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));
         }
         word = if service.step(word, &mut node, &mut clerk) {
             runtime::poll()

@@ -29,6 +29,7 @@ pub use slot::Vote;
 
 use crate::auth::{Authenticator, Identity, Members};
 use crate::batch::{Batch, BatchWriter};
+use crate::seeded::{self, Bug};
 use crate::wire::{BODY, HEADER, Header, Kind, Message, Trailer};
 use crate::{Digest, REPLICAS, ReplicaId, Ticks};
 use change::index;
@@ -238,6 +239,11 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         &self.application
     }
 
+    /// Its authenticator, with the keys of this epoch.
+    pub fn keys(&self) -> &A {
+        &self.keys
+    }
+
     /// The public keys that count as `replica`'s.
     pub fn member(&self, replica: ReplicaId) -> Option<Identity> {
         self.members.get(usize::from(replica)).copied()
@@ -248,7 +254,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.config.me
     }
 
-    /// The epoch it is in.
+    /// Its epoch.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -280,7 +286,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
 
     /// Digest of the batch held as number `sequence`, while it is in the window.
     pub fn batch_digest(&self, sequence: u64) -> Option<Digest> {
-        if self.in_window(sequence) { self.slot(sequence).held.map(|held| held.0) } else { None }
+        self.slot(sequence).held.map(|held| held.0).filter(|_| self.in_window(sequence))
     }
 
     /// It waits for an epoch that knows its new keys.
@@ -392,5 +398,3 @@ fn small(header: &[u8; HEADER], trailer: &Trailer) -> [u8; BODY] {
     record[HEADER..].copy_from_slice(trailer);
     record
 }
-
-use crate::seeded::{self, Bug};

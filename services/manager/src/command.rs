@@ -12,7 +12,7 @@ const HELP: [&str; 8] = [
     "status                 every domain, and how each voter stands",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
-    "inject equivocate R    replica R says different things to different others, until its keys change",
+    "inject equivocate R    replica R says different things to different others",
     "restart R              replica R loses its memory and its keys, and begins anew",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "K: a domain's name, or the number of a voter (1: the first)",

@@ -58,6 +58,8 @@ fn session(inputs: u32) {
     s.operate("inject crash k3").unwrap();
     s.operator_says(&["voters 2: k1 k2 k4 vote, 2 equal votes decide"]).unwrap();
     s.operate("inject lie k1").unwrap();
+    // Its next effect is the first that it falsifies.
+    s.run_for(std::time::Duration::from_millis(300));
     s.send("echo still $((2 * 21))\r").unwrap();
     assert_eq!(s.expect("still 42\r\n").unwrap(), "");
     s.expect(system_tests::PROMPT).unwrap();
