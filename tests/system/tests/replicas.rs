@@ -89,3 +89,24 @@ fn one_stops_one_comes_back_one_equivocates_and_no_byte_is_lost_or_doubled() {
 fn a_hundred_thousand_inputs() {
     session(100_000);
 }
+
+/// Each in its turn loses memory and keys, the first of them twice: so nothing that one holds is needed.
+#[test]
+fn all_four_are_restarted_one_after_the_other() {
+    let mut s = Session::shell(&Options::default()).unwrap();
+    s.command("stty -echo").unwrap();
+    s.send("cat\r").unwrap();
+    for (i, victim) in ["r2", "r1", "r3", "r4", "r2"].into_iter().enumerate() {
+        let first = i as u32 * 400;
+        stream(&mut s, first..first + 400, &[(first + 100, &format!("restart {victim}"))]);
+        for r in ["r1", "r2", "r3", "r4"] {
+            s.operator_says(&[&format!("[{r}] "), &format!("epoch {} begins", i + 1)]).unwrap();
+        }
+    }
+    s.send("\x04").unwrap();
+    s.expect(system_tests::PROMPT).unwrap();
+    s.send("exit 8\r").unwrap();
+    let f = s.finish().unwrap();
+    assert_eq!(f.status, Some(8));
+    assert!(f.accusations().is_empty(), "{:?}", f.accusations());
+}
