@@ -90,7 +90,7 @@ fn a_hundred_thousand_inputs() {
     session(100_000);
 }
 
-/// Each in its turn loses memory and keys, the first of them twice: so nothing that one holds is needed.
+/// Each in its turn loses memory and keys, and at last one of them twice at once: so nothing that one holds is needed.
 #[test]
 fn all_four_are_restarted_one_after_the_other() {
     let mut s = Session::shell(&Options::default()).unwrap();
@@ -103,6 +103,13 @@ fn all_four_are_restarted_one_after_the_other() {
             s.operator_says(&[&format!("[{r}] "), &format!("epoch {} begins", i + 1)]).unwrap();
         }
     }
+    stream(&mut s, 2000..2400, &[(2100, "restart r3"), (2101, "restart r3"), (2102, "restart r3")]);
+    for r in ["r1", "r2", "r3", "r4"] {
+        s.operator_says(&[&format!("[{r}] "), "epoch 6 begins"]).unwrap();
+    }
+    // Three are left, and all three are needed.
+    s.operate("inject hang r4").unwrap();
+    stream(&mut s, 2400..2800, &[]);
     s.send("\x04").unwrap();
     s.expect(system_tests::PROMPT).unwrap();
     s.send("exit 8\r").unwrap();
