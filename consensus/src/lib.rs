@@ -21,6 +21,7 @@
 
 pub mod auth;
 pub mod batch;
+mod digest;
 pub mod inputs;
 pub mod intake;
 pub mod line;

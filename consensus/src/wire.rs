@@ -63,9 +63,20 @@ pub enum Kind {
 impl Kind {
     fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::*;
-        let proposals = [PrePrepare, Prepare, Commit, Committed, Checkpoint, ViewChange, NewView];
-        let rest = [Status, FetchState, State, Certificate];
-        proposals.into_iter().chain(rest).find(|k| *k as u8 == byte)
+        Some(match byte {
+            1 => PrePrepare,
+            2 => Prepare,
+            3 => Commit,
+            4 => Checkpoint,
+            5 => ViewChange,
+            6 => NewView,
+            7 => Status,
+            8 => FetchState,
+            9 => State,
+            10 => Certificate,
+            11 => Committed,
+            _ => return None,
+        })
     }
 }
 

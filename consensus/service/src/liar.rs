@@ -16,13 +16,19 @@ const TAG: usize = TRAILER / REPLICAS;
 /// A replica's second tongue.
 pub struct Liar {
     me: ReplicaId,
+    epoch: u64,
     keys: Vector,
 }
 
 impl Liar {
-    /// With the replica's own keys, which hold until the epoch ends.
-    pub fn new(me: ReplicaId, keys: Vector) -> Self {
-        Liar { me, keys }
+    /// With the replica's own keys, which hold until `epoch` ends.
+    pub fn new(me: ReplicaId, epoch: u64, keys: Vector) -> Self {
+        Liar { me, epoch, keys }
+    }
+
+    /// Whose keys it has.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The first version, in place: its tags for the upper half of the others are spoilt. Then the second, in `other`, with those for the lower half spoilt; its
@@ -110,7 +116,7 @@ mod tests {
         let bytes = header.encode();
         let mut first = [&bytes[..], &keys[0].seal(&bytes)[..], body].concat();
         let mut second = [0; 512];
-        let length = Liar::new(0, keys[0].clone()).fork(&mut first, &mut second).unwrap();
+        let length = Liar::new(0, 0, keys[0].clone()).fork(&mut first, &mut second).unwrap();
         let versions = [&first[..], &second[..length]].map(|r| Message::parse(r).unwrap());
         assert_ne!(versions[0].header.digest, versions[1].header.digest);
         for (receiver, believed) in [(1, 0), (2, 1), (3, 1)] {

@@ -8,11 +8,12 @@ use consensus::line::Proposal;
 use consensus::{REPLICAS, ReplicaId};
 use ipc::{BroadcastReader, ReadError};
 use replica::hello::{self, Hello};
+use shell::Clock;
 
 /// So many messages are taken of one ring before the others have their turn.
 pub const BUDGET: usize = 64;
-/// A replica's new keys are let in once in so long, µs: each time ends an epoch.
-const REKEY_EVERY_US: u64 = 1_000_000;
+/// A replica's new keys are let in once in so long, µs: each time ends an epoch. As often it says hello while it waits for that.
+pub const REKEY_EVERY_US: u64 = 1_000_000;
 
 /// The rings `peer-`, in the order of the manifest: that is the replicas' numbering.
 pub struct Peers {
@@ -52,24 +53,29 @@ impl Peers {
         self.rings.iter_mut().flatten().for_each(BroadcastReader::skip_to_head);
     }
 
-    /// Waits for the hellos of all others: at the start of the machine the first record of each ring, after a restart the answers.
-    pub fn gather(&mut self, own: Hello) -> (Members, [u8; 32]) {
+    /// Waits for the hellos of all others: at the start of the machine the first record of each ring, after a restart the answers. Says its own
+    /// until then, now and again: who was too busy to answer the first time hears the next.
+    pub fn gather(&mut self, own: Hello, clock: &Clock, out: &mut Outlets) -> (Members, [u8; 32]) {
         let mut hellos = [None; REPLICAS];
         if let Some(slot) = hellos.get_mut(usize::from(self.me)) {
             *slot = Some(own);
         }
         loop {
-            for (i, hello) in hellos.iter_mut().enumerate() {
-                while hello.is_none()
-                    && let Some(record) = self.next(i as ReplicaId)
-                {
-                    *hello = Hello::decode(record);
+            out.hello();
+            let again = clock.now_us().saturating_add(REKEY_EVERY_US);
+            while clock.now_us() < again {
+                for (i, hello) in hellos.iter_mut().enumerate() {
+                    while hello.is_none()
+                        && let Some(record) = self.next(i as ReplicaId)
+                    {
+                        *hello = Hello::decode(record);
+                    }
                 }
+                if let Some(all) = hello::assemble(&hellos) {
+                    return all;
+                }
+                runtime::wait(clock.deadline(Some(again)));
             }
-            if let Some(all) = hello::assemble(&hellos) {
-                return all;
-            }
-            runtime::wait(u64::MAX);
         }
     }
 
@@ -105,7 +111,9 @@ impl Peers {
         if known || soon {
             return;
         }
-        if let Some((old, _)) = greeted.replace((hello.identity, now_us)) {
+        if let Some((old, _)) = greeted.replace((hello.identity, now_us))
+            && old != hello.identity
+        {
             node.application().forbid(&member(from, &old));
         }
         node.application().permit(member(from, &hello.identity), now_us);

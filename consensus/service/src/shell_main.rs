@@ -73,6 +73,8 @@ struct Service {
     peers: Peers,
     readers: Readers,
     out: Outlets,
+    /// When it said hello last.
+    hello_us: u64,
 }
 
 impl Service {
@@ -104,6 +106,10 @@ impl Service {
         more |= self.readers.take(word, now, node.application(), clerk, &mut self.out);
         clerk.poll(now, node.application(), &mut self.out);
         node.poll(now, &mut self.out);
+        if node.is_recovering() && now >= self.hello_us.saturating_add(peers::REKEY_EVERY_US) {
+            self.hello_us = now;
+            self.out.hello();
+        }
         self.out.tell_agreed(node.state());
         self.out.ring();
         // What was executed may make something due.
@@ -128,20 +134,20 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         peers.skip_to_head();
     }
     let mut out = Outlets::open(boot, &hello);
-    out.hello();
-    let (members, seed) = peers.gather(hello);
+    let (members, seed) = peers.gather(hello, &clock, &mut out);
     let (line, mut clerk) = line(boot, seed);
     let keys = Vector::new(me, secret, 0, &members);
-    let liar = keys.clone();
     let mut node = match restarted {
         false => Node::new(config(boot, me), keys, &members, line),
         true => Node::restarted(config(boot, me), keys, &members, line),
     };
-    let mut service = Service { clock, peers, readers: Readers::open(boot), out };
-    let mut word = 1 << NOTIFY_DOMAIN;
+    let readers = Readers::open(boot);
+    let mut service = Service { clock, peers, readers, out, hello_us: clock.now_us() };
+    let (mut word, mut lies) = (1 << NOTIFY_DOMAIN, false);
     loop {
-        if service.readers.wants_lies() {
-            service.out.liar = Some(Liar::new(me, liar.clone()));
+        lies |= service.readers.wants_lies();
+        if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
+            service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));
         }
         word = if service.step(word, &mut node, &mut clerk) {
             runtime::poll()

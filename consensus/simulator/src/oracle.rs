@@ -185,7 +185,7 @@ fn show(delivered: &Delivered) -> String {
         return "nothing".into();
     }
     let one = |(channel, bytes): &(Channel, Vec<u8>)| match channel {
-        Channel::Log => format!("{:?}", postcard::from_bytes::<Entry>(bytes).ok()),
+        Channel::Log => format!("{:?}", bytes.get(8..).and_then(|b| postcard::from_bytes::<Entry>(b).ok())),
         Channel::Voters => format!("{:?}", postcard::from_bytes::<Voters>(bytes).ok()),
     };
     delivered.iter().map(one).collect::<Vec<_>>().join(" ")

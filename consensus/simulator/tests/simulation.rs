@@ -24,3 +24,12 @@ fn a_seed_replays_all() {
     assert_eq!(run(&plan), run(&plan));
     assert_eq!(story(&plan, 1_000), story(&plan, 1_000));
 }
+
+/// 202224: a primary that came back into a view which the others had left proposed over what they had committed meanwhile: what it held was no longer what it had executed.
+/// 209648: a primary began one view in two ways, both valid; those who followed different ones held claims that together chose nothing, for ever.
+#[test]
+fn seeds_that_once_failed() {
+    for seed in [202_224, 209_648] {
+        assert_eq!(run(&Plan::new(seed)).failure, None, "{}", story(&Plan::new(seed), 40));
+    }
+}

@@ -7,6 +7,7 @@
 //! are its [`Identity`]. Each ordered pair of replicas has a MAC key for each epoch, derived from their shared secret, the epoch and the
 //! direction. Secrets and derived keys are wiped when dropped.
 
+mod block;
 mod null;
 mod signed;
 mod vector;

@@ -1,5 +1,6 @@
 //! A tag of 16 bytes for each receiver: keyed BLAKE3 of the header. Ed25519 only for what travels.
 
+use super::block::{Key, tag, words};
 use super::{Authenticator, Members, Secret, Verifiers, sign};
 use crate::wire::{HEADER, TRAILER, Trailer};
 use crate::{Digest, REPLICAS, ReplicaId};
@@ -10,8 +11,8 @@ const TAG: usize = TRAILER / REPLICAS;
 
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 struct Keys {
-    to: [[u8; 32]; REPLICAS],
-    from: [[u8; 32]; REPLICAS],
+    to: [Key; REPLICAS],
+    from: [Key; REPLICAS],
 }
 
 /// Vectors of keyed BLAKE3 tags; signatures by Ed25519.
@@ -23,22 +24,16 @@ pub struct Vector {
     verifiers: Verifiers,
 }
 
-fn tag(key: &[u8; 32], header: &[u8; HEADER]) -> [u8; TAG] {
-    let mut tag = [0; TAG];
-    tag.copy_from_slice(&blake3::keyed_hash(key, header).as_bytes()[..TAG]);
-    tag
-}
-
-fn key(shared: &[u8; 32], epoch: u64, from: usize, to: usize) -> [u8; 32] {
+fn key(shared: &[u8; 32], epoch: u64, from: usize, to: usize) -> Key {
     let mut hasher = blake3::Hasher::new_derive_key("tetrarch consensus 1 MAC");
     hasher.update(shared).update(&epoch.to_le_bytes()).update(&[from as u8, to as u8]);
-    *hasher.finalize().as_bytes()
+    words(hasher.finalize().as_bytes())
 }
 
 impl Vector {
     /// Replica `me` with its secrets, among `members`, in `epoch`.
     pub fn new(me: ReplicaId, secret: Secret, epoch: u64, members: &Members) -> Self {
-        let keys = Keys { to: [[0; 32]; REPLICAS], from: [[0; 32]; REPLICAS] };
+        let keys = Keys { to: [[0; 8]; REPLICAS], from: [[0; 8]; REPLICAS] };
         let mut vector = Vector { me, secret, keys, verifiers: Verifiers::new(members) };
         vector.begin_epoch(epoch, members);
         vector
@@ -60,10 +55,14 @@ impl Authenticator for Vector {
 
     #[inline]
     fn seal(&self, header: &[u8; HEADER]) -> Trailer {
+        let block = words(header);
         let mut trailer = [0; TRAILER];
         for (i, (slot, key)) in trailer.chunks_exact_mut(TAG).zip(&self.keys.to).enumerate() {
             if i != usize::from(self.me) {
-                slot.copy_from_slice(&tag(key, header));
+                let (words, _) = slot.as_chunks_mut::<4>();
+                for (to, word) in words.iter_mut().zip(tag(key, &block)) {
+                    *to = word.to_le_bytes();
+                }
             }
         }
         trailer
@@ -73,7 +72,9 @@ impl Authenticator for Vector {
     fn check(&self, sender: ReplicaId, header: &[u8; HEADER], trailer: &Trailer) -> bool {
         let Some(key) = self.keys.from.get(usize::from(sender)) else { return false };
         let Some(own) = trailer.chunks_exact(TAG).nth(usize::from(self.me)) else { return false };
-        sender != self.me && tag(key, header).ct_eq(own).into()
+        let (is, should) = (tag(key, &words(header)), words::<4>(own));
+        let differs = is.iter().zip(should).fold(0, |d, (is, should)| d | (is ^ should));
+        sender != self.me && differs.ct_eq(&0).into()
     }
 
     fn sign(&self, header: &[u8; HEADER]) -> Trailer {

@@ -9,6 +9,7 @@
 //! The encoding is canonical: claims go up by sequence number. So a decoded change encodes to the same bytes, and the signature still holds.
 
 use super::slot::Vote;
+use crate::digest::same;
 use crate::wire::{HEADER, Header, Kind, Message, Reader, TRAILER, Trailer, Writer};
 use crate::{Digest, ReplicaId};
 
@@ -16,12 +17,26 @@ use crate::{Digest, ReplicaId};
 pub const CHECKPOINTS: usize = 3;
 
 /// A state after a sequence number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct StateId {
     /// The last sequence number in it.
     pub sequence: u64,
     /// Its digest.
     pub digest: Digest,
+}
+
+impl PartialEq for StateId {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.sequence == other.sequence && same(&self.digest, &other.digest)
+    }
+}
+
+impl core::hash::Hash for StateId {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.sequence.hash(state);
+        self.digest.hash(state);
+    }
 }
 
 /// What a replica says when it leaves all views below `view`.

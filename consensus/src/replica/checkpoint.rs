@@ -124,7 +124,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         let mut w = Writer::new(&mut bytes);
         let _fits = w.bytes(&self.history);
         for k in self.history_at + 1..=n {
-            let _fits = w.bytes(&self.slots[index::<W>(k)].held.unwrap_or_default());
+            let _fits = w.bytes(&self.slots[index::<W>(k)].held.map_or([0; 32], |held| held.0));
         }
         let length = w.length();
         self.history = A::digest(bytes.get(..length).unwrap_or(&[]));
@@ -297,6 +297,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.changes = [const { None }; REPLICAS];
         self.pending = [const { None }; REPLICAS];
         self.beginning = None;
+        self.begun.clear();
         self.ending = None;
         self.attempts = 0;
         self.new_view_due = None;

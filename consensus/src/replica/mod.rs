@@ -29,6 +29,7 @@ pub use slot::Vote;
 
 use crate::auth::{Authenticator, Identity, Members};
 use crate::batch::{Batch, BatchWriter};
+use crate::seeded::{self, Bug};
 use crate::wire::{BODY, HEADER, Header, Kind, Message, Trailer};
 use crate::{Digest, REPLICAS, ReplicaId, Ticks};
 use change::index;
@@ -163,6 +164,8 @@ pub struct Replica<A, P, const W: usize, const M: usize> {
     pending: [Option<Beginning<W>>; REPLICAS],
     /// How `installed` began.
     beginning: Option<Beginning<W>>,
+    /// That and the other beginnings of the same view that are known, if its primary equivocates.
+    begun: heapless::Vec<view::Tag, REPLICAS>,
     view_began: Ticks,
     progress_at: Ticks,
     new_view_due: Option<Ticks>,
@@ -207,6 +210,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             changes: [const { None }; REPLICAS],
             pending: [const { None }; REPLICAS],
             beginning: None,
+            begun: heapless::Vec::new(),
             view_began: 0,
             progress_at: 0,
             new_view_due: None,
@@ -235,6 +239,11 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         &self.application
     }
 
+    /// Its authenticator, with the keys of this epoch.
+    pub fn keys(&self) -> &A {
+        &self.keys
+    }
+
     /// The public keys that count as `replica`'s.
     pub fn member(&self, replica: ReplicaId) -> Option<Identity> {
         self.members.get(usize::from(replica)).copied()
@@ -245,7 +254,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.config.me
     }
 
-    /// The epoch it is in.
+    /// Its epoch.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -277,7 +286,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
 
     /// Digest of the batch held as number `sequence`, while it is in the window.
     pub fn batch_digest(&self, sequence: u64) -> Option<Digest> {
-        if self.in_window(sequence) { self.slot(sequence).held } else { None }
+        self.slot(sequence).held.map(|held| held.0).filter(|_| self.in_window(sequence))
     }
 
     /// It waits for an epoch that knows its new keys.
@@ -389,5 +398,3 @@ fn small(header: &[u8; HEADER], trailer: &Trailer) -> [u8; BODY] {
     record[HEADER..].copy_from_slice(trailer);
     record
 }
-
-use crate::seeded::{self, Bug};

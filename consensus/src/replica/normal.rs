@@ -5,6 +5,7 @@ use super::slot::{Cast, Vote};
 use super::{Application, Check, Note, Output, Replica};
 use crate::auth::Authenticator;
 use crate::batch::{Batch, BatchWriter};
+use crate::digest::{Aligned, same};
 use crate::seeded::{self, Bug};
 use crate::wire::{Kind, Message};
 use crate::{QUORUM, ReplicaId, Ticks};
@@ -14,7 +15,9 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     pub(super) fn propose(&mut self, now: Ticks, out: &mut impl Output) {
         while self.normal && self.is_primary() && self.ending.is_none() && self.target.is_none() {
             let n = self.proposed + 1;
-            if !self.in_window(n) || n > self.executed.saturating_add(self.config.pipeline) {
+            // What others committed meanwhile stays what it is: they are in a later view.
+            let taken = self.in_window(n) && self.slot(n).committed;
+            if taken || !self.in_window(n) || n > self.executed.saturating_add(self.config.pipeline) {
                 return;
             }
             let (items_max, slot) = (self.config.items_max, &mut self.slots[index::<W>(n)]);
@@ -40,7 +43,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.note_proposal(n, now);
         let slot = self.slot_mut(n);
         slot.record.finish(&header, &trailer);
-        slot.held = Some(digest);
+        slot.held = Some(Aligned(digest));
         slot.proposal = Some(vote);
         slot.endorsed = Some(vote);
         out.broadcast(slot.record.get());
@@ -67,7 +70,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         if !self.in_window(n) && !seeded::has(Bug::WatermarkSkipped) {
             return;
         }
-        if self.slot(n).wanted() == Some(h.digest) {
+        if self.slot(n).wanted().is_some_and(|wanted| same(&wanted, &h.digest)) {
             return self.supply(m, now, out);
         }
         let by_primary = h.sender == self.primary(h.view) || seeded::has(Bug::AnyoneProposes);
@@ -78,10 +81,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         }
         let vote = Vote { view: self.view, digest: h.digest };
         // What is committed stays what it is, though this replica may never have seen its proposal.
-        if self.slot(n).committed
-            && self.slot(n).held != Some(h.digest)
-            && !seeded::has(Bug::CommittedReplaced)
-        {
+        if self.slot(n).committed && !self.slot(n).holds(&h.digest) && !seeded::has(Bug::CommittedReplaced) {
             return;
         }
         if let Some(known) = self.slot(n).proposal
@@ -92,7 +92,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             }
             return;
         }
-        let whole = |body: &[u8]| A::digest(body) == h.digest || seeded::has(Bug::BatchDigestUnchecked);
+        let whole = |body: &[u8]| same(&A::digest(body), &h.digest) || seeded::has(Bug::BatchDigestUnchecked);
         if !self.authentic(m, out) || !whole(m.body) {
             return;
         }
@@ -102,7 +102,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         self.note_proposal(n, now);
         let slot = self.slot_mut(n);
         if slot.record.set(m.record) {
-            slot.held = Some(h.digest);
+            slot.held = Some(Aligned(h.digest));
             slot.proposal = Some(vote);
             slot.chosen = false;
             self.try_endorse(n, now, out);
@@ -115,7 +115,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         let good = A::digest(m.body) == h.digest || seeded::has(Bug::SupplyUnchecked);
         if good && Batch::parse(m.body).is_some() {
             let slot = self.slot_mut(n);
-            slot.held = slot.record.set(m.record).then_some(h.digest);
+            slot.held = slot.record.set(m.record).then_some(Aligned(h.digest));
             // Q is what it endorsed and holds; what it held lost against a quorum.
             slot.endorsed.take_if(|q| q.digest != h.digest);
             self.try_endorse(n, now, out);
@@ -128,7 +128,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         let primary = self.primary(self.view);
         let slot = &self.slots[index::<W>(n)];
         let Some(vote) = slot.proposal else { return };
-        if !self.normal || slot.held != Some(vote.digest) || self.is_past_the_end(n) {
+        if !self.normal || !slot.holds(&vote.digest) || self.is_past_the_end(n) {
             return;
         }
         // The primary's pre-prepare stands for its prepare; but of what a new view chose nobody has sent one. (A new view renews Q where it chose
@@ -250,7 +250,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         };
         let slot = self.slot_mut(n);
         let Some(vote) = slot.decided(need) else { return };
-        if slot.committed || slot.held != Some(vote.digest) && !seeded::has(Bug::CommitsOtherDigest) {
+        if slot.committed || !slot.holds(&vote.digest) && !seeded::has(Bug::CommitsOtherDigest) {
             return;
         }
         slot.committed = slot.held.is_some();
@@ -274,6 +274,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             }
             let rekey = self.application.execute(n, Batch::trusted(slot.record.body()), out);
             self.executed = n;
+            // It may have learned of `n` from others, who are in a later view.
+            self.proposed = self.proposed.max(n);
             self.progress_at = now;
             if !seeded::has(Bug::TimeoutNeverReset) && self.normal {
                 self.attempts = 0;

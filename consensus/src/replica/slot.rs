@@ -1,5 +1,6 @@
 //! What is known of one sequence number.
 
+use crate::digest::{Aligned, same};
 use crate::seeded::{self, Bug};
 use crate::wire::Record;
 use crate::{Digest, QUORUM, REPLICAS, ReplicaId, WEAK};
@@ -13,18 +14,10 @@ pub struct Vote {
     pub digest: Digest,
 }
 
-/// A digest as words. Behind an aligned place it is compared in four loads; where unaligned access is forbidden and `memcmp` goes byte by byte, that
-/// is fewer instructions, and votes are compared a dozen times for each message.
-#[inline(always)]
-fn words(digest: &Digest) -> [u64; 4] {
-    let (words, _) = digest.as_chunks::<8>();
-    core::array::from_fn(|i| words.get(i).map_or(0, |w| u64::from_le_bytes(*w)))
-}
-
 impl PartialEq for Vote {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        self.view == other.view && words(&self.digest) == words(&other.digest)
+        self.view == other.view && same(&self.digest, &other.digest)
     }
 }
 
@@ -69,10 +62,10 @@ impl Votes {
     /// How many say `vote`, `but` not counted.
     #[inline]
     pub fn count(&self, vote: &Vote, but: Option<ReplicaId>) -> usize {
-        let same = |(i, v): &(usize, &Option<Vote>)| {
-            v.as_ref().is_some_and(|v| v == vote) && but.is_none_or(|b| *i != usize::from(b))
-        };
-        self.0.iter().enumerate().filter(same).count()
+        let but = but.map_or(REPLICAS, usize::from);
+        let same =
+            |(i, v): (usize, &Option<Vote>)| usize::from(i != but && v.as_ref().is_some_and(|v| v == vote));
+        self.0.iter().enumerate().map(same).sum()
     }
 
     /// What at least `need` replicas say.
@@ -100,7 +93,7 @@ pub struct Slot<const M: usize> {
     /// The batch held, as the message that brought it, and its digest.
     pub record: Record<M>,
     /// Digest of the batch in `record`; `None`: none is held.
-    pub held: Option<Digest>,
+    pub held: Option<Aligned>,
     /// Q: what this replica last sent a prepare or pre-prepare for; it holds the batch.
     pub endorsed: Option<Vote>,
     /// P: what was last prepared here.
@@ -147,14 +140,24 @@ impl<const M: usize> Slot<M> {
     /// What is committed: `need` replicas committed it in one view, or f+1 report that they saw such a quorum.
     pub fn decided(&self, need: usize) -> Option<Vote> {
         let reporters = if seeded::has(Bug::OneReportBelieved) { 1 } else { WEAK };
-        let own = self.prepared.filter(|p| self.commits.count(p, None) >= need);
-        own.or_else(|| self.commits.agreed(need)).or_else(|| self.reported.agreed(reporters))
+        if let Some(own) = &self.prepared
+            && self.commits.count(own, None) >= need
+        {
+            return Some(*own);
+        }
+        self.commits.agreed(need).or_else(|| self.reported.agreed(reporters))
     }
 
     /// The digest of a batch that is needed here and not held.
     pub fn wanted(&self) -> Option<Digest> {
         let digest = self.decided(QUORUM).or_else(|| self.proposal.filter(|_| self.chosen))?.digest;
-        (self.held != Some(digest)).then_some(digest)
+        (!self.holds(&digest)).then_some(digest)
+    }
+
+    /// It holds the batch of this digest.
+    #[inline]
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.held.as_ref().is_some_and(|held| same(&held.0, digest))
     }
 
     /// f+1 other backups prepared the proposal: one of them is correct, and has checked it.

@@ -1,10 +1,13 @@
 //! Who lacks what, and gets it again (TOCS 2002, section 5.2: status messages instead of a timer for each message); timers.
 //!
-//! A status has no body; the 32 bytes of its digest are: low watermark u64, installed view u64, in its view u8, zeros.
+//! A status has no body; the 32 bytes of its digest are: low watermark u64, installed view u64, in its view u8, which beginnings of the installed view it
+//! knows [u8; 15].
 
 use super::change::{StateId, index};
+use super::view::Tag;
 use super::{Application, Output, Replica};
 use crate::auth::Authenticator;
+use crate::digest::Aligned;
 use crate::seeded::{self, Bug};
 use crate::wire::{Kind, Message};
 use crate::{QUORUM, ReplicaId, Ticks};
@@ -24,6 +27,7 @@ struct Status {
     installed: u64,
     executed: u64,
     stable: u64,
+    begun: Tag,
 }
 
 impl Status {
@@ -32,7 +36,8 @@ impl Status {
         let word =
             |at: usize| digest.get(at..).and_then(|d| d.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
         let (from, view, executed) = (h.sender, h.view, h.sequence);
-        Status { from, view, executed, stable: word(0), installed: word(8), normal: digest[16] != 0 }
+        let begun = core::array::from_fn(|i| digest[17 + i]);
+        Status { from, view, executed, stable: word(0), installed: word(8), normal: digest[16] != 0, begun }
     }
 }
 
@@ -42,6 +47,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         digest[..8].copy_from_slice(&self.stable.sequence.to_le_bytes());
         digest[8..16].copy_from_slice(&self.installed.to_le_bytes());
         digest[16] = u8::from(self.normal);
+        digest[17..].copy_from_slice(&self.begun());
         out.broadcast(&self.sealed(Kind::Status, self.view, self.executed, digest));
     }
 
@@ -50,7 +56,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             return;
         }
         let s = Status::read(m);
-        if s.installed < self.installed {
+        let other = s.installed == self.installed && s.begun != self.begun();
+        if s.installed < self.installed || other {
             self.send_beginning(s.from, out);
         }
         if !self.normal && (!s.normal || s.view <= self.view) {
@@ -76,7 +83,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         for n in (first..first.saturating_add(HELP)).filter(|n| self.in_window(*n)) {
             let slot = &self.slots[index::<W>(n)];
             let together = self.normal && s.normal && s.view == self.view;
-            let useful = slot.proposal.is_some_and(|p| slot.held == Some(p.digest)) || slot.committed;
+            let useful = slot.proposal.is_some_and(|p| slot.holds(&p.digest)) || slot.committed;
             // Anyone helps with a batch that was prepared: its primary may be gone.
             if useful && (slot.prepared.is_some() || self.is_primary()) {
                 out.send(s.from, slot.record.get());
@@ -84,7 +91,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
             if let Some(v) = slot.prepares.of(self.config.me).filter(|v| together && v.view == self.view) {
                 out.send(s.from, &self.sealed(Kind::Prepare, v.view, n, v.digest));
             }
-            if let Some(digest) = slot.held.filter(|_| slot.committed) {
+            if let Some(Aligned(digest)) = slot.held.filter(|_| slot.committed) {
                 out.send(s.from, &self.sealed(Kind::Committed, 0, n, digest));
             }
             if let Some(v) = slot.prepared {

@@ -10,12 +10,20 @@ use super::select::{Changes, Chosen, Selection, select};
 use super::slot::Vote;
 use super::{Application, Note, Output, Replica};
 use crate::auth::Authenticator;
+use crate::digest::Aligned;
 use crate::seeded::{self, Bug};
 use crate::wire::{BODY, HEADER, Kind, Message, Reader, Trailer};
 use crate::{Digest, QUORUM, REPLICAS, ReplicaId, Ticks, WEAK};
 
 /// Bytes of a new view's body at most: a replica and a digest each.
 const LIST_MAX: usize = REPLICAS * 33;
+
+/// Bytes of a digest that a status has room for.
+pub(super) type Tag = [u8; 15];
+
+fn tag(header: &[u8; HEADER]) -> Tag {
+    core::array::from_fn(|i| header[32 + i])
+}
 
 /// A new view as its primary sent it, with the view changes that it names as far as they are here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +48,11 @@ impl<const W: usize> Beginning<W> {
             *slot = Some(change.clone());
         }
         named
+    }
+
+    /// The beginning of its digest: tells two beginnings of one view apart.
+    fn tag(&self) -> Tag {
+        tag(&self.header)
     }
 
     fn body(&self) -> ([u8; LIST_MAX], usize) {
@@ -216,7 +229,8 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         let Some(place) = self.pending.get(usize::from(h.sender)) else { return };
         let known = place.as_ref().is_some_and(|p| p.header == *m.bytes);
         let by_primary = h.sender == self.primary(h.view) || seeded::has(Bug::AnyoneBegins);
-        let late = h.view <= self.installed && !seeded::has(Bug::OldNewViewAccepted);
+        let old = h.view < self.installed || h.view == 0 || self.begun.contains(&tag(m.bytes));
+        let late = old && !seeded::has(Bug::OldNewViewAccepted);
         if late || known || !by_primary || !self.signed(m, out) {
             return;
         }
@@ -248,24 +262,43 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
     /// Goes on with a new view once all its view changes are here.
     fn try_install(&mut self, primary: usize, now: Ticks, out: &mut impl Output) {
         let Some(beginning) = self.pending[primary].take_if(|p| p.is_complete()) else { return };
-        if beginning.view <= self.installed && !seeded::has(Bug::OldNewViewAccepted) {
+        if beginning.view < self.installed && !seeded::has(Bug::OldNewViewAccepted) {
             return;
         }
         let Some(selection) = select(&beginning.changes) else {
             let view = beginning.view;
             return out.note(Note::BadNewView { primary: self.primary(view), view });
         };
+        if beginning.view == self.installed
+            && self.beginning.is_some()
+            && !seeded::has(Bug::OldNewViewAccepted)
+        {
+            // Its primary began the view in two ways. Both are valid, so both refute; without this, replicas that follow different ones hold claims that together
+            // choose nothing.
+            return self.absorb(&beginning, &selection);
+        }
         if beginning.view >= self.view || seeded::has(Bug::OldNewViewAccepted) {
             self.install(beginning, &selection, now, out);
         } else {
             // It has left that view already; what it says of the past holds all the same.
-            self.absorb(beginning.view, &selection);
+            self.absorb(&beginning, &selection);
             self.beginning = Some(beginning);
         }
     }
 
-    /// What a valid beginning of `view` says of earlier views' claims: not chosen there, never committed before.
-    fn absorb(&mut self, view: u64, selection: &Selection<W>) {
+    /// All beginnings of the installed view that are known here, as one word to compare: those of the others may be different ones.
+    pub(super) fn begun(&self) -> Tag {
+        self.begun.iter().fold([0; 15], |all, tag| core::array::from_fn(|i| all[i] ^ tag[i]))
+    }
+
+    /// What a valid beginning of a view says of earlier views' claims: not chosen there, never committed before.
+    fn absorb(&mut self, beginning: &Beginning<W>, selection: &Selection<W>) {
+        let view = beginning.view;
+        if view > self.installed {
+            self.begun.clear();
+        }
+        // More than the others follow is of no use: without room it is dropped.
+        let _room = self.begun.push(beginning.tag());
         self.installed = self.installed.max(view);
         for n in self.stable.sequence + 1..=self.stable.sequence + W as u64 {
             let chosen = match selection.of(n) {
@@ -298,7 +331,7 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         out: &mut impl Output,
     ) {
         let (view, base) = (beginning.view, selection.base);
-        self.absorb(view, selection);
+        self.absorb(&beginning, selection);
         self.beginning = Some(beginning);
         self.view = view;
         self.normal = true;
@@ -341,13 +374,13 @@ impl<A: Authenticator, P: Application, const W: usize, const M: usize> Replica<A
         };
         slot.proposal = Some(Vote { view, digest });
         slot.chosen = true;
-        if slot.held != Some(digest) {
+        if !slot.holds(&digest) {
             slot.committed = false;
             slot.held = None;
             slot.record.clear();
             if digest == header.digest {
                 slot.record.finish(&header, &[0; 64]);
-                slot.held = Some(digest);
+                slot.held = Some(Aligned(digest));
             }
         }
         if slot.held.is_some() && n > executed {

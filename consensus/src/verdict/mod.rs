@@ -9,7 +9,7 @@ mod evidence;
 mod policy;
 
 pub use cause::{Cause, Causes, History};
-pub use evidence::{Evidence, EvidenceLog};
+pub use evidence::{EVIDENCE, Evidence, EvidenceLog};
 pub use policy::{Decision, Policy};
 
 use crate::Digest;
@@ -24,16 +24,18 @@ pub const VOTERS: usize = 8;
 pub struct Subject {
     /// Epoch of the voters.
     pub epoch: u64,
-    /// The turn: number of the call that caused it; for a state digest, the sync point.
+    /// The turn: number of the call that caused it; for a state digest, the sync point; for the n-th effect, n (its call and kind are under its digest).
     pub turn: u64,
     /// Serial of the thread, or of the process whose state it is; 0: the kernel-held state.
     pub thread: u64,
-    /// Number of the [`abi::vote::EffectKind`]; [`STATE`] for a state digest.
+    /// Number of the [`abi::vote::EffectKind`]; [`STATE`] for a state digest, [`EFFECT`] for the n-th effect, whatever it is.
     pub kind: u8,
 }
 
 /// Kind of a state digest.
 pub const STATE: u8 = 255;
+/// Kind of the n-th effect: voters may differ in its kind, too.
+pub const EFFECT: u8 = 254;
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,6 +43,7 @@ impl fmt::Display for Subject {
         match *kind {
             STATE if *thread == 0 => write!(f, "the kernel-held state at sync point {turn}, epoch {epoch}"),
             STATE => write!(f, "the state of process {thread} at sync point {turn}, epoch {epoch}"),
+            EFFECT => write!(f, "effect {turn}, epoch {epoch}"),
             _ => {
                 let what = match kind {
                     0 => "terminal output",
@@ -154,49 +157,64 @@ impl Verdict {
     }
 }
 
-/// The numbers of the bits in `mask`.
-struct Names(u64);
+/// A verdict as one line in which voters have names.
+pub struct Named<'a, F>(&'a Verdict, F);
 
-impl fmt::Display for Names {
+impl Verdict {
+    /// The line, with `name` for what each voter is called.
+    pub fn named<'a, N: fmt::Display, F: Fn(u32) -> N>(&'a self, name: F) -> Named<'a, F> {
+        Named(self, name)
+    }
+}
+
+/// What the bits in `mask` are called, with `between` between them.
+fn names<N: fmt::Display>(
+    f: &mut fmt::Formatter<'_>,
+    mask: u64,
+    name: impl Fn(u32) -> N,
+    between: &str,
+) -> fmt::Result {
+    let mut first = "";
+    for i in (0..u64::BITS).filter(|i| mask >> i & 1 == 1) {
+        write!(f, "{first}{}", name(i))?;
+        first = between;
+    }
+    Ok(())
+}
+
+impl<N: fmt::Display, F: Fn(u32) -> N> fmt::Display for Named<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        while rest != 0 {
-            let i = rest.trailing_zeros();
-            rest &= rest - 1;
-            write!(f, "{i}{}", if rest == 0 { "" } else { ", " })?;
+        let Named(verdict, name) = self;
+        write!(f, "{}: ", verdict.subject)?;
+        match verdict.decision {
+            Decision::Agreed { digest: [a, b, c, d, ..], by } => {
+                names(f, by, name, ", ")?;
+                write!(f, " agree on {a:02x}{b:02x}{c:02x}{d:02x}")?;
+            }
+            Decision::Open => f.write_str("not decided yet")?,
+            Decision::Impossible => f.write_str("no decision is possible, nothing is released")?,
+        }
+        if verdict.wrong != 0 {
+            f.write_str("; ")?;
+            names(f, verdict.wrong, name, ", ")?;
+            f.write_str(" said something else")?;
+        }
+        if verdict.silent != 0 {
+            f.write_str("; ")?;
+            names(f, verdict.silent, name, ", ")?;
+            f.write_str(" said nothing")?;
+        }
+        if let Some(cause) = verdict.cause {
+            write!(f, "; cause: {cause}")?;
         }
         Ok(())
     }
 }
 
+/// Voters go by their numbers.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.subject)?;
-        match self.decision {
-            Decision::Agreed { digest, by } => {
-                write!(
-                    f,
-                    "voters {} agree on {:02x}{:02x}{:02x}{:02x}",
-                    Names(by),
-                    digest[0],
-                    digest[1],
-                    digest[2],
-                    digest[3]
-                )?;
-            }
-            Decision::Open => f.write_str("not decided yet")?,
-            Decision::Impossible => f.write_str("no decision is possible, nothing is released")?,
-        }
-        if self.wrong != 0 {
-            write!(f, "; {} said something else", Names(self.wrong))?;
-        }
-        if self.silent != 0 {
-            write!(f, "; {} said nothing", Names(self.silent))?;
-        }
-        if let Some(cause) = self.cause {
-            write!(f, "; cause: {cause}")?;
-        }
-        Ok(())
+        fmt::Display::fmt(&self.named(|i| i), f)
     }
 }
 

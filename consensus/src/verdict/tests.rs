@@ -53,7 +53,7 @@ fn every_verdict_is_one_line_that_says_it_all() {
     let v = Verdict::of(&b, 0x1f0, &Policy::Quorum { k: 3 }, Some(Cause::Transient));
     assert_eq!(
         v.to_string(),
-        "terminal output of thread 2 in turn 812, epoch 3: voters 4, 5, 7 agree on 01010101; 6 said something else; 8 said nothing; \
+        "terminal output of thread 2 in turn 812, epoch 3: 4, 5, 7 agree on 01010101; 6 said something else; 8 said nothing; \
          cause: transient fault, it did not happen again"
     );
     let none = Verdict::of(&ballot(&[(4, 1), (5, 2)]), 0x30, &Policy::Quorum { k: 2 }, None);

@@ -18,6 +18,7 @@ mod states;
 use abi::bootinfo::DOMAINS_MAX;
 use abi::digest::{Digest, effect_digest};
 use abi::vote::{EffectKind, Output, PAYLOAD_MAX, Verdict, Vote};
+use consensus::verdict::{Evidence, Policy};
 use history::History;
 pub use states::VOTERS_MAX;
 use states::{Key, States};
@@ -33,11 +34,15 @@ pub trait Sink {
     fn drained(&mut self) -> bool;
     /// Says what was found.
     fn verdict(&mut self, verdict: Verdict);
+    /// Keeps what an accusation rests on, for whoever wants to find the verdict again. Voters are numbered as in [`Config::voters`], from 0.
+    fn evidence(&mut self, evidence: &Evidence);
 }
 
 /// The parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
+    /// Counts the changes of the voters.
+    pub epoch: u64,
     /// Bit k: domain k is a voter.
     pub voters: u64,
     /// Equal votes that release.
@@ -94,7 +99,9 @@ enum End {
 
 /// The gate's state. Large (some hundred KiB) and of fixed size.
 pub struct Gate {
-    quorum: u32,
+    /// What decides, of whom.
+    policy: Policy,
+    epoch: u64,
     grace_us: u64,
     voters: [Voter; VOTERS_MAX],
     history: History,
@@ -116,7 +123,8 @@ impl Gate {
     /// `None`: no voters, more than [`VOTERS_MAX`], or a quorum that they cannot reach.
     pub fn new(config: Config) -> Option<Self> {
         let mut gate = Gate {
-            quorum: config.quorum,
+            policy: Policy::Quorum { k: config.quorum },
+            epoch: config.epoch,
             grace_us: config.grace_us,
             voters: [NOBODY; VOTERS_MAX],
             history: History::new(),
@@ -134,8 +142,9 @@ impl Gate {
     }
 
     /// From now on these vote, and so many equal votes release: an agreed entry. Nobody joins whom [`Gate::new`] did not know.
-    pub fn set_voters(&mut self, set: u64, quorum: u32) {
-        self.quorum = quorum;
+    pub fn set_voters(&mut self, epoch: u64, set: u64, quorum: u32) {
+        self.policy = Policy::Quorum { k: quorum };
+        self.epoch = epoch;
         for voter in &mut self.voters {
             voter.member &= set >> voter.domain & 1 == 1;
         }
@@ -230,6 +239,17 @@ impl Voter {
 }
 
 impl Held {
+    /// What it votes for: bytes and claim alike, or else something that nobody votes for.
+    fn vote(&self) -> Digest {
+        if self.digest == self.claimed {
+            return self.digest;
+        }
+        abi::digest::Encoder::new("a claim that is not its effect's")
+            .raw(&self.digest)
+            .raw(&self.claimed)
+            .finish()
+    }
+
     /// Whether it is a vote for `digest`: by what the voter wrote, and by what it says it wrote.
     fn is_for(&self, digest: &Digest) -> bool {
         self.digest == *digest && self.claimed == *digest

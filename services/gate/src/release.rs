@@ -1,10 +1,11 @@
 //! Letting out, and accusing.
 
 use crate::history::Released;
-use crate::states::Key;
-use crate::{End, Gate, Held, Sink};
+use crate::states::{Key, ballot};
+use crate::{End, Gate, Held, Sink, Voter};
 use abi::digest::Digest;
 use abi::vote::{EffectKind, Output, Verdict};
+use consensus::verdict::{Ballot, Decision, EFFECT, Evidence, Subject};
 
 impl Gate {
     /// Releases what can be released. Call it when a record was taken, a domain's state changed, the device made room, and when
@@ -18,7 +19,7 @@ impl Gate {
             sink.verdict(Verdict::Released { effects: count });
         }
         match self.end {
-            End::Running if !self.quorum_possible() => {
+            End::Running if self.decide() == Decision::Impossible => {
                 self.end = End::Over;
                 sink.verdict(Verdict::NoQuorum { n: count });
             }
@@ -38,25 +39,40 @@ impl Gate {
         since.map(|r| r.at_us.saturating_add(self.grace_us)).filter(|at| *at > now_us).min()
     }
 
-    /// The slot of a voter whose held effect a quorum shares, and who they are (a bit a domain).
-    fn quorum(&self) -> Option<(usize, Digest, u64)> {
+    /// The votes on the next effect, by slot.
+    fn ballot(&self) -> Ballot {
+        let subject = self.subject(self.history.count());
+        let mut ballot = Ballot::new(subject);
         for (slot, voter) in self.voters.iter().enumerate().filter(|(_, v)| v.live()) {
-            let Some(held) = voter.held.filter(|h| h.claimed == h.digest) else { continue };
-            let agreed = self.agreeing(&held.digest);
-            if agreed.count_ones() >= self.quorum {
-                return Some((slot, held.digest, agreed));
+            if let Some(held) = &voter.held {
+                ballot.cast(slot as u8, &subject, held.vote());
             }
         }
-        None
+        ballot
     }
 
-    fn agreeing(&self, digest: &Digest) -> u64 {
-        let agree = self.voters.iter().filter(|v| v.live() && v.held.is_some_and(|h| h.is_for(digest)));
-        agree.fold(0, |mask, v| mask | 1 << v.domain)
+    fn subject(&self, n: u64) -> Subject {
+        Subject { epoch: self.epoch, turn: n, thread: 0, kind: EFFECT }
+    }
+
+    /// The slots for which `holds`, a bit each.
+    fn slots(&self, holds: impl Fn(&Voter) -> bool) -> u64 {
+        self.voters.iter().enumerate().fold(0, |mask, (i, v)| mask | u64::from(holds(v)) << i)
+    }
+
+    fn decide(&self) -> Decision {
+        self.policy.decide(&self.ballot(), self.slots(Voter::live))
+    }
+
+    /// The slot of a voter whose held effect is decided, its digest, and who agree (a bit a domain).
+    fn decided(&self) -> Option<(usize, Digest, u64)> {
+        let Decision::Agreed { digest, by } = self.decide() else { return None };
+        let agree = self.voters.iter().enumerate().filter(|(slot, _)| by >> slot & 1 == 1);
+        Some((by.trailing_zeros() as usize, digest, agree.fold(0, |mask, (_, v)| mask | 1 << v.domain)))
     }
 
     fn release(&mut self, now_us: u64, sink: &mut impl Sink) -> bool {
-        let Some((slot, digest, agreed)) = self.quorum() else { return false };
+        let Some((slot, digest, agreed)) = self.decided() else { return false };
         let n = self.history.count();
         let Some((call, kind, payload)) = self.voters.get(slot).and_then(|v| v.effect()) else {
             return false;
@@ -94,6 +110,16 @@ impl Gate {
                 quorum: released.digest,
                 agreed: released.agreed,
             });
+            let subject = self.subject(n);
+            let mut ballot = Ballot::new(subject);
+            for (i, v) in self.voters.iter().enumerate().filter(|(_, v)| released.agreed >> v.domain & 1 == 1)
+            {
+                if v.member {
+                    ballot.cast(i as u8, &subject, released.digest);
+                }
+            }
+            ballot.cast(slot as u8, &subject, held.vote());
+            sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member) });
         }
     }
 
@@ -124,13 +150,15 @@ impl Gate {
     ) {
         let live =
             self.voters.iter().enumerate().filter(|(_, v)| v.live()).fold(0, |mask, (i, _)| mask | 1 << i);
-        let Some(agreed) = self.states.vote(slot, key, digest, self.quorum, live) else { return };
+        let Some(agreed) = self.states.vote(slot, key, digest, &self.policy, live) else { return };
         for (slot, own) in agreed.votes.iter().enumerate() {
             let Some(own) = own.filter(|own| *own != agreed.digest) else { continue };
             let Some(voter) = self.voters.get(slot).map(|v| v.domain) else { continue };
             if self.expel(voter) {
                 let quorum = agreed.digest;
                 sink.verdict(Verdict::WrongState { voter, s: key.s, process: pid, own, quorum });
+                let ballot = ballot(&agreed.votes, key, self.epoch);
+                sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member) });
             }
         }
     }
@@ -149,13 +177,5 @@ impl Gate {
                 sink.verdict(Verdict::Late { voter: voter.domain, n });
             }
         }
-    }
-
-    /// Whether the next effect can still find a quorum: of those who hold the same, with those who have said nothing of it yet.
-    fn quorum_possible(&self) -> bool {
-        let open = self.voters.iter().filter(|v| v.live() && v.held.is_none()).count() as u32;
-        let groups = self.voters.iter().filter(|v| v.live()).filter_map(|v| v.held);
-        let largest = groups.map(|h| self.agreeing(&h.digest).count_ones()).max().unwrap_or(0);
-        open.saturating_add(largest) >= self.quorum
     }
 }

@@ -3,6 +3,7 @@
 use abi::bootinfo::{BootInfo, DOMAINS_MAX};
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::vote::{Output, PAYLOAD_MAX, Verdict};
+use consensus::verdict::Evidence;
 use gate::{Config, Gate, Sink};
 use ipc::{BroadcastReader, Send, StreamWriter};
 use runtime::Channel;
@@ -13,6 +14,7 @@ const BUDGET: usize = 64;
 
 struct Out {
     verdicts: Broadcast,
+    evidence: Broadcast,
     channel: Channel,
     stream: StreamWriter<'static>,
     buffer: [u8; PAYLOAD_MAX + 64],
@@ -66,6 +68,10 @@ impl Sink for Out {
         tell(&verdict);
         self.verdicts.send(&verdict, &mut [0; 128]);
     }
+
+    fn evidence(&mut self, evidence: &Evidence) {
+        self.evidence.write(&evidence.encode());
+    }
 }
 
 impl Out {
@@ -74,6 +80,7 @@ impl Out {
             self.channel.ring();
         }
         self.verdicts.ring();
+        self.evidence.ring();
     }
 }
 
@@ -116,12 +123,15 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut voters = first_voters(&mut replicas);
     defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", voters.set, voters.quorum);
     let grace_us = u64::from(boot.run.grace_ms) * 1000;
-    let Some(mut gate) = Gate::new(Config { voters: voters.set, quorum: voters.quorum, grace_us }) else {
+    let Some(mut gate) =
+        Gate::new(Config { epoch: voters.epoch, voters: voters.set, quorum: voters.quorum, grace_us })
+    else {
         panic!("the agreed quorum does not fit the agreed voters")
     };
     let (channel, stream) = shell::stream_writer(boot, "output");
     let verdicts = Broadcast::new(boot, "verdicts");
-    let mut out = Out { verdicts, channel, stream, buffer: [0; PAYLOAD_MAX + 64], written: false };
+    let evidence = Broadcast::new(boot, "evidence");
+    let mut out = Out { verdicts, evidence, channel, stream, buffer: [0; PAYLOAD_MAX + 64], written: false };
     let mut rings: [Option<(u32, BroadcastReader)>; DOMAINS_MAX] = [const { None }; _];
     for (slot, ring) in rings.iter_mut().zip(shell::voters(boot)) {
         *slot = Some(ring);
@@ -131,7 +141,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let mut more = replicas.take(|_, _| {});
         if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
             defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
-            gate.set_voters(new.set, new.quorum);
+            gate.set_voters(new.epoch, new.set, new.quorum);
             voters = new;
         }
         for (voter, ring) in rings.iter_mut().flatten() {

@@ -1,9 +1,10 @@
 //! State digests: one row for each (sync point, process), compared like effects, but released nowhere.
 
 use abi::digest::Digest;
+use consensus::verdict::{Ballot, Decision, Policy, STATE, Subject, VOTERS};
 
 /// Voters at most: 3f + 1 with f = 2 fits.
-pub const VOTERS_MAX: usize = 8;
+pub const VOTERS_MAX: usize = VOTERS;
 /// Rows kept.
 const ROWS: usize = 512;
 /// A voter may have opened so many rows that are not agreed; a further one takes the place of its own oldest, so that a
@@ -37,6 +38,16 @@ pub struct States {
     next: usize,
 }
 
+/// A row as a ballot, in `epoch`.
+pub fn ballot(votes: &[Option<Digest>; VOTERS_MAX], key: Key, epoch: u64) -> Ballot {
+    let subject = Subject { epoch, turn: key.s, thread: key.process, kind: STATE };
+    let mut ballot = Ballot::new(subject);
+    for (slot, vote) in votes.iter().enumerate() {
+        vote.map(|vote| ballot.cast(slot as u8, &subject, vote));
+    }
+    ballot
+}
+
 /// Votes on an agreed row.
 pub struct Agreed {
     /// The quorum's digest.
@@ -50,15 +61,21 @@ impl States {
         States { rows: [FREE; ROWS], next: 0 }
     }
 
-    /// Takes the digest of voter `slot`. Answers when the row is agreed, by `quorum` of the voters in `live` (a bit a slot).
-    pub fn vote(&mut self, slot: usize, key: Key, digest: Digest, quorum: u32, live: u64) -> Option<Agreed> {
+    /// Takes the digest of voter `slot`. Answers when `policy` has the row decided by the voters in `live` (a bit a slot).
+    pub fn vote(
+        &mut self,
+        slot: usize,
+        key: Key,
+        digest: Digest,
+        policy: &Policy,
+        live: u64,
+    ) -> Option<Agreed> {
         let row = self.row(slot, key)?;
         row.votes.get_mut(slot)?.get_or_insert(digest);
-        if row.agreed.is_none() {
-            let equal = |(i, v): &(usize, &Option<Digest>)| live >> i & 1 == 1 && **v == Some(digest);
-            if row.votes.iter().enumerate().filter(equal).count() >= quorum as usize {
-                row.agreed = Some(digest);
-            }
+        if row.agreed.is_none()
+            && let Decision::Agreed { digest, .. } = policy.decide(&ballot(&row.votes, key, 0), live)
+        {
+            row.agreed = Some(digest);
         }
         row.agreed.map(|digest| Agreed { digest, votes: row.votes })
     }
@@ -94,21 +111,26 @@ const _: () = assert!(VOTERS_MAX * OPEN_PER_VOTER < ROWS);
 mod tests {
     use super::*;
 
+    const POLICY: Policy = Policy::Quorum { k: 3 };
+
     #[test]
     fn a_flood_of_one_voter_leaves_the_others_rows_alone() {
         let mut states = States::new();
         let key = Key { s: 9, process: 2 };
-        assert!(states.vote(0, key, [1; 32], 3, 15).is_none());
+        assert!(states.vote(0, key, [1; 32], &POLICY, 15).is_none());
         for process in 0..5000 {
-            assert!(states.vote(3, Key { s: 1, process }, [9; 32], 3, 15).is_none());
+            assert!(states.vote(3, Key { s: 1, process }, [9; 32], &POLICY, 15).is_none());
         }
-        assert!(states.vote(1, key, [1; 32], 3, 15).is_none());
-        assert!(states.vote(3, key, [2; 32], 3, 15).is_none());
-        let agreed = states.vote(2, key, [1; 32], 3, 15).unwrap();
+        assert!(states.vote(1, key, [1; 32], &POLICY, 15).is_none());
+        assert!(states.vote(3, key, [2; 32], &POLICY, 15).is_none());
+        let agreed = states.vote(2, key, [1; 32], &POLICY, 15).unwrap();
         assert_eq!((agreed.digest, agreed.votes[3]), ([1; 32], Some([2; 32])));
         for s in 100..2000 {
             for slot in 0..3 {
-                assert_eq!(states.vote(slot, Key { s, process: 0 }, [1; 32], 3, 15).is_some(), slot == 2);
+                assert_eq!(
+                    states.vote(slot, Key { s, process: 0 }, [1; 32], &POLICY, 15).is_some(),
+                    slot == 2
+                );
             }
         }
     }
@@ -118,10 +140,10 @@ mod tests {
         let mut states = States::new();
         let key = Key { s: 0, process: 0 };
         for _ in 0..5 {
-            assert!(states.vote(0, key, [1; 32], 3, 7).is_none());
+            assert!(states.vote(0, key, [1; 32], &POLICY, 7).is_none());
         }
-        assert!(states.vote(3, key, [1; 32], 3, 7).is_none());
-        assert!(states.vote(1, key, [1; 32], 3, 7).is_none());
-        assert!(states.vote(2, key, [1; 32], 3, 7).is_some());
+        assert!(states.vote(3, key, [1; 32], &POLICY, 7).is_none());
+        assert!(states.vote(1, key, [1; 32], &POLICY, 7).is_none());
+        assert!(states.vote(2, key, [1; 32], &POLICY, 7).is_some());
     }
 }

@@ -2,6 +2,7 @@
 
 use abi::digest::{Digest, effect_digest};
 use abi::vote::{EffectKind, Output, Verdict, Vote};
+use consensus::verdict::{self, Evidence, Policy};
 use gate::{Config, Gate, Sink, VOTE_MAX};
 use proptest::prelude::*;
 
@@ -13,6 +14,7 @@ const HISTORY: u64 = 4096;
 struct Out {
     outputs: Vec<(u64, Vec<u8>)>,
     verdicts: Vec<Verdict>,
+    evidence: Vec<Evidence>,
     full: bool,
     busy: bool,
 }
@@ -30,6 +32,9 @@ impl Sink for Out {
     fn verdict(&mut self, verdict: Verdict) {
         self.verdicts.push(verdict);
     }
+    fn evidence(&mut self, evidence: &Evidence) {
+        self.evidence.push(Evidence::decode(&evidence.encode()).unwrap());
+    }
 }
 
 impl Out {
@@ -40,7 +45,7 @@ impl Out {
 }
 
 fn gate() -> Box<Gate> {
-    Box::new(Gate::new(Config { voters: 0xf0, quorum: 3, grace_us: GRACE }).unwrap())
+    Box::new(Gate::new(Config { epoch: 1, voters: 0xf0, quorum: 3, grace_us: GRACE }).unwrap())
 }
 
 fn encode(vote: &Vote) -> Vec<u8> {
@@ -89,6 +94,11 @@ fn three_release_and_the_fourth_is_held_against_them() {
     else {
         panic!("{:?}", out.verdicts)
     };
+    // Whoever holds the evidence and the policy finds the verdict again.
+    let [evidence] = out.evidence[..] else { panic!("{:?}", out.evidence) };
+    let again = verdict::Verdict::of(&evidence.ballot, evidence.members, &Policy::Quorum { k: 3 }, None);
+    assert_eq!((again.wrong, again.silent), (8, 0));
+    assert!(again.to_string().starts_with("effect 0, epoch 1: 0, 1, 2 agree on "), "{again}");
     assert_ne!(own, quorum);
     assert!(gate.wants(7).is_none());
 }

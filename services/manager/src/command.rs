@@ -4,6 +4,7 @@ use crate::line::Line;
 use crate::{Board, Manager, Out, Row};
 use abi::hypercall::Inject;
 use abi::vote::Control;
+use consensus::verdict::Causes;
 use core::fmt;
 
 const HELP: [&str; 8] = [
@@ -11,7 +12,7 @@ const HELP: [&str; 8] = [
     "status                 every domain, and how each voter stands",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
-    "inject equivocate R    replica R says different things to different others, until its keys change",
+    "inject equivocate R    replica R says different things to different others",
     "restart R              replica R loses its memory and its keys, and begins anew",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "K: a domain's name, or the number of a voter (1: the first)",
@@ -160,6 +161,15 @@ impl Manager {
                 self.sync, self.call, self.released
             ),
         );
+        let Causes { transient, one_kernel, common_mode, attack, undetermined } = self.causes;
+        if self.causes != Causes::default() {
+            self.say(
+                board,
+                format_args!(
+                    "accusations by cause: transient {transient}, one kernel {one_kernel}, common mode {common_mode}, attack {attack}, undetermined {undetermined}"
+                ),
+            );
+        }
         for domain in 0..self.config.domains {
             let Some(row) = self.rows.get(domain as usize) else { break };
             let standing = Standing { row, voter: self.voter(domain) };

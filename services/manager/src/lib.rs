@@ -15,7 +15,10 @@ mod report;
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Name, name_str};
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
+use consensus::verdict::{Causes, Policy};
 
+/// Epochs of the voters whose policies are remembered: each voter may leave once.
+const EPOCHS: usize = DOMAINS_MAX;
 /// Longest command, bytes.
 const COMMAND_MAX: usize = 128;
 
@@ -89,6 +92,10 @@ pub struct Manager {
     runnable: bool,
     over: bool,
     tally: replicas::Tally,
+    /// Equal votes that decide, by epoch of the voters.
+    policies: heapless::LinearMap<u64, Policy, EPOCHS>,
+    /// Accusations by cause.
+    causes: Causes,
 }
 
 impl Manager {
@@ -105,6 +112,8 @@ impl Manager {
             runnable: true,
             over: false,
             tally: replicas::Tally::default(),
+            policies: heapless::LinearMap::new(),
+            causes: Causes::default(),
         }
     }
 

@@ -3,7 +3,8 @@
 use crate::line::Short;
 use crate::{Board, Manager, Out};
 use abi::bootinfo::DomainStatus;
-use abi::vote::{Progress, Verdict};
+use abi::vote::{Progress, Verdict as Told};
+use consensus::verdict::{Evidence, History, Policy, Verdict};
 use core::fmt;
 
 /// The names of the domains in a set.
@@ -35,12 +36,12 @@ impl fmt::Display for Cause {
 
 impl Manager {
     /// Takes what the gate says.
-    pub fn on_verdict(&mut self, verdict: &Verdict, board: &mut impl Board) {
+    pub fn on_verdict(&mut self, verdict: &Told, board: &mut impl Board) {
         self.note_verdict(verdict);
         let name = |d: u32| self.name(d);
         match *verdict {
-            Verdict::Released { .. } => {}
-            Verdict::WrongOutput { voter, n, call, own, quorum, agreed } => self.say(
+            Told::Released { .. } => {}
+            Told::WrongOutput { voter, n, call, own, quorum, agreed } => self.say(
                 board,
                 format_args!(
                     "verdict: {} wrong output: effect {n} (call {call}) differs: own {}, quorum {} by {}",
@@ -50,10 +51,10 @@ impl Manager {
                     Names(self, agreed)
                 ),
             ),
-            Verdict::WrongState { voter, s, process, own, quorum } => {
+            Told::WrongState { voter, s, process, own, quorum } => {
                 self.wrong_state(voter, s, process, [Short(&own), Short(&quorum)], board);
             }
-            Verdict::Late { voter, n } => {
+            Told::Late { voter, n } => {
                 let grace = self.config.grace_ms;
                 self.say(
                     board,
@@ -63,36 +64,36 @@ impl Manager {
                     ),
                 );
             }
-            Verdict::CaughtUp { voter } => {
+            Told::CaughtUp { voter } => {
                 self.say(board, format_args!("verdict: {} has caught up", name(voter)))
             }
-            Verdict::Malformed { voter, position } => self.say(
+            Told::Malformed { voter, position } => self.say(
                 board,
                 format_args!(
                     "verdict: {} malformed: no valid vote at byte {position} of its ring",
                     name(voter)
                 ),
             ),
-            Verdict::Crashed { voter } => self.crashed(voter, board),
-            Verdict::NoQuorum { n } => self
+            Told::Crashed { voter } => self.crashed(voter, board),
+            Told::NoQuorum { n } => self
                 .say(board, format_args!("verdict: no quorum is possible for effect {n}: output stops here")),
-            Verdict::Exit { status } => self.exit(status, board),
+            Told::Exit { status } => self.exit(status, board),
         }
     }
 
-    fn note_verdict(&mut self, verdict: &Verdict) {
+    fn note_verdict(&mut self, verdict: &Told) {
         let (voter, out) = match *verdict {
-            Verdict::Released { effects } => {
+            Told::Released { effects } => {
                 self.released = self.released.max(effects);
                 return;
             }
-            Verdict::WrongOutput { voter, n, .. } => (voter, Out::WrongOutput(n)),
-            Verdict::WrongState { voter, s, .. } => (voter, Out::WrongState(s)),
-            Verdict::Malformed { voter, .. } => (voter, Out::Malformed),
-            Verdict::Crashed { voter } => (voter, Out::Crashed),
-            Verdict::Late { voter, n } => return self.set_late(voter, Some(n)),
-            Verdict::CaughtUp { voter } => return self.set_late(voter, None),
-            Verdict::NoQuorum { .. } | Verdict::Exit { .. } => return,
+            Told::WrongOutput { voter, n, .. } => (voter, Out::WrongOutput(n)),
+            Told::WrongState { voter, s, .. } => (voter, Out::WrongState(s)),
+            Told::Malformed { voter, .. } => (voter, Out::Malformed),
+            Told::Crashed { voter } => (voter, Out::Crashed),
+            Told::Late { voter, n } => return self.set_late(voter, Some(n)),
+            Told::CaughtUp { voter } => return self.set_late(voter, None),
+            Told::NoQuorum { .. } | Told::Exit { .. } => return,
         };
         self.set_out(voter, out);
     }
@@ -187,13 +188,38 @@ impl Manager {
                 board,
                 format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
             ),
-            // The first are those of the manifest.
-            Progress::Ordered { .. } | Progress::Voters { epoch: 1, .. } => {}
-            Progress::Voters { epoch, set, quorum } => self.say(
-                board,
-                format_args!("voters {epoch}: {} vote, {quorum} equal votes decide", Names(self, set)),
-            ),
+            Progress::Ordered { .. } => {}
+            Progress::Voters { epoch, set, quorum } => {
+                let _room = self.policies.insert(epoch, Policy::Quorum { k: quorum });
+                // The first are those of the manifest.
+                if epoch > 1 {
+                    self.say(
+                        board,
+                        format_args!(
+                            "voters {epoch}: {} vote, {quorum} equal votes decide",
+                            Names(self, set)
+                        ),
+                    );
+                }
+            }
         }
+    }
+
+    /// Takes what an accusation rests on: judges it once more, by the policy that held, and tells the cause as far as it can be told.
+    pub fn on_evidence(&mut self, record: &[u8], board: &mut impl Board) {
+        let Some(Evidence { ballot, members }) = Evidence::decode(record) else { return };
+        let Some(policy) = self.policies.get(&ballot.subject.epoch) else { return };
+        // Nothing executes a turn again yet, and nobody says which kernels are of one kind: nothing is known but that it happened.
+        let cause = History::default().cause();
+        let verdict = Verdict::of(&ballot, members, policy, Some(cause));
+        if let Some(cause) = verdict.cause {
+            self.causes.count(cause);
+        }
+        let name = |slot: u32| {
+            let voters = (0..self.config.domains).filter(|d| self.voter(*d));
+            voters.into_iter().nth(slot as usize).map_or("?", |d| self.name(d))
+        };
+        self.say(board, format_args!("evidence: {}", verdict.named(name)));
     }
 
     fn set_lagging(&mut self, voter: u32, lagging: Option<u64>) {

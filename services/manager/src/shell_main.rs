@@ -3,6 +3,7 @@
 use abi::bootinfo::{BootInfo, name_str};
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
 use abi::vote::Control;
+use consensus::verdict::EVIDENCE;
 use ipc::{BroadcastReader, Receive, ReceiveError};
 use manager::{Board, Config, Manager};
 use serde::de::DeserializeOwned;
@@ -85,6 +86,17 @@ fn domains(boot: &BootInfo, manager: &mut Manager, desk: &mut Desk) {
     }
 }
 
+/// Takes one piece of evidence. `true`: there may be more.
+fn take_evidence(ring: &mut BroadcastReader<'static>, manager: &mut Manager, desk: &mut Desk) -> bool {
+    let mut record = [0; EVIDENCE];
+    match ring.read(&mut record) {
+        Ok(None) => return false,
+        Ok(Some(length)) => manager.on_evidence(record.get(..length).unwrap_or(&[]), desk),
+        Err(_) => ring.skip_to_head(),
+    }
+    true
+}
+
 /// The domains that write a channel `peer-`, a bit a domain.
 fn replicas(boot: &BootInfo) -> u64 {
     let peers = boot.channels.iter().filter(|c| name_str(&c.name).starts_with("peer-"));
@@ -110,6 +122,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut desk = Desk { port: Serial::new(boot), control: Broadcast::new(boot, "control") };
     let mut verdicts = shell::reader(boot, "verdicts");
     let mut replicas = Replicas::open(boot);
+    let mut evidence = shell::reader(boot, "evidence");
     desk.port.listen();
     loop {
         // First the states: the text of a crash verdict takes its cause from there.
@@ -118,6 +131,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         for _ in 0..BUDGET {
             more = take("verdicts", &mut verdicts, &mut manager, &mut desk, Manager::on_verdict)
                 | replicas.take(|from, word| manager.on_progress(from, word, &mut desk));
+            more |= take_evidence(&mut evidence, &mut manager, &mut desk);
             if !more {
                 break;
             }

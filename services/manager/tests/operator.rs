@@ -3,6 +3,7 @@
 use abi::bootinfo::{DOMAINS_MAX, DomainStatus, name_from};
 use abi::hypercall::{Error, Inject};
 use abi::vote::{Control, Progress, Verdict};
+use consensus::verdict::{Ballot, EFFECT, Evidence, Subject};
 use manager::{Board, Config, Manager};
 use proptest::prelude::*;
 
@@ -193,4 +194,33 @@ proptest! {
             m.on_progress(replica, &Progress::Lagging { voter, s: n }, &mut desk);
         }
     }
+}
+
+#[test]
+fn evidence_is_judged_once_more_and_names_everybody() {
+    let subject = Subject { epoch: 1, turn: 54, thread: 0, kind: EFFECT };
+    let mut ballot = Ballot::new(subject);
+    for (voter, digest) in [(0, 7), (2, 7), (3, 7), (1, 9)] {
+        ballot.cast(voter, &subject, [digest; 32]);
+    }
+    let record = Evidence { ballot, members: 15 }.encode();
+    let (mut m, mut desk) = (manager(), Desk::default());
+    m.on_evidence(&record, &mut desk);
+    assert!(desk.lines.is_empty(), "by which policy?");
+    for replica in [0, 1] {
+        m.on_progress(replica, &Progress::Voters { epoch: 1, set: 0xf0, quorum: 3 }, &mut desk);
+    }
+    m.on_evidence(&record, &mut desk);
+    m.on_evidence(&record[1..], &mut desk);
+    assert_eq!(
+        desk.lines,
+        [
+            "evidence: effect 54, epoch 1: k1, k3, k4 agree on 07070707; k2 said something else; cause: undetermined"
+        ]
+    );
+    let status = type_in(&mut m, "status\r").lines;
+    assert_eq!(
+        status[1],
+        "accusations by cause: transient 0, one kernel 0, common mode 0, attack 0, undetermined 1"
+    );
 }

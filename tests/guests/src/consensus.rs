@@ -54,7 +54,13 @@ mod guest {
     }
 
     /// `burst` requests come at once; all four replicas execute them.
-    fn instance(nodes: &mut [Node; 4], queue: &mut Queue, number: &mut u64, burst: u64) {
+    fn instance(
+        nodes: &mut [Node; 4],
+        queue: &mut Queue,
+        copy: &mut [u8; RECORD],
+        number: &mut u64,
+        burst: u64,
+    ) {
         for (id, node) in nodes.iter_mut().enumerate() {
             for k in 1..=burst {
                 assert!(node.application().push(0, *number + k, &REQUEST, 0).is_ok());
@@ -63,7 +69,6 @@ mod guest {
             node.poll(1, queue);
         }
         *number += burst;
-        let mut copy = [0; RECORD];
         while queue.first < queue.next {
             let at = queue.first % QUEUE;
             let (from, length) = (queue.senders[at], queue.lengths[at]);
@@ -81,11 +86,12 @@ mod guest {
     }
 
     fn measure(nodes: &mut [Node; 4], queue: &mut Queue, number: &mut u64, burst: u64, hz: u64) -> u64 {
+        let mut copy = [0; RECORD];
         // Whole checkpoint intervals, so that each instance bears its share of them.
         const INSTANCES: u64 = 256;
         let start = calls::now();
         for _ in 0..INSTANCES {
-            instance(nodes, queue, number, burst);
+            instance(nodes, queue, &mut copy, number, burst);
         }
         (calls::now() - start) * (1_000_000_000 / hz) / INSTANCES
     }
@@ -116,7 +122,7 @@ mod guest {
         };
         let mut number = 0;
         for _ in 0..64 {
-            instance(&mut nodes, &mut queue, &mut number, 1);
+            instance(&mut nodes, &mut queue, &mut [0; RECORD], &mut number, 1);
         }
         let alone = measure(&mut nodes, &mut queue, &mut number, 1, boot.counter_hz);
         let batch = measure(&mut nodes, &mut queue, &mut number, 64, boot.counter_hz);
