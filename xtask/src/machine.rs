@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const QEMU: &str = "qemu-system-aarch64";
 
 /// The kernels that are built.
-pub const KERNELS: [&str; 2] = ["classic", "lazy"];
+pub const KERNELS: [&str; 3] = ["classic", "lazy", "actor"];
 
 /// What to boot.
 #[derive(Clone, Debug, Default)]
