@@ -153,7 +153,8 @@ proptest! {
             head[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
             head[16..20].copy_from_slice(&[3, 0, 183, 0]);
             head[32..40].copy_from_slice(&64u64.to_le_bytes());
-            head[54..58].copy_from_slice(&[56, 0, head[56] % 6, 0]);
+            let count = head[56] % 6;
+            head[54..58].copy_from_slice(&[56, 0, count, 0]);
         }
         let bytes: &'static [u8] = head.leak();
         let label = Rc::new(Label { path: vec![], dev: 1, inode: 2 });
