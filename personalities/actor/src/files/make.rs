@@ -133,19 +133,17 @@ impl Files {
         self.make(place.directory, &place.name, S_IFLNK | 0o777, Body::Link(to.to_vec())).map(|_| ())
     }
 
-    /// linkat(2): `from` and `to` are where the paths start.
-    pub fn link(
-        &mut self,
-        me: Serial,
-        (from, old): (NodeId, &[u8]),
-        (to, new): (NodeId, &[u8]),
-        flags: u32,
-    ) -> Res {
+    /// The node that linkat(2) gives a further name.
+    pub fn link_source(&self, me: Serial, from: NodeId, old: &[u8], flags: u32) -> Res<NodeId> {
         let follow = if flags & AT_SYMLINK_FOLLOW != 0 { Follow::Yes } else { Follow::No };
-        let node = match old.is_empty() && flags & AT_EMPTY_PATH != 0 {
-            true => from,
-            false => self.resolve(me, from, old, follow)?,
-        };
+        match old.is_empty() && flags & AT_EMPTY_PATH != 0 {
+            true => Ok(from),
+            false => self.resolve(me, from, old, follow),
+        }
+    }
+
+    /// linkat(2): the new path starts at `to`.
+    pub fn link(&mut self, me: Serial, node: NodeId, (to, new): (NodeId, &[u8])) -> Res {
         let place = self.new_place(me, to, new, false)?;
         if realm(place.directory) != Realm::Root {
             return Err(e::EROFS);

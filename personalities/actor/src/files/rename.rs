@@ -2,9 +2,8 @@
 
 use super::Files;
 use super::node::{NodeId, Realm, realm};
-use super::walk::Last;
+use super::walk::{Last, Parent};
 use crate::error::{Res, e};
-use crate::turns::Serial;
 
 const NOREPLACE: u32 = 1;
 
@@ -23,15 +22,8 @@ impl Files {
         }
     }
 
-    /// Renames; `from` and `to` are where the paths start. The flags are known ones.
-    pub fn rename(
-        &mut self,
-        me: Serial,
-        (from, old): (NodeId, &[u8]),
-        (to, new): (NodeId, &[u8]),
-        flags: u32,
-    ) -> Res {
-        let (old, new) = (self.parent(me, from, old)?, self.parent(me, to, new)?);
+    /// Renames what two paths lead to, walked up to their last names. The flags are known ones.
+    pub fn rename(&mut self, old: Parent, new: Parent, flags: u32) -> Res {
         let (old_realm, new_realm) = (realm(old.directory), realm(new.directory));
         if old_realm != new_realm {
             return Err(e::EXDEV);

@@ -36,6 +36,11 @@ fn files() -> Files {
     f
 }
 
+fn rename(f: &mut Files, a: &[u8], b: &[u8]) -> Res {
+    let (old, new) = (f.parent(ME, ROOT, a)?, f.parent(ME, ROOT, b)?);
+    f.rename(old, new, 0)
+}
+
 fn names(f: &mut Files, path: &[u8]) -> Vec<String> {
     let found = f.open(ME, ROOT, path, O_DIRECTORY, 0).unwrap();
     let opened = Opened { target: Target::Directory, node: found.node, name: None, writers_before: None };
@@ -84,7 +89,7 @@ fn a_listing_goes_on_where_it_was_and_new_names_stand_at_the_end() {
     f.make_link(ME, ROOT, b"bin/zz", b"x").unwrap();
     assert_eq!(names(&mut f, b"/"), [".", "..", "bin", "new"]);
     assert_eq!(names(&mut f, b"/bin"), [".", "..", "tool", "link", "loop", "zz"]);
-    f.rename(ME, (ROOT, b"bin/tool"), (ROOT, b"bin/aa"), 0).unwrap();
+    rename(&mut f, b"bin/tool", b"bin/aa").unwrap();
     assert_eq!(names(&mut f, b"/bin"), [".", "..", "link", "loop", "zz", "aa"]);
     assert_eq!(names(&mut f, b"/dev")[2..5], ["null", "zero", "full"]);
     assert_eq!(names(&mut f, b"/proc/self/fd"), [".", "..", "0"]);
@@ -110,7 +115,6 @@ fn a_change_of_an_image_member_counts_all_its_pages_once() {
 fn errors_come_in_the_order_of_linux() {
     let mut f = files();
     let long = [b'n'; 256];
-    let rename = |f: &mut Files, a: &[u8], b: &[u8]| f.rename(ME, (ROOT, a), (ROOT, b), 0);
     assert_eq!(rename(&mut f, &long, b"nowhere/x"), Err(e::ENOENT));
     assert_eq!(rename(&mut f, &long, b"x"), Err(e::ENAMETOOLONG));
     assert_eq!(rename(&mut f, b"bin", b"bin/x"), Err(e::EINVAL));
@@ -196,7 +200,7 @@ proptest! {
                     prop_assert_eq!(gone.is_ok(), model.remove(&n).is_some());
                 }
                 Op::Rename(a, b) => {
-                    let done = f.rename(ME, (ROOT, NAMES[a].as_bytes()), (ROOT, NAMES[b].as_bytes()), 0);
+                    let done = rename(&mut f, NAMES[a].as_bytes(), NAMES[b].as_bytes());
                     prop_assert_eq!(done.is_ok(), model.contains_key(&a));
                     if let Some(bytes) = model.remove(&a) {
                         model.insert(b, bytes);

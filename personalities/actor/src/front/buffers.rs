@@ -6,11 +6,17 @@ use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::Access;
 use crate::turns::Serial;
+use abi::layout::TASK_SIZE;
 use alloc::vec::Vec;
 
 /// Most bytes of one transfer, as Linux.
 const COUNT_MAX: u64 = 0x7fff_f000;
 const SEGMENTS_MAX: u64 = 1024;
+
+/// What lies beyond every address that a program has is refused at once, as Linux' access_ok does.
+pub fn addressable(at: u64, length: u64) -> Res {
+    if at.checked_add(length).is_some_and(|end| end <= TASK_SIZE) { Ok(()) } else { Err(e::EFAULT) }
+}
 
 /// Address and length of each part.
 pub struct Buffers(Vec<(u64, u64)>);
@@ -52,6 +58,7 @@ impl<M: Machine> Kernel<M> {
             if length > i64::MAX as u64 {
                 return Err(e::EINVAL);
             }
+            addressable(base, length)?;
             parts.push((base, length.min(left)));
             left -= length.min(left);
         }

@@ -1,7 +1,7 @@
 //! read(2) and its kin.
 
 use super::Arguments;
-use super::buffers::Buffers;
+use super::buffers::{Buffers, addressable};
 use crate::error::{Res, e};
 use crate::files::{Device, Target};
 use crate::kernel::{Flow, Kernel, Out, Restart};
@@ -44,8 +44,8 @@ impl<M: Machine> Kernel<M> {
         if !(if reads { handle.reads() } else { handle.writes() }) {
             return Err(e::EBADF);
         }
-        if !vector && a.0[2] > i64::MAX as u64 {
-            return Err(e::EINVAL);
+        if !vector {
+            addressable(a.0[1], a.0[2])?;
         }
         Ok(Transfer { fd, buffers, at: places.then_some(a.0[3]) })
     }

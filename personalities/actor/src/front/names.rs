@@ -97,8 +97,9 @@ impl<M: Machine> Kernel<M> {
             return Err(e::ENOENT);
         }
         let from = self.files.base(me, a.int(0), &old)?;
+        let node = self.files.link_source(me, from, &old, flags)?;
         let (to, new) = self.place(me, a.int(2), a.0[3])?;
-        self.files.link(me, (from, &old), (to, &new), flags)?;
+        self.files.link(me, node, (to, &new))?;
         DONE
     }
 
@@ -107,8 +108,10 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EINVAL);
         }
         let (from, old) = self.place(me, a.int(0), a.0[1])?;
+        let old = self.files.parent(me, from, &old)?;
         let (to, new) = self.place(me, a.int(2), a.0[3])?;
-        self.files.rename(me, (from, &old), (to, &new), flags)?;
+        let new = self.files.parent(me, to, &new)?;
+        self.files.rename(old, new, flags)?;
         DONE
     }
 

@@ -66,7 +66,7 @@ impl<M: Machine> Kernel<M> {
 
     fn write_device(&mut self, me: Serial, device: Device, b: &Buffers) -> Out {
         match device {
-            Device::Full => Err(e::ENOSPC),
+            Device::Full if b.count() > 0 => Err(e::ENOSPC),
             Device::Random if b.count() > 0 => {
                 let n = self.reach(me, b, 0, b.count(), Access::Read)?;
                 Ok(Flow::Done(n))

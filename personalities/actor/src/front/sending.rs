@@ -22,6 +22,7 @@ const COUNT_MAX: u64 = 0x7fff_f000;
 struct From {
     fd: u32,
     node: NodeId,
+    is_file: bool,
     at: u64,
     /// Where the caller keeps the position; 0: the descriptor does.
     kept_at: u64,
@@ -30,9 +31,22 @@ struct From {
 
 impl<M: Machine> Kernel<M> {
     pub(super) fn sendfile(&mut self, me: Serial, a: Arguments) -> Out {
-        let (to, fd, kept_at) = (a.fd(0), a.fd(1), a.0[2]);
+        let kept_at = a.0[2];
+        if kept_at == 0 {
+            return self.send(me, a, None);
+        }
         let space = self.space_of(me)?;
-        let kept = if kept_at != 0 { Some(self.memory.word(space, kept_at)?) } else { None };
+        let kept = self.memory.word(space, kept_at)?;
+        let out = self.send(me, a, Some(kept));
+        // As Linux: the position is written back even after an error.
+        if out.is_err() {
+            self.bytes_out(me, kept_at, &kept.to_le_bytes())?;
+        }
+        out
+    }
+
+    fn send(&mut self, me: Serial, a: Arguments, kept: Option<u64>) -> Out {
+        let (to, fd, kept_at) = (a.fd(0), a.fd(1), a.0[2]);
         let source = self.files.active(me, fd)?;
         if !source.reads() {
             return Err(e::EBADF);
@@ -50,7 +64,8 @@ impl<M: Machine> Kernel<M> {
         if !out.writes() {
             return Err(e::EBADF);
         }
-        if !is_file || out.flags & O_APPEND != 0 {
+        let to_pipe = matches!(out.target, Target::Pipe { .. });
+        if !is_file && !to_pipe || out.flags & O_APPEND != 0 {
             return Err(e::EINVAL);
         }
         let count = a.0[3].min(COUNT_MAX);
@@ -58,7 +73,7 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EOVERFLOW);
         }
         let nonblocking = out.nonblocking();
-        let from = From { fd, node, at, kept_at, count };
+        let from = From { fd, node, is_file, at, kept_at, count };
         match out.target.clone() {
             Target::Pipe { pipe, .. } => self.send_to_pipe(me, &from, pipe, nonblocking),
             Target::Terminal => self.send_to_terminal(me, &from),
@@ -94,6 +109,8 @@ impl<M: Machine> Kernel<M> {
             Room::Broken => return self.broken_pipe(me, 0),
             Room::Full if nonblocking => return Err(e::EAGAIN),
             Room::Full => return Ok(block(Thing::Writers(pipe))),
+            // A pipe with room asks what comes in; one without does not.
+            Room::Bytes(_) if !from.is_file => return Err(e::EINVAL),
             Room::Bytes(n) => (n as u64).min(from.count),
         };
         let bytes = self.source_bytes(from, n);

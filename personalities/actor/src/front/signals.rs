@@ -119,11 +119,10 @@ impl<M: Machine> Kernel<M> {
 
     fn kill(&mut self, me: Serial, pid: i32, signal: u64) -> Out {
         let signal = signal as u32;
-        let targets = self.processes.targets(me, pid);
         if signal > u32::from(sig::LAST) {
-            // As Linux: whom it is for is looked up first.
-            return Err(targets.err().unwrap_or(e::EINVAL));
+            return Err(e::EINVAL);
         }
+        let targets = self.processes.targets(me, pid);
         let info = Info::user(signal as u8, self.processes.get(me)?.pid);
         for target in targets? {
             if signal != 0 {

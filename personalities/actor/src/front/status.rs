@@ -149,7 +149,6 @@ impl<M: Machine> Kernel<M> {
     fn utimensat(&mut self, me: Serial, a: Arguments) -> Out {
         let (fd, at, times_at, flags) = (a.int(0), a.0[1], a.0[2], a.uint(3));
         let mut times = [SetTime::Now; 2];
-        let mut valid = true;
         if times_at != 0 {
             let raw = self.bytes_in(me, times_at, 32)?;
             for (i, time) in times.iter_mut().enumerate() {
@@ -158,10 +157,7 @@ impl<M: Machine> Kernel<M> {
                     UTIME_NOW => SetTime::Now,
                     UTIME_OMIT => SetTime::Omit,
                     0..1_000_000_000 => SetTime::To(Stamp { seconds, nanoseconds: nanoseconds as u32 }),
-                    _ => {
-                        valid = false;
-                        SetTime::Now
-                    }
+                    _ => return Err(e::EINVAL),
                 };
             }
             if times == [SetTime::Omit; 2] {
@@ -179,10 +175,6 @@ impl<M: Machine> Kernel<M> {
             }
             self.target(me, fd, at, flags)?
         };
-        // Linux looks at the numbers when it has found the file.
-        if !valid {
-            return Err(e::EINVAL);
-        }
         self.files.set_times(node, times)?;
         DONE
     }

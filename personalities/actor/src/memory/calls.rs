@@ -55,15 +55,15 @@ fn place(space: &Space, request: &MapRequest, length: u64) -> Res<u64> {
         }
         return Ok(at);
     }
-    let hint = request.address / PAGE * PAGE;
-    if hint >= MMAP_MIN && hint <= LIMIT - length && space.is_free(hint, hint + length) {
+    let hint = request.address;
+    if hint.is_multiple_of(PAGE) && hint >= MMAP_MIN && hint <= LIMIT - length && space.is_free(hint, hint + length) {
         return Ok(hint);
     }
     space.gap(length).ok_or(e::ENOMEM)
 }
 
-/// Checks of an mmap that come behind those of its place; whether it is shared.
-fn check_type(request: &MapRequest, rights: Rights, file: Option<&MapFile>) -> Res<bool> {
+/// Checks of an mmap that come behind those of its place. What is shared and read-only is as private.
+fn check_type(request: &MapRequest, rights: Rights, file: Option<&MapFile>) -> Res {
     let shared = match request.flags as u32 & linux::MAP_TYPE {
         linux::MAP_SHARED => true,
         linux::MAP_SHARED_VALIDATE if file.is_some() => true,
@@ -79,7 +79,7 @@ fn check_type(request: &MapRequest, rights: Rights, file: Option<&MapFile>) -> R
             return Err(e::ENODEV);
         }
     }
-    if write { Err(e::ENODEV) } else { Ok(shared) }
+    if write { Err(e::ENODEV) } else { Ok(()) }
 }
 
 impl Memory {
@@ -101,7 +101,9 @@ impl Memory {
                 Err(Refusal::Turn) => return Err(Refusal::Turn),
                 Err(Refusal::Errno(_)) => return Ok(old),
             }
-            self.get(id)?.insert(old_end, Region::plain(new_end, Rights::READ | Rights::WRITE));
+            let mut heap = Region::plain(new_end, Rights::READ | Rights::WRITE);
+            heap.heap = true;
+            self.get(id)?.insert(old_end, heap);
         } else if new_end < old_end {
             space.carve(new_end, old_end);
         }
@@ -127,10 +129,8 @@ impl Memory {
         if file.is_some() && request.offset.checked_add(length).is_none_or(|end| end > 1 << 63) {
             return Err(e::EOVERFLOW.into());
         }
-        let shared = check_type(request, rights, file.as_ref())?;
+        check_type(request, rights, file.as_ref())?;
         let mut region = Region::plain(at + length, rights);
-        region.shared = shared;
-        region.charged &= !shared;
         if let Some(MapFile { source: Some(source), label, .. }) = file {
             region.backing = Some(Backing { source, offset: request.offset, label });
         }
@@ -177,13 +177,8 @@ impl Memory {
         let rights = rights_of(prot);
         let space = self.get(id)?;
         let mut reached = at;
-        let mut denied = false;
         for (start, region) in space.over(at, end) {
             if start > reached {
-                break;
-            }
-            if region.shared && rights.contains(Rights::WRITE) {
-                denied = true;
                 break;
             }
             reached = region.end.min(end);
@@ -199,11 +194,7 @@ impl Memory {
                 r.charged |= writable;
             });
         }
-        match (denied, reached < end) {
-            (true, _) => Err(e::EACCES.into()),
-            (_, true) => Err(e::ENOMEM.into()),
-            _ => Ok(()),
-        }
+        if reached < end { Err(e::ENOMEM.into()) } else { Ok(()) }
     }
 
     /// madvise(2).
@@ -297,7 +288,7 @@ impl Memory {
             }
         }
         let (_, region) = space.at(r.at).ok_or(e::EFAULT)?;
-        let (charged, anonymous) = (region.charged, region.backing.is_none() && !region.shared);
+        let (charged, anonymous) = (region.charged, region.backing.is_none());
         // What is freed on the way counts for nobody, whatever comes of the rest.
         let target = if fixed { (r.to, r.to + new) } else { (0, 0) };
         let cut = (r.at.saturating_add(new.min(old)), r.at.saturating_add(old).min(TASK_SIZE));
@@ -358,7 +349,7 @@ impl Memory {
         let (start, region) = space.at(at).ok_or(e::EFAULT)?;
         let mut moved = region.clone();
         moved.end = to + new;
-        moved.stack = false;
+        (moved.stack, moved.heap) = (false, false);
         if let Some(b) = &mut moved.backing {
             b.offset += at - start;
         }

@@ -1,6 +1,6 @@
 //! What others may know of a space: its lines in /proc/PID/maps, and its part of the memory digest.
 
-use super::{Memory, Rights, Space, SpaceId};
+use super::{Memory, Region, Rights, Space, SpaceId};
 use crate::page::{PAGE, SIZE};
 use abi::digest::Encoder;
 use alloc::format;
@@ -11,10 +11,10 @@ const NAME_COLUMN: usize = 73;
 
 impl Space {
     /// What maps calls an anonymous region.
-    fn name(&self, start: u64, end: u64) -> &'static [u8] {
-        if start <= self.brk && end >= self.brk_start && self.brk > self.brk_start {
+    fn name(&self, start: u64, region: &Region) -> &'static [u8] {
+        if region.heap {
             b"[heap]"
-        } else if start <= self.stack_start && end >= self.stack_start {
+        } else if start <= self.stack_start && region.end >= self.stack_start {
             b"[stack]"
         } else {
             b""
@@ -28,15 +28,14 @@ impl Space {
             let flag = |has: Rights, c: char| if r.rights.contains(has) { c } else { '-' };
             let (offset, dev, inode, name) = match &r.backing {
                 Some(b) => (b.offset, b.label.dev, b.label.inode, &b.label.path[..]),
-                None => (0, 0, 0, self.name(*start, r.end)),
+                None => (0, 0, 0, self.name(*start, r)),
             };
             let mut line = format!(
-                "{start:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {inode} ",
+                "{start:08x}-{:08x} {}{}{}p {offset:08x} {:02x}:{:02x} {inode} ",
                 r.end,
                 flag(Rights::READ, 'r'),
                 flag(Rights::WRITE, 'w'),
                 flag(Rights::EXECUTE, 'x'),
-                if r.shared { 's' } else { 'p' },
                 dev >> 8,
                 dev & 0xff,
             )

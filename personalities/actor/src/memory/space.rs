@@ -114,17 +114,17 @@ pub struct Region {
     pub rights: Rights,
     /// It is or ever was writable and private.
     pub charged: bool,
-    /// MAP_SHARED: must not become writable.
-    pub shared: bool,
     /// Grows down on touch.
     pub stack: bool,
+    /// Made by brk.
+    pub heap: bool,
     pub backing: Option<Backing>,
 }
 
 impl Region {
     pub fn plain(end: u64, rights: Rights) -> Region {
         let charged = rights.contains(Rights::WRITE);
-        Region { end, rights, charged, shared: false, stack: false, backing: None }
+        Region { end, rights, charged, stack: false, heap: false, backing: None }
     }
 
     /// The same region as it looks from `by` bytes further up.
@@ -137,7 +137,7 @@ impl Region {
     }
 
     fn continues(&self, start: u64, next: &Region) -> bool {
-        let flags = |r: &Region| (r.rights, r.charged, r.shared, r.stack);
+        let flags = |r: &Region| (r.rights, r.charged, r.stack, r.heap);
         let origin = match (&self.backing, &next.backing) {
             (None, None) => true,
             (Some(a), Some(b)) => {
