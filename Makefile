@@ -13,7 +13,7 @@ help: ## this list
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,classic,lazy: by slot
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,actor,lazy,actor: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
 debug: setup ## gdb over EL2, services, kernels and program; RUN="command" and the rest as above

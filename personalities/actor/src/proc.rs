@@ -21,7 +21,9 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn proc_text(&self, text: Text) -> Res<Vec<u8>> {
         match text {
             Text::System(name) => Ok(self.system_text(name).into_bytes()),
-            Text::Of(pid, name) => self.process_text(self.processes.by_pid(pid).map_err(|_| e::ENOENT)?, name),
+            Text::Of(pid, name) => {
+                self.process_text(self.processes.by_pid(pid).map_err(|_| e::ENOENT)?, name)
+            }
         }
     }
 
@@ -41,7 +43,9 @@ impl<M: Machine> Kernel<M> {
                     ("SwapTotal", 0),
                     ("SwapFree", 0),
                 ];
-                let line = |(name, value): (&str, u64)| format!("{name}:{value:width$} kB\n", width = 16 - name.len());
+                let line = |(name, value): (&str, u64)| {
+                    format!("{name}:{value:width$} kB\n", width = 16 - name.len())
+                };
                 lines.into_iter().map(line).collect()
             }
             b"mounts" => MOUNTS.into(),
@@ -96,7 +100,8 @@ impl<M: Machine> Kernel<M> {
 
     fn stat_text(&self, p: &Process) -> Vec<u8> {
         let has_terminal = self.terminal.session == Some(p.sid);
-        let (tty, foreground) = if has_terminal { (TTY_NUMBER, self.terminal.foreground as i64) } else { (0, -1) };
+        let (tty, foreground) =
+            if has_terminal { (TTY_NUMBER, self.terminal.foreground as i64) } else { (0, -1) };
         let mut out = format!("{} (", p.pid).into_bytes();
         out.extend_from_slice(&p.name);
         let parent = self.parent_pid(p.parent);

@@ -31,10 +31,16 @@ pub enum Thing {
 pub enum Place {
     Round,
     /// In a call that blocked, until one of these, a signal or the deadline.
-    Waiting { things: Vec<Thing>, deadline_us: Option<u64> },
+    Waiting {
+        things: Vec<Thing>,
+        deadline_us: Option<u64>,
+    },
     Stopped,
     /// Skipped at this call; whether it has asked to rejoin.
-    Outside { call: u64, asked: bool },
+    Outside {
+        call: u64,
+        asked: bool,
+    },
 }
 
 /// The server's state.
@@ -320,7 +326,10 @@ mod test {
     fn a_skip_uses_the_number_up() {
         let mut t = three();
         t.skip();
-        assert_eq!((t.head(), t.calls(), t.ask_to_rejoin(1), t.ask_to_rejoin(1)), (Some(2), 1, Some(0), None));
+        assert_eq!(
+            (t.head(), t.calls(), t.ask_to_rejoin(1), t.ask_to_rejoin(1)),
+            (Some(2), 1, Some(0), None)
+        );
         t.rejoin(1, 7);
         assert_eq!(t.round_length(), 2);
         t.rejoin(1, 0);

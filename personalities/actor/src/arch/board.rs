@@ -192,7 +192,9 @@ impl Machine for Board {
                 let name = abi::linux::name(number).unwrap_or("?");
                 runtime::say!("system call {number} ({name}) is not there: ENOSYS");
             }
-            Event::Skipped { serial, call } => defmt::info!("thread {=u64} skipped at call {=u64}", serial, call),
+            Event::Skipped { serial, call } => {
+                defmt::info!("thread {=u64} skipped at call {=u64}", serial, call)
+            }
             Event::NoPage { pid } => {
                 defmt::error!("no page is left for pid {=u32}", pid);
                 runtime::say!("no page is left for pid {pid}: it is killed");

@@ -35,7 +35,9 @@ pub struct Save {
 const _: () = {
     use core::mem::{offset_of, size_of};
     assert!(offset_of!(Save, sp) == 248 && offset_of!(Save, kernel_tables) == 288);
-    assert!(offset_of!(Save, program_tables) == 304 && offset_of!(Save, kind) == 320 && size_of::<Save>() == 4096);
+    assert!(
+        offset_of!(Save, program_tables) == 304 && offset_of!(Save, kind) == 320 && size_of::<Save>() == 4096
+    );
 };
 
 #[repr(transparent)]

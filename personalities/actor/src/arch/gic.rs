@@ -45,7 +45,9 @@ pub fn drain() -> bool {
 /// The virtual timer fires when the counter reaches `at`.
 pub fn set_timer(at: u64) {
     // SAFETY: this kernel's own timer.
-    unsafe { asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) at, in(reg) 1u64, options(nostack)) };
+    unsafe {
+        asm!("msr cntv_cval_el0, {}", "msr cntv_ctl_el0, {}", in(reg) at, in(reg) 1u64, options(nostack))
+    };
 }
 
 /// It does not fire.

@@ -36,7 +36,8 @@ const MAIR: u64 = 0x04_ff;
 /// 39 bits below and above, 4 KiB, write-back inner shareable walks, 40 bits of output, 16 bits of ASID.
 const TCR: u64 = 25 | 25 << 16 | 0b10 << 30 | 0x35 << 8 | 0x35 << 24 | 0b010 << 32 | 1 << 36;
 /// RES1, caches, MMU, stack alignment, cache maintenance and DC ZVA at EL0, no traps of WFI and WFE.
-const SCTLR: u64 = 0x30d0_0800 | 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 18 | 1 << 26;
+const SCTLR: u64 =
+    0x30d0_0800 | 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 12 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 18 | 1 << 26;
 
 /// A translation table.
 #[repr(C, align(4096))]

@@ -65,11 +65,13 @@ impl Space {
 
 fn flush_space(asid: u64) {
     // SAFETY: throwing translations away changes what is slow, not what is right.
-    unsafe { asm!("dsb ishst", "tlbi aside1, {}", "dsb ish", "isb", in(reg) asid << ASID_AT, options(nostack)) };
+    unsafe {
+        asm!("dsb ishst", "tlbi aside1, {}", "dsb ish", "isb", in(reg) asid << ASID_AT, options(nostack))
+    };
 }
 
 fn flush_page(asid: u64, at: u64) {
-    let operand = asid << ASID_AT | (at / PAGE & 0xfff_ffff_ffff);
+    let operand = asid << ASID_AT | ((at / PAGE) & 0xfff_ffff_ffff);
     // SAFETY: as above.
     unsafe { asm!("dsb ishst", "tlbi vale1, {}", "dsb ish", "isb", in(reg) operand, options(nostack)) };
 }

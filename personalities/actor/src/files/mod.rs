@@ -24,12 +24,12 @@ use crate::turns::Serial;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+pub use digest::Numbering;
 use node::{Body, Directory, Node, NodeId, ROOT, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Stamp};
 pub use open::Opened;
-pub use digest::Numbering;
+pub use open::What;
 pub use stat::{Attributes, SetTime};
 pub use table::{Handle, HandleId, Target};
-pub use open::What;
 pub use virtuals::{Device, Text};
 pub use walk::Follow;
 
@@ -93,7 +93,8 @@ impl Files {
     /// Adds an image member; one without a parent in the image is left out, but keeps its number.
     fn add_member(&mut self, m: &cpio::Member) {
         let time = Stamp { seconds: m.mtime.into(), nanoseconds: 0 };
-        let mut parts: Vec<&[u8]> = m.path.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".").collect();
+        let mut parts: Vec<&[u8]> =
+            m.path.split(|b| *b == b'/').filter(|p| !p.is_empty() && *p != b".").collect();
         let Some(name) = parts.pop() else {
             if let Some(root) = self.nodes.get_mut(&ROOT) {
                 root.mode = S_IFDIR | m.mode & 0o7777;

@@ -22,7 +22,11 @@ pub enum Target {
     Place,
     File,
     Directory,
-    Pipe { pipe: PipeId, reads: bool, writes: bool },
+    Pipe {
+        pipe: PipeId,
+        reads: bool,
+        writes: bool,
+    },
     Terminal,
     Device(Device),
     /// A text of /proc, as it was at open.

@@ -144,7 +144,9 @@ fn an_open_file_outlives_its_name() {
     assert_eq!(f.read_link(ME, node::PROC + 1024 + 256 + u64::from(fd)), Ok(b"/t (deleted)".to_vec()));
     assert_eq!((f.size(found.node), f.attributes(found.node).unwrap().links), (3, 0));
     f.close(ME, fd).unwrap();
-    assert!(f.attributes(found.node).is_err() && f.nodes_left() == INODES_MAX && f.pages_left() == FILE_PAGES);
+    assert!(
+        f.attributes(found.node).is_err() && f.nodes_left() == INODES_MAX && f.pages_left() == FILE_PAGES
+    );
 }
 
 #[derive(Clone, Debug)]

@@ -154,9 +154,13 @@ impl Files {
         match kind(node) {
             None => false,
             Some(Kind::Fd(pid, fd)) => self.table_of(pid).is_some_and(|t| t.fds.contains_key(&fd)),
-            Some(Kind::Pid(pid) | Kind::Exe(pid) | Kind::Cwd(pid) | Kind::FdDirectory(pid) | Kind::Text(Text::Of(pid, _))) => {
-                self.people.contains_key(&pid)
-            }
+            Some(
+                Kind::Pid(pid)
+                | Kind::Exe(pid)
+                | Kind::Cwd(pid)
+                | Kind::FdDirectory(pid)
+                | Kind::Text(Text::Of(pid, _)),
+            ) => self.people.contains_key(&pid),
             Some(_) => true,
         }
     }

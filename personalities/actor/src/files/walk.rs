@@ -209,9 +209,7 @@ impl Files {
             return Ok(b"/".to_vec());
         }
         let node = self.node(id)?;
-        let alive = |n: &&(NodeId, Vec<u8>)| {
-            self.directory(n.0).is_ok_and(|d| d.find(&n.1) == Some(id))
-        };
+        let alive = |n: &&(NodeId, Vec<u8>)| self.directory(n.0).is_ok_and(|d| d.find(&n.1) == Some(id));
         let known = name.filter(alive).or_else(|| node.names.iter().find(alive));
         let gone = known.is_none();
         let (parent, last) = known.or(name).or(node.names.first()).ok_or(e::ENOENT)?;

@@ -54,7 +54,8 @@ impl<M: Machine> Kernel<M> {
         if flags & !(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) != 0 || first > last {
             return Err(e::EINVAL);
         }
-        let fds: alloc::vec::Vec<u32> = self.files.table(me)?.fds.range(first..=last).map(|(fd, _)| *fd).collect();
+        let fds: alloc::vec::Vec<u32> =
+            self.files.table(me)?.fds.range(first..=last).map(|(fd, _)| *fd).collect();
         for fd in fds {
             if flags & CLOSE_RANGE_CLOEXEC != 0 {
                 self.files.set_cloexec(me, fd, true)?;

@@ -118,12 +118,19 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Process 1's program.
-    pub(crate) fn first_program(&mut self, me: Serial, path: &[u8], argv: &[Vec<u8>], env: &[Vec<u8>]) -> Res {
+    pub(crate) fn first_program(
+        &mut self,
+        me: Serial,
+        path: &[u8],
+        argv: &[Vec<u8>],
+        env: &[Vec<u8>],
+    ) -> Res {
         let start = self.files.base(me, AT_FDCWD, b"/dev/console")?;
         let flags = crate::files::flags::O_RDWR;
         let console = self.files.open(me, start, b"/dev/console", flags, 0)?;
         let target = crate::files::Target::Terminal;
-        let opened = crate::files::Opened { target, node: console.node, name: console.name, writers_before: None };
+        let opened =
+            crate::files::Opened { target, node: console.node, name: console.name, writers_before: None };
         let fd = self.files.install(me, opened, flags)?;
         for to in 1..=2 {
             self.files.duplicate(me, fd, to, false)?;

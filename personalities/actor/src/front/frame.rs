@@ -54,7 +54,8 @@ impl<M: Machine> Kernel<M> {
         }
         let u = &mut t.user;
         (u.x[0], u.x[1], u.x[2]) = (info.signal.into(), frame, frame + INFO as u64);
-        (u.x[29], u.x[30]) = (record, if action.flags & SA_RESTORER != 0 { action.restorer } else { TRAMPOLINE });
+        (u.x[29], u.x[30]) =
+            (record, if action.flags & SA_RESTORER != 0 { action.restorer } else { TRAMPOLINE });
         (u.sp, u.pc) = (frame, action.handler);
     }
 

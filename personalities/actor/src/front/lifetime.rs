@@ -11,7 +11,8 @@ use abi::linux::nr;
 use linux_raw_sys::general as linux;
 
 const SIGCHLD: u64 = 17;
-const FORK: u64 = (linux::CLONE_CHILD_SETTID | linux::CLONE_CHILD_CLEARTID | linux::CLONE_PARENT_SETTID) as u64;
+const FORK: u64 =
+    (linux::CLONE_CHILD_SETTID | linux::CLONE_CHILD_CLEARTID | linux::CLONE_PARENT_SETTID) as u64;
 const VFORK: u64 = (linux::CLONE_VM | linux::CLONE_VFORK) as u64;
 
 /// `struct rusage` of so many calls: user time 0, system time 1 µs for each.

@@ -4,7 +4,9 @@ use super::Arguments;
 use crate::error::{Res, e};
 use crate::files::Follow;
 use crate::files::flags::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW};
-use crate::files::node::{Body, NodeId, Realm, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, realm};
+use crate::files::node::{
+    Body, NodeId, Realm, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, realm,
+};
 use crate::kernel::{DONE, Flow, Kernel, Out};
 use crate::machine::Machine;
 use crate::turns::Serial;

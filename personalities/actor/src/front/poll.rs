@@ -33,7 +33,9 @@ impl<M: Machine> Kernel<M> {
     fn ready(&self, me: Serial, fd: u32) -> Option<u16> {
         let handle = self.files.active(me, fd).ok()?;
         Some(match handle.target {
-            Target::Pipe { pipe, reads, writes } => self.pipes.poll(pipe, reads, writes, handle.writers_before),
+            Target::Pipe { pipe, reads, writes } => {
+                self.pipes.poll(pipe, reads, writes, handle.writers_before)
+            }
             Target::Terminal => OUT | if self.terminal.readable() { IN } else { 0 },
             _ => IN | OUT,
         })
@@ -102,7 +104,8 @@ impl<M: Machine> Kernel<M> {
     fn write_left(&mut self, me: Serial, timeout: &Timeout) {
         let Some(us) = timeout.us else { return };
         let now = self.now_us();
-        let deadline = self.threads.get(&me).and_then(|t| t.again.deadline_us).unwrap_or(now.saturating_add(us));
+        let deadline =
+            self.threads.get(&me).and_then(|t| t.again.deadline_us).unwrap_or(now.saturating_add(us));
         let left = deadline.saturating_sub(now);
         let mut out = Bytes::default();
         out.u64(left / 1_000_000).u64(left % 1_000_000 * 1000);
@@ -161,7 +164,8 @@ impl<M: Machine> Kernel<M> {
                 *set = Some(self.bytes_in(me, at, bytes)?);
             }
         }
-        let asked = |set: &Option<Vec<u8>>, fd: usize| set.as_ref().is_some_and(|s| s[fd / 8] >> (fd % 8) & 1 != 0);
+        let asked =
+            |set: &Option<Vec<u8>>, fd: usize| set.as_ref().is_some_and(|s| s[fd / 8] >> (fd % 8) & 1 != 0);
         let mut out = [alloc::vec![0u8; bytes], alloc::vec![0u8; bytes], alloc::vec![0u8; bytes]];
         let (mut ready, mut things) = (0, Vec::new());
         for fd in (0..n).filter(|fd| sets.iter().any(|s| asked(s, *fd))) {

@@ -22,7 +22,13 @@ fn flow(result: Result<u64, Refusal>) -> Out {
 }
 
 impl<M: Machine> Kernel<M> {
-    pub(super) fn memory_call(&mut self, me: Serial, number: u64, a: Arguments, growth: Growth) -> Option<Out> {
+    pub(super) fn memory_call(
+        &mut self,
+        me: Serial,
+        number: u64,
+        a: Arguments,
+        growth: Growth,
+    ) -> Option<Out> {
         let space = self.space_of(me).ok()?;
         let m = &mut self.memory;
         Some(match number {

@@ -46,7 +46,9 @@ impl<M: Machine> Kernel<M> {
             | linux::CLOCK_MONOTONIC_RAW
             | linux::CLOCK_MONOTONIC_COARSE
             | linux::CLOCK_BOOTTIME => Ok(self.monotonic_us()),
-            linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => Ok(self.processes.get(me)?.calls),
+            linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => {
+                Ok(self.processes.get(me)?.calls)
+            }
             _ => Err(e::EINVAL),
         }
     }

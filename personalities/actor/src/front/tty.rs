@@ -69,12 +69,13 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn terminal_ioctl(&mut self, me: Serial, command: u32, at: u64) -> Out {
-        let changes = matches!(
-            command,
-            TCSETS | TCSETSW | TCSETSF | TCFLSH | TCXONC | TCSBRK | TCSBRKP | TIOCSPGRP
-        );
+        let changes =
+            matches!(command, TCSETS | TCSETSW | TCSETSF | TCFLSH | TCXONC | TCSBRK | TCSBRKP | TIOCSPGRP);
         // TIOCSPGRP looks for itself: its error differs.
-        if changes && command != TIOCSPGRP && let Some(flow) = self.background(me, sig::SIGTTOU)? {
+        if changes
+            && command != TIOCSPGRP
+            && let Some(flow) = self.background(me, sig::SIGTTOU)?
+        {
             return Ok(flow);
         }
         let t = &self.terminal;

@@ -8,7 +8,7 @@ mod speech;
 mod step;
 mod sync;
 #[cfg(test)]
-pub mod test;
+mod test;
 mod watch;
 
 use crate::error::{Res, e};
@@ -201,9 +201,9 @@ impl<M: Machine> Kernel<M> {
         let list = |bytes| abi::log::strings(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
         let me = kernel.processes.first(boot.time_us);
         kernel.files.first(me, 1);
-        kernel.first_program(me, program.path.as_bytes(), &list(program.argv), &list(program.env)).map_err(
-            |errno| Unfit::Exec(errno.0),
-        )?;
+        kernel
+            .first_program(me, program.path.as_bytes(), &list(program.argv), &list(program.env))
+            .map_err(|errno| Unfit::Exec(errno.0))?;
         kernel.turns.enter(me);
         kernel.begin();
         Ok(kernel)

@@ -131,7 +131,8 @@ impl<M: Machine> Kernel<M> {
         let runs = |s: &Serial| self.threads.get(s).is_some_and(|t| t.want == Want::Run);
         let head = self.turns.head().filter(runs);
         let others = self.turns.round().chain(self.turns.outside()).filter(|s| Some(*s) != head && runs(s));
-        let best = others.max_by_key(|s| (self.threads.get(s).map_or(0, |t| t.priority), core::cmp::Reverse(*s)));
+        let best =
+            others.max_by_key(|s| (self.threads.get(s).map_or(0, |t| t.priority), core::cmp::Reverse(*s)));
         match (head, best) {
             (Some(head), Some(best)) => Some(if core::mem::take(&mut self.yielded) { best } else { head }),
             (head, best) => head.or(best),
@@ -220,7 +221,9 @@ impl<M: Machine> Kernel<M> {
                 self.forget_stale(space);
                 self.machine.map(space, address, mapping.page, mapping.rights);
             }
-            Err(trouble) => debug_assert!(trouble != Trouble::Turn || access != crate::memory::Access::Execute),
+            Err(trouble) => {
+                debug_assert!(trouble != Trouble::Turn || access != crate::memory::Access::Execute)
+            }
         }
     }
 

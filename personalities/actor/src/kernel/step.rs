@@ -164,22 +164,24 @@ impl<M: Machine> Kernel<M> {
         t.want = Want::Run;
         let (space, pc) = (t.space, t.user.pc);
         let (signal, code, address) = match fault {
-            Fault::Page { address, access } => match self.memory.fault(space, address, access, Growth::Turn) {
-                Ok(mapping) => {
-                    self.forget_stale(space);
-                    self.machine.map(space, address, mapping.page, mapping.rights);
-                    return;
+            Fault::Page { address, access } => {
+                match self.memory.fault(space, address, access, Growth::Turn) {
+                    Ok(mapping) => {
+                        self.forget_stale(space);
+                        self.machine.map(space, address, mapping.page, mapping.rights);
+                        return;
+                    }
+                    Err(Trouble::Denied) => (sig::SIGSEGV, SEGV_ACCERR, address),
+                    Err(Trouble::Beyond) => (sig::SIGBUS, BUS_ADRERR, address),
+                    Err(Trouble::NoPage) => {
+                        let pid = self.processes.get(me).map_or(0, |p| p.pid);
+                        self.machine.tell(Event::NoPage { pid });
+                        self.end(me, sig::SIGKILL.into());
+                        return;
+                    }
+                    Err(Trouble::Nothing | Trouble::Turn) => (sig::SIGSEGV, SEGV_MAPERR, address),
                 }
-                Err(Trouble::Denied) => (sig::SIGSEGV, SEGV_ACCERR, address),
-                Err(Trouble::Beyond) => (sig::SIGBUS, BUS_ADRERR, address),
-                Err(Trouble::NoPage) => {
-                    let pid = self.processes.get(me).map_or(0, |p| p.pid);
-                    self.machine.tell(Event::NoPage { pid });
-                    self.end(me, sig::SIGKILL.into());
-                    return;
-                }
-                Err(Trouble::Nothing | Trouble::Turn) => (sig::SIGSEGV, SEGV_MAPERR, address),
-            },
+            }
             Fault::Alignment { address } => (sig::SIGBUS, BUS_ADRALN, address),
             Fault::Instruction => (sig::SIGILL, ILL_ILLOPC, pc),
             Fault::Breakpoint => (sig::SIGTRAP, TRAP_BRKPT, pc),

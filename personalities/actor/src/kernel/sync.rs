@@ -51,7 +51,8 @@ impl<M: Machine> Kernel<M> {
 
     /// ITIMER_REAL timers that are due.
     fn timers(&mut self, now: u64) {
-        let due = |p: &&crate::process::Process| p.timer_us.0 != 0 && p.timer_us.0 <= now && p.ended.is_none();
+        let due =
+            |p: &&crate::process::Process| p.timer_us.0 != 0 && p.timer_us.0 <= now && p.ended.is_none();
         let mut due: Vec<(u64, u64)> =
             self.processes.iter().filter(due).map(|p| (p.timer_us.0, p.serial)).collect();
         due.sort_unstable();
@@ -68,7 +69,8 @@ impl<M: Machine> Kernel<M> {
 
     fn report(&mut self, s: u64) {
         let runnable = self.turns.head().is_some();
-        let timers = self.processes.iter().filter(|p| p.ended.is_none()).map(|p| p.timer_us.0).filter(|t| *t != 0);
+        let timers =
+            self.processes.iter().filter(|p| p.ended.is_none()).map(|p| p.timer_us.0).filter(|t| *t != 0);
         let waiting = self.turns.deadlines_waiting().map(|(at, _)| at);
         let deadline = timers.chain(waiting).min().filter(|_| !runnable).unwrap_or(NO_DEADLINE);
         let due = self.digest_interval != 0 && s.is_multiple_of(self.digest_interval);

@@ -14,6 +14,7 @@ pub type Script = Box<dyn FnMut(&User) -> Option<[u64; 7]>>;
 /// Votes as text that can be compared.
 type Said = Vec<String>;
 
+/// The machine.
 #[derive(Default)]
 pub struct Fake {
     clock_us: std::cell::Cell<u64>,
@@ -59,7 +60,9 @@ impl Machine for Fake {
 
     fn post(&mut self, vote: &Vote<'_>) {
         match vote {
-            Vote::Effect { kind: EffectKind::TtyOutput, payload, .. } => self.output.extend_from_slice(payload),
+            Vote::Effect { kind: EffectKind::TtyOutput, payload, .. } => {
+                self.output.extend_from_slice(payload)
+            }
             Vote::Passed { s, call, runnable, deadline_us, .. } => {
                 self.said.push(format!("passed {s} call {call} {runnable} {deadline_us}"));
             }
@@ -104,7 +107,8 @@ fn root() -> &'static [u8] {
     elf[24..32].copy_from_slice(&0x40_0000u64.to_le_bytes());
     elf[32..40].copy_from_slice(&64u64.to_le_bytes());
     elf[54..58].copy_from_slice(&[56, 0, 2, 0]);
-    for (i, (flags, address, size)) in [(5u32, 0x40_0000u64, 0x1000u64), (6, DATA, 0)].into_iter().enumerate() {
+    for (i, (flags, address, size)) in [(5u32, 0x40_0000u64, 0x1000u64), (6, DATA, 0)].into_iter().enumerate()
+    {
         let at = 64 + 56 * i;
         elf[at..at + 4].copy_from_slice(&1u32.to_le_bytes());
         elf[at + 4..at + 8].copy_from_slice(&flags.to_le_bytes());
@@ -128,10 +132,8 @@ fn root() -> &'static [u8] {
 
 fn kernel() -> Kernel<Fake> {
     let mut program = [0; 64];
-    let program = postcard::to_slice(
-        &abi::log::Program { path: "/init", argv: b"init\0", env: b"" },
-        &mut program,
-    );
+    let program =
+        postcard::to_slice(&abi::log::Program { path: "/init", argv: b"init\0", env: b"" }, &mut program);
     let boot = Boot {
         version: abi::log::VERSION,
         seed: [3; 32],
@@ -298,7 +300,8 @@ fn random_calls_do_no_harm() {
                 // The end, and what only waits for others, would end the test.
                 let ends = [nr::exit, nr::exit_group, nr::execve, nr::clone, nr::kill, nr::tkill, nr::tgkill];
                 let waits = [nr::rt_sigsuspend, nr::futex, nr::ppoll, nr::pselect6, nr::read, nr::readv];
-                let breaks = [nr::munmap, nr::mremap, nr::mmap, nr::mprotect, nr::rt_sigreturn, nr::nanosleep];
+                let breaks =
+                    [nr::munmap, nr::mremap, nr::mmap, nr::mprotect, nr::rt_sigreturn, nr::nanosleep];
                 let more = [nr::clock_nanosleep, nr::setitimer, nr::wait4];
                 if [&ends[..], &waits, &breaks, &more].iter().all(|l| !l.contains(&n)) {
                     break n;

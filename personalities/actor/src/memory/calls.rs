@@ -56,7 +56,11 @@ fn place(space: &Space, request: &MapRequest, length: u64) -> Res<u64> {
         return Ok(at);
     }
     let hint = request.address;
-    if hint.is_multiple_of(PAGE) && hint >= MMAP_MIN && hint <= LIMIT - length && space.is_free(hint, hint + length) {
+    if hint.is_multiple_of(PAGE)
+        && hint >= MMAP_MIN
+        && hint <= LIMIT - length
+        && space.is_free(hint, hint + length)
+    {
         return Ok(hint);
     }
     space.gap(length).ok_or(e::ENOMEM)
@@ -278,7 +282,14 @@ impl Memory {
     }
 
     /// The forms that name the new place.
-    fn remap_to(&mut self, id: SpaceId, r: &Remap, old: u64, new: u64, growth: Growth) -> Result<u64, Refusal> {
+    fn remap_to(
+        &mut self,
+        id: SpaceId,
+        r: &Remap,
+        old: u64,
+        new: u64,
+        growth: Growth,
+    ) -> Result<u64, Refusal> {
         let fixed = r.flags & FIXED != 0;
         let space = self.get(id)?;
         if fixed {

@@ -72,8 +72,9 @@ impl Memory {
             return Err(Trouble::Denied);
         }
         let number = page / PAGE;
+        let mut first = None;
         if !space.pages.contains_key(&number) {
-            let grant = match &region.backing {
+            first = Some(match &region.backing {
                 None => Grant::zero(),
                 Some(b) => {
                     let at = b.offset + (page - start);
@@ -82,9 +83,9 @@ impl Memory {
                     }
                     b.source.page(at / PAGE).ok_or(Trouble::NoPage)?
                 }
-            };
-            space.pages.insert(number, grant);
+            });
         }
+        space.pages.extend(first.map(|grant| (number, grant)));
         let grant = space.pages.get_mut(&number).ok_or(Trouble::NoPage)?;
         if access == Access::Write && !grant.is_own() {
             grant.write().ok_or(Trouble::NoPage)?;
@@ -106,7 +107,8 @@ impl Memory {
         }
         let grant = self.touch(id, address, access, growth)?;
         let (page, own) = (grant.address(), grant.is_own());
-        let mut rights = self.spaces.get(&id).and_then(|s| s.at(address)).map_or(Rights::empty(), |(_, r)| r.rights);
+        let mut rights =
+            self.spaces.get(&id).and_then(|s| s.at(address)).map_or(Rights::empty(), |(_, r)| r.rights);
         if !own {
             rights.remove(Rights::WRITE);
         }

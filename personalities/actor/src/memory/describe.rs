@@ -89,7 +89,8 @@ impl Space {
 impl Memory {
     /// Fault on demand: inverts the lowest byte of the lowest writable page.
     pub fn corrupt(&mut self, id: SpaceId) {
-        let lowest = self.space(id).and_then(|s| s.regions.iter().find(|(_, r)| r.rights.contains(Rights::WRITE)));
+        let lowest =
+            self.space(id).and_then(|s| s.regions.iter().find(|(_, r)| r.rights.contains(Rights::WRITE)));
         if let Some(at) = lowest.map(|(s, _)| *s) {
             let mut byte = [0];
             if self.read(id, at, &mut byte).is_ok() {

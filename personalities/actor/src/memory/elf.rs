@@ -59,7 +59,11 @@ impl Elf {
         let (headers_at, size, headers) = (u64_at(&h, 32), u16_at(&h, 54), u64::from(u16_at(&h, 56)));
         let fits = headers > 0 && headers * PROGRAM_HEADER as u64 <= PAGE;
         let dynamic = kind == TYPE_DYN;
-        if !dynamic && kind != TYPE_EXEC || u16_at(&h, 18) != MACHINE_AARCH64 || size != PROGRAM_HEADER as u16 || !fits {
+        if !dynamic && kind != TYPE_EXEC
+            || u16_at(&h, 18) != MACHINE_AARCH64
+            || size != PROGRAM_HEADER as u16
+            || !fits
+        {
             return Err(e::ENOEXEC);
         }
         let mut table = vec![0; headers as usize * PROGRAM_HEADER];
@@ -155,7 +159,8 @@ impl Elf {
             let tail = (at + s.file_size) % PAGE;
             if s.memory_size > s.file_size && s.rights.contains(Rights::WRITE) && tail > 0 {
                 let offset = s.offset / PAGE * PAGE + (file_end - PAGE - start);
-                let mut page = if offset < self.source.size() { self.source.page(offset / PAGE) } else { None };
+                let mut page =
+                    if offset < self.source.size() { self.source.page(offset / PAGE) } else { None };
                 let bytes = page.as_mut().ok_or(e::ENOEXEC)?.write().ok_or(e::ENOMEM)?;
                 bytes[tail as usize..].fill(0);
                 space.pages.extend(page.map(|grant| (file_end / PAGE - 1, grant)));

@@ -33,7 +33,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     let range = || (0..PAGES, 1..6u64);
     prop_oneof![
-        (range(), prop_oneof![Just(0u64), Just(1), Just(3), Just(5)]).prop_map(|((a, n), p)| Op::Map(a, n, p)),
+        (range(), prop_oneof![Just(0u64), Just(1), Just(3), Just(5)])
+            .prop_map(|((a, n), p)| Op::Map(a, n, p)),
         range().prop_map(|(a, n)| Op::Unmap(a, n)),
         (range(), prop_oneof![Just(0u64), Just(1), Just(3)]).prop_map(|((a, n), p)| Op::Protect(a, n, p)),
         (0..PAGES, any::<u8>()).prop_map(|(a, b)| Op::Write(a, b)),
@@ -77,11 +78,11 @@ fn apply(memory: &mut Memory, id: &mut SpaceId, model: &mut Model, op: &Op) {
         Op::Map(a, n, prot) => {
             let r = MapRequest { address: at(a), length: n * PAGE, prot, flags: ANONYMOUS_FIXED, offset: 0 };
             assert_eq!(memory.mmap(*id, &r, None, Growth::Turn), Ok(at(a)));
-            (a..a + n).for_each(|p| drop(model.0.insert(p, Cell(prot, prot & 2 != 0, 0))));
+            (a..a + n).for_each(|p| _ = model.0.insert(p, Cell(prot, prot & 2 != 0, 0)));
         }
         Op::Unmap(a, n) => {
             assert_eq!(memory.munmap(*id, at(a), n * PAGE), Ok(()));
-            (a..a + n).for_each(|p| drop(model.0.remove(&p)));
+            (a..a + n).for_each(|p| _ = model.0.remove(&p));
         }
         Op::Protect(a, n, prot) => {
             let done = memory.mprotect(*id, at(a), n * PAGE, prot, Growth::Turn);
@@ -103,7 +104,7 @@ fn apply(memory: &mut Memory, id: &mut SpaceId, model: &mut Model, op: &Op) {
             let done = memory.mremap(*id, &r, Growth::Turn);
             let mapped = model.0.contains_key(&a);
             if !overlap && mapped {
-                (to..to + n).for_each(|p| drop(model.0.remove(&p)));
+                (to..to + n).for_each(|p| _ = model.0.remove(&p));
             }
             let whole = !overlap && mapped && model.run(a, n);
             assert_eq!(done.is_ok(), whole, "{done:?}");

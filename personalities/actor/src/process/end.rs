@@ -62,7 +62,8 @@ impl Processes {
         let p = self.all.get(&serial)?;
         let (status, parent, pid) = (p.ended?, p.parent, p.pid);
         let by_signal = status & 0x7f;
-        let (code, shown) = if by_signal == 0 { (CLD_EXITED, status >> 8 & 0xff) } else { (CLD_KILLED, by_signal) };
+        let (code, shown) =
+            if by_signal == 0 { (CLD_EXITED, status >> 8 & 0xff) } else { (CLD_KILLED, by_signal) };
         let payload = Payload::Child { pid, status: shown };
         let action = self.all.get(&parent).map(|q| q.signals.action(sig::SIGCHLD)).unwrap_or_default();
         let unwanted = action.handler == 1 || action.flags & SA_NOCLDWAIT != 0;

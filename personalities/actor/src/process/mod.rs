@@ -11,7 +11,10 @@ use crate::turns::Serial;
 use abi::turn::{PID_MAX, PROCESSES_MAX};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-pub use signals::{Action, AltStack, Delivery, Info, Payload, SA_ONSTACK, SA_RESTART, SA_RESTORER, Signals, UNBLOCKABLE, bit, sig};
+pub use signals::{
+    Action, AltStack, Delivery, Info, Payload, SA_ONSTACK, SA_RESTART, SA_RESTORER, Signals, UNBLOCKABLE,
+    bit, sig,
+};
 pub use wait::{Usage, Waited};
 
 /// Soft and hard limits, by resource number.

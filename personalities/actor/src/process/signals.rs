@@ -39,7 +39,15 @@ pub const SA_RESTART: u64 = 0x1000_0000;
 pub const SA_NODEFER: u64 = 0x4000_0000;
 pub const SA_RESETHAND: u64 = 0x8000_0000;
 /// Flags that Linux keeps: the others read as zero.
-const SA_KNOWN: u64 = SA_NOCLDSTOP | SA_NOCLDWAIT | 4 | 0x800 | SA_RESTORER | SA_ONSTACK | SA_RESTART | SA_NODEFER | SA_RESETHAND;
+const SA_KNOWN: u64 = SA_NOCLDSTOP
+    | SA_NOCLDWAIT
+    | 4
+    | 0x800
+    | SA_RESTORER
+    | SA_ONSTACK
+    | SA_RESTART
+    | SA_NODEFER
+    | SA_RESETHAND;
 
 /// What can never be blocked.
 pub const UNBLOCKABLE: u64 = bit(SIGKILL) | bit(SIGSTOP);
@@ -198,7 +206,8 @@ impl Signals {
     /// Handlers become default, ignored stay; the alternate stack is forgotten.
     pub fn exec(&mut self) {
         for a in &mut self.actions {
-            *a = Action { handler: if a.handler == SIG_IGN { SIG_IGN } else { SIG_DFL }, ..Action::default() };
+            *a =
+                Action { handler: if a.handler == SIG_IGN { SIG_IGN } else { SIG_DFL }, ..Action::default() };
         }
         self.stack = AltStack::default();
     }
