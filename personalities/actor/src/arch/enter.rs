@@ -143,7 +143,12 @@ actor_resume:
     ldp     x0, x1, [sp]
     eret
 
+// A fault of the kernel itself, whatever tables are in place: the kernel's come first.
 actor_kernel_fault:
+    ldr     x3, 3f
+    ldr     x3, [x3, #288]
+    msr     ttbr0_el1, x3
+    isb
     ldr     x3, 1f
     mov     sp, x3
     mrs     x0, esr_el1
@@ -154,6 +159,7 @@ actor_kernel_fault:
     .balign 8
 1:  .quad   actor_last_stack + 16384
 2:  .quad   {dead}
+3:  .quad   {save}
 
     .section .text.actor_enter, "ax"
 // x0: the save area, x1: its upper address, x2: where actor_resume stands in the upper half.
@@ -165,11 +171,11 @@ actor_enter:
     stp     x25, x26, [sp, #64]
     stp     x27, x28, [sp, #80]
     mov     x3, sp
-    adr     x4, 3f
+    adr     x4, 4f
     str     x3, [x0, #296]
     str     x4, [x0, #312]
     br      x2
-3:  ldp     x27, x28, [sp, #80]
+4:  ldp     x27, x28, [sp, #80]
     ldp     x25, x26, [sp, #64]
     ldp     x23, x24, [sp, #48]
     ldp     x21, x22, [sp, #32]
@@ -233,6 +239,7 @@ actor_last_stack:
     .space 16384
 "#,
     dead = sym dead,
+    save = const SAVE_UPPER,
 );
 
 unsafe extern "C" {

@@ -86,9 +86,11 @@ impl<M: Machine> Kernel<M> {
             t.user.pc -= 4;
         }
         t.want = Want::Run;
+        self.memory.leave_turn();
         for (info, action, old) in stepping.handlers {
             self.push_frame(me, info, action, old);
         }
+        self.memory.return_to_turn();
     }
 
     /// After a program ran: one step of a search, if there is one.

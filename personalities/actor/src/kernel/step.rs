@@ -200,7 +200,12 @@ impl<M: Machine> Kernel<M> {
 
     /// A private call, whenever its thread comes to it.
     pub(super) fn private_call(&mut self, me: Serial) {
-        match self.perform(me, Growth::Private) {
+        self.memory.leave_turn();
+        let out = self.perform(me, Growth::Private);
+        if self.memory.return_to_turn() {
+            return;
+        }
+        match out {
             Ok(Flow::NeedsTurn) => {}
             Ok(Flow::Registers) => {
                 if let Some(t) = self.threads.get_mut(&me) {

@@ -61,7 +61,10 @@ impl Memory {
             let pages = space.charged() + (start - page) / PAGE;
             match self.afford(id, pages, growth) {
                 Ok(()) => {}
-                Err(Refusal::Turn) => return Err(Trouble::Turn),
+                Err(Refusal::Turn) => {
+                    self.refused = true;
+                    return Err(Trouble::Turn);
+                }
                 Err(Refusal::Errno(_)) => return Err(Trouble::Nothing),
             }
             self.spaces.get_mut(&id).ok_or(Trouble::Nothing)?.grow_stack(start, page);
@@ -115,17 +118,34 @@ impl Memory {
         Ok(Mapping { page, rights })
     }
 
+    fn copying(&self) -> Growth {
+        if self.outside_turn { Growth::Private } else { Growth::Turn }
+    }
+
+    /// From now on copies may not take a further chunk of charge.
+    pub fn leave_turn(&mut self) {
+        (self.outside_turn, self.refused) = (true, false);
+    }
+
+    /// Copies may take chunks again; whether one was refused meanwhile.
+    pub fn return_to_turn(&mut self) -> bool {
+        self.outside_turn = false;
+        core::mem::take(&mut self.refused)
+    }
+
     /// How many of the `length` bytes at `address` can be touched, from the first on.
     pub fn reach(&mut self, id: SpaceId, address: u64, length: u64, access: Access) -> u64 {
         let mut done = 0;
+        let growth = self.copying();
         while done < length {
             let at = address.wrapping_add(done);
-            if at < address || self.touch(id, at, access, Growth::Turn).is_err() {
+            if at < address || self.touch(id, at, access, growth).is_err() {
                 break;
             }
             done += (PAGE - at % PAGE).min(length - done);
         }
-        done
+        // A call that needs a turn after all has done nothing so far.
+        if self.outside_turn && self.refused { 0 } else { done }
     }
 
     /// Copies in, in whole or not at all.
@@ -134,7 +154,8 @@ impl Memory {
         let mut done = 0;
         while done < length {
             let at = address.checked_add(done).ok_or(e::EFAULT)?;
-            let grant = self.touch(id, at, Access::Read, Growth::Turn).map_err(|_| e::EFAULT)?;
+            let growth = self.copying();
+            let grant = self.touch(id, at, Access::Read, growth).map_err(|_| e::EFAULT)?;
             let from = (at % PAGE) as usize;
             let n = (PAGE as usize - from).min((length - done) as usize);
             out[done as usize..done as usize + n].copy_from_slice(&grant.bytes()[from..from + n]);
@@ -152,7 +173,8 @@ impl Memory {
         let mut done = 0;
         while done < length {
             let at = address + done;
-            let grant = self.touch(id, at, Access::Write, Growth::Turn).map_err(|_| e::EFAULT)?;
+            let growth = self.copying();
+            let grant = self.touch(id, at, Access::Write, growth).map_err(|_| e::EFAULT)?;
             let from = (at % PAGE) as usize;
             let n = (PAGE as usize - from).min((length - done) as usize);
             let page = grant.write().ok_or(e::EFAULT)?;
@@ -188,7 +210,8 @@ impl Memory {
         let mut out = Vec::new();
         loop {
             let at = address.checked_add(out.len() as u64).ok_or(e::EFAULT)?;
-            let grant = self.touch(id, at, Access::Read, Growth::Turn).map_err(|_| e::EFAULT)?;
+            let growth = self.copying();
+            let grant = self.touch(id, at, Access::Read, growth).map_err(|_| e::EFAULT)?;
             let rest = &grant.bytes()[(at % PAGE) as usize..];
             let zero = rest.iter().position(|b| *b == 0);
             out.extend_from_slice(&rest[..zero.unwrap_or(rest.len())]);

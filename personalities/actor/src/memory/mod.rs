@@ -49,6 +49,9 @@ pub struct Memory {
     next: SpaceId,
     /// Pages charged in all.
     charged: u64,
+    /// A call is carried out that takes no turn, and whether it turned out to need one.
+    outside_turn: bool,
+    refused: bool,
     /// Spaces that are gone and that the machine has not forgotten yet.
     gone: alloc::vec::Vec<SpaceId>,
 }
