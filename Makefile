@@ -13,7 +13,7 @@ help: ## this list
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,classic,lazy: by slot
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,actor,lazy,actor: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
 sdcard: setup ## target/tetrarch-rpi4.img for a Raspberry Pi 4, and how to flash it; FIRMWARE=directory: without network; ARMSTUB=file: e.g. Trusted Firmware
@@ -81,7 +81,7 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
 	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }

@@ -1,4 +1,4 @@
-//! Kernels that share no code, two of each: the same cases and faults, the same bytes, the same state at every sync point (R7, R30, R33).
+//! Kernels that share no code: the same cases and faults, the same bytes, the same state at every sync point (R7, R30, R33).
 
 use std::time::Duration;
 use system_tests::determinism::{CASES, run_cases};
@@ -16,11 +16,11 @@ fn unlike_kernels_agree_in_every_case() {
 #[test]
 fn one_of_them_alone_runs_and_says_the_same() {
     let script = "seq 1 300 | sort -rn | md5sum; ls -l /bin | wc -l; cat /proc/version; (exit 3); echo $?";
-    let outputs = ["classic", "lazy"].map(|kernel| {
+    let outputs = xtask::machine::KERNELS.map(|kernel| {
         let alone = Options { kernel: Some(kernel.into()), ..Options::default() };
         run(script, alone).unwrap().console
     });
-    assert_eq!(outputs[0], outputs[1]);
+    assert!(outputs.iter().all(|o| *o == outputs[0]), "{outputs:#?}");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_fault_in_any_kernel_is_named_and_changes_no_byte() {
 #[test]
 fn what_one_kernel_did_the_other_repeats() {
     let kernels = |k: &str| vec![k.to_owned(); 4];
-    for (recorded_on, replayed_on) in [("classic", "lazy"), ("lazy", "classic")] {
+    for (recorded_on, replayed_on) in [("classic", "actor"), ("actor", "lazy")] {
         let options = Options { kernels: kernels(recorded_on), ..Options::default() };
         let script = "for i in 1 2 3; do (sleep 0.0$i; echo $i; date +%N) & done; wait; head -c 16 /dev/urandom | md5sum; echo $$";
         let f = run(script, options).unwrap();

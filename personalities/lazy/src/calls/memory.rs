@@ -16,6 +16,17 @@ fn align(length: u64) -> Option<u64> {
     length.checked_next_multiple_of(PAGE)
 }
 
+/// Whether a mapping is shared, by its type, which it must have.
+fn is_shared(flags: u64, of_file: bool) -> Result<bool> {
+    match flags & 0xf {
+        1 => Ok(true),
+        2 => Ok(false),
+        // MAP_SHARED_VALIDATE asks a file.
+        3 if of_file => Ok(true),
+        _ => Err(EINVAL),
+    }
+}
+
 impl<H: Hardware> Kernel<H> {
     fn space_of(&self, id: u32) -> Result<&Space> {
         self.memory.spaces.get(id).ok_or(ESRCH)
@@ -139,13 +150,7 @@ impl<H: Hardware> Kernel<H> {
         if file.is_some() && offset.checked_add(length).is_none() {
             return Err(EOVERFLOW);
         }
-        let shared = match flags & 0xf {
-            1 => true,
-            2 => false,
-            // MAP_SHARED_VALIDATE asks a file.
-            3 if file.is_some() => true,
-            _ => return Err(EINVAL),
-        };
+        let shared = is_shared(flags, file.is_some())?;
         let source = match file {
             Some(f) => Some(self.file_to_map(f)?),
             None => None,

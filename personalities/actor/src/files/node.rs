@@ -1,0 +1,127 @@
+//! Nodes of the root file system: image members and what was made since stand in one table, by inode number.
+
+use crate::files::data::Data;
+use crate::pipes::PipeId;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+/// An inode number. It also says of which file system: see [`Realm`].
+pub type NodeId = u64;
+
+/// `/`.
+pub const ROOT: NodeId = 1;
+/// `/dev`; its entries follow.
+pub const DEV: NodeId = 1 << 32;
+/// `/proc`; its fixed entries follow, then 1024 numbers for each pid.
+pub const PROC: NodeId = 1 << 33;
+/// Pipes that no directory holds, by their own number.
+pub const PIPES: NodeId = 1 << 48;
+
+pub const S_IFMT: u32 = 0o170000;
+pub const S_IFIFO: u32 = 0o010000;
+pub const S_IFCHR: u32 = 0o020000;
+pub const S_IFDIR: u32 = 0o040000;
+pub const S_IFBLK: u32 = 0o060000;
+pub const S_IFREG: u32 = 0o100000;
+pub const S_IFLNK: u32 = 0o120000;
+pub const S_IFSOCK: u32 = 0o140000;
+
+/// Which file system a node belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Realm {
+    Root,
+    Dev,
+    Proc,
+    Pipe,
+}
+
+/// The file system of a node.
+pub fn realm(node: NodeId) -> Realm {
+    match node {
+        ..DEV => Realm::Root,
+        DEV..PROC => Realm::Dev,
+        PROC..PIPES => Realm::Proc,
+        PIPES.. => Realm::Pipe,
+    }
+}
+
+/// A moment, seconds and nanoseconds since 1970.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stamp {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+impl Stamp {
+    pub fn from_us(us: u64) -> Stamp {
+        Stamp { seconds: (us / 1_000_000) as i64, nanoseconds: (us % 1_000_000 * 1000) as u32 }
+    }
+}
+
+/// A directory's entries.
+#[derive(Default)]
+pub struct Directory {
+    pub parent: NodeId,
+    /// By sequence number within the directory.
+    pub entries: BTreeMap<u64, (Vec<u8>, NodeId)>,
+    index: BTreeMap<Vec<u8>, u64>,
+    next: u64,
+}
+
+impl Directory {
+    pub fn new(parent: NodeId) -> Directory {
+        Directory { parent, ..Directory::default() }
+    }
+
+    pub fn find(&self, name: &[u8]) -> Option<NodeId> {
+        self.entries.get(self.index.get(name)?).map(|(_, node)| *node)
+    }
+
+    /// A new entry at the end.
+    pub fn add(&mut self, name: &[u8], node: NodeId) {
+        self.index.insert(name.to_vec(), self.next);
+        self.entries.insert(self.next, (name.to_vec(), node));
+        self.next += 1;
+    }
+
+    pub fn remove(&mut self, name: &[u8]) {
+        if let Some(at) = self.index.remove(name) {
+            self.entries.remove(&at);
+        }
+    }
+}
+
+/// What a node is.
+pub enum Body {
+    File(Data),
+    Directory(Directory),
+    Link(Vec<u8>),
+    /// With the pipe that is open on it.
+    Fifo(Option<PipeId>),
+    /// Device number as in st_rdev.
+    Device(u64),
+    Socket,
+}
+
+/// A node.
+pub struct Node {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub links: u32,
+    /// Access, modification, change.
+    pub times: [Stamp; 3],
+    pub body: Body,
+    /// It counts as a part of the writable layer's state.
+    pub changed: bool,
+    /// Open file descriptions and working directories that hold it.
+    pub holds: u32,
+    /// The directories that have it, and under which names; after the last was removed, that one.
+    pub names: Vec<(NodeId, Vec<u8>)>,
+}
+
+impl Node {
+    pub fn is_directory(&self) -> bool {
+        matches!(self.body, Body::Directory(_))
+    }
+}

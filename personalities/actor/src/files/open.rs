@@ -1,0 +1,137 @@
+//! Opening by path, in the order of checks of Linux 6.1 (`path_openat`). What waits (FIFOs) or belongs to others (texts, terminal) the caller goes on with.
+
+use super::flags::*;
+use super::node::{Body, NodeId, PIPES, Realm, S_IFREG, realm};
+use super::virtuals::{self, Device, Text};
+use super::walk::{Follow, Last};
+use super::{Files, Target};
+use crate::error::{Res, e};
+use crate::pipes::PipeId;
+use crate::turns::Serial;
+use alloc::vec::Vec;
+
+/// What a new handle is made of.
+pub struct Opened {
+    pub target: Target,
+    pub node: NodeId,
+    pub name: Option<(NodeId, Vec<u8>)>,
+    pub writers_before: Option<u64>,
+}
+
+impl Opened {
+    /// Of something that no directory names.
+    pub fn nameless(target: Target, node: NodeId) -> Opened {
+        Opened { target, node, name: None, writers_before: None }
+    }
+}
+
+/// What stands at a path that may be opened.
+pub enum What {
+    Place,
+    File,
+    Directory,
+    Text(Text),
+    Fifo,
+    /// A pipe that is open already, by /proc/self/fd.
+    Pipe(PipeId),
+    Device(Device),
+}
+
+/// The outcome of a walk that found something to open.
+pub struct Opening {
+    pub what: What,
+    pub node: NodeId,
+    pub name: Option<(NodeId, Vec<u8>)>,
+}
+
+/// Status flags that a handle keeps.
+pub fn status(flags: u32) -> u32 {
+    if flags & O_PATH != 0 {
+        return flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    }
+    let kept = O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | FASYNC | O_LARGEFILE | O_NOATIME;
+    flags & (kept | O_DIRECTORY | O_NOFOLLOW)
+}
+
+impl Files {
+    /// Walks, creates, truncates. `flags` as given.
+    pub fn open(&mut self, me: Serial, start: NodeId, path: &[u8], flags: u32, mode: u32) -> Res<Opening> {
+        let creates = flags & O_CREAT != 0;
+        let exclusive = creates && flags & O_EXCL != 0;
+        if creates {
+            let parent = self.parent(me, start, path)?;
+            if parent.slash && matches!(parent.last, Last::Name(_)) {
+                return Err(e::EISDIR);
+            }
+        }
+        let follow = if flags & O_NOFOLLOW != 0 || exclusive { Follow::No } else { Follow::Yes };
+        let spot = self.walk(me, start, path, follow)?;
+        let name = match &spot.last {
+            Last::Name(name) => Some((spot.directory, name.clone())),
+            _ => None,
+        };
+        let Some(node) = spot.node else {
+            let (directory, last) = name.filter(|_| creates).ok_or(e::ENOENT)?;
+            if spot.slash {
+                return Err(e::EISDIR);
+            }
+            let mode = mode & 0o7777 & !self.table(me)?.umask;
+            let node = self.make(directory, &last, S_IFREG | mode, Body::File(Default::default()))?;
+            if flags & O_DIRECT != 0 {
+                return Err(e::EINVAL);
+            }
+            return Ok(Opening { what: What::File, node, name: Some((directory, last)) });
+        };
+        let directory = self.is_directory(node);
+        if exclusive {
+            return Err(e::EEXIST);
+        }
+        if creates && directory {
+            return Err(e::EISDIR);
+        }
+        if (flags & O_DIRECTORY != 0 || spot.slash) && !directory {
+            return Err(e::ENOTDIR);
+        }
+        if flags & O_PATH != 0 {
+            return Ok(Opening { what: What::Place, node, name });
+        }
+        if self.leads(me, node).is_some() {
+            return Err(e::ELOOP);
+        }
+        let writes = (flags + 1) & 2 != 0 || flags & O_ACCMODE == O_ACCMODE || flags & O_TRUNC != 0;
+        if directory && writes {
+            return Err(e::EISDIR);
+        }
+        let what = self.what(node, writes)?;
+        if flags & O_DIRECT != 0 {
+            return Err(e::EINVAL);
+        }
+        if flags & O_TRUNC != 0 && matches!(what, What::File) {
+            self.truncate(node, 0)?;
+        }
+        Ok(Opening { what, node, name })
+    }
+
+    fn what(&self, node: NodeId, writes: bool) -> Res<What> {
+        if self.is_directory(node) {
+            return Ok(What::Directory);
+        }
+        match realm(node) {
+            Realm::Pipe => Ok(What::Pipe(node - PIPES)),
+            Realm::Dev => Files::device_of(node).map(What::Device).ok_or(e::ENXIO),
+            Realm::Proc => {
+                let text = Files::text_of(node).ok_or(e::ENOENT)?;
+                if writes { Err(e::EROFS) } else { Ok(What::Text(text)) }
+            }
+            Realm::Root => match &self.node(node)?.body {
+                Body::File(_) => Ok(What::File),
+                Body::Fifo(_) => Ok(What::Fifo),
+                Body::Device(number) => {
+                    let character = self.node(node)?.mode & super::node::S_IFMT == super::node::S_IFCHR;
+                    virtuals::device(*number).filter(|_| character).map(What::Device).ok_or(e::ENXIO)
+                }
+                _ => Err(e::ENXIO),
+            },
+        }
+    }
+}

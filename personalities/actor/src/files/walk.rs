@@ -1,0 +1,239 @@
+//! From paths to nodes and back, as path_resolution(7).
+
+use super::node::{Body, DEV, NodeId, PROC, ROOT, Realm, realm};
+use super::virtuals::Leads;
+use super::{Files, flags::AT_FDCWD};
+use crate::error::{Res, e};
+use crate::turns::Serial;
+use alloc::vec::Vec;
+
+/// Longest name.
+pub const NAME_MAX: usize = 255;
+const LINKS_MAX: u32 = 40;
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follow {
+    Yes,
+    No,
+}
+
+/// The last component of a path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Last {
+    Name(Vec<u8>),
+    /// `.`, or nothing but slashes.
+    Here,
+    Up,
+}
+
+/// A path up to its last component.
+pub struct Parent {
+    pub directory: NodeId,
+    pub last: Last,
+    /// The path ends in a slash.
+    pub slash: bool,
+    links: u32,
+}
+
+/// A path walked to its end.
+pub struct Spot {
+    pub directory: NodeId,
+    pub last: Last,
+    pub slash: bool,
+    /// What is there, if anything.
+    pub node: Option<NodeId>,
+}
+
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|b| *b == b'/').filter(|c| !c.is_empty())
+}
+
+impl Files {
+    /// Where a relative path of process `me` starts: descriptor `at`, or the working directory.
+    pub fn start(&self, me: Serial, at: i32) -> Res<NodeId> {
+        if at == AT_FDCWD {
+            return self.cwd(me);
+        }
+        Ok(self.handle(me, at as u32)?.node)
+    }
+
+    /// As [`Files::start`], for path `path`: an absolute one does not look at `at`, a relative one wants a directory.
+    pub fn base(&self, me: Serial, at: i32, path: &[u8]) -> Res<NodeId> {
+        if path.first() == Some(&b'/') {
+            return Ok(ROOT);
+        }
+        let node = self.start(me, at)?;
+        if self.is_directory(node) || path.is_empty() { Ok(node) } else { Err(e::ENOTDIR) }
+    }
+
+    pub fn is_directory(&self, node: NodeId) -> bool {
+        match realm(node) {
+            Realm::Root => self.nodes.get(&node).is_some_and(|n| n.is_directory()),
+            Realm::Pipe => false,
+            _ => Files::virtual_is_directory(node),
+        }
+    }
+
+    /// The directory above.
+    pub fn up(&self, node: NodeId) -> NodeId {
+        match realm(node) {
+            Realm::Root => self.directory(node).map_or(ROOT, |d| d.parent),
+            _ => Files::virtual_parent(node),
+        }
+    }
+
+    /// What `name` is in `directory`.
+    pub fn find(&self, directory: NodeId, name: &[u8]) -> Res<Option<NodeId>> {
+        if name.len() > NAME_MAX {
+            return Err(e::ENAMETOOLONG);
+        }
+        match (realm(directory), directory, name) {
+            (_, ROOT, b"dev") => Ok(Some(DEV)),
+            (_, ROOT, b"proc") => Ok(Some(PROC)),
+            (Realm::Root, ..) => Ok(self.directory(directory)?.find(name)),
+            (Realm::Pipe, ..) => Err(e::ENOTDIR),
+            _ if !Files::virtual_is_directory(directory) => Err(e::ENOTDIR),
+            _ => Ok(self.virtual_find(directory, name)),
+        }
+    }
+
+    /// Where a link leads; `None`: `node` is none.
+    pub(super) fn leads(&self, me: Serial, node: NodeId) -> Option<Res<Leads>> {
+        match realm(node) {
+            Realm::Root => match &self.nodes.get(&node)?.body {
+                Body::Link(to) => Some(Ok(Leads::Text(to.clone()))),
+                _ => None,
+            },
+            Realm::Pipe => None,
+            _ => self.virtual_link(me, node),
+        }
+    }
+
+    /// Walks all of a path but its last component.
+    pub fn parent(&self, me: Serial, start: NodeId, path: &[u8]) -> Res<Parent> {
+        self.parent_after(me, start, path, 0)
+    }
+
+    fn parent_after(&self, me: Serial, start: NodeId, path: &[u8], mut links: u32) -> Res<Parent> {
+        if path.is_empty() {
+            return Err(e::ENOENT);
+        }
+        let mut at = if path[0] == b'/' { ROOT } else { start };
+        let slash = path.last() == Some(&b'/');
+        let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
+        while let Some(name) = todo.pop() {
+            if !self.is_directory(at) {
+                return Err(e::ENOTDIR);
+            }
+            if todo.is_empty() {
+                let last = match &name[..] {
+                    b"." => Last::Here,
+                    b".." => Last::Up,
+                    _ => Last::Name(name),
+                };
+                return Ok(Parent { directory: at, last, slash, links });
+            }
+            match &name[..] {
+                b"." => {}
+                b".." => at = self.up(at),
+                _ => {
+                    let next = self.find(at, &name)?.ok_or(e::ENOENT)?;
+                    match self.leads(me, next) {
+                        None => at = next,
+                        Some(to) => {
+                            links += 1;
+                            if links > LINKS_MAX {
+                                return Err(e::ELOOP);
+                            }
+                            match to? {
+                                Leads::Node(node) => at = node,
+                                Leads::Text(text) => {
+                                    if text.first() == Some(&b'/') {
+                                        at = ROOT;
+                                    }
+                                    todo.extend(components(&text).rev().map(<[u8]>::to_vec));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Parent { directory: at, last: Last::Here, slash, links })
+    }
+
+    /// Walks a path to its end. What the last name leads to may be missing.
+    pub fn walk(&self, me: Serial, start: NodeId, path: &[u8], follow: Follow) -> Res<Spot> {
+        let mut parent = self.parent(me, start, path)?;
+        let slash = parent.slash;
+        loop {
+            let Parent { directory, last, links, .. } = parent;
+            let node = match &last {
+                Last::Here => Some(directory),
+                Last::Up => Some(self.up(directory)),
+                Last::Name(name) => self.find(directory, name)?,
+            };
+            let slash = slash || parent.slash;
+            let spot = Spot { directory, last, slash, node };
+            let Some(to) = node.and_then(|n| self.leads(me, n)) else { return Ok(spot) };
+            if follow == Follow::No && !slash {
+                return Ok(spot);
+            }
+            if links == LINKS_MAX {
+                return Err(e::ELOOP);
+            }
+            match to? {
+                Leads::Node(node) => return Ok(Spot { node: Some(node), ..spot }),
+                Leads::Text(text) => parent = self.parent_after(me, directory, &text, links + 1)?,
+            }
+        }
+    }
+
+    /// The node at a path that must be there, and be a directory if a slash says so.
+    pub fn resolve(&self, me: Serial, start: NodeId, path: &[u8], follow: Follow) -> Res<NodeId> {
+        let spot = self.walk(me, start, path, follow)?;
+        let node = spot.node.ok_or(e::ENOENT)?;
+        if spot.slash && !self.is_directory(node) {
+            return Err(e::ENOTDIR);
+        }
+        Ok(node)
+    }
+
+    /// The path of a node; `name` is the one it was opened by.
+    pub fn path_of(&self, id: NodeId, name: Option<&(NodeId, Vec<u8>)>) -> Res<Vec<u8>> {
+        if realm(id) != Realm::Root {
+            return Ok(self.virtual_path(id));
+        }
+        if id == ROOT {
+            return Ok(b"/".to_vec());
+        }
+        let node = self.node(id)?;
+        let alive = |n: &&(NodeId, Vec<u8>)| self.directory(n.0).is_ok_and(|d| d.find(&n.1) == Some(id));
+        let known = name.filter(alive).or_else(|| node.names.iter().find(alive));
+        let gone = known.is_none();
+        let (parent, last) = known.or(name).or(node.names.first()).ok_or(e::ENOENT)?;
+        let mut path = self.path_of(*parent, None).unwrap_or_default();
+        let deleted = b" (deleted)";
+        if path.ends_with(deleted) {
+            path.truncate(path.len() - deleted.len());
+        }
+        if path != b"/" {
+            path.push(b'/');
+        }
+        path.extend_from_slice(last);
+        if gone {
+            path.extend_from_slice(deleted);
+        }
+        Ok(path)
+    }
+
+    /// getcwd(2).
+    pub fn cwd_path(&self, me: Serial) -> Res<Vec<u8>> {
+        let cwd = self.cwd(me)?;
+        if realm(cwd) == Realm::Root && self.node(cwd)?.links == 0 {
+            return Err(e::ENOENT);
+        }
+        self.path_of(cwd, None)
+    }
+}

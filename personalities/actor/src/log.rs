@@ -1,0 +1,106 @@
+//! The log client: takes records of the agreed log and keeps them until the kernel comes to them. The one place that knows where entries come from.
+
+use abi::log::{Boot, Entry, VERSION};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+/// Entries kept ahead; more is taken for a broken log.
+const AHEAD_MAX: usize = 4096;
+
+/// An entry of a sync point.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Sync {
+    pub s: u64,
+    pub time_us: u64,
+    /// Encoded events.
+    pub events: Vec<u8>,
+}
+
+/// What became of a promise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Decision {
+    Skip,
+    Go,
+}
+
+/// Why a record is no part of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// It is no entry, or not of this version.
+    NotAnEntry,
+    /// Its number is not the next.
+    OutOfOrder,
+    /// More wait than any correct log has.
+    TooFarAhead,
+}
+
+/// Entries that wait.
+#[derive(Default)]
+pub(crate) struct Log {
+    syncs: VecDeque<Sync>,
+    last: u64,
+    decisions: BTreeMap<u64, Decision>,
+}
+
+/// The first record.
+pub fn boot(record: &[u8]) -> Result<Boot<'_>, Broken> {
+    match postcard::from_bytes(record) {
+        Ok(Entry::Boot(boot)) if boot.version == VERSION => Ok(boot),
+        _ => Err(Broken::NotAnEntry),
+    }
+}
+
+impl Log {
+    /// Takes a record.
+    pub fn add(&mut self, record: &[u8]) -> Result<(), Broken> {
+        match postcard::from_bytes(record).map_err(|_| Broken::NotAnEntry)? {
+            Entry::Boot(_) => return Err(Broken::OutOfOrder),
+            Entry::Sync(sync) => {
+                if sync.s != self.last + 1 {
+                    return Err(Broken::OutOfOrder);
+                }
+                self.last = sync.s;
+                self.syncs.push_back(Sync { s: sync.s, time_us: sync.time_us, events: sync.events.to_vec() });
+            }
+            Entry::Skip { call } => drop(self.decisions.insert(call, Decision::Skip)),
+            Entry::Go { call } => drop(self.decisions.insert(call, Decision::Go)),
+        }
+        if self.syncs.len() + self.decisions.len() > AHEAD_MAX { Err(Broken::TooFarAhead) } else { Ok(()) }
+    }
+
+    /// The entry of sync point `s`, if it is here.
+    pub fn take(&mut self, s: u64) -> Option<Sync> {
+        if self.syncs.front()?.s == s { self.syncs.pop_front() } else { None }
+    }
+
+    /// What is decided about call number `call`; about those before it nobody asks again.
+    pub fn decision(&mut self, call: u64) -> Option<Decision> {
+        while let Some(first) = self.decisions.first_entry().filter(|f| *f.key() < call) {
+            first.remove();
+        }
+        self.decisions.get(&call).copied()
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn record(entry: &Entry<'_>) -> Vec<u8> {
+        let mut buffer = [0; 256];
+        postcard::to_slice(entry, &mut buffer).unwrap().to_vec()
+    }
+
+    #[test]
+    fn entries_come_in_order_and_decisions_by_number() {
+        let mut log = Log::default();
+        let sync = |s| record(&Entry::Sync(abi::log::Sync { s, time_us: 7, events: b"" }));
+        assert_eq!(log.add(&sync(1)), Ok(()));
+        assert_eq!(log.add(&sync(3)), Err(Broken::OutOfOrder));
+        assert_eq!(log.add(&record(&Entry::Skip { call: 9 })), Ok(()));
+        assert_eq!(log.add(&[200, 1, 2]), Err(Broken::NotAnEntry));
+        assert!(log.take(2).is_none());
+        assert_eq!(log.take(1).map(|e| e.s), Some(1));
+        assert_eq!((log.decision(8), log.decision(9), log.decision(10)), (None, Some(Decision::Skip), None));
+    }
+}

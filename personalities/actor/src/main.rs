@@ -1,0 +1,11 @@
+//! The kernel on the board. On the host there is nothing to run.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod arch;
+
+#[cfg(not(target_os = "none"))]
+fn main() {}
