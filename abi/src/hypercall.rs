@@ -49,9 +49,9 @@ impl Call {
     /// The call with number `n`.
     pub fn from_number(n: u64) -> Option<Call> {
         use Call::*;
-        [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield, Buffer]
-            .into_iter()
-            .find(|c| *c as u64 == n)
+        const ALL: [Call; 11] =
+            [Null, Text, Signal, Wait, Poll, IrqAck, Crash, Inject, PowerOff, Yield, Buffer];
+        ALL.get(usize::try_from(n).ok()?).copied().filter(|c| *c as u64 == n)
     }
 }
 

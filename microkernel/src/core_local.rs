@@ -7,6 +7,7 @@
 use crate::arch::registers::{self, Controls};
 use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
+use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN};
@@ -124,7 +125,7 @@ impl Core {
         let (_, domain) = self.current_domain()?;
         let offset = ipa.checked_sub(MEMORY_IPA)?;
         let end = offset.checked_add(length)?;
-        (end <= domain.memory.size).then(|| domain.memory.base + offset)
+        (end <= domain.memory.size || hole(Hole::Text)).then(|| domain.memory.base + offset)
     }
 
     /// A domain stands still for this reason, too.

@@ -138,6 +138,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 
 /// For the test of all this: a build that dies when asked.
 #[cfg(feature = "crash-test")]
+#[inline(never)] // The test looks for its name.
 pub fn on_demand(number: u64) {
     #[inline(never)]
     fn deeper(n: u64) -> u64 {

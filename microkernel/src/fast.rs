@@ -7,6 +7,7 @@
 use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::pending;
+use crate::hole::{Hole, hole};
 use crate::ready::BACKGROUND;
 use crate::{invoke, memory};
 use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
@@ -119,7 +120,7 @@ fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 
         let x = &mut new.frame.x;
         [x[0], x[1], x[2], x[3], x[4], x[5]] = [DONE as u64, m1, m2, m3, m4, m5];
         (x[13], x[14]) = (met.badge, MESSAGE);
-        if m1 & WIDE != 0 {
+        if m1 & WIDE != 0 || hole(Hole::Message) {
             let [_, _, _, _, _, _, m6, m7, _, m9, m10, m11, m12, ..] = memory.saved(from).frame.x;
             let x = &mut memory.saved_mut(to).frame.x;
             [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];

@@ -91,20 +91,29 @@ fn rung(core: &mut Core, domain: usize) {
 
 fn knocked(core: &mut Core) {
     let post = shared::take_post(core.id);
-    let asked = |kind| if post & shared::ON_DEMAND == 0 { 0 } else { shared::take_mail(core.id, kind) };
-    let mail = Inject::ALL.map(|kind| (kind, asked(kind)));
+    if post & shared::ON_DEMAND != 0 {
+        on_demand(core);
+    }
     for i in 0..core.domains.len() {
-        let at = core.domains[i];
-        let domain = core.saved(at).index as usize - 1;
-        for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
-            inject(core, at, *kind);
-        }
+        let domain = core.saved(core.domains[i]).index as usize - 1;
         if shared::has_word(domain) {
             rung(core, domain);
         }
     }
     if post & !shared::ON_DEMAND != 0 {
         mail::receive(core, post);
+    }
+}
+
+/// Does to the domains of this core what was asked of it.
+fn on_demand(core: &mut Core) {
+    let mail = Inject::ALL.map(|kind| (kind, shared::take_mail(core.id, kind)));
+    for i in 0..core.domains.len() {
+        let at = core.domains[i];
+        let domain = core.saved(at).index as usize - 1;
+        for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
+            inject(core, at, *kind);
+        }
     }
 }
 

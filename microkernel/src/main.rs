@@ -25,6 +25,8 @@ mod fast;
 #[cfg(target_os = "none")]
 mod gic;
 #[cfg(target_os = "none")]
+mod hole;
+#[cfg(target_os = "none")]
 mod image;
 #[cfg(target_os = "none")]
 mod interrupts;

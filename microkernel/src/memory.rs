@@ -7,6 +7,7 @@
 use crate::arch::registers::{self, Controls};
 use crate::domain::Saved;
 use crate::gic::Gic;
+use crate::hole::{Hole, hole};
 use crate::ready::{Ready, WOKEN};
 use abi::manifest::Range;
 use capability_model::layout::DOMAIN_RESERVED;
@@ -41,7 +42,9 @@ impl Memory for Direct {
     }
 
     fn scrub(&mut self, page: u64) {
-        registers::scrub(page);
+        if !hole(Hole::Scrub) {
+            registers::scrub(page);
+        }
     }
 
     fn forget(&mut self, vmid: u16, ipa: Option<u64>) {

@@ -4,6 +4,7 @@
 //! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
 use crate::arch::registers::Controls;
+use crate::hole::{Hole, hole};
 use crate::root::{self, Pages};
 use crate::stage2::{NoTables, Rights, Space};
 use crate::{image, memory};
@@ -286,6 +287,9 @@ fn map_common<'a>(
 ) -> Result<(), PlanError<'a>> {
     let domain = &manifest.domains[index];
     space.map(STATUS_IPA, shared::status_address(), PAGE, Rights::Read)?;
+    if hole(Hole::Page) {
+        space.map(0x6000_0000, shared::status_address(), PAGE, Rights::Read)?;
+    }
     space.map(POSITION_IPA, positions[index], PAGE, Rights::ReadWrite)?;
     for (i, c) in manifest.channels.iter().enumerate() {
         let ipa = CHANNEL_IPA + i as u64 * CHANNEL_STRIDE;
@@ -296,7 +300,8 @@ fn map_common<'a>(
                 space.map(PEER_POSITION_IPA + i as u64 * PAGE, positions[reader], PAGE, Rights::Read)?;
             }
         } else if c.reads(index) {
-            space.map(ipa, c.frames.base, c.frames.size, Rights::Read)?;
+            let rights = if hole(Hole::Channel) { Rights::ReadWrite } else { Rights::Read };
+            space.map(ipa, c.frames.base, c.frames.size, rights)?;
         }
     }
     if domain.kind == DomainKind::Personality {

@@ -67,6 +67,28 @@ pub fn reply_recv(endpoint: u64, reply: u64, words: [u64; 4]) -> Result<(u64, [u
     if status == 0 { Ok((badge, words)) } else { Err(status) }
 }
 
+/// Signals at `notification`.
+#[cfg(target_os = "none")]
+#[inline(always)]
+pub fn signal(notification: u64) -> i64 {
+    use core::arch::asm;
+    let mut status = notification;
+    macro_rules! by {
+        ($instruction:literal) => {
+            // SAFETY: as in `raw`; a signal has no arguments.
+            unsafe {
+                asm!($instruction, in("x8") INVOKE + label::SIGNAL, inout("x0") status, out("x13") _, out("x14") _, options(nostack))
+            }
+        };
+    }
+    if crate::calls::kernel() {
+        by!("hvc #0")
+    } else {
+        by!("svc #0")
+    }
+    status as i64
+}
+
 #[cfg(target_os = "none")]
 #[inline(always)]
 fn message(number: u64, endpoint: u64, reply: u64, words: [u64; 4]) -> (i64, u64, [u64; 4]) {

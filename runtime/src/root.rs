@@ -29,7 +29,7 @@ const WINDOW: u64 = MODULE_IPA - BLOCK;
 /// Why a partition was not built.
 #[derive(Clone, Copy, Debug)]
 pub enum BuildError {
-    /// EL2 gave no bundle, or one without this partition's image.
+    /// The bundle is damaged, or has not this partition's image.
     NoImage,
     /// No piece of free RAM is large enough for tables.
     NoMemory,
@@ -244,13 +244,15 @@ fn core_of(boot: &BootInfo, index: u64) -> u64 {
     boot.partitions.get(index as usize).map_or(0, |p| p.core.into())
 }
 
-/// Builds and starts all partitions. On an error the partition that it is about.
+/// Builds and starts all partitions, if the manifest says that this domain `builds`: only then it has the bundle. On an error the
+/// partition that it is about.
 pub fn build(boot: &'static BootInfo) -> Result<(), (u64, BuildError)> {
     OWN.store(boot.domain.into(), core::sync::atomic::Ordering::Relaxed);
     let here = core_of(boot, boot.domain.into());
     let own = u64::from(boot.domain);
     let free = (root::UNTYPED..).zip(&boot.untyped).max_by_key(|(_, m)| m.size).map(|(slot, _)| slot);
-    let bundle = crate::channel::module(boot, "bundle").and_then(|bytes| Bundle::trusted(bytes).ok());
+    let Some(bytes) = crate::channel::module(boot, "bundle") else { return Ok(()) };
+    let bundle = Bundle::trusted(bytes).ok();
     let prepare = || -> Result<(u64, Bundle<'_>), BuildError> {
         let (free, bundle) = (free.ok_or(BuildError::NoMemory)?, bundle.ok_or(BuildError::NoImage)?);
         retype(free, kind::PAGE_TABLE, 3, TABLE, 1)?;

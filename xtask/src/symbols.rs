@@ -17,15 +17,20 @@ pub fn explain(line: &str, elf: &Path) -> Vec<String> {
 
 fn frames(loader: &Loader, address: u64) -> Vec<String> {
     let mut lines = vec![];
-    let Ok(mut frames) = loader.find_frames(address) else { return lines };
+    // Behind a call that never returns another function may begin: the call itself is meant.
+    let Ok(mut frames) = loader.find_frames(address.saturating_sub(1)) else { return lines };
     while let Ok(Some(frame)) = frames.next() {
-        let name =
-            frame.function.and_then(|f| Some(f.demangle().ok()?.into_owned())).unwrap_or_else(|| "?".into());
+        let known = frame.function.and_then(|f| Some(f.demangle().ok()?.into_owned()));
+        let symbol = || loader.find_symbol(address.saturating_sub(1)).unwrap_or("?").to_owned();
+        let name = known.unwrap_or_else(symbol);
         let place = frame.location.and_then(|l| Some(format!("{}:{}", l.file?, l.line?))).unwrap_or_default();
         lines.push(format!("el2:   {address:#x} {name} {place}"));
     }
     if lines.is_empty() {
-        lines.push(format!("el2:   {address:#x} {}", loader.find_symbol(address).unwrap_or("?")));
+        lines.push(format!(
+            "el2:   {address:#x} {}",
+            loader.find_symbol(address.saturating_sub(1)).unwrap_or("?")
+        ));
     }
     lines
 }

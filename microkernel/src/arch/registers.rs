@@ -1,5 +1,6 @@
 //! What EL2 sets for itself and for those below, each odd value with its reason. All are this core's own registers.
 
+use crate::hole::{Hole, hole};
 use aarch64_cpu::asm::barrier::{self, dsb, isb};
 use aarch64_cpu::registers::*;
 use core::arch::asm;
@@ -68,7 +69,9 @@ impl Controls {
         CNTKCTL_EL1.set(self.cntkctl);
         MDSCR_EL1.set(self.mdscr);
         TPIDR_EL0.set(self.thread[0]);
-        TPIDRRO_EL0.set(self.thread[1]);
+        if !hole(Hole::Controls) {
+            TPIDRRO_EL0.set(self.thread[1]);
+        }
     }
 }
 
@@ -79,7 +82,7 @@ pub fn become_kernel(vttbr: u64, controls: &Controls) {
     controls.set();
     VTTBR_EL2.set(vttbr);
     isb(barrier::SY);
-    HCR_EL2.set(controls.hcr);
+    HCR_EL2.set(if hole(Hole::Smc) { controls.hcr & !(1 << 19) } else { controls.hcr });
     CPTR_EL2.set(CPTR_KERNEL);
     isb(barrier::SY);
 }

@@ -75,9 +75,13 @@ mod guest {
         let before = wide;
         invoke(label::CALL, &mut wide);
         assert!(
-            wide.status() == 0 && wide.x[2..] == before.x[2..] && wide.y[..4] == before.y[..4],
+            wide.status() == 0 && wide.x[2..7] == before.x[2..7] && wide.y[..4] == before.y[..4],
             "{wide:?}"
         );
+        assert!(wide.x[7] == 3, "the server writes this word");
+        let mut narrow = Registers { x: [ENDPOINT, 0, 1, 2, 3, 4, 5, 777], y: [0; 8] };
+        invoke(label::CALL, &mut narrow);
+        assert!(narrow.x[7] == 777, "WRONG: a register that is no part of the message came along");
         let round = time(hz, || {
             wide = before;
             invoke(label::CALL, &mut wide);
@@ -339,7 +343,7 @@ mod guest {
         // SAFETY: as `capability::reply_recv`, with all ten words as they came.
         unsafe {
             asm!(
-                "2: svc #0", "mov x0, #1", "mov x13, #2", "b 2b",
+                "2: svc #0", "mov x0, #1", "mov x13, #2", "mov x7, #3", "b 2b",
                 in("x8") runtime::abi::capability::INVOKE + label::REPLY_RECV, in("x0") E, in("x1") 0, in("x2") words[0],
                 in("x3") words[1], in("x4") words[2], in("x5") words[3], in("x13") R, in("x14") 0, in("x16") 0,
                 options(noreturn, nostack)

@@ -12,8 +12,7 @@ mod guest {
     use crate::measure::{TURNS, empty, tell, time, until};
     use core::sync::atomic::Ordering;
     use runtime::abi::bootinfo::BootInfo;
-    use runtime::abi::capability::label;
-    use runtime::capability::{Registers, call, invoke};
+    use runtime::capability::{call, signal};
     use runtime::{Channel, calls, say};
 
     const E: u64 = 1;
@@ -32,10 +31,8 @@ mod guest {
         for _ in 0..TURNS {
             // The waiter has had time to wait again.
             calls::wait(calls::now() + hz / 2000);
-            let mut signal = Registers::new(N, &[]);
             own.words()[601].store(calls::now(), Ordering::Relaxed);
-            invoke(label::SIGNAL, &mut signal);
-            assert!(signal.status() == 0);
+            assert!(signal(N) == 0);
         }
         tell(&own, 3);
         loop {

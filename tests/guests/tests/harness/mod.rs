@@ -53,12 +53,23 @@ pub fn kernel_with(feature: &str) -> PathBuf {
     build(&["-p", "microkernel", "--features", feature], feature).join("microkernel")
 }
 
+/// EL2 with the hole `name` (microkernel/src/hole.rs).
+pub fn kernel_with_hole(name: &str) -> PathBuf {
+    build_with(&["-p", "microkernel", "--features", "holes"], "holes", &[("TETRARCH_HOLE", name)])
+        .join("microkernel")
+}
+
 fn build(what: &[&str], directory: &str) -> PathBuf {
+    build_with(what, directory, &[])
+}
+
+fn build_with(what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
     // Its own target directory: the test runs while cargo holds the lock of the usual one.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["build", "--release"]).args(what);
     cargo.args(["--target", TARGET, "--target-dir"]).arg(&target);
+    cargo.envs(environment.iter().copied());
     run(&mut cargo);
     target.join(TARGET).join("release")
 }
