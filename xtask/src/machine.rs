@@ -26,7 +26,7 @@ pub(crate) const TREE: &str = "run.dtb";
 pub(crate) const BUNDLE: &str = "bundle.bin";
 
 /// The kernels that are built.
-pub const KERNELS: [&str; 3] = ["classic", "lazy", "actor"];
+pub const KERNELS: [&str; 4] = ["classic", "lazy", "actor", "journal"];
 
 /// What to boot.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,227 @@
+//! openat.
+
+use super::{Outcome, done};
+use crate::errno::*;
+use crate::fs::device::{self, Kind};
+use crate::fs::node::{Node, Proc};
+use crate::fs::path::{Last, Walked};
+use crate::fs::{CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK, TYPE};
+use crate::process::{Opening, Thing, Wait};
+use crate::state::{Leads, Open, State};
+use alloc::rc::Rc;
+
+const ACCESS: u32 = 3;
+const CREAT: u32 = 0o100;
+const EXCL: u32 = 0o200;
+const NOCTTY: u32 = 0o400;
+const TRUNC: u32 = 0o1000;
+const NONBLOCK: u32 = 0o4000;
+const DIRECTORY_FLAG: u32 = 0o40000;
+const NOFOLLOW: u32 = 0o100000;
+const DIRECT: u32 = 0o200000;
+const LARGEFILE: u32 = 0o400000;
+const CLOEXEC: u32 = 0o2000000;
+const PATH: u32 = 0o10000000;
+const TMPFILE: u32 = 0o20000000;
+/// What F_GETFL does not tell.
+const MOMENTARY: u32 = CREAT | EXCL | NOCTTY | TRUNC | CLOEXEC;
+const KNOWN: u32 = 0o37777777 & !0o74;
+
+impl State {
+    /// A path argument.
+    pub fn path_argument(&mut self, s: u64, at: u64) -> Result<alloc::vec::Vec<u8>> {
+        self.space(s).string(at, 4095, ENAMETOOLONG)
+    }
+
+    /// openat.
+    pub fn openat(&mut self, s: u64, dirfd: u64, path: u64, flags: u32, mode: u32) -> Result<Outcome> {
+        let mut flags = flags & KNOWN;
+        if flags & PATH != 0 {
+            flags &= PATH | DIRECTORY_FLAG | NOFOLLOW | CLOEXEC;
+        }
+        if flags & TMPFILE != 0 && flags & PATH == 0 {
+            return Err(EOPNOTSUPP);
+        }
+        if flags & (CREAT | DIRECTORY_FLAG) == CREAT | DIRECTORY_FLAG
+            || flags & DIRECT != 0 && flags & PATH == 0
+        {
+            return Err(EINVAL);
+        }
+        let path = self.path_argument(s, path)?;
+        let fd = self.free_fd(s, 0)?;
+        if self.opens.size() >= abi::turn::OPEN_FILES_MAX {
+            return Err(ENFILE);
+        }
+        let keep = flags & NOFOLLOW != 0 || flags & (CREAT | EXCL) == CREAT | EXCL;
+        let walked = self.walk(s, dirfd, &path, if keep { Last::Keep } else { Last::Follow })?;
+        let mut made = false;
+        let node = match walked.node {
+            Some(_) if flags & (CREAT | EXCL) == CREAT | EXCL => return Err(EEXIST),
+            Some(n) => n,
+            None if flags & CREAT == 0 => return Err(ENOENT),
+            None => {
+                made = true;
+                self.create(s, &walked, mode)?
+            }
+        };
+        let stat = self.stat(node)?;
+        self.may_open(&walked, stat.mode, flags, made)?;
+        let path: Rc<[u8]> = self.text_of(&walked).into();
+        let Some(leads) = self.leads(s, node, stat.mode, flags)? else { return self.wait_for_fifo(s, node) };
+        if flags & TRUNC != 0
+            && !made
+            && let Leads::File(inode) = leads
+        {
+            let now = self.now_ns();
+            self.files.truncate(inode, 0, now)?;
+        }
+        let large = if flags & PATH == 0 { LARGEFILE } else { 0 };
+        let status = (flags & !MOMENTARY) | large;
+        let node = if let Leads::Pipe(n, ..) = leads { self.pipe_node(n) } else { node };
+        self.take_terminal(s, node, flags);
+        let hangup_after = if let Leads::Pipe(n, true, false) = leads
+            && flags & NONBLOCK != 0
+        {
+            self.pipes.get(&n).filter(|p| p.writers == 0).map_or(0, |p| p.writers_seen + 1)
+        } else {
+            0
+        };
+        let open =
+            self.add_open(Open { leads, node, flags: status, offset: 0, references: 0, path, hangup_after })?;
+        self.set_fd(s, fd, open, flags & CLOEXEC != 0);
+        done(fd)
+    }
+
+    fn create(&mut self, s: u64, walked: &Walked, mode: u32) -> Result<Node> {
+        if walked.slash {
+            return Err(EISDIR);
+        }
+        let dir = self.place_for(walked)?;
+        let now = self.now_ns();
+        let mode = REGULAR | mode & 0o7777 & !self.process(s).umask;
+        let inode = self.files.make(mode, now)?;
+        self.files.name_new(dir, &walked.name, inode, now);
+        Ok(Node::File(inode))
+    }
+
+    fn may_open(&self, walked: &Walked, mode: u32, flags: u32, made: bool) -> Result<()> {
+        let writes = flags & ACCESS != 0;
+        match mode & TYPE {
+            SYMLINK if flags & PATH == 0 => return Err(ELOOP),
+            DIRECTORY if flags & CREAT != 0 && !made => return Err(EISDIR),
+            kind if kind != DIRECTORY && flags & DIRECTORY_FLAG != 0 => return Err(ENOTDIR),
+            DIRECTORY if flags & PATH == 0 && (writes || flags & TRUNC != 0) => return Err(EISDIR),
+            kind if kind != DIRECTORY && walked.slash => return Err(ENOTDIR),
+            _ => {}
+        }
+        let fixed = matches!(walked.node, Some(Node::Proc(_)));
+        if fixed && flags & PATH == 0 && (writes || flags & TRUNC != 0) && mode & TYPE == REGULAR {
+            return Err(EROFS);
+        }
+        Ok(())
+    }
+
+    /// What an open file leads to; none: it is a FIFO whose other end lacks.
+    fn leads(&mut self, s: u64, node: Node, mode: u32, flags: u32) -> Result<Option<Leads>> {
+        if flags & PATH != 0 {
+            return Ok(Some(Leads::Path));
+        }
+        let access = flags & ACCESS;
+        Ok(Some(match node {
+            Node::Pipe(n) => {
+                self.open_pipe(n, access != 1, access != 0);
+                Leads::Pipe(n, access != 1, access != 0)
+            }
+            _ if mode & TYPE == DIRECTORY => Leads::Directory(node),
+            Node::Device(Some(i)) => self.open_device(s, i)?,
+            Node::File(inode) => match mode & TYPE {
+                REGULAR => Leads::File(inode),
+                CHARACTER => {
+                    let rdev = self.files.inode(inode).map_or(0, |i| i.rdev);
+                    self.open_device(s, device::find(rdev).ok_or(ENXIO)?)?
+                }
+                FIFO => return self.open_fifo(s, inode, access, flags & NONBLOCK != 0),
+                _ => return Err(ENXIO),
+            },
+            Node::Proc(p) => Leads::Text(self.proc_text(p).ok_or(ENOENT)?.into()),
+            Node::Device(None) => Leads::Directory(node),
+        }))
+    }
+
+    fn open_device(&self, s: u64, i: usize) -> Result<Leads> {
+        match device::TABLE.get(i).map(|(_, k)| k) {
+            Some(Kind::Device(..)) if i == device::TTY => {
+                let own = self.tty.session != 0 && self.process(s).session == self.tty.session;
+                if own { Ok(Leads::Terminal) } else { Err(ENXIO) }
+            }
+            Some(Kind::Device(..)) if i == device::CONSOLE || i == device::SERIAL => Ok(Leads::Terminal),
+            Some(Kind::Device(..)) => Ok(Leads::Device(i)),
+            _ => Err(ENXIO),
+        }
+    }
+
+    /// A session leader without terminal takes /dev/ttyAMA0.
+    fn take_terminal(&mut self, s: u64, node: Node, flags: u32) {
+        let p = self.process(s);
+        let serial = node == Node::Device(Some(device::SERIAL));
+        let leader = p.session == p.pid && self.tty.session == 0;
+        if serial && leader && flags & (NOCTTY | PATH) == 0 && flags & ACCESS != 1 {
+            (self.tty.session, self.tty.foreground) = (p.session, p.group);
+        }
+    }
+
+    fn open_fifo(&mut self, s: u64, inode: u64, access: u32, nonblock: bool) -> Result<Option<Leads>> {
+        if let Some(o) = self.progress(s).opening {
+            let pipe = self.pipes.get(&o.pipe).ok_or(ENXIO)?;
+            let seen = if o.read { pipe.writers_seen } else { pipe.readers_seen };
+            if seen == o.seen {
+                return Ok(None);
+            }
+            self.progress(s).opening = None;
+            return Ok(Some(Leads::Pipe(o.pipe, o.read, !o.read)));
+        }
+        let existing = self.pipe_of_fifo(inode);
+        let (readers, writers) =
+            existing.and_then(|n| self.pipes.get(&n)).map_or((0, 0), |p| (p.readers, p.writers));
+        if access == 1 && nonblock && readers == 0 {
+            return Err(ENXIO);
+        }
+        let n = match existing {
+            Some(n) => n,
+            None => self.add_pipe(Some(inode))?,
+        };
+        let (read, write) = (access != 1, access != 0);
+        self.open_pipe(n, read, write);
+        let waits = !(read && write) && !nonblock && if read { writers == 0 } else { readers == 0 };
+        if waits {
+            let pipe = self.pipes.get(&n).ok_or(ENXIO)?;
+            let seen = if read { pipe.writers_seen } else { pipe.readers_seen };
+            self.progress(s).opening = Some(Opening { pipe: n, read, seen });
+            return Ok(None);
+        }
+        Ok(Some(Leads::Pipe(n, read, write)))
+    }
+
+    fn wait_for_fifo(&mut self, _s: u64, node: Node) -> Result<Outcome> {
+        match node {
+            Node::File(inode) => Ok(Outcome::Wait(Wait::on(Thing::Opening(inode)))),
+            _ => Err(ENXIO),
+        }
+    }
+
+    /// Process 1's descriptors 0, 1 and 2.
+    pub fn open_console(&mut self, s: u64) -> Result<()> {
+        let path: Rc<[u8]> = Rc::from(&b"/dev/console"[..]);
+        let node = Node::Device(Some(device::CONSOLE));
+        let open =
+            Open { leads: Leads::Terminal, node, flags: 2, offset: 0, references: 0, path, hangup_after: 0 };
+        let open = self.add_open(open)?;
+        (0..3).for_each(|fd| self.set_fd(s, fd, open, false));
+        Ok(())
+    }
+
+    /// Whether a node is the mounted /proc or /dev.
+    pub fn is_mount(node: Node) -> bool {
+        matches!(node, Node::Proc(Proc::Root) | Node::Device(None))
+    }
+}

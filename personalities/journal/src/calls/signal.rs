@@ -1,0 +1,197 @@
+//! Calls on signals.
+
+use super::{Args, Outcome, ok};
+use crate::errno::*;
+use crate::process::Wait;
+use crate::signals::{Action, Effect, Info, UNBLOCKABLE, bit, number::*};
+use crate::state::State;
+use abi::vote::NO_DEADLINE;
+use alloc::vec::Vec;
+
+const SI_USER: i32 = 0;
+const SI_TKILL: i32 = -6;
+const ALTERNATE_MIN: u64 = 5120;
+
+impl State {
+    fn user_info(&self, s: u64, signal: u8, code: i32) -> Info {
+        Info { signal, code, fields: [u64::from(self.process(s).pid), 0], far: 0 }
+    }
+
+    /// kill.
+    pub fn kill(&mut self, s: u64, pid: i32, signal: u64) -> Result<Outcome> {
+        let signal = signal as u32;
+        if signal > 64 {
+            return Err(EINVAL);
+        }
+        if pid == i32::MIN {
+            return Err(ESRCH);
+        }
+        let own_group = self.process(s).group;
+        let targets: Vec<u64> = self
+            .processes
+            .values()
+            .filter(|p| match pid {
+                1.. => p.pid == pid as u32,
+                0 => p.group == own_group,
+                -1 => p.pid != 1 && p.serial != s,
+                _ => p.group == pid.unsigned_abs(),
+            })
+            .map(|p| p.serial)
+            .collect();
+        if targets.is_empty() {
+            return Err(ESRCH);
+        }
+        if signal != 0 {
+            let info = self.user_info(s, signal as u8, SI_USER);
+            targets.iter().for_each(|t| self.signal(*t, info));
+        }
+        ok()
+    }
+
+    /// tkill and tgkill.
+    pub fn tkill(&mut self, s: u64, tid: i32, signal: u64) -> Result<Outcome> {
+        let signal = signal as u32;
+        if tid <= 0 || signal > 64 {
+            return Err(EINVAL);
+        }
+        let target = self.by_pid(tid as u32).ok_or(ESRCH)?.serial;
+        if signal != 0 {
+            let info = self.user_info(s, signal as u8, SI_TKILL);
+            self.signal(target, info);
+        }
+        ok()
+    }
+
+    /// rt_sigaction.
+    pub fn sigaction(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [signal, new, old, size, ..] = *a;
+        let signal = signal as u32;
+        if size != 8 {
+            return Err(EINVAL);
+        }
+        let mut wanted = None;
+        if new != 0 {
+            let space = self.space(s);
+            wanted = Some(Action {
+                handler: space.get_u64(new)?,
+                flags: space.get_u64(new + 8)?,
+                restorer: space.get_u64(new + 16)?,
+                mask: space.get_u64(new + 24)? & !UNBLOCKABLE,
+            });
+        }
+        if !(1..=64).contains(&signal) || wanted.is_some() && UNBLOCKABLE & bit(signal as u8) != 0 {
+            return Err(EINVAL);
+        }
+        let signal = signal as u8;
+        let before = self.process(s).signals.action(signal);
+        if let Some(action) = wanted {
+            let first = self.process(s).pid == 1;
+            let signals = &mut self.process_mut(s).signals;
+            if let Some(slot) = signals.actions.get_mut(usize::from(signal) - 1) {
+                *slot = action;
+            }
+            if signals.effect(signal) == Effect::Ignored && !first {
+                signals.forget(bit(signal));
+            }
+        }
+        if old != 0 {
+            let words = [before.handler, before.flags, before.restorer, before.mask].map(u64::to_le_bytes);
+            self.space(s).put(old, &words.concat())?;
+        }
+        ok()
+    }
+
+    /// rt_sigprocmask.
+    pub fn sigprocmask(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [how, new, old, size, ..] = *a;
+        if size != 8 {
+            return Err(EINVAL);
+        }
+        let before = self.process(s).signals.mask;
+        if new != 0 {
+            let set = self.space(s).get_u64(new)?;
+            let mask = match how as u32 {
+                0 => before | set,
+                1 => before & !set,
+                2 => set,
+                _ => return Err(EINVAL),
+            };
+            self.process_mut(s).signals.mask = mask & !UNBLOCKABLE;
+        }
+        if old != 0 {
+            self.space(s).put(old, &before.to_le_bytes())?;
+        }
+        ok()
+    }
+
+    /// rt_sigpending.
+    pub fn sigpending(&mut self, s: u64, at: u64, size: u64) -> Result<Outcome> {
+        if size > 8 {
+            return Err(EINVAL);
+        }
+        let signals = &self.process(s).signals;
+        let set = signals.pending & signals.mask;
+        self.space(s).put(at, &set.to_le_bytes()[..size as usize])?;
+        ok()
+    }
+
+    /// rt_sigsuspend.
+    pub fn sigsuspend(&mut self, s: u64, at: u64, size: u64) -> Result<Outcome> {
+        if size != 8 {
+            return Err(EINVAL);
+        }
+        if !self.progress(s).begun {
+            let mask = self.space(s).get_u64(at)?;
+            self.mask_while(s, mask);
+        }
+        Ok(Outcome::Wait(Wait { things: Vec::new(), deadline: NO_DEADLINE }))
+    }
+
+    /// rt_sigreturn.
+    pub fn sigreturn(&mut self, s: u64) -> Result<Outcome> {
+        if self.pop_frame(s).is_err() {
+            let fault = crate::faults::Fault { signal: SIGSEGV, code: 0x80, address: 0, far: 0 };
+            let handled = self.process(s).signals.action(SIGSEGV).handler > crate::signals::IGNORE;
+            if !handled {
+                self.end(s, i32::from(SIGSEGV));
+                return Ok(Outcome::Gone);
+            }
+            let info = Info { signal: SIGSEGV, code: fault.code, fields: [0, 0], far: 0 };
+            self.signal(s, info);
+        }
+        Ok(Outcome::Jump)
+    }
+
+    /// sigaltstack.
+    pub fn sigaltstack(&mut self, s: u64, new: u64, old: u64) -> Result<u64> {
+        let p = self.process(s);
+        let (base, flags, size) = p.signals.alternate;
+        let sp = p.user.sp;
+        let on_it = flags != 2 && sp > base && sp - base <= size;
+        let mut wanted = None;
+        if new != 0 {
+            let space = self.space(s);
+            wanted = Some((space.get_u64(new)?, space.get_u32(new + 8)?, space.get_u64(new + 16)?));
+        }
+        if let Some((at, mode, room)) = wanted {
+            if on_it {
+                return Err(EPERM);
+            }
+            self.process_mut(s).signals.alternate = match mode {
+                2 => (0, 2, 0),
+                0 | 1 if room < ALTERNATE_MIN => return Err(ENOMEM),
+                0 | 1 => (at, 0, room),
+                _ => return Err(EINVAL),
+            };
+        }
+        if old != 0 {
+            let shown = if on_it { 1 } else { flags };
+            let mut out = [0; 24];
+            out[..8].copy_from_slice(&base.to_le_bytes());
+            out[8..12].copy_from_slice(&shown.to_le_bytes());
+            out[16..].copy_from_slice(&size.to_le_bytes());
+            self.space(s).put(old, &out)?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,533 @@
+//! Bytes in and out: read, write and their kin.
+
+use super::{Args, Outcome, done, ok};
+use crate::errno::*;
+use crate::fs::device;
+use crate::process::{Thing, Wait};
+use crate::signals::{Info, number::*};
+use crate::space::{READ, WRITE};
+use crate::state::{Leads, Open, State};
+use abi::turn::{PIPE_BUF, TTY_SLICE};
+use abi::vote::EffectKind;
+use alloc::vec::Vec;
+
+const NONBLOCK: u32 = 0o4000;
+const APPEND: u32 = 0o2000;
+/// Most bytes of one call (Linux' MAX_RW_COUNT).
+const COUNT_MAX: u64 = 0x7fff_f000;
+const VECTORS_MAX: u64 = 1024;
+
+/// Where bytes come from or go to: parts of the program's memory.
+type Parts = Vec<(u64, u64)>;
+
+fn total(parts: &Parts) -> u64 {
+    parts.iter().map(|p| p.1).sum()
+}
+
+impl State {
+    fn vectors(&mut self, s: u64, at: u64, count: u64) -> Result<Parts> {
+        let count = count & 0xffff_ffff;
+        if count > VECTORS_MAX {
+            return Err(EINVAL);
+        }
+        let mut parts = Vec::new();
+        let mut left = COUNT_MAX;
+        for i in 0..count {
+            let base = self.space(s).get_u64(at.wrapping_add(i * 16))?;
+            let length = self.space(s).get_u64(at.wrapping_add(i * 16 + 8))?;
+            if length > i64::MAX as u64 {
+                return Err(EINVAL);
+            }
+            if base >= abi::layout::TASK_SIZE || length > abi::layout::TASK_SIZE - base {
+                return Err(EFAULT);
+            }
+            parts.push((base, length.min(left)));
+            left -= length.min(left);
+        }
+        Ok(parts)
+    }
+
+    fn one(at: u64, count: u64) -> Result<Parts> {
+        if count > i64::MAX as u64 {
+            return Err(EINVAL);
+        }
+        Ok(alloc::vec![(at, count.min(COUNT_MAX))])
+    }
+
+    /// Cuts parts at the first page that cannot be touched; EFAULT if nothing is left of something.
+    fn reachable(&mut self, s: u64, parts: &Parts, want: u8) -> Result<Parts> {
+        let mut out = Vec::new();
+        for (at, length) in parts {
+            let n = self.space(s).reach(*at, *length, want);
+            out.push((*at, n));
+            if n < *length {
+                break;
+            }
+        }
+        if total(&out) == 0 && total(parts) > 0 { Err(EFAULT) } else { Ok(out) }
+    }
+
+    fn gather(&mut self, s: u64, parts: &Parts, skip: u64, most: u64) -> Result<Vec<u8>> {
+        let parts = self.reachable(s, parts, READ)?;
+        let (mut skip, mut most, mut out) = (skip, most, Vec::new());
+        for (at, length) in parts {
+            let past = skip.min(length);
+            skip -= past;
+            let n = (length - past).min(most);
+            most -= n;
+            let start = out.len();
+            out.resize(start + n as usize, 0);
+            self.space(s).get(at + past, &mut out[start..])?;
+        }
+        Ok(out)
+    }
+
+    fn scatter(&mut self, s: u64, parts: &Parts, data: &[u8]) -> Result<u64> {
+        let mut rest = data;
+        for (at, length) in parts {
+            let (now, later) = rest.split_at(rest.len().min(*length as usize));
+            self.space(s).put(*at, now)?;
+            rest = later;
+        }
+        Ok((data.len() - rest.len()) as u64)
+    }
+
+    /// read.
+    pub fn read(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
+        let (number, open) = self.usable(s, fd)?;
+        if open.flags & 3 == 1 {
+            return Err(EBADF);
+        }
+        if matches!(open.leads, Leads::Directory(_)) {
+            return Err(EISDIR);
+        }
+        let parts = State::one(at, count)?;
+        self.read_parts(s, number, &open, &parts)
+    }
+
+    /// readv.
+    pub fn readv(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
+        let (number, open) = self.usable(s, fd)?;
+        let parts = self.vectors(s, at, count)?;
+        if open.flags & 3 == 1 {
+            return Err(EBADF);
+        }
+        if total(&parts) == 0 {
+            return ok();
+        }
+        if matches!(open.leads, Leads::Directory(_)) {
+            return Err(EISDIR);
+        }
+        self.read_parts(s, number, &open, &parts)
+    }
+
+    fn read_parts(&mut self, s: u64, number: u64, open: &Open, parts: &Parts) -> Result<Outcome> {
+        let count = total(parts);
+        match &open.leads {
+            Leads::File(_) | Leads::Text(_) => {
+                let n = self.read_at(s, open, parts, open.offset)?;
+                if let Some(o) = self.opens.get_mut(&number) {
+                    o.offset += n;
+                }
+                done(n)
+            }
+            Leads::Pipe(pipe, true, _) => {
+                if count == 0 {
+                    return ok();
+                }
+                let Some(p) = self.pipes.get(pipe) else { return Err(EBADF) };
+                if p.bytes.is_empty() {
+                    return match (p.writers, open.flags & NONBLOCK) {
+                        (0, _) => ok(),
+                        (_, 0) => Ok(Outcome::Wait(Wait::on(Thing::PipeReaders(*pipe)))),
+                        _ => Err(EAGAIN),
+                    };
+                }
+                let parts = self.reachable(s, parts, WRITE)?;
+                let n = total(&parts) as usize;
+                let bytes = self.pipes.get_mut(pipe).map(|p| p.take(n)).unwrap_or_default();
+                self.wake(Thing::PipeWriters(*pipe));
+                self.scatter(s, &parts, &bytes).and_then(done)
+            }
+            Leads::Pipe(..) => Err(EBADF),
+            Leads::Terminal => self.read_terminal(s, open, parts),
+            Leads::Device(device::NULL) => ok(),
+            Leads::Device(device::ZERO | device::FULL) => {
+                let parts = self.reachable(s, parts, WRITE)?;
+                let zeros = alloc::vec![0; 65536];
+                let mut n = 0;
+                for (at, length) in &parts {
+                    for piece in (0..*length).step_by(65536) {
+                        let size = (length - piece).min(65536) as usize;
+                        self.space(s).put(at + piece, &zeros[..size])?;
+                        n += size as u64;
+                    }
+                }
+                done(n)
+            }
+            Leads::Device(_) => {
+                let parts = self.reachable(s, parts, WRITE)?;
+                for (at, length) in &parts {
+                    self.random_to(s, *at, *length)?;
+                }
+                done(total(&parts))
+            }
+            Leads::Directory(_) => Err(EISDIR),
+            Leads::Path => Err(EBADF),
+        }
+    }
+
+    /// Of a file or text, from `offset` on.
+    fn read_at(&mut self, s: u64, open: &Open, parts: &Parts, offset: u64) -> Result<u64> {
+        let size = match &open.leads {
+            Leads::File(inode) => self.files.inode(*inode).map_or(0, |i| i.size),
+            Leads::Text(text) => text.len() as u64,
+            _ => 0,
+        };
+        if offset >= size || total(parts) == 0 {
+            return Ok(0);
+        }
+        let mut at = offset;
+        for (to, length) in self.reachable(s, parts, WRITE)? {
+            let mut inside = 0;
+            while inside < length && at < size {
+                let mut piece = alloc::vec![0; (length - inside).min(65536).min(size - at) as usize];
+                match &open.leads {
+                    Leads::File(inode) => drop(self.files.read(*inode, at, &mut piece)),
+                    Leads::Text(text) => {
+                        let from = text.get(at as usize..).unwrap_or_default();
+                        piece.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    }
+                    _ => {}
+                }
+                self.space(s).put(to + inside, &piece)?;
+                inside += piece.len() as u64;
+                at += piece.len() as u64;
+            }
+        }
+        Ok(at - offset)
+    }
+
+    fn read_terminal(&mut self, s: u64, open: &Open, parts: &Parts) -> Result<Outcome> {
+        if let Some(outcome) = self.job_control(s, SIGTTIN) {
+            return outcome;
+        }
+        if total(parts) == 0 {
+            return ok();
+        }
+        if !self.tty.is_readable() {
+            if open.flags & NONBLOCK != 0 {
+                return Err(EAGAIN);
+            }
+            let (minimum, time) = self.tty.minimum();
+            if !self.tty.is_canonical() && minimum == 0 {
+                if time == 0 {
+                    return ok();
+                }
+                let now = self.clock();
+                let deadline = *self.progress(s).deadline.get_or_insert(now + u64::from(time) * 100_000);
+                if deadline <= now {
+                    return ok();
+                }
+                return Ok(Outcome::Wait(Wait { things: alloc::vec![Thing::Terminal], deadline }));
+            }
+            return Ok(Outcome::Wait(Wait::on(Thing::Terminal)));
+        }
+        let parts = self.reachable(s, parts, WRITE)?;
+        let bytes = self.tty.take(total(&parts) as usize).unwrap_or_default();
+        self.scatter(s, &parts, &bytes).and_then(done)
+    }
+
+    /// write.
+    pub fn write(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
+        let (number, open) = self.usable(s, fd)?;
+        if open.flags & 3 == 0 {
+            return Err(EBADF);
+        }
+        let parts = State::one(at, count)?;
+        self.write_parts(s, number, &open, &parts)
+    }
+
+    /// writev.
+    pub fn writev(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
+        let (number, open) = self.usable(s, fd)?;
+        let parts = self.vectors(s, at, count)?;
+        if open.flags & 3 == 0 {
+            return Err(EBADF);
+        }
+        if total(&parts) == 0 {
+            return ok();
+        }
+        self.write_parts(s, number, &open, &parts)
+    }
+
+    fn write_parts(&mut self, s: u64, number: u64, open: &Open, parts: &Parts) -> Result<Outcome> {
+        match &open.leads {
+            Leads::File(inode) => {
+                if total(parts) == 0 {
+                    return ok();
+                }
+                let end = self.files.inode(*inode).map_or(0, |i| i.size);
+                let offset = if open.flags & APPEND != 0 { end } else { open.offset };
+                let n = self.write_at(s, *inode, parts, offset)?;
+                if let Some(o) = self.opens.get_mut(&number) {
+                    o.offset = offset + n;
+                }
+                done(n)
+            }
+            Leads::Pipe(pipe, _, true) => self.write_pipe(s, *pipe, open, parts),
+            Leads::Terminal => self.write_terminal(s, parts),
+            Leads::Device(device::FULL) if total(parts) > 0 => Err(ENOSPC),
+            Leads::Device(_) => done(total(parts)),
+            _ => Err(EBADF),
+        }
+    }
+
+    fn write_at(&mut self, s: u64, inode: u64, parts: &Parts, offset: u64) -> Result<u64> {
+        let now = self.now_ns();
+        let mut at = offset;
+        for (from, length) in self.reachable(s, parts, READ)? {
+            let mut inside = 0;
+            while inside < length {
+                let mut piece = alloc::vec![0; (length - inside).min(65536) as usize];
+                self.space(s).get(from + inside, &mut piece)?;
+                let n = match self.files.write(inode, at, &piece, now) {
+                    Ok(n) => n as u64,
+                    Err(_) if at > offset => return Ok(at - offset),
+                    Err(e) => return Err(e),
+                };
+                at += n;
+                inside += n;
+                if n < piece.len() as u64 {
+                    return Ok(at - offset);
+                }
+            }
+        }
+        Ok(at - offset)
+    }
+
+    fn write_pipe(&mut self, s: u64, pipe: u64, open: &Open, parts: &Parts) -> Result<Outcome> {
+        let count = total(parts);
+        if count == 0 {
+            return ok();
+        }
+        let already = self.progress(s).done;
+        let Some(p) = self.pipes.get(&pipe) else { return Err(EBADF) };
+        if p.readers == 0 {
+            self.signal(s, self.own_signal(s, SIGPIPE));
+            return if already > 0 { done(already) } else { Err(EPIPE) };
+        }
+        let room = p.room() as u64;
+        let nonblock = open.flags & NONBLOCK != 0;
+        let left = count - already;
+        let fits = if count <= PIPE_BUF as u64 && left > room { 0 } else { left.min(room) };
+        if fits == 0 {
+            return if nonblock {
+                Err(EAGAIN)
+            } else {
+                Ok(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))
+            };
+        }
+        let bytes = match self.gather(s, parts, already, fits) {
+            Err(_) if already > 0 => return done(already),
+            other => other?,
+        };
+        let n = bytes.len() as u64;
+        if let Some(p) = self.pipes.get_mut(&pipe) {
+            p.bytes.extend(bytes);
+        }
+        if n > 0 {
+            self.wake(Thing::PipeReaders(pipe));
+        }
+        if already + n >= count || nonblock || n < fits {
+            return done(already + n);
+        }
+        self.progress(s).done = already + n;
+        Ok(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))
+    }
+
+    fn own_signal(&self, s: u64, signal: u8) -> Info {
+        Info { signal, code: 0, fields: [u64::from(self.process(s).pid), 0], far: 0 }
+    }
+
+    fn write_terminal(&mut self, s: u64, parts: &Parts) -> Result<Outcome> {
+        let already = self.progress(s).done;
+        if self.tty.stops_writers()
+            && self.job_deaf(s, SIGTTOU).is_none()
+            && let Some(outcome) = self.job_control(s, SIGTTOU)
+        {
+            return outcome;
+        }
+        let count = total(parts);
+        if count == 0 {
+            return ok();
+        }
+        let bytes = match self.gather(s, parts, already, (count - already).min(TTY_SLICE as u64)) {
+            Err(_) if already > 0 => return done(already),
+            other => other?,
+        };
+        if bytes.is_empty() {
+            return done(already);
+        }
+        let now = already + bytes.len() as u64;
+        self.effect(EffectKind::TtyOutput, bytes);
+        if now >= count {
+            return done(now);
+        }
+        self.progress(s).done = now;
+        Ok(Outcome::Again)
+    }
+
+    /// Whether a process blocks or ignores a signal of job control.
+    pub fn job_deaf(&self, s: u64, signal: u8) -> Option<()> {
+        let sig = &self.process(s).signals;
+        let deaf = sig.mask & crate::signals::bit(signal) != 0
+            || sig.action(signal).handler == crate::signals::IGNORE;
+        deaf.then_some(())
+    }
+
+    /// pread64.
+    pub fn pread(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        if (a[3] as i64) < 0 {
+            return Err(EINVAL);
+        }
+        let (_, open) = self.usable(s, a[0])?;
+        match open.leads {
+            Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
+            _ if open.flags & 3 == 1 => return Err(EBADF),
+            Leads::Directory(_) => return Err(EISDIR),
+            Leads::File(_) | Leads::Text(_) => {}
+            _ => return self.read(s, a[0], a[1], a[2]),
+        }
+        let parts = State::one(a[1], a[2])?;
+        self.read_at(s, &open, &parts, a[3]).and_then(done)
+    }
+
+    /// pwrite64.
+    pub fn pwrite(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        if (a[3] as i64) < 0 {
+            return Err(EINVAL);
+        }
+        let (_, open) = self.usable(s, a[0])?;
+        match open.leads {
+            Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
+            _ if open.flags & 3 == 0 => return Err(EBADF),
+            _ => {}
+        }
+        let Leads::File(inode) = open.leads else { return self.write(s, a[0], a[1], a[2]) };
+        let parts = State::one(a[1], a[2])?;
+        if total(&parts) == 0 {
+            return ok();
+        }
+        let end = self.files.inode(inode).map_or(0, |i| i.size);
+        let offset = if open.flags & APPEND != 0 { end } else { a[3] };
+        self.write_at(s, inode, &parts, offset).and_then(done)
+    }
+
+    /// sendfile: a file's bytes, as read and write would carry them.
+    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [out, input, position, count, ..] = *a;
+        let (number, source) = self.usable(s, input)?;
+        if source.flags & 3 == 1 {
+            return Err(EBADF);
+        }
+        let mut at = source.offset;
+        if position != 0 {
+            at = self.space(s).get_u64(position)?;
+        }
+        if at > i64::MAX as u64 || count > i64::MAX as u64 {
+            return Err(EINVAL);
+        }
+        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
+        let (target_number, target) = self.usable(s, out)?;
+        if target.flags & 3 == 0 {
+            return Err(EBADF);
+        }
+        if target.flags & APPEND != 0 {
+            return Err(EINVAL);
+        }
+        let count = count.min(COUNT_MAX);
+        let already = self.progress(s).done;
+        let mut moved = 0;
+        let outcome = loop {
+            let step = (count - already - moved).min(65536) as usize;
+            let mut bytes = alloc::vec![0; step];
+            let n = self.files.read(inode, at + moved, &mut bytes);
+            bytes.truncate(n);
+            let sent = self.send(s, target_number, &target, bytes);
+            match sent {
+                Ok(Ok(n)) => {
+                    moved += n as u64;
+                    let slices = matches!(target.leads, Leads::Terminal);
+                    if n == 0 || already + moved >= count || matches!(target.leads, Leads::Pipe(..)) {
+                        break done(already + moved);
+                    }
+                    if slices {
+                        self.progress(s).done = already + moved;
+                        break Ok(Outcome::Again);
+                    }
+                }
+                Ok(Err(_)) | Err(_) if already + moved > 0 => break done(already + moved),
+                Ok(Err(wait)) => break Ok(wait),
+                Err(e) => break Err(e),
+            }
+        };
+        if position != 0 {
+            self.space(s).put(position, &(at + moved).to_le_bytes())?;
+        } else if let Some(o) = self.opens.get_mut(&number) {
+            o.offset += moved;
+        }
+        outcome
+    }
+
+    /// One step of sendfile: how much went, or what it waits for.
+    fn send(
+        &mut self,
+        s: u64,
+        number: u64,
+        target: &Open,
+        bytes: Vec<u8>,
+    ) -> Result<core::result::Result<usize, Outcome>> {
+        let n = bytes.len();
+        match &target.leads {
+            Leads::Pipe(pipe, _, true) => {
+                let p = self.pipes.get_mut(pipe).ok_or(EBADF)?;
+                if p.readers == 0 {
+                    let info = self.own_signal(s, SIGPIPE);
+                    self.signal(s, info);
+                    return Err(EPIPE);
+                }
+                let room = p.room();
+                if room == 0 {
+                    let nonblock = target.flags & NONBLOCK != 0;
+                    let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
+                    return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
+                }
+                p.bytes.extend(bytes.iter().take(room));
+                if n > 0 {
+                    self.wake(Thing::PipeReaders(*pipe));
+                }
+                Ok(Ok(n.min(room)))
+            }
+            Leads::Terminal => {
+                let slice = &bytes[..n.min(TTY_SLICE)];
+                if !slice.is_empty() {
+                    self.effect(EffectKind::TtyOutput, slice.to_vec());
+                }
+                Ok(Ok(slice.len()))
+            }
+            Leads::File(inode) => {
+                let offset = self.opens.get(&number).map_or(0, |o| o.offset);
+                let now = self.now_ns();
+                let n = self.files.write(*inode, offset, &bytes, now)?;
+                if let Some(o) = self.opens.get_mut(&number) {
+                    o.offset += n as u64;
+                }
+                Ok(Ok(n))
+            }
+            Leads::Device(device::FULL) if n > 0 => Err(ENOSPC),
+            Leads::Device(_) => Ok(Ok(n)),
+            _ => Err(EINVAL),
+        }
+    }
+}

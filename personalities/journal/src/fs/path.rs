@@ -1,0 +1,171 @@
+//! From a path to a node.
+
+use super::node::{Node, Proc};
+use super::{ROOT, SYMLINK, TYPE};
+use crate::errno::*;
+use crate::state::{Leads, State};
+use alloc::vec::Vec;
+
+/// AT_FDCWD.
+pub const HERE: i32 = -100;
+const NAME_MAX: usize = 255;
+const LINKS_MAX: u32 = 40;
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It is.
+    Follow,
+    /// It is what is meant.
+    Keep,
+}
+
+/// Where a path led.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// The directory of the last name.
+    pub dir: Node,
+    /// The last name; empty, `.` or `..` where there is none of its own.
+    pub name: Vec<u8>,
+    /// What stands there.
+    pub node: Option<Node>,
+    /// The path ended in a slash.
+    pub slash: bool,
+}
+
+impl Walked {
+    /// The node, or ENOENT.
+    pub fn there(&self) -> Result<Node> {
+        self.node.ok_or(ENOENT)
+    }
+}
+
+impl State {
+    /// The node at which relative paths begin.
+    pub fn start(&self, serial: u64, dirfd: u64, path: &[u8]) -> Result<Node> {
+        if path.first() == Some(&b'/') {
+            return Ok(Node::File(ROOT));
+        }
+        if dirfd as i32 == HERE {
+            return Ok(self.process(serial).cwd);
+        }
+        let (_, open) = self.open_of(serial, dirfd & 0xffff_ffff)?;
+        Ok(open.node)
+    }
+
+    /// Walks `path`. The last name may lack; all before it may not.
+    pub fn walk(&self, serial: u64, dirfd: u64, path: &[u8], last: Last) -> Result<Walked> {
+        if path.is_empty() {
+            return Err(ENOENT);
+        }
+        let start = self.start(serial, dirfd, path)?;
+        self.walk_from(serial, start, path, last, &mut 0)
+    }
+
+    fn walk_from(
+        &self,
+        serial: u64,
+        start: Node,
+        path: &[u8],
+        last: Last,
+        links: &mut u32,
+    ) -> Result<Walked> {
+        let mut dir = if path.first() == Some(&b'/') { Node::File(ROOT) } else { start };
+        let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).collect();
+        let slash = path.last() == Some(&b'/');
+        let Some((name, above)) = parts.split_last() else {
+            return Ok(Walked { dir, name: Vec::new(), node: Some(dir), slash });
+        };
+        for part in above {
+            dir = self.step(serial, dir, part, links)?;
+        }
+        if !self.is_directory(dir) {
+            return Err(ENOTDIR);
+        }
+        if name.len() > NAME_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        let node = self.child(dir, name, serial);
+        if let Some(n) = node
+            && (last == Last::Follow || slash)
+            && self.is_link(n)
+        {
+            let mut walked = self.follow(serial, dir, n, links)?;
+            walked.slash |= slash;
+            if walked.slash && walked.node.is_some_and(|n| !self.is_directory(n)) {
+                return Err(ENOTDIR);
+            }
+            return Ok(walked);
+        }
+        if slash && node.is_some_and(|n| !self.is_directory(n)) {
+            return Err(ENOTDIR);
+        }
+        Ok(Walked { dir, name: name.to_vec(), node, slash })
+    }
+
+    /// Whether a node is a symbolic link.
+    pub fn is_link(&self, node: Node) -> bool {
+        self.stat(node).is_ok_and(|s| s.mode & TYPE == SYMLINK)
+    }
+
+    fn step(&self, serial: u64, dir: Node, name: &[u8], links: &mut u32) -> Result<Node> {
+        if !self.is_directory(dir) {
+            return Err(ENOTDIR);
+        }
+        if name.len() > NAME_MAX {
+            return Err(ENAMETOOLONG);
+        }
+        let node = self.child(dir, name, serial).ok_or(ENOENT)?;
+        if self.is_link(node) { self.follow(serial, dir, node, links)?.there() } else { Ok(node) }
+    }
+
+    fn follow(&self, serial: u64, dir: Node, link: Node, links: &mut u32) -> Result<Walked> {
+        *links += 1;
+        if *links > LINKS_MAX {
+            return Err(ELOOP);
+        }
+        if let Some(node) = self.magic(link, serial) {
+            return Ok(Walked { dir: self.above(node), name: b".".to_vec(), node: Some(node), slash: false });
+        }
+        let text = self.link_text(link, serial).ok_or(ENOENT)?;
+        if text.is_empty() {
+            return Err(ENOENT);
+        }
+        self.walk_from(serial, dir, &text, Last::Follow, links)
+    }
+
+    /// For calls that make a name: its directory, if the name is new and may be made.
+    pub fn place_for(&self, walked: &Walked) -> Result<u64> {
+        if walked.node.is_some() {
+            return Err(EEXIST);
+        }
+        match walked.dir {
+            Node::File(dir) => match self.files.inode(dir) {
+                Some(i) if i.links > 0 => Ok(dir),
+                _ => Err(ENOENT),
+            },
+            Node::Proc(Proc::Root | Proc::Pid(_) | Proc::Entry(..)) => Err(EROFS),
+            _ => Err(EROFS),
+        }
+    }
+
+    /// The text of a path that was opened, for /proc.
+    pub fn text_of(&self, walked: &Walked) -> Vec<u8> {
+        let whole = walked.node.filter(|n| self.is_directory(*n) || !matches!(n, Node::File(_)));
+        if let Some(path) = whole.and_then(|n| self.path_of(n)) {
+            return path;
+        }
+        let mut path = self.path_of(walked.dir).unwrap_or_default();
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        path.extend_from_slice(&walked.name);
+        path
+    }
+
+    /// What an open file reads and writes; EBADF for O_PATH.
+    pub fn usable(&self, serial: u64, fd: u64) -> Result<(u64, crate::state::Open)> {
+        let (number, open) = self.open_of(serial, fd & 0xffff_ffff)?;
+        if matches!(open.leads, Leads::Path) { Err(EBADF) } else { Ok((number, open.clone())) }
+    }
+}

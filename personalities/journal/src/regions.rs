@@ -1,0 +1,249 @@
+//! Operations on an address space's map of regions: mmap and its kin, without a word of calls or turns. Each works on a value; a caller that
+//! may not keep the result (a limit, a turn that is not his) drops it.
+
+use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, Result};
+use crate::page::PAGE;
+use crate::space::{Backing, Label, MAP_END, Region, Space, WRITE};
+use abi::layout::MMAP_MIN;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// Where a mapping shall lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere, or here if it is free.
+    Hint(u64),
+    /// Here, whatever was there.
+    Fixed(u64),
+    /// Here, if nothing is.
+    FixedFree(u64),
+}
+
+/// `length` in whole pages, as an address difference; `None`: more than there is.
+pub fn round_up(length: u64) -> Option<u64> {
+    Some(length.checked_add(PAGE - 1)? & !(PAGE - 1))
+}
+
+impl Space {
+    /// Cuts regions so that `at` is inside none.
+    fn split(&mut self, at: u64) {
+        let Some((start, r)) = self.region(at) else { return };
+        if start == at {
+            return;
+        }
+        let (mut low, mut high) = (r.clone(), r.clone());
+        low.end = at;
+        if let Backing::File(shot, first) = &r.backing {
+            high.backing = Backing::File(shot.clone(), first + (at - start) / PAGE);
+        }
+        self.regions.insert_mut(start, low);
+        self.regions.insert_mut(at, high);
+    }
+
+    /// Whether nothing lies in the range.
+    pub fn is_free(&self, start: u64, end: u64) -> bool {
+        self.regions.range(..end).next_back().is_none_or(|(_, r)| r.end <= start)
+    }
+
+    /// Forgets what was written in the range.
+    fn drop_pages(&mut self, start: u64, end: u64) {
+        let gone: Vec<u64> = self.pages.range(start / PAGE..end / PAGE).map(|(k, _)| *k).collect();
+        for k in &gone {
+            self.pages.remove_mut(k);
+        }
+        self.stale.push((start, end));
+    }
+
+    fn starts(&self, start: u64, end: u64) -> Vec<u64> {
+        self.regions.range(start..end).map(|(k, _)| *k).collect()
+    }
+
+    /// Unmaps the range (pages).
+    pub fn remove(&mut self, start: u64, end: u64) {
+        self.split(start);
+        self.split(end);
+        for s in self.starts(start, end) {
+            self.regions.remove_mut(&s);
+        }
+        self.drop_pages(start, end);
+    }
+
+    /// The highest gap below `mmap_top` that fits.
+    fn gap(&self, length: u64) -> Result<u64> {
+        let mut top = self.mmap_top;
+        for (start, r) in self.regions.range(..self.mmap_top).rev() {
+            if r.end <= top && top - r.end >= length {
+                break;
+            }
+            top = top.min(*start);
+        }
+        match top.checked_sub(length) {
+            Some(at) if at >= MMAP_MIN => Ok(at),
+            _ => Err(ENOMEM),
+        }
+    }
+
+    /// The address for a mapping of `length` bytes (pages, not 0); nothing is changed.
+    pub fn place(&self, place: Place, length: u64) -> Result<u64> {
+        match place {
+            Place::Hint(hint) => {
+                let fits = hint >= MMAP_MIN && hint.checked_add(length).is_some_and(|e| e <= MAP_END);
+                let hint = hint & !(PAGE - 1);
+                if fits && self.is_free(hint, hint + length) { Ok(hint) } else { self.gap(length) }
+            }
+            Place::Fixed(at) | Place::FixedFree(at) => {
+                if at.checked_add(length).is_none_or(|e| e > MAP_END) {
+                    return Err(ENOMEM);
+                }
+                if !at.is_multiple_of(PAGE) {
+                    return Err(EINVAL);
+                }
+                if at < MMAP_MIN {
+                    return Err(crate::errno::EPERM);
+                }
+                if matches!(place, Place::FixedFree(_)) && !self.is_free(at, at + length) {
+                    return Err(EEXIST);
+                }
+                Ok(at)
+            }
+        }
+    }
+
+    /// Maps `length` bytes at `at`, replacing what is there.
+    pub fn add(&mut self, at: u64, length: u64, rights: u8, backing: Backing, label: Option<Label>) {
+        self.remove(at, at + length);
+        let region = Region { end: at + length, rights, charged: rights & WRITE != 0, backing, label };
+        self.regions.insert_mut(at, region);
+    }
+
+    /// mprotect: changes up to the first hole, which is ENOMEM.
+    pub fn protect(&mut self, start: u64, end: u64, rights: u8) -> Result<()> {
+        self.split(start);
+        self.split(end);
+        let mut at = start;
+        for s in self.starts(start, end) {
+            if s != at {
+                break;
+            }
+            let Some(r) = self.regions.get_mut(&s) else { break };
+            r.rights = rights;
+            r.charged |= rights & WRITE != 0;
+            at = r.end;
+        }
+        self.stale.push((start, end));
+        if at < end { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    /// brk: the new break, or the old one where that cannot be.
+    pub fn set_break(&mut self, want: u64) -> u64 {
+        let (start, now) = self.brk;
+        if want < start || want > MAP_END {
+            return now;
+        }
+        let (old, new) = (now.next_multiple_of(PAGE), want.next_multiple_of(PAGE));
+        if new > old {
+            if !self.is_free(old, new) {
+                return now;
+            }
+            let label = Some(Label { inode: 0, path: Rc::from(&b"[heap]"[..]) });
+            self.add(old, new - old, crate::space::READ | WRITE, Backing::Anonymous, label);
+        } else if new < old {
+            self.remove(new, old);
+        }
+        self.brk.1 = want;
+        want
+    }
+
+    /// Moves the pages and regions of a range to `to`, where nothing is.
+    fn shift(&mut self, start: u64, end: u64, to: u64) {
+        self.split(start);
+        self.split(end);
+        for s in self.starts(start, end) {
+            if let Some(r) = self.regions.get(&s).cloned() {
+                self.regions.remove_mut(&s);
+                self.regions.insert_mut(s - start + to, Region { end: r.end - start + to, ..r });
+            }
+        }
+        let pages: Vec<_> =
+            self.pages.range(start / PAGE..end / PAGE).map(|(k, p)| (*k, p.clone())).collect();
+        for (k, p) in pages {
+            self.pages.remove_mut(&k);
+            self.pages.insert_mut(k - start / PAGE + to / PAGE, p);
+        }
+        self.stale.push((start, end));
+        self.stale.push((to, to + (end - start)));
+    }
+
+    /// mremap; `old` and `new` lengths are whole pages, not 0.
+    pub fn remap(&mut self, at: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
+        let (_, r) = self.region(at).ok_or(EFAULT)?;
+        let r = r.clone();
+        let mut old = old;
+        if let Some(to) = to {
+            if !to.is_multiple_of(PAGE) || to.checked_add(new).is_none_or(|e| e > MAP_END) || to < MMAP_MIN {
+                return Err(EINVAL);
+            }
+            if at < to + new && to < at + old {
+                return Err(EINVAL);
+            }
+            self.remove(to, to + new);
+            if new < old {
+                self.remove(at + new, at + old);
+                old = new;
+            }
+        } else if new <= old {
+            if new < old {
+                self.remove(at + new, at + old);
+            }
+            return Ok(at);
+        }
+        if at.checked_add(old).is_none_or(|e| e > r.end) {
+            return Err(EFAULT);
+        }
+        if to.is_none()
+            && at + old == r.end
+            && at.checked_add(new).is_some_and(|e| e <= MAP_END)
+            && self.is_free(r.end, at + new)
+        {
+            self.extend(at, at + new);
+            return Ok(at);
+        }
+        if to.is_none() && !may_move {
+            return Err(ENOMEM);
+        }
+        let target = match to {
+            Some(to) => to,
+            None => self.place(Place::Hint(0), new)?,
+        };
+        self.shift(at, at + old, target);
+        if new > old {
+            self.extend(target, target + new);
+        }
+        Ok(target)
+    }
+
+    /// The region that holds `at` grows to `end`.
+    fn extend(&mut self, at: u64, end: u64) {
+        if let Some((start, r)) = self.region(at) {
+            let r = Region { end, ..r.clone() };
+            self.regions.insert_mut(start, r);
+        }
+    }
+
+    /// madvise(DONTNEED).
+    pub fn forget(&mut self, start: u64, end: u64) {
+        self.drop_pages(start, end);
+    }
+
+    /// Whether the range is mapped without a hole.
+    pub fn is_whole(&self, start: u64, end: u64) -> bool {
+        let mut at = start;
+        while at < end {
+            match self.region(at) {
+                Some((_, r)) => at = r.end,
+                None => return false,
+            }
+        }
+        true
+    }
+}
