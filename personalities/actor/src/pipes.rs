@@ -121,7 +121,11 @@ impl Pipes {
         if n > 0 {
             post.send(Note::Wake(Thing::Writers(id)));
         }
-        p.data.drain(..n).collect()
+        let (first, second) = p.data.as_slices();
+        let from_first = n.min(first.len());
+        let bytes = [&first[..from_first], &second[..n - from_first]].concat();
+        p.data.drain(..n);
+        bytes
     }
 
     /// How much of `count` bytes goes in now. `whole`: all or nothing if it is at most PIPE_BUF.

@@ -3,7 +3,7 @@
 use super::{Kernel, Want};
 use crate::machine::Machine;
 use crate::turns::{Place, Serial};
-use abi::monitor::{CallRow, Counter, State, THREADS_MAX, ThreadRow};
+use abi::monitor::{CallRow, Counter, Monitor, State, THREADS_MAX, ThreadRow};
 
 const COUNTERS: [Counter; 6] = [
     Counter::Private,
@@ -20,6 +20,8 @@ pub(super) struct Watch {
     counters: [u64; 6],
     /// Calls and sync points when the table was written last.
     written: Option<(u64, u64)>,
+    /// Sync point, or interrupts, when the threads' rows were.
+    rows_written: (u64, u64),
     number: u16,
     rows: usize,
 }
@@ -56,6 +58,14 @@ impl<M: Machine> Kernel<M> {
         self.watch.counters[Counter::Effects as usize] = self.speech.effects;
         self.watch.counters[Counter::Frames as usize] = self.memory.charged();
         COUNTERS.iter().for_each(|c| m.count(*c, self.watch.counters[*c as usize]));
+        let rows_now = (now.1, self.watch.counters[Counter::Interrupts as usize]);
+        if core::mem::replace(&mut self.watch.rows_written, rows_now) != rows_now {
+            self.watch_threads(m);
+        }
+    }
+
+    /// Brings the rows of the threads up to date.
+    fn watch_threads(&mut self, m: Monitor<'_>) {
         let mut rows = 0;
         for p in self.processes.iter().take(THREADS_MAX) {
             let thread = self.threads.get(&p.serial);
