@@ -77,6 +77,8 @@ fn image_members_have_numbers_in_order_and_links_lead_on() {
     assert_eq!(at(b"bin/../bin/./link/..", Follow::Yes), Err(e::ENOTDIR));
     assert_eq!(at(b"/proc/self/cwd/bin", Follow::Yes), Ok(2));
     assert_eq!(at(b"/dev/../dev/null", Follow::Yes), Ok(node::DEV + 1));
+    assert_eq!(at(b"/proc/self/fd/768", Follow::No), Err(e::ENOENT));
+    assert_eq!(at(b"/proc/2", Follow::No), Err(e::ENOENT));
     assert_eq!(at(&[b'x'; 256], Follow::Yes), Err(e::ENAMETOOLONG));
     let root = f.attributes(ROOT).unwrap();
     assert_eq!((root.mode, root.links, root.times[0].seconds), (S_IFDIR | 0o755, 3, 1));

@@ -5,6 +5,7 @@ use super::Files;
 use super::node::{DEV, NodeId, PIPES, PROC, ROOT, Realm, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, realm};
 use crate::error::{Res, e};
 use crate::turns::Serial;
+use abi::turn::FDS_MAX;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -208,7 +209,10 @@ impl Files {
                 None => Files::pid_node(number(name)?),
             },
             Kind::Pid(pid) => Files::pid_node(pid) + place(&PID_ENTRIES)?,
-            Kind::FdDirectory(pid) => Files::pid_node(pid) + FD_AT + u64::from(number(name)?),
+            Kind::FdDirectory(pid) => {
+                let fd = number(name).filter(|fd| (*fd as usize) < FDS_MAX)?;
+                Files::pid_node(pid) + FD_AT + u64::from(fd)
+            }
             _ => return None,
         };
         self.virtual_exists(found).then_some(found)

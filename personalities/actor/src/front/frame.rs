@@ -41,7 +41,7 @@ impl<M: Machine> Kernel<M> {
         let record = base.wrapping_sub(16) & !15;
         let frame = record.wrapping_sub(FRAME as u64) & !15;
         let mut out = self.frame(me, &info, mask, &stack);
-        out.to((record - frame) as usize);
+        out.to(record.wrapping_sub(frame) as usize);
         let Some(t) = self.threads.get_mut(&me) else { return };
         out.u64(t.user.x[29]).u64(t.user.x[30]);
         if self.memory.write(t.space, frame, &out.0).is_err() {

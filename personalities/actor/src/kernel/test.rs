@@ -283,6 +283,19 @@ fn faults_outside_every_mapping_kill_once_it_is_their_turn() {
 }
 
 #[test]
+fn a_handler_without_a_stack_kills_its_process_and_nobody_else() {
+    let mut k = kernel();
+    let action = [0x1234u64, 0, 0, 0].map(u64::to_le_bytes).concat();
+    k.put(DATA, &action);
+    k.script(0, vec![call(nr::rt_sigaction, &[10, DATA, 0, 8]), call(nr::kill, &[1, 10])]);
+    k.turn(2);
+    k.threads.get_mut(&1).unwrap().user.sp = 8;
+    k.turn(4);
+    assert!(k.is_over());
+    assert!(k.machine.said.last().unwrap().contains("payload: [11, 0, 0, 0]"));
+}
+
+#[test]
 fn random_calls_do_no_harm() {
     let mut k = kernel();
     let mut state = 0x1234_5678_9abc_def1u64;

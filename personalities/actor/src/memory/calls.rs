@@ -128,6 +128,7 @@ impl Memory {
         }
         let length = page_up(request.length).filter(|l| *l <= LIMIT).ok_or(e::ENOMEM)?;
         let rights = rights_of(request.prot);
+        self.room_for_regions(id)?;
         let space = self.get(id)?;
         let at = place(space, request, length)?;
         if file.is_some() && request.offset.checked_add(length).is_none_or(|end| end > 1 << 63) {
@@ -153,6 +154,7 @@ impl Memory {
         if !at.is_multiple_of(PAGE) || at > TASK_SIZE - length {
             return Err(e::EINVAL);
         }
+        self.room_for_regions(id)?;
         self.get(id)?.carve(at, at + length);
         Ok(())
     }
@@ -179,6 +181,7 @@ impl Memory {
             return Err(e::EINVAL.into());
         }
         let rights = rights_of(prot);
+        self.room_for_regions(id)?;
         let space = self.get(id)?;
         let mut reached = at;
         for (start, region) in space.over(at, end) {

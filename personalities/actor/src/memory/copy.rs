@@ -88,7 +88,11 @@ impl Memory {
                 }
             });
         }
-        space.pages.extend(first.map(|grant| (number, grant)));
+        // What is only read and never changes is not kept: a program could read any number of pages that nobody is charged for.
+        match first {
+            Some(grant @ Grant::Still(_)) if access != Access::Write => return Ok(self.still.insert(grant)),
+            other => space.pages.extend(other.map(|grant| (number, grant))),
+        }
         let grant = space.pages.get_mut(&number).ok_or(Trouble::NoPage)?;
         if access == Access::Write && !grant.is_own() {
             grant.write().ok_or(Trouble::NoPage)?;

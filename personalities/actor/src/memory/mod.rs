@@ -52,9 +52,15 @@ pub struct Memory {
     /// A call is carried out that takes no turn, and whether it turned out to need one.
     outside_turn: bool,
     refused: bool,
+    /// The page that was read last, if nobody keeps it.
+    still: Option<crate::page::Grant>,
     /// Spaces that are gone and that the machine has not forgotten yet.
     gone: alloc::vec::Vec<SpaceId>,
 }
+
+/// Regions of a space, and of all spaces: this kernel's own bound on what nobody is charged for.
+const REGIONS_MAX: usize = 8192;
+const REGIONS_IN_ALL: usize = 150_000;
 
 /// `pages` in whole chunks.
 pub fn chunks(pages: u64) -> u64 {
@@ -79,6 +85,13 @@ impl Memory {
     /// Pages charged in all.
     pub fn charged(&self) -> u64 {
         self.charged
+    }
+
+    /// Whether a space may get further regions.
+    fn room_for_regions(&self, id: SpaceId) -> Res {
+        let own = self.spaces.get(&id).map_or(0, |s| s.regions.len());
+        let all = || self.spaces.values().map(|s| s.regions.len()).sum::<usize>();
+        if own >= REGIONS_MAX || own > 256 && all() > REGIONS_IN_ALL { Err(e::ENOMEM) } else { Ok(()) }
     }
 
     /// Makes the charge of a space fit `pages` pages.
@@ -115,6 +128,7 @@ impl Memory {
     /// A copy of a space for a forked child, charged as the parent is.
     pub fn fork(&mut self, id: SpaceId) -> Res<SpaceId> {
         let total = self.charged;
+        self.room_for_regions(id)?;
         let parent = self.get(id)?;
         let charge = parent.charge;
         if total + charge > MEMORY_PAGES || !crate::page::room_for(parent.pages.len() / 256 + 64) {

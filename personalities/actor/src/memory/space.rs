@@ -63,6 +63,9 @@ impl Source {
     /// Bytes from `at` on, as many as there are.
     pub fn read(&self, at: u64, out: &mut [u8]) -> usize {
         let n = (out.len() as u64).min(self.size().saturating_sub(at)) as usize;
+        if n == 0 {
+            return 0;
+        }
         match self {
             Source::Still(bytes) => out[..n].copy_from_slice(&bytes[at as usize..at as usize + n]),
             Source::Pages { pages, .. } => {

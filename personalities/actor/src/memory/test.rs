@@ -209,6 +209,23 @@ fn a_program_gets_its_segment_its_zeros_and_its_stack() {
 }
 
 #[test]
+fn headers_beyond_the_end_are_refused() {
+    let mut file = small_elf(0x40_0000, 0x204, 0x2800);
+    file[32..40].copy_from_slice(&(1u64 << 60).to_le_bytes());
+    assert!(load(file).is_err());
+}
+
+#[test]
+fn reading_costs_nothing_that_nobody_is_charged_for() {
+    let (mut memory, id) = space();
+    let r = MapRequest { address: 0, length: 1000 * PAGE, prot: 1, flags: 0x22, offset: 0 };
+    let at = memory.mmap(id, &r, None, Growth::Turn).unwrap();
+    assert_eq!(memory.reach(id, at, 1000 * PAGE, Access::Read), 1000 * PAGE);
+    let s = memory.space(id).unwrap();
+    assert!(s.pages.is_empty() && s.charge == 0);
+}
+
+#[test]
 fn segments_that_lead_outside_are_refused() {
     for (address, file_size, memory_size) in [
         (u64::MAX - 0xfff, 0x204, 0x2800),
