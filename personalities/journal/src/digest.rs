@@ -33,7 +33,8 @@ impl State {
             self.digest_open(&mut e, *open, &mut pipes);
         }
         for pipe in &pipes {
-            let bytes: Vec<u8> = self.pipes.get(pipe).map(|p| p.bytes.iter().copied().collect()).unwrap_or_default();
+            let bytes: Vec<u8> =
+                self.pipes.get(pipe).map(|p| p.bytes.iter().copied().collect()).unwrap_or_default();
             e.bytes(&bytes);
         }
         let t = &self.tty;
@@ -57,7 +58,9 @@ impl State {
         let parent = self.processes.get(&p.parent).map_or(0, |q| q.pid);
         e.u64(p.serial).u64(p.pid.into()).u64(parent.into()).u64(p.group.into()).u64(p.session.into());
         e.u64(place).u64(p.status as u32 as u64).u64(p.signals.pending);
-        e.u64(set_of(p, |a| a.handler == IGNORE)).u64(set_of(p, |a| a.handler > IGNORE)).u64(self.charge_of(p));
+        e.u64(set_of(p, |a| a.handler == IGNORE))
+            .u64(set_of(p, |a| a.handler > IGNORE))
+            .u64(self.charge_of(p));
         for (fd, f) in p.fds.iter() {
             let at = opens.iter().position(|o| *o == f.open).unwrap_or_else(|| {
                 opens.push(f.open);
@@ -141,7 +144,9 @@ impl State {
         for (start, r) in space.regions.iter() {
             let stack = matches!(r.backing, Backing::Stack);
             match runs.last_mut() {
-                Some(last) if last.1 == *start && last.2 == r.rights && last.3 == r.charged && !stack && !last.4 => {
+                Some(last)
+                    if last.1 == *start && last.2 == r.rights && last.3 == r.charged && !stack && !last.4 =>
+                {
                     last.1 = r.end;
                 }
                 _ => runs.push((*start, r.end, r.rights, r.charged, stack)),

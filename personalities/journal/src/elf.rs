@@ -65,9 +65,18 @@ pub fn parse(read: &dyn Fn(u64, &mut [u8]) -> usize) -> Result<Image> {
 
 fn parse_with(h: &[u8], exact: &dyn Fn(u64, usize) -> Result<Vec<u8>>) -> Result<Option<Image>> {
     let plain = h.starts_with(b"\x7fELF\x02\x01\x01");
-    let (Some(kind), Some(machine), Some(entry)) = (half(h, 16), half(h, 18), long(h, 24)) else { return Ok(None) };
-    let (Some(at), Some(size), Some(count)) = (long(h, 32), half(h, 54), half(h, 56)) else { return Ok(None) };
-    if !plain || !(kind == 2 || kind == 3) || machine != 183 || usize::from(size) != PROGRAM_HEADER || count == 0 {
+    let (Some(kind), Some(machine), Some(entry)) = (half(h, 16), half(h, 18), long(h, 24)) else {
+        return Ok(None);
+    };
+    let (Some(at), Some(size), Some(count)) = (long(h, 32), half(h, 54), half(h, 56)) else {
+        return Ok(None);
+    };
+    if !plain
+        || !(kind == 2 || kind == 3)
+        || machine != 183
+        || usize::from(size) != PROGRAM_HEADER
+        || count == 0
+    {
         return Ok(None);
     }
     if usize::from(count) * PROGRAM_HEADER > 65536 {
@@ -106,7 +115,8 @@ fn parse_with(h: &[u8], exact: &dyn Fn(u64, usize) -> Result<Vec<u8>>) -> Result
         }
     }
     if image.headers == 0
-        && let Some(s) = image.segments.iter().find(|s| s.offset <= at && at < s.offset.saturating_add(s.file_size))
+        && let Some(s) =
+            image.segments.iter().find(|s| s.offset <= at && at < s.offset.saturating_add(s.file_size))
     {
         image.headers = at - s.offset + s.address;
     }
@@ -124,7 +134,10 @@ fn check(image: &Image) -> Result<()> {
         let end = s.address.checked_add(s.memory_size);
         let file_end = s.offset.checked_add(s.file_size);
         let congruent = s.address % PAGE == s.offset % PAGE;
-        if end.is_none_or(|e| e > TASK_SIZE / 2) || file_end.is_none_or(|e| e > 1 << 40) || s.file_size > s.memory_size {
+        if end.is_none_or(|e| e > TASK_SIZE / 2)
+            || file_end.is_none_or(|e| e > 1 << 40)
+            || s.file_size > s.memory_size
+        {
             return wrong;
         }
         if !congruent || s.address < last {

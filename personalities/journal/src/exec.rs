@@ -174,7 +174,9 @@ impl State {
         let space = &mut l.space;
         let ended = |s: &[u8]| [s, b"\0"].concat();
         let name = put(space, &ended(path))?;
-        let list = |space: &mut Space, put: &mut dyn FnMut(&mut Space, &[u8]) -> Result<u64>, strings: &[Vec<u8>]| {
+        let list = |space: &mut Space,
+                    put: &mut dyn FnMut(&mut Space, &[u8]) -> Result<u64>,
+                    strings: &[Vec<u8>]| {
             let mut at = Vec::new();
             for s in strings.iter().rev() {
                 at.push(put(space, &ended(s))?);

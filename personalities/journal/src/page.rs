@@ -41,7 +41,13 @@ pub struct Frame {
 impl Pool {
     /// Over the frames `first..end`.
     pub fn new(memory: Box<dyn Memory>, first: u32, end: u32) -> Rc<Pool> {
-        Rc::new(Pool { memory, free: RefCell::new(Vec::new()), fresh: Cell::new(first), end, used: Cell::new(0) })
+        Rc::new(Pool {
+            memory,
+            free: RefCell::new(Vec::new()),
+            fresh: Cell::new(first),
+            end,
+            used: Cell::new(0),
+        })
     }
 
     /// A zeroed frame; `None`: there is none left.

@@ -200,7 +200,11 @@ impl Space {
         if at.checked_add(old).is_none_or(|e| e > r.end) {
             return Err(EFAULT);
         }
-        if to.is_none() && at + old == r.end && at.checked_add(new).is_some_and(|e| e <= MAP_END) && self.is_free(r.end, at + new) {
+        if to.is_none()
+            && at + old == r.end
+            && at.checked_add(new).is_some_and(|e| e <= MAP_END)
+            && self.is_free(r.end, at + new)
+        {
             self.extend(at, at + new);
             return Ok(at);
         }

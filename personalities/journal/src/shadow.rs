@@ -59,7 +59,13 @@ fn entry(page: u32, rights: Rights) -> u64 {
 impl Shadow {
     /// Empty tables; `None`: no frame.
     pub fn new(pool: &Rc<Pool>, asid: u16) -> Option<Shadow> {
-        Some(Shadow { root: pool.frame()?, middles: Map::new(), leaves: Map::new(), asid, pool: pool.clone() })
+        Some(Shadow {
+            root: pool.frame()?,
+            middles: Map::new(),
+            leaves: Map::new(),
+            asid,
+            pool: pool.clone(),
+        })
     }
 
     /// Value for TTBR0_EL1.
@@ -106,7 +112,8 @@ impl Shadow {
 
     /// Forgets the translations of a range.
     pub fn forget(&mut self, start: u64, end: u64) {
-        let keys: Vec<u64> = self.leaves.range(start >> LEAF_SHIFT..=(end - 1) >> LEAF_SHIFT).map(|(k, _)| *k).collect();
+        let keys: Vec<u64> =
+            self.leaves.range(start >> LEAF_SHIFT..=(end - 1) >> LEAF_SHIFT).map(|(k, _)| *k).collect();
         for key in keys {
             let base = key << LEAF_SHIFT;
             let (from, to) = (start.max(base), end.min(base + (1 << LEAF_SHIFT)));

@@ -171,7 +171,8 @@ impl Signals {
 /// Linux does not repeat these under SA_RESTART (signal(7)).
 fn never_restarts(number: u64) -> bool {
     use abi::linux::nr;
-    [nr::ppoll, nr::pselect6, nr::nanosleep, nr::clock_nanosleep, nr::rt_sigsuspend, nr::epoll_pwait].contains(&number)
+    [nr::ppoll, nr::pselect6, nr::nanosleep, nr::clock_nanosleep, nr::rt_sigsuspend, nr::epoll_pwait]
+        .contains(&number)
 }
 
 impl State {
@@ -194,7 +195,9 @@ impl State {
         if signal == SIGCONT || signal == SIGKILL {
             p.signals.forget(STOPS);
         }
-        if signal == SIGCONT && let Place::Stopped(_) = p.place {
+        if signal == SIGCONT
+            && let Place::Stopped(_) = p.place
+        {
             self.resume(serial);
         }
         if bit(signal) & STOPS != 0 {
@@ -251,8 +254,12 @@ impl State {
 
     /// To all of a group, by serial.
     pub fn signal_group(&mut self, group: u32, info: Info) -> bool {
-        let members: Vec<u64> =
-            self.processes.values().filter(|p| p.group == group && !p.is_zombie()).map(|p| p.serial).collect();
+        let members: Vec<u64> = self
+            .processes
+            .values()
+            .filter(|p| p.group == group && !p.is_zombie())
+            .map(|p| p.serial)
+            .collect();
         members.iter().for_each(|s| self.signal(*s, info));
         !members.is_empty()
     }
@@ -314,7 +321,8 @@ impl State {
 
     /// What the thread stood before is no more.
     pub fn abandon(&mut self, serial: u64) {
-        if let Wanted::Call { progress: Progress { opening: Some(o), .. }, .. } = self.process(serial).wanted {
+        if let Wanted::Call { progress: Progress { opening: Some(o), .. }, .. } = self.process(serial).wanted
+        {
             self.close_pipe(o.pipe, o.read, !o.read);
         }
         self.process_mut(serial).wanted = Wanted::Nothing;
@@ -333,10 +341,7 @@ impl State {
         !self.processes.values().any(|p| {
             p.group == group
                 && !p.is_zombie()
-                && self
-                    .processes
-                    .get(&p.parent)
-                    .is_some_and(|q| q.group != group && q.session == p.session)
+                && self.processes.get(&p.parent).is_some_and(|q| q.group != group && q.session == p.session)
         })
     }
 

@@ -59,7 +59,11 @@ impl<K: Ord + Clone, V: Clone> Store<K, V> {
     }
 
     /// Keys in a range, in order, with their newest versions.
-    pub fn range<'a>(&'a self, from: &K, to: &K) -> impl DoubleEndedIterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
+    pub fn range<'a>(
+        &'a self,
+        from: &K,
+        to: &K,
+    ) -> impl DoubleEndedIterator<Item = (&'a K, &'a V)> + use<'a, K, V> {
         let (from, to) = (from.clone(), to.clone());
         let keys: Vec<&K> = self.index.range(from..=to).map(|(k, _)| k).collect();
         keys.into_iter().filter_map(|k| Some((k, self.get(k)?)))

@@ -150,7 +150,11 @@ impl State {
     }
 
     /// Job control for a call of a background process: `Some`: its outcome, else the call goes on.
-    pub fn job_control(&mut self, serial: u64, signal: u8) -> Option<crate::errno::Result<crate::calls::Outcome>> {
+    pub fn job_control(
+        &mut self,
+        serial: u64,
+        signal: u8,
+    ) -> Option<crate::errno::Result<crate::calls::Outcome>> {
         if !self.in_background(serial) {
             return None;
         }

@@ -201,7 +201,8 @@ impl State {
 
     /// The earliest moment at which something happens by itself.
     pub fn deadline(&self) -> u64 {
-        let timers = self.processes.values().filter(|p| !p.is_zombie()).map(|p| p.timer.0).filter(|t| *t != 0);
+        let timers =
+            self.processes.values().filter(|p| !p.is_zombie()).map(|p| p.timer.0).filter(|t| *t != 0);
         self.deadlines().map(|(d, _)| d).chain(timers).min().unwrap_or(NO_DEADLINE)
     }
 
@@ -235,7 +236,8 @@ impl State {
                 self.signal_group(group, Info { signal: SIGWINCH, code: SI_KERNEL, ..Info::default() });
             }
             Event::Rejoin { thread, call } => {
-                let is_it = |p: &crate::process::Process| matches!(p.place, Place::Outside(c, _) if c == *call);
+                let is_it =
+                    |p: &crate::process::Process| matches!(p.place, Place::Outside(c, _) if c == *call);
                 if self.processes.get(thread).is_some_and(is_it) {
                     self.enter_round(*thread);
                 }
@@ -275,7 +277,8 @@ impl State {
             self.end(head, i32::from(fault.signal));
             return Ok(Outcome::Gone);
         }
-        let info = Info { signal: fault.signal, code: fault.code, fields: [fault.address, 0], far: fault.far };
+        let info =
+            Info { signal: fault.signal, code: fault.code, fields: [fault.address, 0], far: fault.far };
         p.signals.forget(crate::signals::bit(fault.signal));
         p.signals.pending |= crate::signals::bit(fault.signal);
         p.signals.infos.push(info);

@@ -47,7 +47,9 @@ impl Board {
     /// Takes the channels and turns interrupts on at the controller.
     pub fn new(boot: &'static BootInfo) -> Board {
         let Some(votes) = channel(boot, "effects-") else { panic!("there is no channel for effects") };
-        let Some(effects) = BroadcastWriter::new(votes.words()) else { panic!("the channel of effects is too small") };
+        let Some(effects) = BroadcastWriter::new(votes.words()) else {
+            panic!("the channel of effects is too small")
+        };
         // SAFETY: as in `channel`.
         let Some(log) = (unsafe { AgreedLog::open(boot, OFFSET) }) else { panic!("there is no agreed log") };
         let monitor = channel(boot, "monitor-").and_then(|c| Monitor::new(c.words().get(512..)?));
@@ -127,8 +129,12 @@ impl Machine for Board {
         // SAFETY: forgetting translations is always right.
         unsafe {
             match page {
-                Some(va) => asm!("dsb ishst", "tlbi vae1, {}", "dsb nsh", "isb", in(reg) space | va >> 12, options(nostack)),
-                None => asm!("dsb ishst", "tlbi aside1, {}", "dsb nsh", "isb", in(reg) space, options(nostack)),
+                Some(va) => {
+                    asm!("dsb ishst", "tlbi vae1, {}", "dsb nsh", "isb", in(reg) space | va >> 12, options(nostack))
+                }
+                None => {
+                    asm!("dsb ishst", "tlbi aside1, {}", "dsb nsh", "isb", in(reg) space, options(nostack))
+                }
             }
         }
     }

@@ -36,7 +36,8 @@ extern "C" fn journal_main() -> ! {
     }
     let first = (free + TABLES + HEAP) / PAGE;
     let pool = Pool::new(alloc::boxed::Box::new(direct::Direct), first as u32, (end / PAGE) as u32);
-    let Some(root) = boot.modules.iter().find(|m| m.size > 0 && abi::bootinfo::name_str(&m.name) == "root") else {
+    let Some(root) = boot.modules.iter().find(|m| m.size > 0 && abi::bootinfo::name_str(&m.name) == "root")
+    else {
         panic!("the bundle has no root image");
     };
     let image = ((root.ipa / PAGE) as u32, root.size);

@@ -1,8 +1,10 @@
 //! The kernel's own map (TTBR1): its image page by page with W^X and a guard under the stack, all else without execution.
 
 use super::{BLOCK, OFFSET};
+use abi::bootinfo::{
+    BootInfo, CHANNEL_IPA, CHANNEL_STRIDE, CHANNELS_MAX, CPU_INTERFACE_IPA, MEMORY_IPA, MODULE_IPA,
+};
 use journal::page::PAGE;
-use abi::bootinfo::{BootInfo, CHANNEL_IPA, CHANNEL_STRIDE, CHANNELS_MAX, CPU_INTERFACE_IPA, MEMORY_IPA, MODULE_IPA};
 
 const VALID: u64 = 1;
 const TABLE: u64 = 0b11;

@@ -57,7 +57,8 @@ impl State {
         let pid = self.next_pid();
         let mut child = self.process(s).clone();
         (child.serial, child.pid, child.parent) = (serial, pid, s);
-        (child.place, child.wanted) = (Place::Waiting(Wait { things: Vec::new(), deadline: u64::MAX }), Wanted::Nothing);
+        (child.place, child.wanted) =
+            (Place::Waiting(Wait { things: Vec::new(), deadline: u64::MAX }), Wanted::Nothing);
         (child.calls, child.child_calls, child.random, child.started) = (0, 0, 0, self.clock());
         (child.vfork, child.execed, child.timer, child.news) = (waits, false, (0, 0), None);
         (child.clear_tid, child.digest_due) = (0, None);

@@ -95,7 +95,8 @@ impl State {
             set(at, &st.times[i].div_euclid(1_000_000_000).to_le_bytes());
             set(at + 8, &(st.times[i].rem_euclid(1_000_000_000) as u32).to_le_bytes());
         }
-        let (major, minor) = ((st.rdev >> 8) as u32 & 0xfff, (st.rdev as u32 & 0xff) | (st.rdev >> 12) as u32 & !0xff);
+        let (major, minor) =
+            ((st.rdev >> 8) as u32 & 0xfff, (st.rdev as u32 & 0xff) | (st.rdev >> 12) as u32 & !0xff);
         set(128, &major.to_le_bytes());
         set(132, &minor.to_le_bytes());
         set(136, &((st.dev >> 8) as u32).to_le_bytes());
@@ -229,7 +230,14 @@ impl State {
     }
 
     /// fchownat.
-    pub fn fchownat(&mut self, s: u64, dirfd: u64, path: u64, owner: [u32; 2], flags: u32) -> Result<Outcome> {
+    pub fn fchownat(
+        &mut self,
+        s: u64,
+        dirfd: u64,
+        path: u64,
+        owner: [u32; 2],
+        flags: u32,
+    ) -> Result<Outcome> {
         if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
             return Err(EINVAL);
         }

@@ -135,7 +135,9 @@ impl State {
             nr::fchown => self.fchown(s, a[0], a[1] as u32, a[2] as u32),
             nr::fchownat => self.fchownat(s, a[0], a[1], [a[2] as u32, a[3] as u32], a[4] as u32),
             nr::utimensat => self.utimensat(s, a[0], a[1], a[2], a[3] as u32),
-            nr::setxattr | nr::lsetxattr | nr::fsetxattr | nr::getxattr | nr::lgetxattr | nr::fgetxattr => Err(EOPNOTSUPP),
+            nr::setxattr | nr::lsetxattr | nr::fsetxattr | nr::getxattr | nr::lgetxattr | nr::fgetxattr => {
+                Err(EOPNOTSUPP)
+            }
             nr::listxattr | nr::llistxattr | nr::flistxattr | nr::removexattr => Err(EOPNOTSUPP),
             nr::lremovexattr | nr::fremovexattr | nr::fallocate => Err(EOPNOTSUPP),
             _ => return None,

@@ -42,7 +42,9 @@ impl State {
         if flags & TMPFILE != 0 && flags & PATH == 0 {
             return Err(EOPNOTSUPP);
         }
-        if flags & (CREAT | DIRECTORY_FLAG) == CREAT | DIRECTORY_FLAG || flags & DIRECT != 0 && flags & PATH == 0 {
+        if flags & (CREAT | DIRECTORY_FLAG) == CREAT | DIRECTORY_FLAG
+            || flags & DIRECT != 0 && flags & PATH == 0
+        {
             return Err(EINVAL);
         }
         let path = self.path_argument(s, path)?;
@@ -66,7 +68,10 @@ impl State {
         self.may_open(&walked, stat.mode, flags, made)?;
         let path: Rc<[u8]> = self.text_of(&walked).into();
         let Some(leads) = self.leads(s, node, stat.mode, flags)? else { return self.wait_for_fifo(s, node) };
-        if flags & TRUNC != 0 && !made && let Leads::File(inode) = leads {
+        if flags & TRUNC != 0
+            && !made
+            && let Leads::File(inode) = leads
+        {
             let now = self.now_ns();
             self.files.truncate(inode, 0, now)?;
         }
@@ -74,12 +79,15 @@ impl State {
         let status = (flags & !MOMENTARY) | large;
         let node = if let Leads::Pipe(n, ..) = leads { self.pipe_node(n) } else { node };
         self.take_terminal(s, node, flags);
-        let hangup_after = if let Leads::Pipe(n, true, false) = leads && flags & NONBLOCK != 0 {
+        let hangup_after = if let Leads::Pipe(n, true, false) = leads
+            && flags & NONBLOCK != 0
+        {
             self.pipes.get(&n).filter(|p| p.writers == 0).map_or(0, |p| p.writers_seen + 1)
         } else {
             0
         };
-        let open = self.add_open(Open { leads, node, flags: status, offset: 0, references: 0, path, hangup_after })?;
+        let open =
+            self.add_open(Open { leads, node, flags: status, offset: 0, references: 0, path, hangup_after })?;
         self.set_fd(s, fd, open, flags & CLOEXEC != 0);
         done(fd)
     }
@@ -205,7 +213,8 @@ impl State {
     pub fn open_console(&mut self, s: u64) -> Result<()> {
         let path: Rc<[u8]> = Rc::from(&b"/dev/console"[..]);
         let node = Node::Device(Some(device::CONSOLE));
-        let open = Open { leads: Leads::Terminal, node, flags: 2, offset: 0, references: 0, path, hangup_after: 0 };
+        let open =
+            Open { leads: Leads::Terminal, node, flags: 2, offset: 0, references: 0, path, hangup_after: 0 };
         let open = self.add_open(open)?;
         (0..3).for_each(|fd| self.set_fd(s, fd, open, false));
         Ok(())

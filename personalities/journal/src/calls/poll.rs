@@ -59,7 +59,8 @@ impl State {
         if at == 0 {
             return Ok(NO_DEADLINE);
         }
-        let (seconds, nanoseconds) = (self.space(s).get_u64(at)? as i64, self.space(s).get_u64(at + 8)? as i64);
+        let (seconds, nanoseconds) =
+            (self.space(s).get_u64(at)? as i64, self.space(s).get_u64(at + 8)? as i64);
         if seconds < 0 || !(0..1_000_000_000).contains(&nanoseconds) {
             return Err(EINVAL);
         }
@@ -67,7 +68,8 @@ impl State {
         if let Some(d) = self.progress(s).deadline {
             return Ok(d);
         }
-        let span = (seconds as u64).saturating_mul(1_000_000).saturating_add((nanoseconds as u64).div_ceil(1000));
+        let span =
+            (seconds as u64).saturating_mul(1_000_000).saturating_add((nanoseconds as u64).div_ceil(1000));
         let deadline = now.saturating_add(span).min(NO_DEADLINE - 1);
         self.progress(s).deadline = Some(deadline);
         Ok(deadline)
@@ -123,7 +125,11 @@ impl State {
                 if let Ok((_, open)) = self.open_of(s, fd as u64) {
                     let (state, waits) = self.readiness(open);
                     got = state & (wanted | ERR | HUP | NVAL);
-                    waits.into_iter().for_each(|t| if !things.contains(&t) { things.push(t) });
+                    waits.into_iter().for_each(|t| {
+                        if !things.contains(&t) {
+                            things.push(t)
+                        }
+                    });
                 }
             }
             row[6..8].copy_from_slice(&got.to_le_bytes());
@@ -171,7 +177,11 @@ impl State {
             }
             let (_, open) = self.open_of(s, fd as u64)?;
             let (state, waits) = self.readiness(open);
-            waits.into_iter().for_each(|t| if !things.contains(&t) { things.push(t) });
+            waits.into_iter().for_each(|t| {
+                if !things.contains(&t) {
+                    things.push(t)
+                }
+            });
             for (i, meaning) in [IN | HUP | ERR, OUT | ERR, 0].into_iter().enumerate() {
                 if sets[i][byte] & bit != 0 && state & meaning != 0 {
                     out[i][byte] |= bit;

@@ -157,7 +157,8 @@ impl State {
         if new != 0 {
             for (i, v) in values.iter_mut().enumerate() {
                 let at = new + 16 * i as u64;
-                let (seconds, us) = (self.space(s).get_u64(at)? as i64, self.space(s).get_u64(at + 8)? as i64);
+                let (seconds, us) =
+                    (self.space(s).get_u64(at)? as i64, self.space(s).get_u64(at + 8)? as i64);
                 if seconds < 0 || !(0..1_000_000).contains(&us) {
                     return Err(EINVAL);
                 }

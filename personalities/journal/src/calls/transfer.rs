@@ -47,9 +47,10 @@ impl State {
         Ok(parts)
     }
 
+    /// One buffer. As Linux' access_ok: a range beyond what EL0 can have is EFAULT, whatever is there to move.
     fn one(at: u64, count: u64) -> Result<Parts> {
-        if count > i64::MAX as u64 {
-            return Err(EINVAL);
+        if abi::layout::TASK_SIZE.checked_sub(count).is_none_or(|most| at > most) {
+            return Err(EFAULT);
         }
         Ok(alloc::vec![(at, count.min(COUNT_MAX))])
     }
@@ -322,7 +323,11 @@ impl State {
         let left = count - already;
         let fits = if count <= PIPE_BUF as u64 && left > room { 0 } else { left.min(room) };
         if fits == 0 {
-            return if nonblock { Err(EAGAIN) } else { Ok(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe)))) };
+            return if nonblock {
+                Err(EAGAIN)
+            } else {
+                Ok(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))
+            };
         }
         let bytes = match self.gather(s, parts, already, fits) {
             Err(_) if already > 0 => return done(already),
@@ -377,7 +382,8 @@ impl State {
     /// Whether a process blocks or ignores a signal of job control.
     pub fn job_deaf(&self, s: u64, signal: u8) -> Option<()> {
         let sig = &self.process(s).signals;
-        let deaf = sig.mask & crate::signals::bit(signal) != 0 || sig.action(signal).handler == crate::signals::IGNORE;
+        let deaf = sig.mask & crate::signals::bit(signal) != 0
+            || sig.action(signal).handler == crate::signals::IGNORE;
         deaf.then_some(())
     }
 
@@ -422,22 +428,23 @@ impl State {
     /// sendfile: a file's bytes, as read and write would carry them.
     pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         let [out, input, position, count, ..] = *a;
+        let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
         let (number, source) = self.usable(s, input)?;
         if source.flags & 3 == 1 {
             return Err(EBADF);
         }
-        let mut at = source.offset;
-        if position != 0 {
-            at = self.space(s).get_u64(position)?;
+        if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
+            return Err(ESPIPE);
         }
+        let at = chosen.unwrap_or(source.offset);
         if at > i64::MAX as u64 || count > i64::MAX as u64 {
             return Err(EINVAL);
         }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
         let (target_number, target) = self.usable(s, out)?;
         if target.flags & 3 == 0 {
             return Err(EBADF);
         }
+        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
         if target.flags & APPEND != 0 {
             return Err(EINVAL);
         }

@@ -13,7 +13,14 @@ const CONTINUED_STATUS: i32 = 0xffff;
 
 impl State {
     /// wait4.
-    pub fn wait4(&mut self, s: u64, pid: i32, status_at: u64, options: u32, usage_at: u64) -> Result<Outcome> {
+    pub fn wait4(
+        &mut self,
+        s: u64,
+        pid: i32,
+        status_at: u64,
+        options: u32,
+        usage_at: u64,
+    ) -> Result<Outcome> {
         if options & !(NOHANG | UNTRACED | CONTINUED | 0xe000_0000) != 0 {
             return Err(EINVAL);
         }
@@ -39,7 +46,11 @@ impl State {
             }),
         };
         let Some((child, status)) = children.iter().find_map(|p| Some((p.serial, news(p)?))) else {
-            return if options & NOHANG != 0 { done(0u64) } else { Ok(Outcome::Wait(Wait::on(Thing::Children(s)))) };
+            return if options & NOHANG != 0 {
+                done(0u64)
+            } else {
+                Ok(Outcome::Wait(Wait::on(Thing::Children(s))))
+            };
         };
         let (pid, ended) = (self.process(child).pid, self.process(child).is_zombie());
         let calls = self.process(child).calls + self.process(child).child_calls;

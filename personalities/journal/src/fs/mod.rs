@@ -119,7 +119,8 @@ impl Files {
             let mut inode = blank(m.mode, m.mtime as i64 * 1_000_000_000);
             (inode.uid, inode.gid, inode.rdev, inode.size) = (m.uid, m.gid, m.rdev, m.size);
             if m.path.is_empty() {
-                (inode.links, inode.parent, inode.size) = (files.inode(ROOT).map_or(2, |r| r.links), ROOT, 4096);
+                (inode.links, inode.parent, inode.size) =
+                    (files.inode(ROOT).map_or(2, |r| r.links), ROOT, 4096);
                 inode.sequence = files.inode(ROOT).map_or(0, |r| r.sequence);
                 files.set(ROOT, inode);
                 continue;
@@ -151,7 +152,9 @@ impl Files {
     }
 
     fn plain_walk(&self, path: &[u8]) -> Option<u64> {
-        path.split(|&b| b == b'/').filter(|p| !p.is_empty()).try_fold(ROOT, |dir, name| self.lookup(dir, name))
+        path.split(|&b| b == b'/')
+            .filter(|p| !p.is_empty())
+            .try_fold(ROOT, |dir, name| self.lookup(dir, name))
     }
 
     fn read_image(&self, at: u64, out: &mut [u8]) {
@@ -238,8 +241,11 @@ impl Files {
     }
 
     fn cut(&mut self, number: u64, from: u64) {
-        let gone: Vec<Key> =
-            self.store.range(&Key::Page(number, from), &Key::Page(number, u64::MAX)).map(|(k, _)| k.clone()).collect();
+        let gone: Vec<Key> = self
+            .store
+            .range(&Key::Page(number, from), &Key::Page(number, u64::MAX))
+            .map(|(k, _)| k.clone())
+            .collect();
         for key in &gone {
             self.store.remove(key);
         }
@@ -256,9 +262,11 @@ impl Files {
 
     /// Pages counted for a file: their numbers and bytes' pages, in order.
     pub fn counted(&self, number: u64) -> impl Iterator<Item = (u64, &Page)> + '_ {
-        self.store.range(&Key::Page(number, 0), &Key::Page(number, u64::MAX)).filter_map(|(k, v)| match (k, v) {
-            (Key::Page(_, index), Value::Page(p)) => Some((*index, p)),
-            _ => None,
+        self.store.range(&Key::Page(number, 0), &Key::Page(number, u64::MAX)).filter_map(|(k, v)| {
+            match (k, v) {
+                (Key::Page(_, index), Value::Page(p)) => Some((*index, p)),
+                _ => None,
+            }
         })
     }
 
@@ -287,7 +295,9 @@ impl Files {
 
     /// The first change of an image's file: its first `size` bytes become pages of the writable layer.
     fn copy_up(&mut self, number: u64, size: u64) -> Result<()> {
-        let Some(Inode { base: Some(base), size: old, .. }) = self.inode(number).cloned() else { return Ok(()) };
+        let Some(Inode { base: Some(base), size: old, .. }) = self.inode(number).cloned() else {
+            return Ok(());
+        };
         let count = size.min(old).div_ceil(PAGE);
         if count > self.pages_left() {
             return Err(ENOSPC);

@@ -210,7 +210,9 @@ impl State {
     /// The directory above.
     pub fn above(&self, dir: Node) -> Node {
         match dir {
-            Node::File(n) => Node::File(self.files.inode(n).map_or(ROOT, |i| if i.parent == 0 { ROOT } else { i.parent })),
+            Node::File(n) => {
+                Node::File(self.files.inode(n).map_or(ROOT, |i| if i.parent == 0 { ROOT } else { i.parent }))
+            }
             Node::Proc(Proc::Pid(_) | Proc::Fixed(_)) => Node::Proc(Proc::Root),
             Node::Proc(Proc::Entry(pid, _)) => Node::Proc(Proc::Pid(pid)),
             Node::Proc(Proc::Fd(pid, _)) => Node::Proc(Proc::Entry(pid, FD)),
@@ -287,7 +289,8 @@ impl State {
             }
             Node::Device(None) => {
                 let all = device::TABLE.iter().enumerate();
-                all.filter_map(|(i, (name, _))| line(i as u64, Node::Device(Some(i)), name.as_bytes())).collect()
+                all.filter_map(|(i, (name, _))| line(i as u64, Node::Device(Some(i)), name.as_bytes()))
+                    .collect()
             }
             Node::Proc(Proc::Root) => {
                 let fixed = FIXED[..FIXED_COUNT].iter().enumerate();
@@ -301,11 +304,14 @@ impl State {
             }
             Node::Proc(Proc::Pid(pid)) => {
                 let all = ENTRIES.iter().enumerate();
-                all.filter_map(|(i, n)| line(i as u64, Node::Proc(Proc::Entry(pid, i)), n.as_bytes())).collect()
+                all.filter_map(|(i, n)| line(i as u64, Node::Proc(Proc::Entry(pid, i)), n.as_bytes()))
+                    .collect()
             }
             Node::Proc(Proc::Entry(pid, FD)) => {
-                let fds: Vec<u32> = self.by_pid(pid).map(|p| p.fds.keys().copied().collect()).unwrap_or_default();
-                let one = |fd: u32| line(u64::from(fd), Node::Proc(Proc::Fd(pid, fd)), format!("{fd}").as_bytes());
+                let fds: Vec<u32> =
+                    self.by_pid(pid).map(|p| p.fds.keys().copied().collect()).unwrap_or_default();
+                let one =
+                    |fd: u32| line(u64::from(fd), Node::Proc(Proc::Fd(pid, fd)), format!("{fd}").as_bytes());
                 fds.into_iter().filter_map(one).collect()
             }
             _ => Vec::new(),
@@ -314,6 +320,8 @@ impl State {
 }
 
 fn decimal(text: &str) -> Option<u32> {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let plain = !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }

@@ -62,7 +62,14 @@ impl State {
         self.walk_from(serial, start, path, last, &mut 0)
     }
 
-    fn walk_from(&self, serial: u64, start: Node, path: &[u8], last: Last, links: &mut u32) -> Result<Walked> {
+    fn walk_from(
+        &self,
+        serial: u64,
+        start: Node,
+        path: &[u8],
+        last: Last,
+        links: &mut u32,
+    ) -> Result<Walked> {
         let mut dir = if path.first() == Some(&b'/') { Node::File(ROOT) } else { start };
         let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).collect();
         let slash = path.last() == Some(&b'/');

@@ -65,7 +65,11 @@ impl<M: Machine> Kernel<M> {
             .map_err(|_| "the root image is no archive")?;
         files.hold(crate::fs::ROOT);
         let mut state = State {
-            birth: Birth { seed: boot.seed, time_us: boot.time_us, digest_interval: boot.digest_interval.into() },
+            birth: Birth {
+                seed: boot.seed,
+                time_us: boot.time_us,
+                digest_interval: boot.digest_interval.into(),
+            },
             processes: Map::new(),
             spaces: Map::new(),
             next_space: 2,

@@ -58,7 +58,8 @@ impl<M: Machine> Kernel<M> {
             state: due.then(|| state.state_digest()),
         };
         if due {
-            let serials: Vec<u64> = state.processes.values().filter(|p| !p.is_zombie()).map(|p| p.serial).collect();
+            let serials: Vec<u64> =
+                state.processes.values().filter(|p| !p.is_zombie()).map(|p| p.serial).collect();
             for serial in serials {
                 state.process_mut(serial).digest_due = Some(s);
             }

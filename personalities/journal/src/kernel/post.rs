@@ -125,7 +125,10 @@ impl<M: Machine> Kernel<M> {
             let mut name = [0; 8];
             name.iter_mut().zip(&p.name).for_each(|(to, from)| *to = *from);
             let (pc, sp) = (p.user.pc, p.user.sp);
-            m.set_thread(rows, ThreadRow { serial: p.serial, pid: p.pid, state: doing as u8, number, pc, sp, name });
+            m.set_thread(
+                rows,
+                ThreadRow { serial: p.serial, pid: p.pid, state: doing as u8, number, pc, sp, name },
+            );
             rows += 1;
         }
         if rows < abi::monitor::THREADS_MAX {
