@@ -96,7 +96,11 @@ impl State {
 
     fn walk_new(&mut self, s: u64, dirfd: u64, path: u64) -> Result<Walked> {
         let path = self.path_argument(s, path)?;
-        self.walk(s, dirfd, &path, Last::Keep)
+        // What stands there already is EEXIST whatever it is: a slash at the end says only what is to be made.
+        let end = path.iter().rposition(|&b| b != b'/').map_or(path.len(), |i| i + 1);
+        let mut walked = self.walk(s, dirfd, &path[..end], Last::Keep)?;
+        walked.slash = end < path.len();
+        Ok(walked)
     }
 
     /// mkdirat.

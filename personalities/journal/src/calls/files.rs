@@ -25,7 +25,7 @@ impl State {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
             Leads::Device(_) => return done(0u64),
             Leads::File(inode) => self.files.inode(*inode).map_or(0, |i| i.size) as i64,
-            Leads::Text(_) if whence == 2 => return Err(EINVAL),
+            Leads::Text(_) | Leads::Directory(_) if whence >= 2 => return Err(EINVAL),
             _ => 0,
         };
         let base = match whence {

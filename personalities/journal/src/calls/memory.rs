@@ -44,6 +44,9 @@ fn length(bytes: u64) -> Result<u64> {
 }
 
 fn map_anonymous(space: &mut Space, a: &Args) -> Result<u64> {
+    if !a[5].is_multiple_of(PAGE) {
+        return Err(EINVAL);
+    }
     let length = length(a[1])?;
     let at = space.place(place(a[0], a[3]), length)?;
     match a[3] & 0xf {
@@ -180,13 +183,15 @@ impl State {
 
     /// madvise.
     pub fn madvise(&mut self, serial: u64, at: u64, bytes: u64, advice: u64) -> Result<u64> {
-        const KNOWN: [u64; 20] = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22];
-        if !KNOWN.contains(&(advice & 0xffff_ffff)) || !at.is_multiple_of(PAGE) {
+        if advice & 0xffff_ffff != DONTNEED {
+            return Ok(0);
+        }
+        if !at.is_multiple_of(PAGE) {
             return Err(EINVAL);
         }
         let end = round_up(bytes).and_then(|l| at.checked_add(l)).ok_or(EINVAL)?;
         let space = self.space(serial);
-        if end > at && advice == DONTNEED && end <= TASK_SIZE {
+        if end > at && end <= TASK_SIZE {
             space.forget(at, end);
         }
         if end > at && !space.is_whole(at, end) { Err(ENOMEM) } else { Ok(0) }

@@ -47,9 +47,10 @@ impl State {
         Ok(parts)
     }
 
+    /// One buffer. As Linux' access_ok: a range beyond what EL0 can have is EFAULT, whatever is there to move.
     fn one(at: u64, count: u64) -> Result<Parts> {
-        if count > i64::MAX as u64 {
-            return Err(EINVAL);
+        if abi::layout::TASK_SIZE.checked_sub(count).is_none_or(|most| at > most) {
+            return Err(EFAULT);
         }
         Ok(alloc::vec![(at, count.min(COUNT_MAX))])
     }
@@ -427,22 +428,23 @@ impl State {
     /// sendfile: a file's bytes, as read and write would carry them.
     pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         let [out, input, position, count, ..] = *a;
+        let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
         let (number, source) = self.usable(s, input)?;
         if source.flags & 3 == 1 {
             return Err(EBADF);
         }
-        let mut at = source.offset;
-        if position != 0 {
-            at = self.space(s).get_u64(position)?;
+        if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
+            return Err(ESPIPE);
         }
+        let at = chosen.unwrap_or(source.offset);
         if at > i64::MAX as u64 || count > i64::MAX as u64 {
             return Err(EINVAL);
         }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
         let (target_number, target) = self.usable(s, out)?;
         if target.flags & 3 == 0 {
             return Err(EBADF);
         }
+        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
         if target.flags & APPEND != 0 {
             return Err(EINVAL);
         }
