@@ -214,9 +214,9 @@ pub fn strict() -> Options {
     Options { run: vec![("digest-interval".into(), 1), ("grace-ms".into(), GRACE_MS)], ..Options::default() }
 }
 
-/// As [`strict`], with two kernels of each kind.
+/// As [`strict`], with kernels of all kinds.
 pub fn mixed() -> Options {
-    Options { kernels: ["classic", "lazy", "classic", "lazy"].map(str::to_owned).into(), ..strict() }
+    Options { kernels: ["classic", "journal", "lazy", "journal"].map(str::to_owned).into(), ..strict() }
 }
 
 /// The grace in tests, milliseconds: emulated cores on a busy host are late more often than real ones.
