@@ -13,7 +13,7 @@ help: ## this list
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,actor,lazy,actor: by slot
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,actor,journal: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
 sdcard: setup ## target/tetrarch-rpi4.img for a Raspberry Pi 4, and how to flash it; FIRMWARE=directory: without network; ARMSTUB=file: e.g. Trusted Firmware

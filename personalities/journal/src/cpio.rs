@@ -55,8 +55,7 @@ pub fn members(size: u64, read: &dyn Fn(u64, &mut [u8])) -> Result<Vec<Member>, 
         if data + length > size || name_length == 0 {
             return Err(broken);
         }
-        let mut name = Vec::new();
-        name.resize(name_length.min(4096) as usize, 0);
+        let mut name = alloc::vec![0; name_length.min(4096) as usize];
         read(at + HEADER, &mut name);
         // Padding behind the name is part of its length.
         let end = name.iter().position(|&b| b == 0).ok_or(broken)?;

@@ -12,7 +12,6 @@ use crate::space::{Backing, Label, Shot, Space, WRITE};
 use crate::state::State;
 use abi::layout::{Layout, layout};
 use abi::turn::{ARGUMENTS_MAX, CHARGE_PAGES, MEMORY_PAGES};
-use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -226,7 +225,7 @@ impl State {
         }
         let p = self.process_mut(serial);
         p.space = number;
-        p.user = Box::new(User::new());
+        *p.user = User::new();
         (p.user.sp, p.user.pc) = (sp, l.entry);
         for action in &mut p.signals.actions {
             let handler = if action.handler == crate::signals::IGNORE { crate::signals::IGNORE } else { 0 };

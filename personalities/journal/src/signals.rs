@@ -214,12 +214,9 @@ impl State {
             p.signals.infos.push(info);
         }
         let blocked = p.signals.mask & bit(signal) != 0;
-        match p.place {
-            Place::Waiting(_) if !blocked => {
-                if self.effect_on(serial, signal) != Effect::Ignored && !self.in_vfork(serial) {
-                    self.wakes.push(Wake::Thread(serial));
-                }
-            }
+        let wakes = !blocked && self.effect_on(serial, signal) != Effect::Ignored && !self.in_vfork(serial);
+        match self.process(serial).place {
+            Place::Waiting(_) if wakes => self.wakes.push(Wake::Thread(serial)),
             Place::Stopped(_) if signal == SIGKILL => self.wakes.push(Wake::Enter(serial)),
             Place::Outside(..) if !blocked => self.look_outside(serial),
             _ => {}

@@ -192,7 +192,7 @@ impl State {
         };
         let (read, write) = (access != 1, access != 0);
         self.open_pipe(n, read, write);
-        let waits = !(read && write) && !nonblock && if read { writers == 0 } else { readers == 0 };
+        let waits = !(nonblock || read && write) && if read { writers == 0 } else { readers == 0 };
         if waits {
             let pipe = self.pipes.get(&n).ok_or(ENXIO)?;
             let seen = if read { pipe.writers_seen } else { pipe.readers_seen };

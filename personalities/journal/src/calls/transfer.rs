@@ -7,20 +7,19 @@ use crate::process::{Thing, Wait};
 use crate::signals::{Info, number::*};
 use crate::space::{READ, WRITE};
 use crate::state::{Leads, Open, State};
-use abi::turn::{PIPE_BUF, TTY_SLICE};
-use abi::vote::EffectKind;
+use abi::turn::PIPE_BUF;
 use alloc::vec::Vec;
 
-const NONBLOCK: u32 = 0o4000;
-const APPEND: u32 = 0o2000;
+pub(super) const NONBLOCK: u32 = 0o4000;
+pub(super) const APPEND: u32 = 0o2000;
 /// Most bytes of one call (Linux' MAX_RW_COUNT).
-const COUNT_MAX: u64 = 0x7fff_f000;
+pub(super) const COUNT_MAX: u64 = 0x7fff_f000;
 const VECTORS_MAX: u64 = 1024;
 
 /// Where bytes come from or go to: parts of the program's memory.
-type Parts = Vec<(u64, u64)>;
+pub(super) type Parts = Vec<(u64, u64)>;
 
-fn total(parts: &Parts) -> u64 {
+pub(super) fn total(parts: &Parts) -> u64 {
     parts.iter().map(|p| p.1).sum()
 }
 
@@ -56,7 +55,7 @@ impl State {
     }
 
     /// Cuts parts at the first page that cannot be touched; EFAULT if nothing is left of something.
-    fn reachable(&mut self, s: u64, parts: &Parts, want: u8) -> Result<Parts> {
+    pub(super) fn reachable(&mut self, s: u64, parts: &Parts, want: u8) -> Result<Parts> {
         let mut out = Vec::new();
         for (at, length) in parts {
             let n = self.space(s).reach(*at, *length, want);
@@ -68,7 +67,7 @@ impl State {
         if total(&out) == 0 && total(parts) > 0 { Err(EFAULT) } else { Ok(out) }
     }
 
-    fn gather(&mut self, s: u64, parts: &Parts, skip: u64, most: u64) -> Result<Vec<u8>> {
+    pub(super) fn gather(&mut self, s: u64, parts: &Parts, skip: u64, most: u64) -> Result<Vec<u8>> {
         let parts = self.reachable(s, parts, READ)?;
         let (mut skip, mut most, mut out) = (skip, most, Vec::new());
         for (at, length) in parts {
@@ -83,7 +82,7 @@ impl State {
         Ok(out)
     }
 
-    fn scatter(&mut self, s: u64, parts: &Parts, data: &[u8]) -> Result<u64> {
+    pub(super) fn scatter(&mut self, s: u64, parts: &Parts, data: &[u8]) -> Result<u64> {
         let mut rest = data;
         for (at, length) in parts {
             let (now, later) = rest.split_at(rest.len().min(*length as usize));
@@ -209,36 +208,6 @@ impl State {
         Ok(at - offset)
     }
 
-    fn read_terminal(&mut self, s: u64, open: &Open, parts: &Parts) -> Result<Outcome> {
-        if let Some(outcome) = self.job_control(s, SIGTTIN) {
-            return outcome;
-        }
-        if total(parts) == 0 {
-            return ok();
-        }
-        if !self.tty.is_readable() {
-            if open.flags & NONBLOCK != 0 {
-                return Err(EAGAIN);
-            }
-            let (minimum, time) = self.tty.minimum();
-            if !self.tty.is_canonical() && minimum == 0 {
-                if time == 0 {
-                    return ok();
-                }
-                let now = self.clock();
-                let deadline = *self.progress(s).deadline.get_or_insert(now + u64::from(time) * 100_000);
-                if deadline <= now {
-                    return ok();
-                }
-                return Ok(Outcome::Wait(Wait { things: alloc::vec![Thing::Terminal], deadline }));
-            }
-            return Ok(Outcome::Wait(Wait::on(Thing::Terminal)));
-        }
-        let parts = self.reachable(s, parts, WRITE)?;
-        let bytes = self.tty.take(total(&parts) as usize).unwrap_or_default();
-        self.scatter(s, &parts, &bytes).and_then(done)
-    }
-
     /// write.
     pub fn write(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
@@ -347,44 +316,8 @@ impl State {
         Ok(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))
     }
 
-    fn own_signal(&self, s: u64, signal: u8) -> Info {
+    pub(super) fn own_signal(&self, s: u64, signal: u8) -> Info {
         Info { signal, code: 0, fields: [u64::from(self.process(s).pid), 0], far: 0 }
-    }
-
-    fn write_terminal(&mut self, s: u64, parts: &Parts) -> Result<Outcome> {
-        let already = self.progress(s).done;
-        if self.tty.stops_writers()
-            && self.job_deaf(s, SIGTTOU).is_none()
-            && let Some(outcome) = self.job_control(s, SIGTTOU)
-        {
-            return outcome;
-        }
-        let count = total(parts);
-        if count == 0 {
-            return ok();
-        }
-        let bytes = match self.gather(s, parts, already, (count - already).min(TTY_SLICE as u64)) {
-            Err(_) if already > 0 => return done(already),
-            other => other?,
-        };
-        if bytes.is_empty() {
-            return done(already);
-        }
-        let now = already + bytes.len() as u64;
-        self.effect(EffectKind::TtyOutput, bytes);
-        if now >= count {
-            return done(now);
-        }
-        self.progress(s).done = now;
-        Ok(Outcome::Again)
-    }
-
-    /// Whether a process blocks or ignores a signal of job control.
-    pub fn job_deaf(&self, s: u64, signal: u8) -> Option<()> {
-        let sig = &self.process(s).signals;
-        let deaf = sig.mask & crate::signals::bit(signal) != 0
-            || sig.action(signal).handler == crate::signals::IGNORE;
-        deaf.then_some(())
     }
 
     /// pread64.
@@ -423,113 +356,5 @@ impl State {
         let end = self.files.inode(inode).map_or(0, |i| i.size);
         let offset = if open.flags & APPEND != 0 { end } else { a[3] };
         self.write_at(s, inode, &parts, offset).and_then(done)
-    }
-
-    /// sendfile: a file's bytes, as read and write would carry them.
-    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
-        let [out, input, position, count, ..] = *a;
-        let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
-        let (number, source) = self.usable(s, input)?;
-        if source.flags & 3 == 1 {
-            return Err(EBADF);
-        }
-        if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
-            return Err(ESPIPE);
-        }
-        let at = chosen.unwrap_or(source.offset);
-        if at > i64::MAX as u64 || count > i64::MAX as u64 {
-            return Err(EINVAL);
-        }
-        let (target_number, target) = self.usable(s, out)?;
-        if target.flags & 3 == 0 {
-            return Err(EBADF);
-        }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
-        if target.flags & APPEND != 0 {
-            return Err(EINVAL);
-        }
-        let count = count.min(COUNT_MAX);
-        let already = self.progress(s).done;
-        let mut moved = 0;
-        let outcome = loop {
-            let step = (count - already - moved).min(65536) as usize;
-            let mut bytes = alloc::vec![0; step];
-            let n = self.files.read(inode, at + moved, &mut bytes);
-            bytes.truncate(n);
-            let sent = self.send(s, target_number, &target, bytes);
-            match sent {
-                Ok(Ok(n)) => {
-                    moved += n as u64;
-                    let slices = matches!(target.leads, Leads::Terminal);
-                    if n == 0 || already + moved >= count || matches!(target.leads, Leads::Pipe(..)) {
-                        break done(already + moved);
-                    }
-                    if slices {
-                        self.progress(s).done = already + moved;
-                        break Ok(Outcome::Again);
-                    }
-                }
-                Ok(Err(_)) | Err(_) if already + moved > 0 => break done(already + moved),
-                Ok(Err(wait)) => break Ok(wait),
-                Err(e) => break Err(e),
-            }
-        };
-        if position != 0 {
-            self.space(s).put(position, &(at + moved).to_le_bytes())?;
-        } else if let Some(o) = self.opens.get_mut(&number) {
-            o.offset += moved;
-        }
-        outcome
-    }
-
-    /// One step of sendfile: how much went, or what it waits for.
-    fn send(
-        &mut self,
-        s: u64,
-        number: u64,
-        target: &Open,
-        bytes: Vec<u8>,
-    ) -> Result<core::result::Result<usize, Outcome>> {
-        let n = bytes.len();
-        match &target.leads {
-            Leads::Pipe(pipe, _, true) => {
-                let p = self.pipes.get_mut(pipe).ok_or(EBADF)?;
-                if p.readers == 0 {
-                    let info = self.own_signal(s, SIGPIPE);
-                    self.signal(s, info);
-                    return Err(EPIPE);
-                }
-                let room = p.room();
-                if room == 0 {
-                    let nonblock = target.flags & NONBLOCK != 0;
-                    let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
-                    return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
-                }
-                p.bytes.extend(bytes.iter().take(room));
-                if n > 0 {
-                    self.wake(Thing::PipeReaders(*pipe));
-                }
-                Ok(Ok(n.min(room)))
-            }
-            Leads::Terminal => {
-                let slice = &bytes[..n.min(TTY_SLICE)];
-                if !slice.is_empty() {
-                    self.effect(EffectKind::TtyOutput, slice.to_vec());
-                }
-                Ok(Ok(slice.len()))
-            }
-            Leads::File(inode) => {
-                let offset = self.opens.get(&number).map_or(0, |o| o.offset);
-                let now = self.now_ns();
-                let n = self.files.write(*inode, offset, &bytes, now)?;
-                if let Some(o) = self.opens.get_mut(&number) {
-                    o.offset += n as u64;
-                }
-                Ok(Ok(n))
-            }
-            Leads::Device(device::FULL) if n > 0 => Err(ENOSPC),
-            Leads::Device(_) => Ok(Ok(n)),
-            _ => Err(EINVAL),
-        }
     }
 }

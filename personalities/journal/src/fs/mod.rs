@@ -5,13 +5,12 @@ pub mod device;
 pub mod names;
 pub mod node;
 pub mod path;
+pub mod snapshot;
 pub mod texts;
 
-use crate::Map;
 use crate::cpio::{self, Broken};
 use crate::errno::*;
 use crate::page::{PAGE, PAGE_SIZE, Page, Pool};
-use crate::space::Shot;
 use crate::store::Store;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::rc::Rc;
@@ -311,20 +310,6 @@ impl Files {
         Ok(())
     }
 
-    /// Page `index` of image data: as it lies, or copied where it is cut or not aligned.
-    fn lift(&self, base: u64, size: u64, index: u64) -> Option<Page> {
-        let left = size - index * PAGE;
-        if base.is_multiple_of(PAGE) && left >= PAGE {
-            return Some(Page::Image(self.image + (base / PAGE + index) as u32));
-        }
-        let frame = self.pool.frame()?;
-        let mut bytes = [0; PAGE_SIZE];
-        let bytes = &mut bytes[..left.min(PAGE) as usize];
-        self.read_image(base + index * PAGE, bytes);
-        frame.write(0, bytes);
-        Some(Page::Own(frame))
-    }
-
     /// Writes what fits.
     pub fn write(&mut self, number: u64, offset: u64, data: &[u8], now: i64) -> Result<usize> {
         if data.is_empty() {
@@ -388,24 +373,6 @@ impl Files {
             (i.times[1], i.times[2], i.touched) = (now, now, true);
         });
         Ok(())
-    }
-
-    /// The file as it is now, to be mapped.
-    pub fn shot(&self, number: u64) -> Result<Shot> {
-        let inode = self.inode(number).ok_or(ENOENT)?;
-        let mut pages = Map::new();
-        let Some(base) = inode.base else {
-            for (index, page) in self.counted(number) {
-                pages.insert_mut(index, page.clone());
-            }
-            return Ok(Shot { pages, base: None, size: inode.size });
-        };
-        let whole = inode.size / PAGE;
-        let aligned = base.is_multiple_of(PAGE);
-        for index in if aligned { whole } else { 0 }..inode.size.div_ceil(PAGE) {
-            pages.insert_mut(index, self.lift(base, inode.size, index).ok_or(ENOMEM)?);
-        }
-        Ok(Shot { pages, base: aligned.then(|| self.image + (base / PAGE) as u32), size: inode.size })
     }
 }
 

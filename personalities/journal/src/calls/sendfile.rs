@@ -1,0 +1,122 @@
+//! sendfile: a file's bytes, as read and write would carry them.
+
+use super::transfer::{APPEND, COUNT_MAX, NONBLOCK};
+use super::{Args, Outcome, done};
+use crate::errno::*;
+use crate::fs::device;
+use crate::process::{Thing, Wait};
+use crate::signals::number::*;
+use crate::state::{Leads, Open, State};
+use abi::turn::TTY_SLICE;
+use abi::vote::EffectKind;
+use alloc::vec::Vec;
+
+impl State {
+    /// sendfile: a file's bytes, as read and write would carry them.
+    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [out, input, position, count, ..] = *a;
+        let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
+        let (number, source) = self.usable(s, input)?;
+        if source.flags & 3 == 1 {
+            return Err(EBADF);
+        }
+        if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
+            return Err(ESPIPE);
+        }
+        let at = chosen.unwrap_or(source.offset);
+        if at > i64::MAX as u64 || count > i64::MAX as u64 {
+            return Err(EINVAL);
+        }
+        let (target_number, target) = self.usable(s, out)?;
+        if target.flags & 3 == 0 {
+            return Err(EBADF);
+        }
+        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
+        if target.flags & APPEND != 0 {
+            return Err(EINVAL);
+        }
+        let count = count.min(COUNT_MAX);
+        let already = self.progress(s).done;
+        let mut moved = 0;
+        let outcome = loop {
+            let step = (count - already - moved).min(65536) as usize;
+            let mut bytes = alloc::vec![0; step];
+            let n = self.files.read(inode, at + moved, &mut bytes);
+            bytes.truncate(n);
+            let sent = self.send(s, target_number, &target, bytes);
+            match sent {
+                Ok(Ok(n)) => {
+                    moved += n as u64;
+                    let slices = matches!(target.leads, Leads::Terminal);
+                    if n == 0 || already + moved >= count || matches!(target.leads, Leads::Pipe(..)) {
+                        break done(already + moved);
+                    }
+                    if slices {
+                        self.progress(s).done = already + moved;
+                        break Ok(Outcome::Again);
+                    }
+                }
+                Ok(Err(_)) | Err(_) if already + moved > 0 => break done(already + moved),
+                Ok(Err(wait)) => break Ok(wait),
+                Err(e) => break Err(e),
+            }
+        };
+        if position != 0 {
+            self.space(s).put(position, &(at + moved).to_le_bytes())?;
+        } else if let Some(o) = self.opens.get_mut(&number) {
+            o.offset += moved;
+        }
+        outcome
+    }
+
+    /// One step of sendfile: how much went, or what it waits for.
+    fn send(
+        &mut self,
+        s: u64,
+        number: u64,
+        target: &Open,
+        bytes: Vec<u8>,
+    ) -> Result<core::result::Result<usize, Outcome>> {
+        let n = bytes.len();
+        match &target.leads {
+            Leads::Pipe(pipe, _, true) => {
+                let p = self.pipes.get_mut(pipe).ok_or(EBADF)?;
+                if p.readers == 0 {
+                    let info = self.own_signal(s, SIGPIPE);
+                    self.signal(s, info);
+                    return Err(EPIPE);
+                }
+                let room = p.room();
+                if room == 0 {
+                    let nonblock = target.flags & NONBLOCK != 0;
+                    let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
+                    return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
+                }
+                p.bytes.extend(bytes.iter().take(room));
+                if n > 0 {
+                    self.wake(Thing::PipeReaders(*pipe));
+                }
+                Ok(Ok(n.min(room)))
+            }
+            Leads::Terminal => {
+                let slice = &bytes[..n.min(TTY_SLICE)];
+                if !slice.is_empty() {
+                    self.effect(EffectKind::TtyOutput, slice.to_vec());
+                }
+                Ok(Ok(slice.len()))
+            }
+            Leads::File(inode) => {
+                let offset = self.opens.get(&number).map_or(0, |o| o.offset);
+                let now = self.now_ns();
+                let n = self.files.write(*inode, offset, &bytes, now)?;
+                if let Some(o) = self.opens.get_mut(&number) {
+                    o.offset += n as u64;
+                }
+                Ok(Ok(n))
+            }
+            Leads::Device(device::FULL) if n > 0 => Err(ENOSPC),
+            Leads::Device(_) => Ok(Ok(n)),
+            _ => Err(EINVAL),
+        }
+    }
+}
