@@ -27,7 +27,7 @@ impl<M: Machine> Kernel<M> {
         for p in self.procs.values() {
             self.digest_process(p, &mut e);
             self.fs.digest_fds(&p.fds, &mut numbering, &mut e);
-            e.u64(p.cwd);
+            e.u64(if p.life == Life::Zombie { 0 } else { p.cwd });
         }
         self.fs.digest_rest(&numbering, &mut e);
         e.finish()
