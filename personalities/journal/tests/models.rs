@@ -1,0 +1,236 @@
+//! The pure parts against naive models, and against hostile input.
+
+use abi::layout::PAGE;
+use journal::fs::{Files, REGULAR, ROOT};
+use journal::page::{Memory, PAGE_SIZE, Page, Pool};
+use journal::regions::Place;
+use journal::space::{Backing, READ, Space, WRITE};
+use journal::store::Store;
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Pages in a vector; the first hold the image.
+struct Ram(RefCell<Vec<[u8; PAGE_SIZE]>>);
+
+impl Memory for Ram {
+    fn read(&self, page: u32, at: usize, out: &mut [u8]) {
+        out.copy_from_slice(&self.0.borrow()[page as usize][at..at + out.len()]);
+    }
+    fn write(&self, page: u32, at: usize, data: &[u8]) {
+        self.0.borrow_mut()[page as usize][at..at + data.len()].copy_from_slice(data);
+    }
+    fn word(&self, page: u32, index: usize) -> u64 {
+        u64::from_le_bytes(self.0.borrow()[page as usize][index * 8..index * 8 + 8].try_into().unwrap())
+    }
+    fn set_word(&self, page: u32, index: usize, word: u64) {
+        self.write(page, index * 8, &word.to_le_bytes());
+    }
+}
+
+fn pool(image: &[u8], frames: usize) -> Rc<Pool> {
+    let first = image.len().div_ceil(PAGE_SIZE);
+    let mut pages = vec![[0xaa; PAGE_SIZE]; first + frames];
+    for (page, bytes) in pages.iter_mut().zip(image.chunks(PAGE_SIZE)) {
+        page[..bytes.len()].copy_from_slice(bytes);
+    }
+    let end = pages.len() as u32;
+    Pool::new(Box::new(Ram(RefCell::new(pages))), first as u32, end)
+}
+
+/// An archive with one file, `f`.
+fn archive(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, data) in [("f", data), ("TRAILER!!!", &[][..])] {
+        out.extend_from_slice(b"070701");
+        for field in [1, 0o100644, 0, 0, 1, 7, data.len(), 0, 0, 0, 0, name.len() + 1, 0] {
+            out.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend_from_slice(data);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+    out
+}
+
+proptest! {
+    /// A file of the image that is written, truncated and read is a vector of bytes; its snapshot stays what it was.
+    #[test]
+    fn a_file_is_its_bytes(
+        start in proptest::collection::vec(any::<u8>(), 0..9000),
+        steps in proptest::collection::vec((0u8..3, 0u64..20_000, 1usize..6000, any::<u8>()), 1..24),
+    ) {
+        let image = archive(&start);
+        let pool = pool(&image, 200);
+        let mut files = Files::new(pool.clone(), 0, image.len() as u64, 0).unwrap();
+        let f = files.lookup(ROOT, b"f").unwrap();
+        prop_assert_eq!(files.inode(f).unwrap().mode, REGULAR | 0o644);
+        let mut model = start.clone();
+        let (mut shot, mut then) = (files.shot(f).unwrap(), model.clone());
+        for (what, at, length, byte) in steps {
+            match what {
+                0 => {
+                    prop_assert_eq!(files.write(f, at, &vec![byte; length], 1).unwrap(), length);
+                    let end = at as usize + length;
+                    model.resize(model.len().max(end), 0);
+                    model[at as usize..end].fill(byte);
+                }
+                1 => {
+                    files.truncate(f, at, 1).unwrap();
+                    model.resize(at as usize, 0);
+                }
+                _ => (shot, then) = (files.shot(f).unwrap(), model.clone()),
+            }
+            let mut out = vec![1; model.len() + 10];
+            prop_assert_eq!(files.read(f, 0, &mut out), model.len());
+            prop_assert_eq!(&out[..model.len()], &model[..]);
+        }
+        prop_assert_eq!(shot.size, then.len() as u64);
+        for (index, bytes) in then.chunks(PAGE_SIZE).enumerate() {
+            let mut page = [0; PAGE_SIZE];
+            if let Some(p) = shot.page(index as u64) {
+                pool.read(&p, 0, &mut page);
+            }
+            prop_assert_eq!(&page[..bytes.len()], bytes);
+            prop_assert!(page[bytes.len()..].iter().all(|b| *b == 0));
+        }
+    }
+
+    /// The map of regions is an array of rights by page; a fork keeps its bytes.
+    #[test]
+    fn regions_are_rights_by_page(steps in proptest::collection::vec((0u8..5, 0u64..40, 1u64..10, 0u8..8), 1..40)) {
+        const BASE: u64 = 1 << 20;
+        let pool = pool(&[], 400);
+        let mut space = Space::new(pool.clone());
+        space.mmap_top = BASE + 64 * PAGE;
+        let mut model = [None; 64];
+        let mut bytes = BTreeMap::new();
+        for (what, first, count, rights) in steps {
+            let (start, end) = (BASE + first * PAGE, BASE + (first + count) * PAGE);
+            let span = first as usize..(first + count) as usize;
+            match what {
+                0 => {
+                    prop_assert_eq!(space.place(Place::Fixed(start), end - start), Ok(start));
+                    space.add(start, end - start, rights, Backing::Anonymous, None);
+                    model[span.clone()].fill(Some(rights));
+                    bytes.retain(|p, _| !span.contains(p));
+                }
+                1 => {
+                    space.remove(start, end);
+                    model[span.clone()].fill(None);
+                    bytes.retain(|p, _| !span.contains(p));
+                }
+                2 => {
+                    let hole = span.clone().find(|p| model[*p].is_none());
+                    prop_assert_eq!(space.protect(start, end, rights).is_err(), hole.is_some());
+                    model[first as usize..hole.unwrap_or(span.end)].fill(Some(rights));
+                }
+                3 => {
+                    let written = space.put(start, &[rights; 3]).is_ok();
+                    let may = model[first as usize].is_some_and(|r| r & WRITE != 0);
+                    prop_assert_eq!(written, may);
+                    if may {
+                        bytes.insert(first as usize, rights);
+                    }
+                }
+                _ => {
+                    // A child that writes everywhere changes nothing here.
+                    let mut child = space.clone();
+                    for p in 0..64 {
+                        let _ = child.put_anyway(BASE + p * PAGE, &[0xee; 8]);
+                    }
+                }
+            }
+            for (p, expected) in model.iter().enumerate() {
+                let at = BASE + p as u64 * PAGE;
+                prop_assert_eq!(space.region(at).map(|(_, r)| r.rights), *expected);
+                let mut got = [9; 4];
+                if expected.is_some_and(|r| r != 0) {
+                    space.get(at, &mut got).unwrap();
+                    let b = bytes.get(&p).copied().unwrap_or(0);
+                    prop_assert_eq!(got, [b, b, b, 0]);
+                }
+                prop_assert_eq!(space.allowed(at, READ).is_ok(), expected.is_some_and(|r| r != 0));
+            }
+        }
+    }
+
+    /// The store is a map; a snapshot is that map as it was.
+    #[test]
+    fn the_log_is_a_map(steps in proptest::collection::vec((0u8..3, 0u16..40, any::<u32>()), 1..600)) {
+        let (mut store, mut model) = (Store::default(), BTreeMap::new());
+        let (mut kept, mut then) = (store.clone(), model.clone());
+        for (what, key, value) in steps {
+            match what {
+                0 => prop_assert_eq!(store.remove(&key), model.remove(&key).is_some()),
+                1 if value % 16 == 0 => (kept, then) = (store.clone(), model.clone()),
+                _ => {
+                    store.put(key, value);
+                    model.insert(key, value);
+                }
+            }
+            prop_assert_eq!(store.get(&key), model.get(&key));
+        }
+        for (store, model) in [(&store, &model), (&kept, &then)] {
+            let all: Vec<_> = store.range(&0, &u16::MAX).map(|(k, v)| (*k, *v)).collect();
+            prop_assert_eq!(all, model.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>());
+        }
+    }
+
+    /// No file makes the loader panic, and what it accepts lies where it may.
+    #[test]
+    fn a_hostile_elf_is_refused_or_in_its_place(mut file in proptest::collection::vec(any::<u8>(), 64..400), count in 0u8..4) {
+        file[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
+        file[32..40].copy_from_slice(&64u64.to_le_bytes());
+        file[54..58].copy_from_slice(&[56, 0, count, 0]);
+        for i in 0..usize::from(count) {
+            if let Some(kind) = file.get_mut(64 + i * 56..68 + i * 56) {
+                kind.copy_from_slice(&[1, 0, 0, 0]);
+            }
+        }
+        let read = |at: u64, out: &mut [u8]| {
+            let from = file.get(usize::try_from(at).unwrap_or(usize::MAX)..).unwrap_or(&[]);
+            let n = from.len().min(out.len());
+            out[..n].copy_from_slice(&from[..n]);
+            n
+        };
+        if let Ok(image) = journal::elf::parse(&read) {
+            prop_assert!(image.segments.iter().all(|s| s.address + s.memory_size <= abi::layout::TASK_SIZE / 2));
+        }
+    }
+
+    /// No archive makes the reader panic or read outside it.
+    #[test]
+    fn a_hostile_archive_is_refused(at in 0usize..140, damage in any::<[u8; 8]>(), cut in 0usize..300) {
+        let mut image = archive(b"some bytes");
+        for (i, b) in damage.iter().enumerate() {
+            if let Some(to) = image.get_mut(at + i) {
+                *to = *b;
+            }
+        }
+        image.truncate(image.len().saturating_sub(cut));
+        let size = image.len();
+        let read = |at: u64, out: &mut [u8]| out.copy_from_slice(&image[at as usize..at as usize + out.len()]);
+        if let Ok(members) = journal::cpio::members(size as u64, &read) {
+            prop_assert!(members.iter().all(|m| m.at + m.size <= size as u64));
+        }
+    }
+}
+
+/// A page that two hold is not sole, and goes back to the pool when both are gone.
+#[test]
+fn frames_come_back() {
+    let pool = pool(&[], 2);
+    let (a, b) = (pool.frame().unwrap(), pool.frame().unwrap());
+    assert!(pool.frame().is_none());
+    let page = Page::Own(a);
+    let other = page.clone();
+    assert!(page.sole().is_none());
+    drop(other);
+    assert!(page.sole().is_some());
+    drop((page, b));
+    assert_eq!((pool.used(), pool.left()), (0, 2));
+}
