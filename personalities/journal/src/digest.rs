@@ -143,22 +143,23 @@ impl State {
         let mut runs: Vec<(u64, u64, u8, bool, bool)> = Vec::new();
         for (start, r) in space.regions.iter() {
             let stack = matches!(r.backing, Backing::Stack);
+            // The stack begins where it was touched; what lies below is room for it.
+            let start = if stack { space.touched.max(*start) } else { *start };
             match runs.last_mut() {
                 Some(last)
-                    if last.1 == *start && last.2 == r.rights && last.3 == r.charged && !stack && !last.4 =>
+                    if last.1 == start && last.2 == r.rights && last.3 == r.charged && !stack && !last.4 =>
                 {
                     last.1 = r.end;
                 }
-                _ => runs.push((*start, r.end, r.rights, r.charged, stack)),
+                _ => runs.push((start, r.end, r.rights, r.charged, stack)),
             }
         }
-        for (start, end, rights, charged, stack) in runs {
+        for (start, end, rights, charged, _) in runs {
             e.u64(start).u64(end).u64(rights.into());
             if !charged {
                 continue;
             }
-            let first = if stack { space.touched.max(start) } else { start };
-            for va in (first..end).step_by(PAGE as usize) {
+            for va in (start..end).step_by(PAGE as usize) {
                 let mut bytes = [0; PAGE_SIZE];
                 if let Ok(Some(page)) = space.page(va) {
                     self.pool.read(&page, 0, &mut bytes);

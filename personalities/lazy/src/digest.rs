@@ -98,7 +98,7 @@ impl<H: Hardware> Kernel<H> {
             };
             e.u64(fd as u64).u64(d.cloexec.into()).u64(number as u64);
         }
-        e.u64(p.cwd);
+        e.u64(if p.zombie { 0 } else { p.cwd });
     }
 
     fn encode_files(&mut self, e: &mut Encoder) {
