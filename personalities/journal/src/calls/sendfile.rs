@@ -51,6 +51,10 @@ impl State {
                     if n == 0 || already + moved >= count || matches!(target.leads, Leads::Pipe(..)) {
                         break done(already + moved);
                     }
+                    let left = self.files.inode(inode).map_or(0, |i| i.size) > at + moved;
+                    if slices && !left {
+                        break done(already + moved);
+                    }
                     if slices {
                         self.progress(s).done = already + moved;
                         break Ok(Outcome::Again);
