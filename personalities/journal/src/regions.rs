@@ -88,8 +88,11 @@ impl Space {
         match place {
             Place::Hint(hint) => {
                 let fits = hint >= MMAP_MIN && hint.checked_add(length).is_some_and(|e| e <= MAP_END);
-                let hint = hint & !(PAGE - 1);
-                if fits && self.is_free(hint, hint + length) { Ok(hint) } else { self.gap(length) }
+                if fits && hint.is_multiple_of(PAGE) && self.is_free(hint, hint + length) {
+                    Ok(hint)
+                } else {
+                    self.gap(length)
+                }
             }
             Place::Fixed(at) | Place::FixedFree(at) => {
                 if at.checked_add(length).is_none_or(|e| e > MAP_END) {

@@ -31,6 +31,18 @@ impl State {
         }
     }
 
+    /// A child holds what its parent holds.
+    fn inherit(&mut self, child: &Process) {
+        for fd in child.fds.values() {
+            if let Some(o) = self.opens.get_mut(&fd.open) {
+                o.references += 1;
+            }
+        }
+        if let crate::fs::node::Node::File(cwd) = child.cwd {
+            self.files.hold(cwd);
+        }
+    }
+
     /// clone.
     pub fn clone_call(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         if let Some(pid) = self.progress(s).child {
@@ -81,7 +93,7 @@ impl State {
             child.space = number;
             spaces = Some((old, number));
         }
-        self.hold_what_it_has(&child);
+        self.inherit(&child);
         self.processes.insert_mut(serial, child);
         if flags & PARENT_SETTID != 0 {
             let _ = self.space(s).put(parent_tid, &pid.to_le_bytes());
@@ -96,18 +108,6 @@ impl State {
             return Ok(Outcome::Wait(Wait::on(Thing::Vfork(s))));
         }
         done(pid)
-    }
-
-    /// One more process refers to these open files and this directory.
-    fn hold_what_it_has(&mut self, child: &Process) {
-        for fd in child.fds.values() {
-            if let Some(o) = self.opens.get_mut(&fd.open) {
-                o.references += 1;
-            }
-        }
-        if let crate::fs::node::Node::File(cwd) = child.cwd {
-            self.files.hold(cwd);
-        }
     }
 
     fn strings_at(&mut self, s: u64, at: u64, room: &mut usize) -> Result<Vec<Vec<u8>>> {

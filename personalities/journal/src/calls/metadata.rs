@@ -158,6 +158,9 @@ impl State {
         }
         let text = self.path_argument(s, path)?;
         let node = if text.is_empty() {
+            if dirfd as i32 == HERE {
+                return Err(ENOENT);
+            }
             let node = self.open_of(s, dirfd & 0xffff_ffff)?.1.node;
             if !self.is_link(node) {
                 return Err(ENOENT);
