@@ -44,7 +44,8 @@ mod tests {
     fn other_lines_and_nonsense_are_left_alone() {
         let me = std::env::current_exe().expect("a path");
         assert_eq!(explain("anything else", &me), Vec::<String>::new());
-        assert_eq!(explain("el2: return addresses: 0x10 nonsense", &me).len(), 1);
+        // Far from all code: about low addresses even dead functions have something to say.
+        assert_eq!(explain("el2: return addresses: 0xfffffffffff0 nonsense", &me).len(), 1);
         assert_eq!(explain("el2: return addresses: 0x10", Path::new("nowhere")).len(), 1);
     }
 }
