@@ -6,7 +6,7 @@ use xtask::logs;
 
 #[test]
 fn a_lie_is_followed_from_demand_to_verdict() {
-    let command = Some("echo one; sleep 1; echo MARK; sleep 1; echo two".to_owned());
+    let command = Some("echo one; sleep 1; echo MARK; sleep 1; echo two; sleep 1".to_owned());
     let mut s = Session::boot(&Options { command, ..Options::default() }).unwrap();
     s.expect("MARK").unwrap();
     s.operate("inject lie k2").unwrap();
