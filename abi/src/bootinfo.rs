@@ -128,6 +128,13 @@ pub struct PartitionInfo {
     pub reserved: u32,
 }
 
+impl BootInfo {
+    /// The channels that this domain reads and whose names begin with `prefix`.
+    pub fn read_channels(&self, prefix: &str) -> impl Iterator<Item = &ChannelInfo> {
+        self.channels.iter().filter(move |c| c.role == ROLE_READER && name_str(&c.name).starts_with(prefix))
+    }
+}
+
 /// A piece of RAM, by physical addresses.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]

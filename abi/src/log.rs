@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const VERSION: u16 = 1;
 /// Longest encoded entry, bytes.
 pub const ENTRY_MAX: usize = 16 * 1024;
+/// Replicas at most, 3f + 1.
+pub const REPLICAS: usize = 4;
 /// So many equal replica rings are believed: f + 1.
 pub const VOUCHERS: usize = 2;
 /// Bytes of the number before an entry in a replica's ring.

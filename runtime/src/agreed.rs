@@ -4,14 +4,12 @@
 //! only number and digest are kept; its bytes stay in the ring, and are read again when they are wanted. So there is no buffer here, and the caller's one
 //! is enough. All kernels share this code: it is common mode, as is what the replicas run.
 
-use abi::bootinfo::{BootInfo, ROLE_READER, name_str};
+use abi::bootinfo::{BootInfo, name_str};
 use abi::digest::{Digest, Encoder};
-use abi::log::{NUMBER_SIZE, VOUCHERS};
+use abi::log::{NUMBER_SIZE, REPLICAS, VOUCHERS};
 use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, ReadError};
 
-/// Replicas at most.
-const SOURCES: usize = 4;
 /// So many records are taken of one ring in one call: a replica that writes without end holds nobody up.
 const BUDGET: usize = 1024;
 
@@ -31,7 +29,7 @@ struct Source<'a> {
 
 /// The log as f + 1 replicas tell it.
 pub struct AgreedLog<'a> {
-    sources: [Option<Source<'a>>; SOURCES],
+    sources: [Option<Source<'a>>; REPLICAS],
     next: u64,
 }
 
@@ -84,7 +82,7 @@ impl<'a> Source<'a> {
 impl<'a> AgreedLog<'a> {
     /// Over the regions of the replicas' rings. `None`: one is too small, there are too few of them, or too many.
     pub fn new(regions: impl Iterator<Item = &'a [AtomicU64]>) -> Option<Self> {
-        let mut sources = [const { None }; SOURCES];
+        let mut sources = [const { None }; REPLICAS];
         let mut slots = sources.iter_mut();
         for words in regions {
             *slots.next()? = Some(Source { words, ring: BroadcastReader::new(words)?, held: None });
@@ -98,10 +96,7 @@ impl<'a> AgreedLog<'a> {
     /// # Safety
     /// As [`crate::Channel::at`]: (1) all channels are mapped so, normal memory, write-back, for ever.
     pub unsafe fn open(boot: &'static BootInfo, offset: u64) -> Option<AgreedLog<'static>> {
-        let own = boot
-            .channels
-            .iter()
-            .filter(|c| c.role == ROLE_READER && name_str(&c.name).starts_with("agreed-"));
+        let own = boot.read_channels("agreed-");
         // SAFETY: (1) the caller mapped them so; (2) no stream is among them.
         let found =
             own.map(|c| unsafe { crate::Channel::at(boot, name_str(&c.name), c.ipa.wrapping_add(offset)) });
@@ -111,7 +106,7 @@ impl<'a> AgreedLog<'a> {
     /// Copies the next entry into `out` (of at least [`abi::log::ENTRY_MAX`] bytes) and returns its length; `None`: it is not agreed yet. An error: the replicas have gone on
     /// beyond it, it will never come.
     pub fn read(&mut self, out: &mut [u8]) -> Result<Option<usize>, ReadError> {
-        for i in 0..SOURCES {
+        for i in 0..REPLICAS {
             let fresh = self.sources.get_mut(i).and_then(|s| s.as_mut()?.advance(self.next, out));
             if let Some(length) = fresh
                 && self.vouched(i)
@@ -119,7 +114,7 @@ impl<'a> AgreedLog<'a> {
                 return Ok(Some(self.deliver(length, out)));
             }
         }
-        for i in 0..SOURCES {
+        for i in 0..REPLICAS {
             if self.vouched(i)
                 && let Some(length) = self.sources.get(i).and_then(|s| s.as_ref()?.again(out))
             {

@@ -1,10 +1,8 @@
 //! What the replicas say is believed when f + 1 of them say it.
 
-use abi::log::VOUCHERS;
+use abi::log::{REPLICAS, VOUCHERS};
 use abi::vote::Progress;
 
-/// Replicas at most.
-pub const REPLICAS: usize = 4;
 /// So many words of each that no other has said yet are remembered.
 const OPEN: usize = 16;
 

@@ -13,7 +13,7 @@ pub mod serial;
 use abi::bootinfo::{BootInfo, DOMAINS_MAX, DomainState, name_str};
 pub use clock::Clock;
 use ipc::{BroadcastReader, BroadcastWriter, Send, StreamReader, StreamWriter};
-pub use replicas::{REPLICAS, Replicas, Voters};
+pub use replicas::{Replicas, Voters};
 use runtime::Channel;
 use serde::Serialize;
 
@@ -95,12 +95,7 @@ pub fn stream_reader(boot: &'static BootInfo, name: &str) -> (Channel, StreamRea
 pub fn voters(boot: &'static BootInfo) -> impl Iterator<Item = (u32, BroadcastReader<'static>)> {
     let voters = boot.run.voters;
     (0..DOMAINS_MAX as u32).filter(move |d| voters >> d & 1 == 1).map(move |domain| {
-        let own = |c: &&abi::bootinfo::ChannelInfo| {
-            c.role == abi::bootinfo::ROLE_READER
-                && c.writer == domain
-                && name_str(&c.name).starts_with("effects-")
-        };
-        match boot.channels.iter().find(own) {
+        match boot.read_channels("effects-").find(|c| c.writer == domain) {
             Some(info) => (domain, reader(boot, name_str(&info.name))),
             None => panic!("the manifest gives this service no channel `effects-` of domain {domain}"),
         }

@@ -1,12 +1,10 @@
 //! What the replicas say, and what of it is believed: that on which f + 1 agree.
 
-use abi::bootinfo::{BootInfo, ROLE_READER, name_str};
-use abi::log::VOUCHERS;
+use abi::bootinfo::{BootInfo, name_str};
+use abi::log::{REPLICAS, VOUCHERS};
 use abi::vote::Progress;
 use ipc::{BroadcastReader, Receive, ReceiveError};
 
-/// Replicas at most.
-pub const REPLICAS: usize = 4;
 /// So many records are taken of one ring before the others have their turn.
 const BUDGET: usize = 64;
 
@@ -33,10 +31,7 @@ impl Replicas {
     pub fn open(boot: &'static BootInfo) -> Self {
         let mut rings = [const { None }; REPLICAS];
         let mut slots = rings.iter_mut();
-        let own = |c: &&abi::bootinfo::ChannelInfo| {
-            c.role == ROLE_READER && name_str(&c.name).starts_with("progress-")
-        };
-        for info in boot.channels.iter().filter(own) {
+        for info in boot.read_channels("progress-") {
             match slots.next() {
                 Some(slot) => *slot = Some(crate::reader(boot, name_str(&info.name))),
                 None => panic!("the manifest gives this service more than {REPLICAS} channels `progress-`"),
