@@ -2,6 +2,7 @@
 
 use abi::manifest::Manifest;
 use anyhow::{Context, Result, bail, ensure};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -131,9 +132,13 @@ pub fn device_tree(tools: &Tools, overlay: &str, dir: &Path) -> Result<Vec<u8>> 
 
 /// The compiled tree `board` with the source `addition` behind it.
 pub fn extend_tree(board: &Path, addition: &str, dir: &Path) -> Result<Vec<u8>> {
+    compile_tree(&(tree_source(board)? + addition), dir)
+}
+
+/// The compiled tree `board` as source.
+pub fn tree_source(board: &Path) -> Result<String> {
     let mut dtc = Command::new("dtc");
-    let source = run_dtc(dtc.args(["-q", "-I", "dtb", "-O", "dts"]).arg(board))?;
-    compile_tree(&(String::from_utf8(source)? + addition), dir)
+    Ok(String::from_utf8(run_dtc(dtc.args(["-q", "-I", "dtb", "-O", "dts"]).arg(board))?)?)
 }
 
 fn compile_tree(source: &str, dir: &Path) -> Result<Vec<u8>> {
@@ -151,6 +156,19 @@ fn run_dtc(dtc: &mut Command) -> Result<Vec<u8>> {
         bail!("dtc: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output.stdout)
+}
+
+/// Fresh chance, for a tree's seed.
+pub fn fresh_seed() -> Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
+/// Bytes as a property's value in a tree's source.
+pub fn tree_bytes(bytes: &[u8]) -> String {
+    let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    format!("[{}]", hex.join(" "))
 }
 
 /// The file `name` in or below `dir`.

@@ -7,7 +7,6 @@ use crate::{bundle, logs, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
-use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -123,15 +122,10 @@ fn overlay(options: &Options) -> Result<String> {
     // QEMU fills `rng-seed` afresh at each start, wherever it finds one; a chosen seed has a name of its own.
     let (name, seed) = match options.seed {
         Some(s) => ("tetrarch,fixed-seed", s),
-        None => {
-            let mut s = [0; 32];
-            std::fs::File::open("/dev/urandom")?.read_exact(&mut s)?;
-            ("rng-seed", s)
-        }
+        None => ("rng-seed", build::fresh_seed()?),
     };
     // The wall clock when the machine's counter is zero: all replicas must know the same.
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
-    let hex: Vec<String> = seed.iter().map(|b| format!("{b:02x}")).collect();
     let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
     run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
     let mut partitions = String::new();
@@ -148,8 +142,8 @@ fn overlay(options: &Options) -> Result<String> {
         partitions.push_str(&slot(i + 1, kernel)?);
     }
     Ok(format!(
-        "/ {{ chosen {{ {name} = [{}]; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
-        hex.join(" ")
+        "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
+        build::tree_bytes(&seed)
     ))
 }
 

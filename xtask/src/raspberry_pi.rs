@@ -3,19 +3,16 @@
 
 use crate::build;
 use crate::machine::{BUNDLE, KERNEL, TREE};
-use crate::sdcard;
+use crate::sdcard::{self, BUNDLE_AT, KERNEL_AT, TREE_AT};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::Path;
 
 /// The armstub's name in the card, as config.txt gives it.
 pub const STUB: &str = "armstub8.bin";
 
-/// Where config.txt lets firmware put the files.
+/// Where firmware puts a stub; the other files stand where config.txt says.
 const STUB_AT: u64 = 0;
-const KERNEL_AT: u32 = 0x20_0000;
-const TREE_AT: u32 = 0x70_0000;
 /// Words of an armstub (raspberrypi/tools, armstub8.S): a magic number, by which firmware knows that it may fill in the two others.
 const STUB_MAGIC: (usize, u32) = (0xf0, 0x5afe_570b);
 const STUB_TREE: usize = 0xf8;
@@ -44,27 +41,20 @@ fn prepare(dir: &Path) -> Result<()> {
         stub[at..at + 4].copy_from_slice(&word.to_le_bytes());
     }
     std::fs::write(dir.join(STUB), stub)?;
-    let mut seed = [0; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    let seed: Vec<String> = seed.iter().map(|b| format!("{b:02x}")).collect();
-    let end = sdcard::BUNDLE_AT + std::fs::metadata(dir.join(BUNDLE))?.len();
+    let end = BUNDLE_AT + std::fs::metadata(dir.join(BUNDLE))?.len();
     // QEMU has no RNG200; its own loader takes the node out.
     let addition = format!(
-        "/ {{ chosen {{ linux,initrd-start = <{:#x}>; linux,initrd-end = <{end:#x}>; rng-seed = [{}]; }};\n soc {{ rng@7e104000 {{ status = \"disabled\"; }}; }}; }};\n",
-        sdcard::BUNDLE_AT,
-        seed.join(" ")
+        "/ {{ chosen {{ linux,initrd-start = <{:#x}>; linux,initrd-end = <{end:#x}>; rng-seed = {}; }};\n soc {{ rng@7e104000 {{ status = \"disabled\"; }}; }}; }};\n",
+        BUNDLE_AT,
+        build::tree_bytes(&build::fresh_seed()?)
     );
     build::extend_tree(&dir.join(TREE), &addition, dir).map(|_| ())
 }
 
 /// QEMU's arguments for a machine that begins in the stub, at EL3, on all cores.
 pub fn as_firmware_loads(dir: &Path) -> Vec<OsString> {
-    let places = [
-        (STUB, STUB_AT),
-        (KERNEL, u64::from(KERNEL_AT)),
-        (TREE, u64::from(TREE_AT)),
-        (BUNDLE, sdcard::BUNDLE_AT),
-    ];
+    let places =
+        [(STUB, STUB_AT), (KERNEL, u64::from(KERNEL_AT)), (TREE, u64::from(TREE_AT)), (BUNDLE, BUNDLE_AT)];
     let load = |(file, at): (&str, u64)| {
         let mut device = OsString::from("loader,force-raw=on,file=");
         device.push(dir.join(file));

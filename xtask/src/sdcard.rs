@@ -1,7 +1,7 @@
 //! The SD card of a Raspberry Pi 4: an image with one FAT32 partition, made without root, byte by byte the same from the same parts.
 
 use crate::build::{self, Tools};
-use crate::machine::{Images, Options};
+use crate::machine::{BUNDLE, Images, KERNEL, Options};
 use crate::raspberry_pi::STUB;
 use crate::root;
 use anyhow::{Context, Result, ensure};
@@ -24,15 +24,20 @@ const FAT32_LBA: u8 = 0x0c;
 const SERIAL: u32 = 0x7e72_a2c4;
 /// The tree's name in the partition, as firmware looks for it.
 pub const TREE: &str = "bcm2711-rpi-4-b.dtb";
-/// Where firmware puts the bundle.
+/// Where firmware puts EL2,
+pub const KERNEL_AT: u32 = 0x20_0000;
+/// the tree (behind EL2, below the first partition),
+pub const TREE_AT: u32 = 0x70_0000;
+const TREE_END: u32 = 0x80_0000;
+/// and the bundle.
 pub const BUNDLE_AT: u64 = 0x0800_0000;
 
 /// What firmware reads first (raspberrypi.com, config.txt). `init_uart_clock` is `board::SetUp::CLOCK_HZ`.
 fn config() -> String {
     format!(
         "# Tetrarch on a Raspberry Pi 4. docs/raspberry-pi.md says what each line is for.\n\
-         arm_64bit=1\nenable_gic=1\nkernel=kernel8.img\nkernel_address=0x200000\ndevice_tree={TREE}\n\
-         device_tree_address=0x00700000\ndevice_tree_end=0x00800000\ninitramfs bundle.bin {BUNDLE_AT:#010x}\n\
+         arm_64bit=1\nenable_gic=1\nkernel={KERNEL}\nkernel_address={KERNEL_AT:#x}\ndevice_tree={TREE}\n\
+         device_tree_address={TREE_AT:#010x}\ndevice_tree_end={TREE_END:#010x}\ninitramfs {BUNDLE} {BUNDLE_AT:#010x}\n\
          enable_uart=1\nuart_2ndstage=1\ninit_uart_clock=48000000\ndisable_splash=1\nboot_delay=0\n"
     )
 }
@@ -59,9 +64,9 @@ pub fn parts(tools: &Tools, images: &Images, card: &Card) -> Result<Vec<Part>> {
         ("start4.elf", firmware.read("start4.elf")?),
         ("fixup4.dat", firmware.read("fixup4.dat")?),
         ("LICENCE.broadcom", firmware.notice()?),
-        ("kernel8.img", std::fs::read(images.kernel())?),
+        (KERNEL, std::fs::read(images.kernel())?),
         (TREE, tree(tools, &firmware, &card.manifest)?),
-        ("bundle.bin", images.bundle(&Options::default())?),
+        (BUNDLE, images.bundle(&Options::default())?),
     ];
     if let Some(stub) = &card.armstub {
         config.push_str(&format!("armstub={STUB}\n"));
@@ -156,15 +161,17 @@ impl std::io::Seek for ReadOnly {
     }
 }
 
+/// The board's own tree, compiled, from Debian's kernel package.
+pub fn debian_tree(tools: &Tools) -> Result<PathBuf> {
+    let package = root::package(tools, "linux-image-arm64", "*/bcm2711-rpi-4-b.dtb", "")?;
+    build::find_file(&package, TREE).context("Debian's kernel package has no tree of the Raspberry Pi 4")
+}
+
 /// The board's own tree with the manifest behind it, and `change` behind that.
 fn tree(tools: &Tools, firmware: &Firmware, change: &str) -> Result<Vec<u8>> {
     let board = match firmware.file(TREE) {
         Some(own) => own,
-        None => {
-            let package = root::package(tools, "linux-image-arm64", "*/bcm2711-rpi-4-b.dtb", "")?;
-            build::find_file(&package, TREE)
-                .context("Debian's kernel package has no tree of the Raspberry Pi 4")?
-        }
+        None => debian_tree(tools)?,
     };
     let dir = tools.target.join("machine");
     let manifest = tools.root.join("raspberry-pi-4.dtsi");
@@ -196,10 +203,7 @@ impl Firmware {
 
     /// The licence, under the name that it has where it comes from.
     fn notice(&self) -> Result<Vec<u8>> {
-        match self.file("copyright").or_else(|| self.file("LICENCE.broadcom")) {
-            Some(path) => Ok(std::fs::read(path)?),
-            None => self.read("LICENCE.broadcom"),
-        }
+        self.read(if self.file("copyright").is_some() { "copyright" } else { "LICENCE.broadcom" })
     }
 }
 

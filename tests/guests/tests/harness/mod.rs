@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use xtask::build::{Tools, tree_source};
+use xtask::sdcard::debian_tree;
 
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 /// Name in the bundle, file, kind.
@@ -191,20 +193,11 @@ pub const RASPBERRY_PI_4: &str = "raspi4b";
 
 /// The board's own tree, from Debian's kernel package, with the test's partitions behind it.
 pub fn raspberry_pi_4_tree() -> String {
-    let dir = root().join("target/debian/linux");
-    let find = || {
-        let images = std::fs::read_dir(dir.join("files/usr/lib")).ok()?;
-        images.filter_map(|e| Some(e.ok()?.path().join("broadcom/bcm2711-rpi-4-b.dtb"))).find(|p| p.exists())
-    };
-    let tree = find().unwrap_or_else(|| {
-        let mut fetch = Command::new(root().join("scripts/fetch-deb"));
-        run(fetch.arg("linux-image-arm64").arg(&dir).arg("*/bcm2711-rpi-4-b.dtb"));
-        find().expect("the package has the board's tree")
-    });
-    let text = run(Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(tree));
+    let board = Tools::find().and_then(|t| debian_tree(&t)).expect("the board's tree");
+    let text = tree_source(&board).expect("source");
     let partitions =
         std::fs::read_to_string(root().join("tests/guests/raspberry-pi-4.dtsi")).expect("partitions");
-    String::from_utf8(text).expect("text") + &partitions
+    text + &partitions
 }
 
 /// `qemu-virt.dts` and `overlay`.
