@@ -294,7 +294,7 @@ impl<M: Memory> Store<M> {
         for (i, word) in (0..).zip(endorsement) {
             self.set_word(record, i, word);
         }
-        set_bit(&mut self.endorsements_due, peer, index, 1);
+        set_bit(&mut self.endorsements_due, peer, index, true);
     }
 
     /// A bounded part of a gate's act.
