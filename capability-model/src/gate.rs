@@ -304,7 +304,7 @@ impl<M: Memory> Store<M> {
             Ok(Act::Revoke { held }) => self.revoke(held_slot(at, held)),
             Ok(Act::Retype { held, kind, into, offset, count }) => {
                 match self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count) {
-                    Ok(Plan::Retype(plan)) => self.retype(&plan),
+                    Ok(plan) => self.retype(&plan),
                     _ => Status::Done,
                 }
             }

@@ -1,5 +1,5 @@
 //! The way of a message when nothing stands in it: Call to a waiting receiver, ReplyRecv to a waiting caller, on one core. What is not
-//! so is left to `traps`; nothing has changed then.
+//! so is left to `invoke` and `traps`; nothing has changed then.
 //!
 //! The one who gets the message runs at once, on his own budget, if nobody of a better class wants to; the alarm stays as it is: it was set for
 //! those who wait, and when it comes whoever runs gives way.
@@ -9,7 +9,7 @@ use crate::core_local::Core;
 use crate::domain::pending;
 use crate::hole::{Hole, hole};
 use crate::ready::BACKGROUND;
-use crate::{invoke, memory};
+use crate::{invoke, memory, traps};
 use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
 use abi::hypercall;
 use capability_model::fast::Meeting;
@@ -25,12 +25,12 @@ const COUNT: u64 = 0x7f;
 const SVC: u64 = 0x15;
 const HVC: u64 = 0x16;
 
-/// Tries. True if it is done and whoever runs now is at TPIDR_EL2.
+/// A synchronous exception from below; afterwards whoever runs is at TPIDR_EL2. What is not such a call goes on to where it belongs.
 #[inline(always)]
-pub fn call(core: &mut Core) -> bool {
+pub fn call(core: &mut Core) {
     let class = registers::syndrome() >> 26;
     if class != SVC && class != HVC {
-        return false;
+        return traps::from_lower(core, 0);
     }
     let caller = core.current();
     let x = &core.saved(caller).frame.x;
@@ -41,7 +41,7 @@ pub fn call(core: &mut Core) -> bool {
                 core.store.call_met(caller, met);
                 let message = narrow(x_of(core, caller));
                 switch(core, caller, met, message);
-                return true;
+                return;
             }
         }
         REPLY_RECV if x[1] & COUNT | x[14] | x[16] == 0 => {
@@ -50,14 +50,14 @@ pub fn call(core: &mut Core) -> bool {
                 core.store.reply_met(caller, met);
                 let message = narrow(x_of(core, caller));
                 switch(core, caller, met, message);
-                return true;
+                return;
             }
         }
         NULL => {
             let saved = core.saved_mut(caller);
             saved.frame.x[0] = 0;
             saved.exits = saved.exits.wrapping_add(1);
-            return true;
+            return;
         }
         _ => {}
     }

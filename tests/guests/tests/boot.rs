@@ -261,12 +261,12 @@ fn invocations_cost_few_instructions() {
             .boot(&["el2: power off"]);
     let most = [
         ("lookup", 40),
-        ("copy", 270),
-        ("mint", 290),
-        ("move", 265),
+        ("copy", 260),
+        ("mint", 275),
+        ("move", 245),
         ("delete", 180),
-        ("retype", 510),
-        ("signal", 165),
+        ("retype", 430),
+        ("signal", 180),
     ];
     for (name, most) in most {
         assert!(figure(&text, &format!("capability_{name} ")) <= most, "{name}");
@@ -288,15 +288,15 @@ fn calls_cost_few_instructions() {
         ("ipc_round_trip_kernel_service", 450),
         ("ipc_one_way_10_words", 300),
         ("call_null", 80),
-        ("signal_no_waiter", 280),
+        ("signal_no_waiter", 200),
         ("signal_switch", 620),
         ("fault_round_trip", 500),
-        ("cap_copy", 435),
-        ("cap_delete", 435),
+        ("cap_copy", 330),
+        ("cap_delete", 290),
         ("revoke_per_child", 120),
-        ("retype_frame_fresh", 1050),
-        ("map", 590),
-        ("unmap", 490),
+        ("retype_frame_fresh", 700),
+        ("map", 340),
+        ("unmap", 270),
         ("signal_cross_core_round_trip", 3150),
     ];
     for (name, most) in most {
