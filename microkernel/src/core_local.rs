@@ -241,6 +241,8 @@ impl Core {
                 mail::send(self);
             } else {
                 registers::sleep();
+                // The time asleep is on nobody's budget.
+                self.since = registers::now();
             }
             interrupts::serve(self);
             self.store.memory.note(note::NEWS);
@@ -315,6 +317,16 @@ impl Core {
         if at != self.alarm {
             self.alarm = at;
             registers::alarm(at);
+        }
+    }
+
+    /// Another domain has the processor while others want it: it ends with the slice, or with what is `left` to him.
+    #[inline(always)]
+    pub fn slice_begins(&mut self, now: u64, left: u64) {
+        let end = now.saturating_add(left.min(self.slice));
+        if end < self.alarm {
+            self.alarm = end;
+            registers::alarm(end);
         }
     }
 

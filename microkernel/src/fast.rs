@@ -8,7 +8,7 @@ use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::pending;
 use crate::hole::{Hole, hole};
-use crate::ready::BACKGROUND;
+use crate::ready::{BACKGROUND, WOKEN};
 use crate::{invoke, memory, traps};
 use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
 use abi::hypercall;
@@ -101,18 +101,11 @@ const _: () = assert!(BACKGROUND == 2);
 /// Gives the message and the processor to the domain that was met.
 #[inline(always)]
 fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
-    let now = registers::ticks();
-    let used = now.wrapping_sub(core.since);
-    core.since = now;
     let to = met.peer;
     let memory = &mut core.store.memory;
-    memory.current = to;
-    registers::save_registers_at(memory::frame_address(to));
     let old = memory.saved_mut(from);
-    old.left = old.left.saturating_sub(used);
     old.exits = old.exits.wrapping_add(1);
     old.pending = pending::RESULT;
-    let kernel = old.kernel;
     let new = memory.saved_mut(to);
     if core::mem::replace(&mut new.pending, pending::NOTHING) == pending::FAULT {
         new.frame.answer_fault(m2);
@@ -126,8 +119,49 @@ fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 
             [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
         }
     }
+    hand_over(core, from, to, met.space, registers::ticks());
+}
+
+/// The current domain woke somebody of a better class by an invocation, and nothing else has happened: if he is the only one who wants to run
+/// before it, the processor is his. False if that is for `Core::dispatch` to decide; nothing has changed then.
+#[inline(always)]
+pub fn gives_way(core: &mut Core) -> bool {
+    let memory = &core.store.memory;
+    let (from, mask) = (memory.current, memory.ready.mask);
+    let Some(to) = memory.first(WOKEN) else { return false };
+    let (old, new) = (memory.saved(from), memory.saved(to));
+    let now = registers::ticks();
+    let used = now.wrapping_sub(core.since);
+    // Class n is queue n.
+    let alone = mask >> WOKEN == 1 && new.next == 0 && mask & ((2 << new.class) - 1) == 0;
+    let lives = new.left != 0 && new.hold == 0 && old.left > used;
+    if !alone || !lives || new.class >= old.class || !core.store.is_runnable(to) {
+        return false;
+    }
+    let Some(space) = core.store.domain_space(to) else { return false };
+    let (queue, left) = (old.class, new.left);
+    let memory = &mut core.store.memory;
+    memory.dequeue(to);
+    memory.enqueue(from, queue);
+    invoke::finish(core, to);
+    hand_over(core, from, to, space, now);
+    core.slice_begins(now, left);
+    true
+}
+
+/// The processor becomes that of `to`, in `space`.
+#[inline(always)]
+fn hand_over(core: &mut Core, from: u64, to: u64, space: (u64, u64), now: u64) {
+    let used = now.wrapping_sub(core.since);
+    core.since = now;
+    let memory = &mut core.store.memory;
+    memory.current = to;
+    registers::save_registers_at(memory::frame_address(to));
+    let old = memory.saved_mut(from);
+    old.left = old.left.saturating_sub(used);
+    let kernel = old.kernel;
     let new = memory.saved(to);
-    let vttbr = met.space.1 << 48 | met.space.0;
+    let vttbr = space.1 << 48 | space.0;
     let controls = &new.controls;
     match (kernel != 0, new.kernel != 0) {
         (false, false) => {

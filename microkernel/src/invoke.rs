@@ -47,7 +47,7 @@ pub fn call(core: &mut Core) {
     if label == label::DELETE {
         mail::send(core);
     }
-    if !core.goes_on() {
+    if !core.goes_on() && !fast::gives_way(core) {
         core.dispatch();
     }
 }
@@ -167,6 +167,7 @@ fn copy_buffer(core: &Core, from: u64, to: u64, words: u64) -> u64 {
 }
 
 /// Writes the result of a wait that is over into the registers of the domain that waited.
+#[inline]
 pub fn finish(core: &mut Core, at: u64) {
     let (ending, badge, _) = core.store.domain_result(at);
     let saved = core.saved_mut(at);
