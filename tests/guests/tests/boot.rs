@@ -274,36 +274,6 @@ fn invocations_cost_few_instructions() {
     assert!(figure(&text, "capability_revoke_500 ") / 500 <= 75);
 }
 
-/// What EL2's calls cost; `make bench` prints them beside seL4's. A step backwards is noticed.
-#[test]
-fn calls_cost_few_instructions() {
-    let images = [("guest-bench", "guest-bench", 2), ("guest-bench-el1", "guest-bench-el1", 1)];
-    let (tree, bundle) = (tree_of("bench.dts"), bundle(&images));
-    let qemu = ["-icount", "shift=0,sleep=off"];
-    let text = Machine { name: "bench", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
-        .boot(&["el2: power off"]);
-    assert!(text.contains("a domain came and went"));
-    let most = [
-        ("ipc_round_trip_service", 400),
-        ("ipc_round_trip_kernel_service", 450),
-        ("ipc_one_way_10_words", 300),
-        ("call_null", 80),
-        ("signal_no_waiter", 200),
-        ("signal_switch", 420),
-        ("fault_round_trip", 450),
-        ("cap_copy", 330),
-        ("cap_delete", 290),
-        ("revoke_per_child", 120),
-        ("retype_frame_fresh", 700),
-        ("map", 340),
-        ("unmap", 270),
-        ("signal_cross_core_round_trip", 3150),
-    ];
-    for (name, most) in most {
-        assert!(figure(&text, &format!("{name} ")) <= most, "{name}");
-    }
-}
-
 /// Written against the documents and the generated header alone.
 #[test]
 fn a_service_in_c_is_content() {
