@@ -33,13 +33,6 @@ const LOOKED: usize = 703;
 const FIRST: u64 = 1;
 const KEEPERS: u64 = 3;
 
-/// A CNode of `radix` bits in `slot` of the agent behind `core`, and in the next one the same as a CSpace, which takes whole addresses.
-fn cspace(core: u64, from: u64, slot: u64, radix: u64) {
-    does(core, from, label::RETYPE, &[kind::CNODE, radix, root::CNODE, 0, 0, slot, 1]);
-    let whole = [slot + 1, 64, root::CNODE, slot, 64, 15, (64 - radix) << 58];
-    does(core, root::CNODE, label::MINT, &whole);
-}
-
 /// A borrower and its keeper on core `n` get a CSpace each; the borrower's faults come to the keeper.
 fn set_up(n: u64) {
     let (core, index) = (root::OTHER_CORES + n, FIRST + n - 1);

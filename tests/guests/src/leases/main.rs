@@ -18,6 +18,9 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+#[path = "../agents.rs"]
+mod agents;
+#[cfg(target_os = "none")]
 mod borrower;
 #[cfg(target_os = "none")]
 mod lender;
@@ -25,10 +28,7 @@ mod lender;
 /// What both sides agree on.
 #[cfg(target_os = "none")]
 mod terms {
-    use core::sync::atomic::Ordering;
-    use runtime::abi::capability::{IN_PROGRESS, label};
-    use runtime::capability::{Registers, ask, invoke};
-    use runtime::{Channel, calls};
+    pub use crate::agents::*;
 
     pub const BLOCK: u64 = 2 << 20;
     /// What is lent, in blocks: one for the borrower, the rest for its worker on the lent core.
@@ -48,68 +48,8 @@ mod terms {
     /// Of a keeper and a watcher: where faults come, and a reply.
     pub const FAULTS: u64 = 1;
     pub const REPLY: u64 = 2;
-    /// Words of a channel: how far its writer is (of a keeper: faults seen), what the borrowers found that they must not.
-    pub const STEP: usize = 600;
+    /// Word of a channel: what the borrowers found that they must not. Of a keeper the step is how many faults it has seen.
     pub const FOUND: usize = 601;
-
-    pub fn told(channel: &Channel) -> u64 {
-        channel.words()[STEP].load(Ordering::Acquire)
-    }
-
-    pub fn tell(own: &Channel, step: u64) {
-        own.words()[STEP].store(step, Ordering::Release);
-        own.ring();
-    }
-
-    pub fn pause() {
-        calls::wait(calls::now() + 1000);
-    }
-
-    /// An invocation, made again while another core works on it.
-    #[track_caller]
-    pub fn done(address: u64, label: u64, arguments: &[u64]) {
-        loop {
-            let mut registers = Registers::new(address, arguments);
-            invoke(label, &mut registers);
-            match registers.status() {
-                0 => return,
-                IN_PROGRESS => pause(),
-                e => panic!("capability {address}, label {label}: {e}"),
-            }
-        }
-    }
-
-    /// An invocation on the core whose capability is at `core`: the word of the answer.
-    pub fn there(core: u64, address: u64, label: u64, arguments: &[u64]) -> Result<u64, i64> {
-        let mut words = [0; 10];
-        words[..2].copy_from_slice(&[address, label]);
-        words[2..2 + arguments.len()].copy_from_slice(arguments);
-        ask(core, label::REMOTE, &words)?;
-        loop {
-            let mut answer = Registers::new(core, &[]);
-            invoke(label::INSPECT, &mut answer);
-            match answer.status() {
-                0 => return Ok(answer.word()),
-                IN_PROGRESS => pause(),
-                e => return Err(e),
-            }
-        }
-    }
-
-    /// The same while what it is about is still on its way: a thousand times at most.
-    #[track_caller]
-    pub fn arrives(core: u64, address: u64, label: u64, arguments: &[u64]) {
-        let tried = (0..1000).any(|_| there(core, address, label, arguments).is_ok());
-        assert!(tried, "core {core}: capability {address}, label {label} refused");
-    }
-
-    /// The same of what must take effect.
-    #[track_caller]
-    pub fn does(core: u64, address: u64, label: u64, arguments: &[u64]) {
-        if let Err(e) = there(core, address, label, arguments) {
-            panic!("core {core}: capability {address}, label {label}: {e}");
-        }
-    }
 }
 
 #[cfg(target_os = "none")]
