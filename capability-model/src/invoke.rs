@@ -56,11 +56,12 @@ pub enum Label {
     Endorse = 31,
     Inspect = 32,
     Remote = 33,
+    Serve = 34,
 }
 
 impl Label {
     /// All labels, in order of their numbers, which begin with 1.
-    pub const ALL: [Label; 33] = {
+    pub const ALL: [Label; 34] = {
         use Label::*;
         [
             Copy,
@@ -96,6 +97,7 @@ impl Label {
             Endorse,
             Inspect,
             Remote,
+            Serve,
         ]
     };
 
@@ -237,6 +239,8 @@ impl<M: Memory> Store<M> {
                 Label::Inspect => self.decode_remote_answer(number),
                 Label::Bind => self.decode_bind_core(caller, number, a),
                 Label::Unbind => self.decode_unbind_core(number),
+                Label::Serve => self.decode_serve(caller, number, a, b),
+                Label::Lease => self.decode_lease(caller, slot, [a, b, c, d, e, f]),
                 _ => Err(ErrorKind::IllegalOperation.of(0)),
             },
             Cap::SchedContext { domain, .. } => match label {

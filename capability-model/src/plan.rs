@@ -192,6 +192,10 @@ pub(crate) enum Plan {
     },
     Remotely(Status),
     UnbindCore(Slot),
+    Serve {
+        peer: u8,
+        at: u64,
+    },
 }
 
 impl<M: Memory> Store<M> {
@@ -215,6 +219,7 @@ impl<M: Memory> Store<M> {
             Plan::Answered(word) => return Status::Word(word),
             Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
+            Plan::Serve { peer, at } => self.serve(peer, at),
             Plan::Wait { at, patience } => return self.wait(caller, at, patience),
             _ => self.perform_for_domains(plan),
         }

@@ -260,7 +260,7 @@ pub(crate) fn encode(cap: &Cap) -> [u64; 5] {
         Cap::Space { at, vmid, generation } => (plain(kind::SPACE), [at, who(vmid, generation), 0, 0]),
         Cap::Domain { at } => (plain(kind::DOMAIN), [at, 0, 0, 0]),
         Cap::Irq { number } => (plain(kind::IRQ), [number as u64, 0, 0, 0]),
-        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [0; 4]),
+        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [number as u64, 0, 0, 0]),
         Cap::SchedContext { budget_us, period_us, domain } => {
             (plain(kind::SCHED_CONTEXT), [domain, budget_us, period_us, 0])
         }

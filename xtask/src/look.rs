@@ -18,9 +18,14 @@ const USAGE: &str =
 /// The table of EL2 with a row for each domain (`bootinfo::DomainStatus`).
 const STATUS: &str = "EL2_STATUS";
 
-/// Where a machine that runs says so: QEMU's process id, then its tree.
-pub fn announcement(tools: &Tools) -> PathBuf {
+/// Where the machine that was started last says so: QEMU's process id, then its tree.
+fn announcement(tools: &Tools) -> PathBuf {
     tools.target.join("machine").join("current")
+}
+
+/// A machine runs: QEMU's process, and the directory with its tree.
+pub fn announce(tools: &Tools, pid: u32, dir: &Path) -> Result<()> {
+    Ok(std::fs::write(announcement(tools), format!("{pid}\n{}", dir.join("run.dtb").display()))?)
 }
 
 /// Answers a question about the machine that runs now.

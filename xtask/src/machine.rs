@@ -3,7 +3,7 @@
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, raspberry_pi, root};
+use crate::{bundle, logs, look, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -213,6 +213,7 @@ impl Machine {
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
         std::fs::write(logs::tree_file(&images.tools), &tree)?;
+        look::announce(&images.tools, child.id(), &dir)?;
         let recorder = record(memory, &tree, shared.clone(), &images.tools)?;
         Ok(Machine {
             child,

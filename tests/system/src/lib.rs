@@ -166,6 +166,11 @@ impl Session {
         }
     }
 
+    /// What `make state` says of this machine: an error if tables, capabilities and manifest do not agree.
+    pub fn state(&self) -> Result<String> {
+        xtask::look::look(&Tools::find()?, &["capabilities".into()])
+    }
+
     /// QEMU's process.
     pub fn pid(&self) -> u32 {
         self.machine.pid()

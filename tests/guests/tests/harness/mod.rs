@@ -1,6 +1,8 @@
 //! Boots EL2 with small guests under QEMU.
 #![allow(dead_code)] // Each test file uses a part.
 
+pub mod look;
+
 use abi::bundle::{ALIGN, Bundle, ENTRY_SIZE, HEADER_SIZE, MAGIC, VERSION};
 use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
 use std::io::{BufRead, BufReader};
@@ -146,6 +148,11 @@ impl Machine<'_> {
 
     /// As [`Machine::boot`], and looks at the machine with `look` before it ends.
     pub fn boot_and(&self, expected: &[&str], look: impl FnOnce()) -> String {
+        self.boot_for(120, expected, look)
+    }
+
+    /// The same with another limit, in seconds.
+    pub fn boot_for(&self, limit: u64, expected: &[&str], look: impl FnOnce()) -> String {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
         std::fs::create_dir_all(&work).expect("directory");
         let (flat, initrd, dts, dtb) =
@@ -156,7 +163,7 @@ impl Machine<'_> {
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
         let mut qemu = Command::new("timeout");
         // Who looks for a mistake does not want to wait for two minutes each time.
-        let seconds = std::env::var("BOOT_SECONDS").unwrap_or("120".into());
+        let seconds = std::env::var("BOOT_SECONDS").unwrap_or(limit.to_string());
         qemu.args([&seconds, "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         let cores = if self.machine == RASPBERRY_PI_4 { "4" } else { "6" };
         qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
@@ -165,13 +172,10 @@ impl Machine<'_> {
         // The operator's console is the second port.
         qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display()));
         qemu.args(["-serial", "stdio"]);
-        let mut child = qemu
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("qemu-system-aarch64 and timeout");
+        let child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = Running(child.expect("qemu-system-aarch64 and timeout"));
         let mut text = String::new();
-        for line in BufReader::new(child.stdout.take().expect("stdout")).lines() {
+        for line in BufReader::new(child.0.stdout.take().expect("stdout")).lines() {
             let line = line.expect("text");
             println!("{line}");
             text.push_str(&line);
@@ -181,10 +185,18 @@ impl Machine<'_> {
             }
         }
         look();
-        // SIGTERM to `timeout`, which passes it on to QEMU.
-        run(Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", child.id())]));
-        child.wait().expect("qemu");
         text
+    }
+}
+
+/// QEMU below `timeout`; it ends with the test, however that ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SIGTERM to `timeout`, which passes it on to QEMU.
+        let _ = Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", self.0.id())]).status();
+        let _ = self.0.wait();
     }
 }
 
