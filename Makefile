@@ -90,7 +90,7 @@ deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (bu
 size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
 	@scripts/size
 
-campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; ten builds of EL2 with a hole each, which tests must find; 10^5 inputs while replicas stop, come back and lie
+campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; eleven builds of EL2 with a hole each, which tests must find; 10^5 inputs while replicas stop, come back and lie
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas -- --ignored --nocapture --test-threads=1
 	cargo test --quiet -p guests --test holes -- --ignored --nocapture
 

@@ -17,8 +17,8 @@ fn guests_get_what_is_promised_and_no_more() {
         kernel: shipped(),
     };
     let expected = [
-        "el2: 7 domains on 3 cores, core 3, 4, 5 spare",
-        "director: 7 domains, entropy true",
+        "el2: 8 domains on 3 cores, core 3, 4, 5 spare",
+        "director: 8 domains, entropy true",
         "[one] hello from one with 2 MiB?",
         "[one] ticks ok",
         "[two] ticks ok",
@@ -33,6 +33,7 @@ fn guests_get_what_is_promised_and_no_more() {
         "[two] fuzz ok",
         "[lodger-one] lodger ok",
         "[lodger-two] lodger ok",
+        "[lodger-three] lodger ok",
         "[one] soak ok",
         "[two] soak ok",
         "el2: one crashed: write forbidden by stage 2 at 0x200012c0",
@@ -40,6 +41,8 @@ fn guests_get_what_is_promised_and_no_more() {
         "news of domains: ok",
         "el2: two crashed: its exception vector 0x100000200",
         "two crashed on demand: ok",
+        "el2: lodger-one crashed: gave up: anew with clean registers",
+        "el2: lodger-three crashed: gave up: anew with clean registers",
         "exits counted: ok",
         "el2: power off",
     ];
