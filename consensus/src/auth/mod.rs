@@ -7,10 +7,16 @@
 //! are its [`Identity`]. Each ordered pair of replicas has a MAC key for each epoch, derived from their shared secret, the epoch and the
 //! direction. Secrets and derived keys are wiped when dropped.
 
+mod blake;
+#[cfg(any(test, not(target_feature = "neon")))]
 mod block;
+#[cfg(any(test, target_feature = "neon"))]
+mod lanes;
 mod null;
 mod signed;
 mod vector;
+#[cfg(any(test, target_feature = "neon"))]
+mod wide;
 
 pub use null::Null;
 pub use signed::Signed;
