@@ -156,6 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn nobody_signs_for_a_member_without_keys() {
+        let mut members = members();
+        members[3] = Identity([0; 64]);
+        let one = Vector::new(1, secret(1), 0, &members);
+        let header = [7; HEADER];
+        let mut small_order = [0; 64];
+        small_order[0] = 1;
+        for signature in [[0; 64], small_order, secret(3).sign.sign(&header).to_bytes()] {
+            assert!(!one.verify(3, &header, &signature));
+        }
+    }
+
+    #[test]
     fn a_vector_is_of_its_epoch_and_of_the_keys_of_its_members() {
         let members = members();
         let header = [7; HEADER];
