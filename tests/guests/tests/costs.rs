@@ -48,7 +48,7 @@ const LOCAL: [(&str, u64); 13] = [
     ("cap_copy", 330),
     ("cap_delete", 290),
     ("revoke_per_child", 120),
-    ("retype_frame_fresh", 700),
+    ("retype_frame_fresh", 690),
     ("map", 340),
     ("unmap", 270),
 ];
