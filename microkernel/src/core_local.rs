@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN, note};
 use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
-use abi::manifest::Domain;
+use abi::handover::Domain;
 use capability_model::Store;
 use heapless::Vec;
 
@@ -104,7 +104,7 @@ impl Core {
             return None;
         }
         let index = usize::try_from(self.saved(self.current()).index.checked_sub(1)?).ok()?;
-        Some((index, self.plan.manifest.domains.get(index)?))
+        Some((index, self.plan.given.domains.get(index)?))
     }
 
     /// The domain of this core with place `index` in the manifest.

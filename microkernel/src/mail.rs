@@ -5,7 +5,7 @@
 use crate::core_local::Core;
 use crate::ready::note;
 use crate::shared;
-use board::CORES_MAX;
+use abi::handover::CORES_MAX;
 use capability_model::cap::Leased;
 use capability_model::lease::Message;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +73,7 @@ pub fn send(core: &mut Core) {
     if !core.store.has_messages() {
         return;
     }
-    for &peer in &core.plan.board.cores {
+    for &peer in core.plan.given.board.cores.iter() {
         let Some(to) = find(core.id, peer as usize) else { continue };
         if peer as usize == core.id || to.0[0].load(Ordering::Acquire) != 0 {
             continue;
