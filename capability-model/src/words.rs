@@ -71,6 +71,13 @@ impl Head {
         Head(kind as u64 | rights.word() << 8 | (small as u64) << 24 | (more as u64) << 32)
     }
 
+    /// Of a new object: all that are made of memory but more memory have an identity.
+    #[inline(always)]
+    pub(crate) fn original(kind: u8, rights: Rights, small: u8, device: bool) -> Head {
+        let identity = if kind == kind::UNTYPED { 0 } else { kind };
+        Head(Head::new(kind, rights, small, 0).device(device).0 | (identity as u64) << 40)
+    }
+
     const fn device(self, device: bool) -> Head {
         if device { Head(self.0 | DEVICE) } else { self }
     }

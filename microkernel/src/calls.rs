@@ -3,7 +3,6 @@
 use crate::arch::registers;
 use crate::console::Part;
 use crate::core_local::Core;
-use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::interrupts::{self, notify};
 use crate::ready::note;
@@ -124,15 +123,12 @@ fn signal(core: &mut Core, channel: u64) -> Answer {
 }
 
 fn wait(core: &mut Core, deadline: u64) -> Answer {
-    let current = core.current();
     // Only domains of the manifest have notification words.
     core.current_domain().ok_or(Error::Denied)?;
-    core.saved_mut(current).deadline = deadline;
-    core.keep(current, hold::WAITS);
     if core.in_kernel() {
         core.gic.retract_doorbell();
     }
-    // `dispatch` answers: at once if there is something already.
+    core.wait(deadline);
     Ok(Outcome::NoAnswer)
 }
 

@@ -163,12 +163,26 @@ impl Core {
         }
     }
 
+    /// The current domain waits for its word until `deadline`, unless there is a reason to go on at once.
+    pub fn wait(&mut self, deadline: u64) {
+        let current = self.current();
+        let saved = self.saved_mut(current);
+        saved.deadline = deadline;
+        saved.hold |= hold::WAITS;
+        self.try_wake(current);
+        self.deadline = self.deadline.min(deadline);
+        self.store.memory.note(note::STOPPED);
+    }
+
     /// Looks after all who wait.
     #[inline(never)]
     fn wake_all(&mut self) {
         self.deadline = u64::MAX;
         for i in 0..self.domains.len() {
             let at = self.domains[i];
+            if self.saved(at).hold & (hold::WAITS | hold::ASLEEP) == 0 {
+                continue;
+            }
             self.try_wake(at);
             let saved = self.saved(at);
             if saved.hold == hold::WAITS {
