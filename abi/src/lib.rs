@@ -17,5 +17,6 @@ pub mod log;
 pub mod manifest;
 pub mod monitor;
 pub mod ring;
+pub mod snapshot;
 pub mod turn;
 pub mod vote;

@@ -40,6 +40,8 @@ pub struct Options {
     pub seed: Option<[u8; 32]>,
     /// A recorded log to run again.
     pub replay: Option<Vec<u8>>,
+    /// A snapshot with which the one kernel begins (`abi::snapshot`).
+    pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
     /// More arguments for QEMU.
@@ -94,6 +96,9 @@ impl Images {
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
         }
+        if let Some(snapshot) = &options.snapshot {
+            items.push(Item::module("snapshot", snapshot.clone()));
+        }
         bundle::write(&items)
     }
 }
@@ -132,6 +137,9 @@ fn overlay(options: &Options) -> Result<String> {
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
         partitions = slot(1, kernel)?;
+        if options.snapshot.is_some() {
+            partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
+        }
         (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
     }
     ensure!(
@@ -336,9 +344,10 @@ fn record(
     let manifest = build::manifest(tree)?;
     let output = channel(&manifest, "output")?;
     let agreed = channels(&manifest, "agreed-");
+    let snapshots = channels(&manifest, "snapshot-").first().copied();
     let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
-        let mut recorder = Recorder::new(&memory, &agreed, output)?;
+        let mut recorder = Recorder::new(&memory, &agreed, output, snapshots)?;
         let mut logs = logs::Collector::new(&memory, &manifest, &el2, &to)?;
         loop {
             let last = shared.ended.load(Ordering::Acquire);

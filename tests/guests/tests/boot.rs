@@ -92,7 +92,7 @@ fn the_project_s_own_tree_boots() {
     let expected = [
         "el2: 11 domains on 5 cores, core 5 spare",
         "el2: manager crashed: gave up: channel at ",
-        "36 channels",
+        "40 channels",
         "[devices] spinning",
     ];
     let text = machine.boot(&expected);
