@@ -6,6 +6,7 @@ use crate::core_local::Core;
 use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::interrupts::{self, notify};
+use crate::ready::note;
 use crate::{crash, memory, say, shared, traps};
 use abi::capability::BUFFER_WORDS;
 use abi::handover::MANAGES;
@@ -43,7 +44,7 @@ pub fn handle(core: &mut Core) {
         Some(Call::Inject) => inject(core, a, b),
         Some(Call::PowerOff) => power_off(core),
         Some(Call::Yield) => {
-            core.slice_over = true;
+            core.store.memory.note(note::SLICE_OVER);
             Ok(Outcome::Done)
         }
         Some(Call::Buffer) => buffer(core, a),

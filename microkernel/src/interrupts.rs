@@ -5,6 +5,7 @@ use crate::core_local::Core;
 use crate::domain::{STATE_EL1, hold};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
+use crate::ready::note;
 use crate::{mail, restart, shared};
 use abi::handover::KERNEL;
 use abi::hypercall::{Inject, NOTIFY_IRQ};
@@ -82,7 +83,7 @@ pub fn notify(core: &mut Core, domain: usize, bits: u64) {
 /// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
 fn rung(core: &mut Core, domain: usize) {
     let kernel = core.plan.given.domains.get(domain).is_some_and(|d| d.is(KERNEL));
-    core.news = true;
+    core.store.memory.note(note::NEWS);
     let Some(at) = core.domain_of(domain).filter(|_| kernel) else { return };
     if core.saved(at).hold & (hold::WAITS | hold::DEAD) == 0 {
         core.gic.doorbell_to_guest();

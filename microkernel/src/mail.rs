@@ -2,8 +2,8 @@
 //!
 //! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
 
-use crate::arch::registers;
 use crate::core_local::Core;
+use crate::ready::note;
 use crate::shared;
 use abi::handover::CORES_MAX;
 use capability_model::cap::Leased;
@@ -103,8 +103,7 @@ pub fn receive(core: &mut Core, senders: u64) {
         }
     }
     let done = (0..STEPS).any(|_| !core.store.work());
-    registers::publish_tables();
-    core.store.memory.space_changed = true;
+    core.store.memory.note(note::RESPACED);
     if !done {
         shared::post_mail(core.id, core.id);
         core.gic.knock(core.id);

@@ -8,7 +8,7 @@ use crate::arch::registers::{self, Controls};
 use crate::domain::Saved;
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
-use crate::ready::{Ready, WOKEN};
+use crate::ready::{Ready, WOKEN, note};
 use abi::manifest::Range;
 use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::memory::{Memory, PAGE};
@@ -22,8 +22,6 @@ pub struct Direct {
     pub ready: Ready,
     /// The domain whose registers the processor has, 0 for nobody's.
     pub current: u64,
-    /// A whole space went, or a domain got another: the current domain's may not be what the processor has.
-    pub space_changed: bool,
 }
 
 impl Memory for Direct {
@@ -37,7 +35,7 @@ impl Memory for Direct {
 
     #[inline(always)]
     fn write(&mut self, address: u64, word: u64) {
-        // SAFETY: as in `read`. Stage-2 tables are read by the hardware: it takes a descriptor whole, and `invoke` orders.
+        // SAFETY: as in `read`. Stage-2 tables are read by the hardware: it takes a descriptor whole, and `publish` orders.
         unsafe { (address as *mut u64).write(word) }
     }
 
@@ -48,8 +46,18 @@ impl Memory for Direct {
     }
 
     fn forget(&mut self, vmid: u16, ipa: Option<u64>) {
-        self.space_changed |= ipa.is_none();
         registers::forget(vmid, ipa);
+        if ipa.is_none() {
+            self.note(note::RESPACED);
+        }
+    }
+
+    fn publish(&mut self) {
+        registers::publish_tables();
+    }
+
+    fn respaced(&mut self) {
+        self.note(note::RESPACED);
     }
 
     fn unmask(&mut self, irq: u16) {
@@ -66,6 +74,7 @@ impl Memory for Direct {
         self.dequeue(domain);
         if domain == self.current {
             self.current = 0;
+            self.note(note::STOPPED);
             self.saved_mut(domain).controls = Controls::now();
         }
     }

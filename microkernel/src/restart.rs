@@ -5,6 +5,7 @@
 use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::{STATE_EL0, Saved};
+use crate::ready::note;
 use crate::{memory, root, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
 use abi::handover::{Domain, ENTROPY};
@@ -41,7 +42,7 @@ pub fn service(core: &mut Core, at: u64) {
     (saved.frame.pc, saved.frame.state, saved.frame.x[0]) = (partition.entry, STATE_EL0, BOOTINFO_IPA);
     (saved.controls, saved.hold, saved.pending, saved.buffer, saved.text) = (controls, 0, 0, 0, 0);
     core.store.resume(at);
-    core.news = true;
+    core.store.memory.note(note::NEWS);
     shared::set_running(domain);
     traps::tell_of_change(core);
 }

@@ -4,6 +4,7 @@ use crate::arch::registers;
 use crate::console::Part;
 use crate::core_local::Core;
 use crate::domain::{self, hold};
+use crate::ready::note;
 use crate::{calls, interrupts, invoke, say, shared};
 use abi::handover::KERNEL;
 use abi::hypercall::NOTIFY_DOMAIN;
@@ -28,7 +29,7 @@ pub fn from_lower(core: &mut Core, vector: u64) {
         0 => synchronous(core),
         1 | 2 => {
             interrupts::serve(core);
-            core.news = true;
+            core.store.memory.note(note::NEWS);
             lost(core);
         }
         // SError.
@@ -68,7 +69,7 @@ fn synchronous(core: &mut Core) {
         // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
         (0x01, kernel) => {
             skip(core);
-            core.slice_over = true;
+            core.store.memory.note(note::SLICE_OVER);
             if kernel {
                 core.keep(core.current(), hold::ASLEEP);
             }

@@ -136,10 +136,7 @@ extern "C" fn trap_lower(core: *mut Core, vector: u64) {
 
 extern "C" fn trap_synchronous(core: *mut Core) {
     // SAFETY: as in `trap_lower`.
-    let core = unsafe { &mut *core };
-    if !crate::fast::call(core) {
-        crate::traps::from_lower(core, 0);
-    }
+    crate::fast::call(unsafe { &mut *core });
 }
 
 extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {
