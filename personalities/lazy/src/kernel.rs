@@ -10,6 +10,7 @@ use crate::pipe::Pipe;
 use crate::process::{Fault, Place, Process, Stand, Thread};
 use crate::sched;
 use crate::slab::Slab;
+use crate::snapshot::Taking;
 use crate::terminal::Terminal;
 use crate::turn::Turn;
 use abi::log::{ENTRY_MAX, Entry, VERSION};
@@ -64,6 +65,8 @@ pub struct Kernel<H> {
     /// Sync number of the next entry to come in.
     next_entry: u64,
     buffer: Box<[u8]>,
+    /// Boot's entry as it stood in the log.
+    pub boot: Vec<u8>,
     /// Of Boot.
     pub seed: [u8; 32],
     /// Of Boot.
@@ -90,6 +93,8 @@ pub struct Kernel<H> {
     pub fp_owner: Option<u64>,
     /// System calls that programs wanted and nobody offers, each told once.
     pub unknown: u128,
+    /// A snapshot that is not finished.
+    pub taking: Option<Box<Taking>>,
     /// For whoever watches.
     pub tally: crate::monitor::Tally,
 }
@@ -111,6 +116,7 @@ impl<H: Hardware> Kernel<H> {
             log: VecDeque::new(),
             next_entry: 1,
             buffer: vec![0; ENTRY_MAX].into_boxed_slice(),
+            boot: Vec::new(),
             seed: [0; 32],
             boot_us: 0,
             digest_interval: 0,
@@ -125,6 +131,7 @@ impl<H: Hardware> Kernel<H> {
             diverges: false,
             fp_owner: None,
             unknown: 0,
+            taking: None,
             tally: Default::default(),
         }
     }
@@ -179,7 +186,10 @@ impl<H: Hardware> Kernel<H> {
         };
         let record = self.buffer.get(..length).unwrap_or(&[]).to_vec();
         match postcard::from_bytes(&record) {
-            Ok(Entry::Boot(boot)) if boot.version == VERSION => self.start(&boot),
+            Ok(Entry::Boot(boot)) if boot.version == VERSION => {
+                self.boot = record.clone();
+                self.start(&boot);
+            }
             Ok(Entry::Boot(_)) => self.memory.physical.hw.fail("the log is of another version"),
             _ => self.memory.physical.hw.fail("the log does not begin with Boot"),
         }

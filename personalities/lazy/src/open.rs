@@ -25,6 +25,21 @@ pub enum Kind {
     Path,
 }
 
+impl Kind {
+    /// Its number in state digests and snapshots.
+    pub fn number(&self) -> u8 {
+        match self {
+            Kind::File | Kind::Path => 0,
+            Kind::Directory => 1,
+            Kind::PipeRead(_) => 2,
+            Kind::PipeWrite(_) | Kind::PipeBoth(_) => 3,
+            Kind::Terminal => 4,
+            Kind::Device(_) => 5,
+            Kind::Text(_) => 6,
+        }
+    }
+}
+
 /// An open file description.
 pub struct OpenFile {
     /// What it is.

@@ -94,14 +94,26 @@ impl Terminal {
         self.queue.iter().filter_map(|i| if let Item::Byte(b) = i { Some(*b) } else { None }).collect()
     }
 
-    fn ends(item: &Item) -> bool {
+    /// Where units end that no '\n' ends: bytes before each.
+    pub fn ends(&self) -> impl Iterator<Item = usize> {
+        let mut before = 0;
+        self.queue.iter().filter_map(move |item| match item {
+            Item::Byte(_) => {
+                before += 1;
+                None
+            }
+            Item::End => Some(before),
+        })
+    }
+
+    fn is_end(item: &Item) -> bool {
         matches!(item, Item::End | Item::Byte(b'\n'))
     }
 
     /// Whether a read would find something.
     pub fn readable(&self) -> bool {
         if self.has(ICANON) {
-            self.queue.iter().any(Self::ends)
+            self.queue.iter().any(Self::is_end)
         } else {
             self.queue.iter().any(|i| matches!(i, Item::Byte(_)))
         }
@@ -113,7 +125,7 @@ impl Terminal {
         if !self.has(ICANON) {
             return count(&mut self.queue.iter());
         }
-        match self.queue.iter().rposition(Self::ends) {
+        match self.queue.iter().rposition(Self::is_end) {
             Some(last) => count(&mut self.queue.iter().take(last + 1)),
             None => 0,
         }

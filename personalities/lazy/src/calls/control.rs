@@ -110,7 +110,10 @@ impl<H: Hardware> Kernel<H> {
             mask: 0,
             saved_mask: None,
             alt: AltStack::default(),
+            clear_child_tid: 0,
+            robust_list: 0,
             calls: 0,
+            made: 0,
             entity: Entity::default(),
         };
         self.threads.insert(1, t);
