@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+.PHONY: help setup run-qemu-aarch64 run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -89,6 +89,9 @@ deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (bu
 
 size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
 	@scripts/size
+
+diversity: ## how unlike the kernels are: lines and machine functions that pairs have in common, what they depend on, whom found differences hit
+	@scripts/diversity
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; ten builds of EL2 with a hole each, which tests must find; 10^5 inputs while replicas stop, come back and lie
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas -- --ignored --nocapture --test-threads=1

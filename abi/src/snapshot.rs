@@ -5,8 +5,10 @@
 //! module; in a channel `snapshot-NAME` a record of the ring is one [`Record`]. Two kernels that take it of the same program at the same
 //! sync point write the same bytes, so its digest ([`Root`]) can be voted.
 
+mod own;
 mod stream;
 
+pub use own::{Kind, Mapping, Page, Private};
 use serde::{Deserialize, Serialize};
 pub use stream::{Damaged, Root, records};
 
@@ -109,7 +111,8 @@ pub struct Terminal<'a> {
     pub foreground: u32,
     /// Bytes queued.
     pub queue: &'a [u8],
-    /// Where units end in the queue: the number of bytes before each end, `u32` little-endian, ascending. A unit of no bytes is an end of file.
+    /// Ends in the queue that no '\n' marks (VEOF, VEOL, end of file): the number of bytes before each, `u32` little-endian, ascending. One at 0, behind a '\n', or at
+    /// the place of the one before is an end of file; another ends the bytes before it.
     pub ends: &'a [u8],
 }
 
@@ -154,7 +157,7 @@ pub struct Process<'a> {
     pub session: u32,
     /// How it stands.
     pub state: State,
-    /// Wait status: of its end, or of the stop that is news; else 0.
+    /// Wait status: of its end, or of the stop that is news (signal << 8 | 0x7f); else 0.
     pub status: u32,
     /// What `wait4` has to tell.
     pub news: News,
@@ -194,7 +197,7 @@ pub struct Process<'a> {
     pub saved_mask: Option<u64>,
     /// The call that it is in the middle of: one that waits, or was begun and will be made again.
     pub call: Option<Call>,
-    /// While it waits in vfork: the child's serial. Its address space is the child's, and stands there.
+    /// In the middle of a vfork: the child's serial. While it waits its address space is the child's, and stands there; once it was woken (in the round) it is its own again.
     pub vfork: Option<u64>,
 }
 
@@ -203,7 +206,7 @@ pub struct Process<'a> {
 pub struct Call {
     /// Number of the call at which it was last made.
     pub at: u64,
-    /// Bytes done.
+    /// Bytes done; vfork: the child's pid.
     pub done: u64,
     /// When it ends by itself, microseconds since 1970; [`crate::vote::NO_DEADLINE`]: never.
     pub deadline_us: u64,
@@ -272,7 +275,7 @@ pub struct OpenFile<'a> {
     pub kind: u8,
     /// Inode; pipes: the pipe's number, FIFOs: their inode.
     pub inode: u64,
-    /// Status flags as F_GETFL gives them, without O_LARGEFILE.
+    /// Status flags as F_GETFL gives them.
     pub flags: u32,
     /// Position; 0 for pipes and the terminal.
     pub offset: u64,
@@ -335,85 +338,4 @@ pub struct DirectoryEntry<'a> {
     pub inode: u64,
     /// Name.
     pub name: &'a [u8],
-}
-
-/// A page of 4096 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<'a> {
-    /// Its number in the file, or its address.
-    pub at: u64,
-    /// Its bytes without the zeros at the end.
-    pub bytes: &'a [u8],
-}
-
-/// What a process changes without a call, at its next call (or where it waits or is stopped).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Private<'a> {
-    /// Serial of the process.
-    pub serial: u64,
-    /// x0 to x30, sp, pc: 33 words, little-endian. Of a call: as before it, pc behind its `svc`.
-    pub registers: &'a [u8],
-    /// NZCV, in bits 31 to 28.
-    pub flags: u32,
-    /// Whether it stands before a call (x8 its number). If not it goes on at pc.
-    pub at_call: bool,
-    /// TPIDR_EL0.
-    pub thread_pointer: u64,
-    /// v0 to v31, little-endian, without the zeros at the end.
-    pub vectors: &'a [u8],
-    /// FPSR.
-    pub fpsr: u32,
-    /// FPCR.
-    pub fpcr: u32,
-    /// sigaltstack: ss_sp, ss_flags, ss_size.
-    pub alternate_stack: [u64; 3],
-    /// set_tid_address.
-    pub clear_child_tid: u64,
-    /// set_robust_list: head.
-    pub robust_list: u64,
-    /// Bytes of its random stream used.
-    pub random_used: u64,
-    /// Lowest break.
-    pub break_start: u64,
-    /// Break.
-    pub break_end: u64,
-}
-
-/// What a mapping is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Kind {
-    /// Anonymous memory.
-    Anonymous = 0,
-    /// What brk mapped.
-    Heap = 1,
-    /// The stack.
-    Stack = 2,
-    /// Pages of a file.
-    File = 3,
-    /// Pages beyond the end of a mapped file: SIGBUS.
-    Beyond = 4,
-}
-
-/// A piece of an address space that is of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mapping<'a> {
-    /// First address; the stack's: its lowest page touched.
-    pub start: u64,
-    /// First address behind it.
-    pub end: u64,
-    /// PF_ flags.
-    pub rights: u8,
-    /// Whether its pages are charged.
-    pub charged: bool,
-    /// MAP_SHARED (read-only).
-    pub shared: bool,
-    /// What it is of.
-    pub kind: Kind,
-    /// Inode of the file, kinds File and Beyond; else 0.
-    pub inode: u64,
-    /// Offset in the file, bytes.
-    pub offset: u64,
-    /// The name that `/proc/PID/maps` shows for a file.
-    pub path: &'a [u8],
 }
