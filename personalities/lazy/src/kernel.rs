@@ -11,6 +11,7 @@ use crate::process::{Fault, Place, Process, Stand, Thread};
 use crate::sched;
 use crate::slab::Slab;
 use crate::snapshot::Taking;
+use crate::snapshot::read::Refused;
 use crate::terminal::Terminal;
 use crate::turn::Turn;
 use abi::log::{ENTRY_MAX, Entry, VERSION};
@@ -179,6 +180,13 @@ impl<H: Hardware> Kernel<H> {
 
     /// Takes Boot; whether it was there.
     fn begin(&mut self) -> bool {
+        if let Some(snapshot) = self.memory.physical.hw.beginning() {
+            if let Err(Refused { record, why }) = self.begin_with(snapshot) {
+                self.memory.physical.hw.say(format_args!("lazy: record {record} of the snapshot: {why}"));
+                self.memory.physical.hw.fail("the snapshot is none to begin with");
+            }
+            return true;
+        }
         let length = match self.memory.physical.hw.log(&mut self.buffer) {
             Ok(Some(n)) => n,
             Ok(None) => return false,
@@ -204,8 +212,14 @@ impl<H: Hardware> Kernel<H> {
                 Ok(None) => return,
                 Err(e) => self.memory.physical.hw.fail(e),
             };
-            let entry = postcard::from_bytes::<Entry<'_>>(self.buffer.get(..length).unwrap_or(&[]));
-            match entry {
+            let record = self.buffer.get(..length).unwrap_or(&[]);
+            match postcard::from_bytes::<Entry<'_>>(record) {
+                // What lies before the snapshot that this kernel began with is passed over.
+                Ok(Entry::Boot(_)) if self.next_entry == 1 && record == self.boot => {}
+                Ok(Entry::Sync(sync)) if sync.s == self.next_entry && sync.s < self.turn.sync => {
+                    self.next_entry += 1;
+                }
+                Ok(Entry::Skip { call } | Entry::Go { call }) if call < self.turn.call => {}
                 Ok(Entry::Sync(sync)) if sync.s == self.next_entry => {
                     self.next_entry += 1;
                     self.log.push_back(SyncEntry { time_us: sync.time_us, events: sync.events.to_vec() });

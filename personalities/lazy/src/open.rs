@@ -54,6 +54,8 @@ pub struct OpenFile {
     pub refs: u32,
     /// Directory and name by which it was opened, for links in /proc.
     pub entry: Option<(u64, Vec<u8>)>,
+    /// What its link shows, if a snapshot said so and no entry gives it.
+    pub path: Option<Vec<u8>>,
     /// Opened with O_NONBLOCK while no writer had come yet: writers seen then.
     pub quiet_hangup: Option<u64>,
 }

@@ -89,6 +89,18 @@ impl Terminal {
         self.queue.clear();
     }
 
+    /// Takes over a queue: its bytes, and where units end that no '\n' ends (ascending).
+    pub fn fill(&mut self, bytes: &[u8], ends: &[usize]) {
+        self.queue.clear();
+        let mut ends = ends.iter().copied().peekable();
+        for at in 0..=bytes.len() {
+            while ends.next_if(|end| *end <= at).is_some() {
+                self.queue.push_back(Item::End);
+            }
+            self.queue.extend(bytes.get(at).map(|b| Item::Byte(*b)));
+        }
+    }
+
     /// Bytes queued.
     pub fn bytes(&self) -> Vec<u8> {
         self.queue.iter().filter_map(|i| if let Item::Byte(b) = i { Some(*b) } else { None }).collect()

@@ -75,6 +75,7 @@ impl Files {
         loop {
             let (m, next) = member(image, at)?;
             if m.name == b"TRAILER!!!" {
+                files.first = files.next;
                 return Some(files);
             }
             files.add_member(image, &m)?;

@@ -70,7 +70,8 @@ impl Directory {
         self.names.get(name).and_then(|s| self.entries.get(s)).map(|(_, ino)| *ino)
     }
 
-    fn add(&mut self, name: &[u8], ino: u64) {
+    /// Adds an entry behind all others.
+    pub fn add(&mut self, name: &[u8], ino: u64) {
         self.entries.insert(self.next, (name.to_vec(), ino));
         self.names.insert(name.to_vec(), self.next);
         self.next += 1;
@@ -133,6 +134,8 @@ pub struct Files {
     pub made: u64,
     /// Pages counted.
     pub pages: u64,
+    /// First number that no member of the image has.
+    pub first: u64,
     /// Where the bytes of the image's regular files lie in it: offset and length by inode.
     pub members: BTreeMap<u64, (u64, u64)>,
 }

@@ -154,6 +154,9 @@ impl<H: Hardware> Kernel<H> {
 
     /// What the link of an open file description shows.
     pub fn shown(&self, file: &OpenFile) -> Option<Vec<u8>> {
+        if file.path.is_some() {
+            return file.path.clone();
+        }
         if let Some((p, ..)) = file.pipe()
             && file.inode == 0
         {

@@ -1,8 +1,16 @@
 //! Snapshots: the abstract program at a sync point as bytes that every kernel writes alike, and the way back. `docs/snapshot.md` is the
-//! specification. [`take`] and [`own`] write, [`read`] and its kin check what was written and build it up.
+//! specification. `take` and `own` write; `begin` and the others
+//! read, check and build up.
 
-pub mod own;
-pub mod take;
+mod begin;
+mod layer;
+mod memory;
+mod open;
+mod own;
+mod processes;
+pub mod read;
+mod take;
+mod waits;
 
 use crate::hw::Hardware;
 use abi::snapshot::{DATA_MAX, RECORD_MAX, Record, Root};

@@ -65,6 +65,7 @@ impl<H: Hardware> Kernel<H> {
             clear_child_tid: t.clear_child_tid,
             robust_list: t.robust_list,
             random_used: p.random,
+            layout: if lent { 0 } else { space.exec },
             break_start: if lent { 0 } else { space.break_start },
             break_end: if lent { 0 } else { space.break_at },
         };
@@ -75,7 +76,7 @@ impl<H: Hardware> Kernel<H> {
     fn write_space(&self, w: &mut Taking, space: &Space) -> Result<(), GivenUp> {
         let mut parts = Vec::new();
         for m in space.map.0.values() {
-            self.parts_of(space, m, &mut parts);
+            self.parts_of(m, &mut parts);
         }
         for run in parts.chunk_by(Part::joins) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
@@ -87,11 +88,11 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// A file's mapping falls into what lies within the file and what lies beyond its end.
-    fn parts_of<'a>(&self, space: &Space, m: &'a Mapping, parts: &mut Vec<Part<'a>>) {
+    fn parts_of<'a>(&self, m: &'a Mapping, parts: &mut Vec<Part<'a>>) {
         let (kind, inode, offset, path) = match &m.kind {
             MapKind::Anonymous => (Kind::Anonymous, 0, 0, &[][..]),
             MapKind::Heap => (Kind::Heap, 0, 0, &[][..]),
-            MapKind::Stack => (Kind::Stack, 0, space.exec, &[][..]),
+            MapKind::Stack => (Kind::Stack, 0, 0, &[][..]),
             MapKind::File(inode, path) => (Kind::File, *inode, m.offset * PAGE as u64, &path[..]),
         };
         let mut whole = record::Mapping {
