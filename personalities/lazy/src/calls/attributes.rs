@@ -118,6 +118,7 @@ impl<H: Hardware> Kernel<H> {
             }
             // "Times do not count" as a change.
             i.changed = changed;
+            i.touched = true;
         })
     }
 

@@ -14,18 +14,7 @@ use alloc::collections::BTreeMap;
 impl<H: Hardware> Kernel<H> {
     /// Sync point 0.
     pub fn start(&mut self, boot: &Boot<'_>) {
-        self.seed = boot.seed;
-        self.boot_us = boot.time_us;
-        self.digest_interval = boot.digest_interval.into();
-        self.turn.base_us = boot.time_us;
-        self.turn.sync = 1;
-        (self.terminal.size[0], self.terminal.size[1]) = (boot.rows, boot.columns);
-        self.make_trampoline();
-        let image = self.memory.physical.hw.image();
-        match Files::from_image(image, Time::of_us(boot.time_us)) {
-            Some(files) => self.files = files,
-            None => self.memory.physical.hw.fail("the root image is no newc archive"),
-        }
+        self.take_boot(boot);
         let program: Program<'_> = match postcard::from_bytes(boot.program) {
             Ok(p) => p,
             Err(_) => self.memory.physical.hw.fail("the log's Boot names no program"),
@@ -41,6 +30,22 @@ impl<H: Hardware> Kernel<H> {
             self.memory.physical.hw.fail("process 1 cannot be executed");
         }
         self.pass(0);
+    }
+
+    /// All of Boot but the program.
+    pub fn take_boot(&mut self, boot: &Boot<'_>) {
+        self.seed = boot.seed;
+        self.boot_us = boot.time_us;
+        self.digest_interval = boot.digest_interval.into();
+        self.turn.base_us = boot.time_us;
+        self.turn.sync = 1;
+        (self.terminal.size[0], self.terminal.size[1]) = (boot.rows, boot.columns);
+        self.make_trampoline();
+        let image = self.memory.physical.hw.image();
+        match Files::from_image(image, Time::of_us(boot.time_us)) {
+            Some(files) => self.files = files,
+            None => self.memory.physical.hw.fail("the root image is no newc archive"),
+        }
     }
 
     fn make_trampoline(&mut self) {
@@ -60,6 +65,7 @@ impl<H: Hardware> Kernel<H> {
             offset: 0,
             refs: 3,
             entry: Some((device::DEV, b"console".to_vec())),
+            path: None,
             quiet_hangup: None,
         };
         let file = self.open.insert(console);
@@ -110,7 +116,10 @@ impl<H: Hardware> Kernel<H> {
             mask: 0,
             saved_mask: None,
             alt: AltStack::default(),
+            clear_child_tid: 0,
+            robust_list: 0,
             calls: 0,
+            made: 0,
             entity: Entity::default(),
         };
         self.threads.insert(1, t);
