@@ -240,8 +240,8 @@ impl Files {
 
     /// The node at an absolute path of names alone.
     pub(super) fn literal(&self, path: &[u8]) -> Option<NodeId> {
-        let names = path.split(|b| *b == b'/').filter(|n| !n.is_empty());
-        names.fold(Some(ROOT), |at, name| self.directory(at?).ok()?.find(name))
+        let mut names = path.split(|b| *b == b'/').filter(|n| !n.is_empty());
+        names.try_fold(ROOT, |at, name| self.directory(at).ok()?.find(name))
     }
 
     /// A process' descriptors, its directory and program; a zombie has only its pid.
