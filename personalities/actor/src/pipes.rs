@@ -78,10 +78,11 @@ impl Pipes {
         self.pipes.get(&id).map(|p| p.made).unwrap_or_default()
     }
 
-    /// Ends more. The first reader and the first writer of a FIFO wake who waits in open.
+    /// Ends more. The first reader and the first writer of a FIFO wake who waits in open: who does holds an other end. (The opener itself does not
+    /// wait yet, so it is none of them.)
     pub fn open(&mut self, id: PipeId, reads: bool, writes: bool, post: &mut Post) {
         let Some(p) = self.pipes.get_mut(&id) else { return };
-        let first = reads && p.readers == 0 || writes && p.writers == 0;
+        let first = reads && p.readers == 0 && p.writers > 0 || writes && p.writers == 0 && p.readers > 0;
         p.readers += u32::from(reads);
         p.writers += u32::from(writes);
         p.readers_seen += u64::from(reads);

@@ -310,6 +310,16 @@ fn a_handler_without_a_stack_kills_its_process_and_nobody_else() {
 }
 
 #[test]
+fn who_opens_a_fifo_first_does_not_wake_itself() {
+    let mut k = kernel();
+    k.put(DATA, b"/p\0");
+    let at = -100i64 as u64;
+    k.script(0, vec![call(nr::mknodat, &[at, DATA, 0o010600, 0]), call(nr::openat, &[at, DATA, 0, 0])]);
+    k.turn(6);
+    assert_eq!((k.turns.calls(), k.turns.round_length()), (2, 0));
+}
+
+#[test]
 fn random_calls_do_no_harm() {
     let mut k = kernel();
     let mut state = 0x1234_5678_9abc_def1u64;
