@@ -98,6 +98,7 @@ impl<M: Machine> Kernel<M> {
 
     fn skip(&mut self, head: Serial, call: u64) {
         self.machine.tell(Event::Skipped { serial: head, call });
+        self.lose_private(head);
         self.turns.skip();
         self.call_made(call, false);
         self.signal_outside(head);
