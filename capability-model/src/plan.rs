@@ -132,10 +132,7 @@ pub(crate) enum Plan {
     Ask { peer: u8 },
     Remotely(Status),
     UnbindCore(Slot),
-    Serve {
-        peer: u8,
-        at: u64,
-    },
+    Serve { peer: u8, at: u64 },
 }
 
 impl<M: Memory> Store<M> {
