@@ -172,7 +172,8 @@ impl<'a> Bundle<'a> {
         self.entries().find(|e| e.name == name)
     }
 
-    fn entry(&self, index: usize) -> Option<Entry<'a>> {
+    /// The entry at place `index`.
+    pub fn entry(&self, index: usize) -> Option<Entry<'a>> {
         let at = HEADER_SIZE + index * ENTRY_SIZE;
         let row = self.bytes.get(at..at + ENTRY_SIZE)?;
         let name = core::str::from_utf8(&row[..16]).ok()?.trim_end_matches('\0');

@@ -6,7 +6,7 @@ use crate::core_local::Core;
 use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::interrupts::{self, notify};
-use crate::{crash, memory, say, shared, traps};
+use crate::{crash, image, memory, say, shared, traps};
 use abi::capability::BUFFER_WORDS;
 use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
 use board::power;
@@ -27,7 +27,7 @@ enum Outcome {
 /// Performs the call in the current domain's registers.
 pub fn handle(core: &mut Core) {
     let number = core.frame().x[8];
-    let [a, b, ..] = core.frame().x;
+    let [a, b, c, ..] = core.frame().x;
     #[cfg(feature = "crash-test")]
     crash::on_demand(number);
     let answer = match Call::from_number(number) {
@@ -39,7 +39,7 @@ pub fn handle(core: &mut Core) {
         Some(Call::Poll) => poll(core),
         Some(Call::IrqAck) => irq_ack(core, a),
         Some(Call::Crash) => crashed(core, a, b),
-        Some(Call::Inject) => inject(core, a, b),
+        Some(Call::Inject) => inject(core, a, b, c),
         Some(Call::PowerOff) => power_off(core),
         Some(Call::Yield) => {
             core.slice_over = true;
@@ -160,14 +160,21 @@ fn crashed(core: &mut Core, address: u64, length: u64) -> Answer {
     Ok(Outcome::NoAnswer)
 }
 
-fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
+fn inject(core: &mut Core, domain: u64, kind: u64, image: u64) -> Answer {
     let (_, me) = core.current_domain().ok_or(Error::Denied)?;
     if !me.manages && !hole(Hole::Inject) {
         return Err(Error::Denied);
     }
     let kind = Inject::ALL.into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
-    let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
+    let partition = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?;
+    let target = partition.core as usize;
+    if kind == Inject::Replace {
+        let place = usize::try_from(image).map_err(|_| Error::BadArgument)?;
+        let image = core.plan.bundle.entry(place).and_then(|image| image::fits(partition, image).ok());
+        image.ok_or(Error::BadArgument)?;
+        shared::set_image(index, place);
+    }
     if target == core.id {
         // The answer first: an injected crash of the caller itself changes its registers afterwards.
         core.frame().x[0] = 0;

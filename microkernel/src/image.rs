@@ -1,6 +1,5 @@
 //! Images of the bundle: whether one fits its partition, and how it gets there.
 
-use crate::arch::registers;
 use crate::memory;
 use crate::plan::PlanError;
 use abi::bootinfo::{MEMORY_IPA, name_str};
@@ -12,6 +11,11 @@ use capability_model::memory::PAGE;
 pub fn check<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
     let image_name = name_str(&domain.image);
     let image = bundle.find(image_name).ok_or(PlanError::NoImage(domain.name(), image_name))?;
+    fits(domain, image)
+}
+
+/// `image` as one of `domain`, every claim of which holds.
+pub fn fits<'a, 'b>(domain: &'a Domain, image: Entry<'b>) -> Result<Entry<'b>, PlanError<'a>> {
     let kind = match domain.kind {
         DomainKind::Service => Kind::Service,
         DomainKind::Personality => Kind::Kernel,
@@ -35,15 +39,8 @@ pub fn end(image: &Entry<'_>) -> u64 {
     last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
 }
 
-/// Zeroes a domain's memory and puts its image there. What the root task built lies as it does here, in order from the start of the
-/// partition's memory.
-pub fn load(domain: &Domain, image: &Entry<'_>) {
-    memory::zero(domain.memory);
-    copy(domain, image);
-    registers::publish_code();
-}
-
-/// Copies the segments.
+/// Copies the segments, into memory that is zero. What the root task built lies as it does here, in order from the start of the partition's
+/// memory.
 pub fn copy(domain: &Domain, image: &Entry<'_>) {
     for s in image.segments.iter().take(image.segment_count) {
         let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);

@@ -31,6 +31,8 @@ pub struct Plan {
     pub free: Vec<MemoryInfo, UNTYPED_MAX>,
     /// What the secrets of restarted domains are derived from.
     pub secret: [u8; 32],
+    /// The images, of which a restarted domain may get another.
+    pub bundle: Bundle<'static>,
 }
 
 /// How a domain starts.
@@ -155,10 +157,10 @@ impl Plan {
             let at = tables::allocate().ok_or(PlanError::Tables)?.address();
             let (root, page, entry, kind) = (space.root(), page.address(), image.entry, domain.kind);
             domains.push(DomainPlan { at, root, entry, page, image, kind }).map_err(|_| PlanError::Tables)?;
-            shared::set_running(index);
+            shared::set_running(index, 0);
         }
         let secret = blake3::derive_key("tetrarch 2026 restarts", seed);
-        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free, secret })
+        Ok(Plan { board, manifest: manifest.clone(), domains, stores, free, secret, bundle: *bundle })
     }
 
     /// The domains of core `core`.

@@ -42,6 +42,8 @@ pub struct Options {
     pub replay: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
+    /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
+    pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
     /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
@@ -110,11 +112,10 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
 }
 
-/// Slot `k` runs `kernel`. A kernel may draw on entropy of its own, for its own layout.
+/// Slot `k` runs `kernel`.
 fn slot(k: usize, kernel: &str) -> Result<String> {
     ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
-    let entropy = if kernel == "lazy" { "entropy; " } else { "" };
-    Ok(format!(" k{k} {{ image = \"{kernel}\"; {entropy}}};"))
+    Ok(format!(" k{k} {{ image = \"{kernel}\"; }};"))
 }
 
 /// The overlay that makes the manifest this run's.
@@ -128,6 +129,7 @@ fn overlay(options: &Options) -> Result<String> {
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
     let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
     run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
+    run.extend(options.iteration.map(|word| format!("iteration = \"{word}\"; ")));
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");

@@ -51,6 +51,11 @@ pub fn boot(record: &[u8]) -> Result<Boot<'_>, Broken> {
 }
 
 impl Log {
+    /// Whether to read on: a kernel that begins late finds the whole log at once, and takes it in pieces.
+    pub fn has_room(&self) -> bool {
+        self.syncs.len() < AHEAD_MAX / 2
+    }
+
     /// Takes a record.
     pub fn add(&mut self, record: &[u8]) -> Result<(), Broken> {
         match postcard::from_bytes(record).map_err(|_| Broken::NotAnEntry)? {
