@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+.PHONY: help setup run-qemu-aarch64 run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -81,14 +81,17 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
 	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }
 	@$(TARGET)/tools/bin/cargo-deny --offline check bans licenses sources
 
-size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
+size: ## lines of code of microkernel and model, without tests and comments; bytes of the images of EL2 and of its loader
 	@scripts/size
+
+diversity: ## how unlike the kernels are: lines and machine functions that pairs have in common, what they depend on, whom found differences hit
+	@scripts/diversity
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; ten builds of EL2 with a hole each, which tests must find; 10^5 inputs while replicas stop, come back and lie
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas -- --ignored --nocapture --test-threads=1

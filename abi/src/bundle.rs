@@ -172,8 +172,7 @@ impl<'a> Bundle<'a> {
         self.entries().find(|e| e.name == name)
     }
 
-    /// The entry at place `index`.
-    pub fn entry(&self, index: usize) -> Option<Entry<'a>> {
+    fn entry(&self, index: usize) -> Option<Entry<'a>> {
         let at = HEADER_SIZE + index * ENTRY_SIZE;
         let row = self.bytes.get(at..at + ENTRY_SIZE)?;
         let name = core::str::from_utf8(&row[..16]).ok()?.trim_end_matches('\0');

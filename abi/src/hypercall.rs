@@ -85,7 +85,8 @@ pub enum Inject {
     /// The domain begins anew, dead or alive: memory and registers as at boot, other secrets ([`crate::bootinfo::BootInfo::restarts`]). Its memory is
     /// taken back in steps, in which it is [`crate::bootinfo::DomainState::Restarting`].
     Restart = 5,
-    /// The same with another image, entry `x2` of the bundle; [`Error::BadArgument`] if that is not one for this partition.
+    /// The same for a kernel, with another image: the kernel with number `x2` in the bundle. [`Error::BadArgument`] if there is none, or it does not fit
+    /// this partition.
     Replace = 6,
 }
 

@@ -135,4 +135,6 @@ pub enum Event<'a> {
         /// The call number at which it was skipped.
         call: u64,
     },
+    /// A snapshot is taken at this sync point, when all that the entry says is done (`docs/snapshot.md`).
+    Snapshot,
 }

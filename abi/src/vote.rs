@@ -84,6 +84,17 @@ pub enum Vote<'a> {
         /// The call number at which it was skipped.
         call: u64,
     },
+    /// The snapshot of sync point `s` is written. From a kernel that began with a snapshot this is the first vote: that is where it stands.
+    Snapshot {
+        /// Sync point.
+        s: u64,
+        /// Calls made before it.
+        call: u64,
+        /// Effects posted before it.
+        effects: u64,
+        /// [`crate::snapshot::Root::digest`] of all its records.
+        root: Digest,
+    },
 }
 
 /// What the gate says (channel `verdicts`). Domains are named by index.

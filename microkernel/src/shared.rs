@@ -1,8 +1,8 @@
 //! The words by which cores reach each other. Each is atomic, and its meaning complete in one word: no lock, no order between two.
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState};
+use abi::handover::CORES_MAX;
 use abi::hypercall::Inject;
-use board::CORES_MAX;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Notification words by domain.
@@ -46,20 +46,20 @@ pub fn post(core: usize, domain: usize, kind: Inject) {
     }
 }
 
-/// By domain: the entry of the bundle that it begins with, plus 1; 0: the manifest's.
-static IMAGES: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
+/// By domain: the design that it begins with (`handover::Design`), plus 1; 0: the manifest's.
+static DESIGNS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
 
-/// From its next beginning on `domain` has entry `index` of the bundle.
-pub fn set_image(domain: usize, index: usize) {
-    if let Some(image) = IMAGES.get(domain) {
-        image.store(index as u64 + 1, Ordering::Release);
+/// From its next beginning on `domain` has design `index`.
+pub fn set_design(domain: usize, index: usize) {
+    if let Some(design) = DESIGNS.get(domain) {
+        design.store(index as u64 + 1, Ordering::Release);
     }
 }
 
-/// That entry; `None`: the manifest's.
-pub fn image(domain: usize) -> Option<usize> {
-    let image = IMAGES.get(domain)?.load(Ordering::Acquire);
-    usize::try_from(image).ok()?.checked_sub(1)
+/// That design; `None`: the manifest's.
+pub fn design(domain: usize) -> Option<usize> {
+    let design = DESIGNS.get(domain)?.load(Ordering::Acquire);
+    usize::try_from(design).ok()?.checked_sub(1)
 }
 
 /// Takes what was asked of `core` of one kind, a bit a domain.

@@ -14,6 +14,7 @@ pub mod raspberry_pi;
 pub mod root;
 pub mod sdcard;
 pub mod session;
+pub mod snapshot;
 pub mod state;
 pub mod symbols;
 pub mod terminal;

@@ -40,6 +40,8 @@ pub struct Options {
     pub seed: Option<[u8; 32]>,
     /// A recorded log to run again.
     pub replay: Option<Vec<u8>>,
+    /// A snapshot with which the one kernel begins (`abi::snapshot`).
+    pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
     /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
@@ -67,7 +69,7 @@ impl Images {
         let dir = tools.target.join("machine");
         std::fs::create_dir_all(&dir)?;
         let kernel = dir.join("kernel8.img");
-        std::fs::write(&kernel, image::flat(&tools.elf("microkernel"))?)?;
+        std::fs::write(&kernel, image::flat(&tools.elf("microkernel"), &tools.elf("loader"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
@@ -95,6 +97,9 @@ impl Images {
         items.push(Item::module("program", program(options.command.as_deref())?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
+        }
+        if let Some(snapshot) = &options.snapshot {
+            items.push(Item::module("snapshot", snapshot.clone()));
         }
         bundle::write(&items)
     }
@@ -134,6 +139,9 @@ fn overlay(options: &Options) -> Result<String> {
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
         partitions = slot(1, kernel)?;
+        if options.snapshot.is_some() {
+            partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
+        }
         (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
     }
     ensure!(
@@ -338,9 +346,10 @@ fn record(
     let manifest = build::manifest(tree)?;
     let output = channel(&manifest, "output")?;
     let agreed = channels(&manifest, "agreed-");
+    let snapshots = channels(&manifest, "snapshot-").first().copied();
     let (el2, to) = (tools.elf("microkernel"), logs::file(tools));
     Ok(std::thread::spawn(move || {
-        let mut recorder = Recorder::new(&memory, &agreed, output)?;
+        let mut recorder = Recorder::new(&memory, &agreed, output, snapshots)?;
         let mut logs = logs::Collector::new(&memory, &manifest, &el2, &to)?;
         loop {
             let last = shared.ended.load(Ordering::Acquire);

@@ -1,6 +1,6 @@
 //! The command line behind `make`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +16,8 @@ const USAGE: &str = "usage: xtask build
                  [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
-       xtask replay [--kernel NAME] FILE
+       xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
+       xtask snapshot FILE [FILE]
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
        xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL
@@ -56,6 +57,7 @@ fn command(args: Vec<String>) -> Result<u8> {
             0
         }),
         "replay" => replay(&tools, Arguments::parse(rest)?),
+        "snapshot" => snapshot(rest),
         _ => bail!("{USAGE}"),
     }
 }
@@ -67,6 +69,8 @@ struct Arguments {
     verbose: bool,
     timeout: Option<Duration>,
     file: Option<PathBuf>,
+    snapshot_at: Option<u64>,
+    take: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -84,6 +88,12 @@ impl Arguments {
                 "--log" => a.log = Some(value()?.into()),
                 "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),
                 "--qemu" => a.options.qemu.extend(value()?.split_whitespace().map(str::to_owned)),
+                "--snapshot-at" => a.snapshot_at = Some(value()?.parse()?),
+                "--take" => a.take = Some(value()?.into()),
+                "--from" => {
+                    let path = value()?;
+                    a.options.snapshot = Some(std::fs::read(&path).with_context(|| path)?);
+                }
                 "--verbose" => a.verbose = true,
                 "--set" => {
                     let v = value()?;
@@ -156,6 +166,21 @@ fn line_at(text: &[u8], at: usize) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
 
+/// Prints a snapshot, or where two differ.
+fn snapshot(files: &[String]) -> Result<u8> {
+    let read = |path: &String| std::fs::read(path).with_context(|| path.clone());
+    match files {
+        [one] => xtask::snapshot::lines(&read(one)?).iter().for_each(|line| println!("{line}")),
+        [one, other] => {
+            let text = xtask::snapshot::difference(&read(one)?, &read(other)?);
+            print!("{text}");
+            return Ok(u8::from(!text.is_empty()));
+        }
+        _ => bail!("{USAGE}"),
+    }
+    Ok(0)
+}
+
 /// Runs a recorded log on one kernel and compares what comes out.
 fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
     let path = a.file.with_context(|| format!("which log?\n{USAGE}"))?;
@@ -163,21 +188,54 @@ fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
     let images = Images::build(tools)?;
     let kernel = a.options.kernel.clone().unwrap_or_else(|| "classic".into());
     eprintln!("xtask: running {} entries again on {kernel}", recorded.entries);
-    let options = Options { kernel: Some(kernel), replay: Some(recorded.log.clone()), ..a.options };
+    let log = match a.snapshot_at {
+        Some(s) => xtask::snapshot::asking(&recorded.log, s)?,
+        None => recorded.log,
+    };
+    let options = Options { kernel: Some(kernel), replay: Some(log), ..a.options };
+    let began = options.snapshot.clone();
     let again = xtask::session::replay(&images, &options, recorded.output.len(), Duration::from_secs(600))?;
-    match recorded.output.iter().zip(&again).position(|(a, b)| a != b) {
-        None if recorded.output.len() == again.len() => {
+    if let Some(to) = &a.take {
+        std::fs::write(to, xtask::snapshot::last(&again.snapshot)?)?;
+    }
+    if let Some(began) = began {
+        let difference = xtask::snapshot::difference(&began, &xtask::snapshot::last(&again.snapshot)?);
+        if !difference.is_empty() {
+            println!(
+                "replay: {} did not begin with the snapshot it was given\n{difference}",
+                again_on(&options)
+            );
+            return Ok(1);
+        }
+        ensure!(!again.output.is_empty(), "nothing came out behind the snapshot");
+        return compare(rest_of(&recorded.output, again.output.len()), &again.output);
+    }
+    compare(&recorded.output, &again.output)
+}
+
+fn again_on(options: &Options) -> &str {
+    options.kernel.as_deref().unwrap_or("the kernel")
+}
+
+/// The last `length` bytes.
+fn rest_of(output: &[u8], length: usize) -> &[u8] {
+    &output[output.len().saturating_sub(length)..]
+}
+
+fn compare(recorded: &[u8], again: &[u8]) -> Result<u8> {
+    match recorded.iter().zip(again).position(|(a, b)| a != b) {
+        None if recorded.len() == again.len() => {
             println!("replay: the same {} bytes", again.len());
             Ok(0)
         }
         at => {
-            let at = at.unwrap_or(recorded.output.len().min(again.len()));
+            let at = at.unwrap_or(recorded.len().min(again.len()));
             println!(
                 "replay: differs at byte {at} (recorded {} bytes, again {})",
-                recorded.output.len(),
+                recorded.len(),
                 again.len()
             );
-            println!("recorded: {}\nagain:    {}", line_at(&recorded.output, at), line_at(&again, at));
+            println!("recorded: {}\nagain:    {}", line_at(recorded, at), line_at(again, at));
             Ok(1)
         }
     }

@@ -64,12 +64,15 @@ pub struct Record {
     pub entries: u64,
     /// Terminal output released by the gate.
     pub output: Vec<u8>,
+    /// What the first kernel wrote of snapshots: records with their lengths in front.
+    pub snapshot: Vec<u8>,
 }
 
 /// Drains the channels of a running machine into a [`Record`].
 pub struct Recorder<'a> {
     log: AgreedLog<'a>,
     output: Tap<'a>,
+    snapshot: Option<Tap<'a>>,
     /// So far.
     pub record: Record,
 }
@@ -93,12 +96,18 @@ impl<'a> Tap<'a> {
 
 impl<'a> Recorder<'a> {
     /// Over a machine's memory.
-    pub fn new(memory: &'a Memory, agreed: &[Range], output: Range) -> Result<Recorder<'a>> {
+    pub fn new(
+        memory: &'a Memory,
+        agreed: &[Range],
+        output: Range,
+        snapshot: Option<Range>,
+    ) -> Result<Recorder<'a>> {
         let log = AgreedLog::new(agreed.iter().filter_map(|place| memory.words(*place)));
         let log =
             log.context("the replicas' rings are too few, too many, or outside the machine's memory")?;
         let words = memory.words(output).context("channel output lies outside the machine's memory")?;
-        Ok(Recorder { log, output: Tap { words, reader: None }, record: Record::default() })
+        let snapshot = snapshot.and_then(|place| Some(Tap { words: memory.words(place)?, reader: None }));
+        Ok(Recorder { log, output: Tap { words, reader: None }, snapshot, record: Record::default() })
     }
 
     /// Takes all that is there now.
@@ -121,6 +130,13 @@ impl<'a> Recorder<'a> {
             if output.kind == EffectKind::TtyOutput {
                 self.record.output.extend_from_slice(output.payload);
             }
+        }
+        while let Some(tap) = &mut self.snapshot
+            && let Some(bytes) =
+                tap.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel snapshot: {e:?}"))?
+        {
+            self.record.snapshot.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            self.record.snapshot.extend_from_slice(bytes);
         }
         Ok(())
     }
@@ -156,7 +172,7 @@ impl Record {
         ensure!(entries > 0, "{}: empty", path.display());
         let output = std::fs::read(output_path(path))
             .with_context(|| format!("no recorded output beside {}", path.display()))?;
-        Ok(Record { log, entries, output })
+        Ok(Record { log, entries, output, snapshot: Vec::new() })
     }
 }
 
@@ -166,9 +182,9 @@ fn output_path(path: &Path) -> std::path::PathBuf {
     name.into()
 }
 
-/// Boots `options` (which hold a log to replay) and returns the program's output: all of it if the program ended, otherwise what
+/// Boots `options` (which hold a log to replay) and returns the record, with the program's output: all of it if the program ended, otherwise what
 /// there is once `expect` bytes have come and nothing more follows for a second, or time is up.
-pub fn replay(images: &Images, options: &Options, expect: usize, timeout: Duration) -> Result<Vec<u8>> {
+pub fn replay(images: &Images, options: &Options, expect: usize, timeout: Duration) -> Result<Record> {
     let mut machine = Machine::boot(images, options)?;
     let end = Instant::now() + timeout;
     let (mut buffer, mut quiet) = ([0; 4096], Instant::now());
@@ -185,5 +201,5 @@ pub fn replay(images: &Images, options: &Options, expect: usize, timeout: Durati
             break;
         }
     }
-    Ok(machine.finish()?.output)
+    machine.finish()
 }

@@ -176,7 +176,11 @@ impl Clerk {
                 self.rejoins.ask(voter, Request { thread, call });
                 Ok(())
             }
-            Vote::Memory { .. } => Ok(()),
+            Vote::Snapshot { s, call, .. } if self.config.recorded.is_some() => {
+                v.begins(s, call);
+                Ok(())
+            }
+            Vote::Memory { .. } | Vote::Snapshot { .. } => Ok(()),
         };
         if taken == Err(Implausible) {
             self.contradicts(voter, at, sink);

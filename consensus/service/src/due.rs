@@ -88,9 +88,12 @@ impl Clerk {
             self.ended = true;
             return;
         }
-        let Some(report) = self.points.agreed(flow_point(next)) else { return };
+        // Of a recording's part that lies before the snapshot with which the voters began nobody reports.
+        let before = self.config.recorded.is_some() && self.quorum_passed(flow_point(next));
+        let report = self.points.agreed(flow_point(next));
+        let Some(effects) = report.map(|r| r.effects).or(before.then_some(0)) else { return };
         let reason = self.config.recorded.is_some() || self.reason(now_us, log);
-        if self.released >= report.effects && reason && self.flow(flow_point(next), now_us, sink) {
+        if self.released >= effects && reason && self.flow(flow_point(next), now_us, sink) {
             log.permit(Proposal::Sync { s: next, time_us: 0 }, now_us);
         }
     }

@@ -48,6 +48,14 @@ impl Voter {
         self.live() || self.returning.is_some() && !self.out
     }
 
+    /// It began with the snapshot of `s`; only at its beginning.
+    pub fn begins(&mut self, s: u64, call: u64) {
+        if self.passed == 0 && self.made == 0 {
+            self.passed = s.saturating_add(1);
+            (self.passed_call, self.made) = (call, call);
+        }
+    }
+
     /// It passed `s`, an entry that there is.
     pub fn pass(&mut self, s: u64, call: u64, now_us: u64) -> Result<(), Implausible> {
         let in_order = if self.lost { s >= self.passed } else { s == self.passed };

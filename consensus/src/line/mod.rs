@@ -204,7 +204,7 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
 /// An event that a device may send: not a Rejoin, and nothing after it.
 fn is_input(payload: &[u8]) -> bool {
     match postcard::take_from_bytes::<Event>(payload) {
-        Ok((Event::Rejoin { .. }, _)) | Err(_) => false,
+        Ok((Event::Rejoin { .. } | Event::Snapshot, _)) | Err(_) => false,
         Ok((_, rest)) => rest.is_empty() && payload.len() <= EVENTS_MAX,
     }
 }

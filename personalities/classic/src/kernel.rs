@@ -255,7 +255,7 @@ impl<M: Machine> Kernel<M> {
         let calls = match *vote {
             Vote::Passed { call, .. } | Vote::Stuck { call } => call,
             Vote::Effect { call, .. } | Vote::Took { call } => call + 1,
-            Vote::Memory { .. } | Vote::Rejoin { .. } => return,
+            Vote::Memory { .. } | Vote::Rejoin { .. } | Vote::Snapshot { .. } => return,
         };
         self.said = Said { calls, at: self.m.ticks() };
     }

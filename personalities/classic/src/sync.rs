@@ -39,6 +39,7 @@ impl<M: Machine> Kernel<M> {
                     self.turns.enter(thread);
                 }
             }
+            Event::Snapshot => {}
             other => {
                 self.fs.tty_event(other);
                 self.drain(0);

@@ -242,6 +242,7 @@ impl State {
                     self.enter_round(*thread);
                 }
             }
+            Event::Snapshot => {}
         }
     }
 

@@ -197,6 +197,7 @@ impl<H: Hardware> Kernel<H> {
                     self.to_round(thread);
                 }
             }
+            Event::Snapshot => {}
         }
     }
 

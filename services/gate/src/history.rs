@@ -38,6 +38,13 @@ impl History {
         self.count
     }
 
+    /// Nothing was released here yet, and the first will be effect `n`.
+    pub fn begin(&mut self, n: u64) {
+        if self.count == 0 {
+            self.count = n;
+        }
+    }
+
     pub fn push(&mut self, released: Released) {
         if let Some(row) = self.ring.get_mut(slot(self.count)) {
             *row = released;

@@ -263,7 +263,13 @@ impl Voter {
                 Judged::Effect(Held { n, digest: effect_digest(n, call, kind, payload), claimed, length })
             }
             Vote::Passed { .. } | Vote::Memory { .. } | Vote::Effect { .. } => Judged::Malformed,
-            Vote::Stuck { .. } | Vote::Took { .. } | Vote::Rejoin { .. } => Judged::Fine,
+            Vote::Snapshot { s, effects, .. } if self.next_sync == 0 && self.next_effect == 0 => {
+                (self.next_sync, self.next_effect) = (s.saturating_add(1), effects);
+                Judged::Fine
+            }
+            Vote::Stuck { .. } | Vote::Took { .. } | Vote::Rejoin { .. } | Vote::Snapshot { .. } => {
+                Judged::Fine
+            }
         }
     }
 

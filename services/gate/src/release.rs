@@ -14,6 +14,7 @@ impl Gate {
     /// Releases what can be released. Call it when a record was taken, a domain's state changed, the device made room, and when
     /// [`Gate::wake_at`] has come. `true`: something was released, so there may be more to read.
     pub fn poll(&mut self, now_us: u64, sink: &mut impl Sink) -> bool {
+        self.begin();
         // One round at most: each voter holds one effect, and the next is only read after this returns.
         let released = self.end == End::Running && self.release(now_us, sink);
         for voter in &mut self.voters {
@@ -38,6 +39,17 @@ impl Gate {
             _ => {}
         }
         released
+    }
+
+    /// Where all voters began with a snapshot, the outputs before it left another gate.
+    fn begin(&mut self) {
+        let mut starts = self.voters.iter().filter(|v| v.live()).map(|v| v.next_effect);
+        if self.history.count() == 0
+            && let Some(first) = starts.next()
+            && starts.all(|n| n == first)
+        {
+            self.history.begin(first);
+        }
     }
 
     /// When to call [`Gate::poll`] again though nothing has arrived.

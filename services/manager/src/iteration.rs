@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 3;
 pub struct Design {
     /// Its name there.
     pub name: Name,
-    /// Its place there.
+    /// Its number among the kernels there.
     pub place: usize,
 }
 

@@ -33,7 +33,7 @@ pub trait Board {
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
-    /// EL2 begins `domain` anew, with entry `image` of the bundle; `None`: as it was.
+    /// EL2 begins `domain` anew, with kernel number `image` of the bundle; `None`: as it was.
     fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;

@@ -120,9 +120,12 @@ fn replicas(boot: &BootInfo) -> u64 {
 /// The kernels in the bundle, if the manifest gives it to this domain.
 fn designs(boot: &'static BootInfo) -> heapless::Vec<Design, DESIGNS> {
     let bundle = runtime::channel::module(boot, "bundle").and_then(|bytes| Bundle::trusted(bytes).ok());
-    let entries = bundle.iter().flat_map(|b| b.entries()).enumerate();
-    let kernels = entries.filter(|(_, e)| e.kind == Kind::Kernel);
-    kernels.filter_map(|(place, e)| Some(Design { name: name_from(e.name)?, place })).take(DESIGNS).collect()
+    let kernels = bundle.iter().flat_map(|b| b.entries()).filter(|e| e.kind == Kind::Kernel);
+    kernels
+        .enumerate()
+        .filter_map(|(place, e)| Some(Design { name: name_from(e.name)?, place }))
+        .take(DESIGNS)
+        .collect()
 }
 
 /// Entry.

@@ -8,7 +8,8 @@ fn assert_replays(f: &Finished) {
     for kernel in xtask::machine::KERNELS {
         let options =
             Options { kernel: Some(kernel.into()), replay: Some(f.record.log.clone()), ..Options::default() };
-        let again = replay(images(), &options, f.record.output.len(), Duration::from_secs(300)).unwrap();
+        let again =
+            replay(images(), &options, f.record.output.len(), Duration::from_secs(300)).unwrap().output;
         assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&f.record.output), "{kernel}");
         assert!(!again.is_empty());
     }

@@ -80,6 +80,7 @@ impl Single {
             Vote::Stuck { call } => Vote::Stuck { call },
             Vote::Took { call } => Vote::Took { call },
             Vote::Rejoin { thread, call } => Vote::Rejoin { thread, call },
+            Vote::Snapshot { s, call, effects, root } => Vote::Snapshot { s, call, effects, root },
             Vote::Memory { s, process, pid, digest } => Vote::Memory { s, process, pid, digest },
         });
     }

@@ -46,6 +46,7 @@ impl<M: Machine> Kernel<M> {
                 self.post.send(crate::post::Note::Group(self.terminal.foreground, info));
             }
             Event::Rejoin { thread, call } => self.turns.rejoin(thread, call),
+            Event::Snapshot => {}
         }
     }
 

@@ -280,7 +280,7 @@ impl Fs {
                 self.signal_foreground(SIGWINCH);
                 false
             }
-            Event::Rejoin { .. } => false,
+            Event::Rejoin { .. } | Event::Snapshot => false,
         };
         if added {
             self.wake(WaitKey::TtyRead);

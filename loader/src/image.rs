@@ -3,19 +3,14 @@
 use crate::memory;
 use crate::plan::PlanError;
 use abi::bootinfo::{MEMORY_IPA, name_str};
-use abi::bundle::{Bundle, Entry, Kind};
+use abi::bundle::{Bundle, Entry, Kind, Segment};
+use abi::handover;
 use abi::manifest::{Domain, DomainKind};
-use capability_model::memory::PAGE;
 
 /// The image of `domain`, every claim of which holds.
 pub fn check<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
     let image_name = name_str(&domain.image);
     let image = bundle.find(image_name).ok_or(PlanError::NoImage(domain.name(), image_name))?;
-    fits(domain, image)
-}
-
-/// `image` as one of `domain`, every claim of which holds.
-pub fn fits<'a, 'b>(domain: &'a Domain, image: Entry<'b>) -> Result<Entry<'b>, PlanError<'a>> {
     let kind = match domain.kind {
         DomainKind::Service => Kind::Service,
         DomainKind::Personality => Kind::Kernel,
@@ -24,7 +19,7 @@ pub fn fits<'a, 'b>(domain: &'a Domain, image: Entry<'b>) -> Result<Entry<'b>, P
         return Err(PlanError::WrongKind(domain.name()));
     }
     let memory_end = MEMORY_IPA + domain.memory.size;
-    let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
+    let segments = segments(&image);
     let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
     let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
     let starts = segments
@@ -33,17 +28,29 @@ pub fn fits<'a, 'b>(domain: &'a Domain, image: Entry<'b>) -> Result<Entry<'b>, P
     if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
 }
 
-/// Where the image ends.
-pub fn end(image: &Entry<'_>) -> u64 {
-    let last = image.segments.iter().take(image.segment_count).next_back();
-    last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
+/// The segments that count.
+pub fn segments<'e>(image: &'e Entry<'_>) -> &'e [Segment] {
+    image.segments.get(..image.segment_count).unwrap_or(&[])
 }
 
-/// Copies the segments, into memory that is zero. What the root task built lies as it does here, in order from the start of the partition's
-/// memory.
+/// Where the image ends.
+pub fn end(image: &Entry<'_>) -> u64 {
+    segments(image).last().map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(4096))
+}
+
+/// The segments by physical addresses, in memory that begins at `to`.
+pub fn physical(to: u64, image: &Entry<'_>) -> impl Iterator<Item = handover::Segment> {
+    let from = image.data.as_ptr() as u64;
+    segments(image).iter().map(move |s| handover::Segment {
+        from: from + s.offset,
+        to: to + (s.ipa - MEMORY_IPA),
+        size: s.file_size,
+    })
+}
+
+/// Copies the segments to their places.
 pub fn copy(domain: &Domain, image: &Entry<'_>) {
-    for s in image.segments.iter().take(image.segment_count) {
-        let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
-        memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
+    for s in physical(domain.memory.base, image) {
+        memory::write(s.to, memory::fixed(abi::manifest::Range { base: s.from, size: s.size }));
     }
 }
