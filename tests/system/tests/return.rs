@@ -1,6 +1,6 @@
 //! A lost kernel comes back: what was lost is named, what took its place too, and the output is what it would have been without (R27, R28, R75).
 
-use system_tests::{Finished, Options, Session};
+use system_tests::{Finished, Options, Session, mixed};
 
 /// Pipes, subshells, background jobs. At each MARK comes a fault; then the program waits for a while.
 const SCRIPT: &str = r#"
@@ -49,7 +49,11 @@ fn reference() -> &'static str {
 
 /// A fault in `first` at the first mark, one in `second` at the second, with time to come back after each.
 fn twice(first: (&str, &str, &str), second: (&str, &str, &str)) -> Finished {
-    let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), ..options() }).unwrap();
+    twice_with(options(), first, second)
+}
+
+fn twice_with(options: Options, first: (&str, &str, &str), second: (&str, &str, &str)) -> Finished {
+    let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), ..options }).unwrap();
     for (i, (fault, victim, word)) in [first, second].into_iter().enumerate() {
         s.expect(&format!("MARK {}", i + 1)).unwrap();
         s.operate(&format!("inject {fault} {victim}")).unwrap();
@@ -72,6 +76,7 @@ fn assert_contained(f: &Finished, victims: &[&str]) {
 const CRASH: (&str, &str) = ("crash", "crashed");
 const HANG: (&str, &str) = ("hang", "silent");
 const LIE: (&str, &str) = ("lie", "wrong output");
+const DIVERGE: (&str, &str) = ("diverge", "wrong state");
 
 fn case(
     (fault, word): (&'static str, &'static str),
@@ -96,6 +101,34 @@ fn a_lie_and_a_hang() {
 fn a_hang_and_a_lie() {
     let f = twice(case(HANG, "k2"), case(LIE, "k1"));
     assert_contained(&f, &["k1", "k2"]);
+}
+
+#[test]
+fn a_corrupted_memory_and_a_crash() {
+    let f = twice_with(mixed(), case(DIVERGE, "k3"), case(CRASH, "k2"));
+    assert_contained(&f, &["k2", "k3"]);
+}
+
+/// Each fault in each slot, and afterwards another in another.
+#[test]
+#[ignore = "long; make campaign"]
+fn each_fault_in_each_slot() {
+    let slots = ["k1", "k2", "k3", "k4"];
+    for (i, fault) in [CRASH, HANG, LIE, DIVERGE].into_iter().enumerate() {
+        for (j, slot) in slots.into_iter().enumerate() {
+            let second = (slots[(j + 1) % 4], [LIE, CRASH, HANG][(i + j) % 3]);
+            let f = twice_with(mixed(), case(fault, slot), case(second.1, second.0));
+            assert_contained(&f, &[slot, second.0]);
+            let told = f.operator.iter().filter(|l| l.starts_with("return: ") && l.contains(" votes as "));
+            println!(
+                "{} in {slot}, then {} in {}: {:#?}",
+                fault.0,
+                second.1.0,
+                second.0,
+                told.collect::<Vec<_>>()
+            );
+        }
+    }
 }
 
 #[test]
