@@ -12,6 +12,7 @@ use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN, note};
+use crate::restart::{self, Restart};
 use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
 use abi::handover::Domain;
@@ -41,6 +42,8 @@ pub struct Core {
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
+    /// A domain that begins anew.
+    pub restart: Option<Restart>,
     /// What the alarm is set to.
     alarm: u64,
     slice: u64,
@@ -64,6 +67,7 @@ impl Core {
             domains,
             deadline: u64::MAX,
             watch_until: 0,
+            restart: None,
             alarm: u64::MAX,
             slice,
         }
@@ -247,12 +251,18 @@ impl Core {
             let now = registers::now();
             self.charge(now);
             self.sort_woken(now);
+            if self.restart.as_ref().is_some_and(|r| now >= r.due) {
+                restart::step(self);
+            }
             if self.choose(now) {
                 self.set_alarm(now, true);
                 return;
             }
             self.set_alarm(now, false);
-            if self.store.work() {
+            if self.restart.is_some() {
+                restart::step(self);
+                self.since = registers::now();
+            } else if self.store.work() {
                 mail::send(self);
             } else {
                 registers::sleep();
@@ -326,7 +336,7 @@ impl Core {
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, now: u64, running: bool) {
-        let mut at = self.deadline;
+        let mut at = self.deadline.min(self.restart.as_ref().map_or(u64::MAX, |r| r.due));
         let mut next = self.store.memory.first(BACKGROUND);
         while let Some(domain) = next {
             at = at.min(self.saved(domain).refill_at);

@@ -144,12 +144,6 @@ pub fn publish(to: u64, word: u64) {
     }
 }
 
-/// Zeroes a partition's memory.
-pub fn zero(range: Range) {
-    // SAFETY: as in `write`.
-    unsafe { core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize) };
-}
-
 /// Copies from physical address `from` in a partition, once.
 pub fn read(from: u64, bytes: &mut [u8]) {
     // SAFETY: (1) the caller checked that the range lies in a partition's memory, which is RAM, mapped readable; (2) a racing

@@ -26,5 +26,5 @@ pub mod text;
 
 pub use abi;
 pub use agreed::AgreedLog;
-pub use calls::{crash, inject, irq_ack, null, poll, power_off, signal, wait, yield_now};
+pub use calls::{crash, inject, irq_ack, null, poll, power_off, replace, signal, wait, yield_now};
 pub use channel::Channel;

@@ -68,9 +68,10 @@ fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String
     let mut out = String::new();
     for (row, d) in words.chunks(4).zip(&manifest.domains) {
         let word = |i: usize| row.get(i).map_or(0, |w: &AtomicU64| w.load(Ordering::Relaxed));
-        let state = match word(0) as u32 {
-            s if s == DomainState::Running as u32 => "running".to_owned(),
-            s if s == DomainState::Crashed as u32 => format!("crashed at pc {:#x}", word(1)),
+        let state = match word(0) as u16 {
+            s if s == DomainState::Running as u16 => "running".to_owned(),
+            s if s == DomainState::Restarting as u16 => "restarting".to_owned(),
+            s if s == DomainState::Crashed as u16 => format!("crashed at pc {:#x}", word(1)),
             _ => "absent".to_owned(),
         };
         let kind = if d.kind == DomainKind::Personality { "EL1" } else { "EL0" };

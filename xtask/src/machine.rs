@@ -46,6 +46,8 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
+    /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
+    pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
     /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
@@ -117,11 +119,10 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
 }
 
-/// Slot `k` runs `kernel`. A kernel may draw on entropy of its own, for its own layout.
+/// Slot `k` runs `kernel`.
 fn slot(k: usize, kernel: &str) -> Result<String> {
     ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
-    let entropy = if kernel == "lazy" { "entropy; " } else { "" };
-    Ok(format!(" k{k} {{ image = \"{kernel}\"; {entropy}}};"))
+    Ok(format!(" k{k} {{ image = \"{kernel}\"; }};"))
 }
 
 /// The overlay that makes the manifest this run's.
@@ -135,6 +136,7 @@ fn overlay(options: &Options) -> Result<String> {
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
     let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
     run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
+    run.extend(options.iteration.map(|word| format!("iteration = \"{word}\"; ")));
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");

@@ -25,6 +25,8 @@ pub struct Outlets {
     pub liar: Option<Liar>,
     fork: [[u8; M]; 2],
     told: (u64, u64),
+    /// It has told that its ring does not hold the log's beginning any more.
+    forgotten: bool,
 }
 
 impl Outlets {
@@ -45,6 +47,7 @@ impl Outlets {
             liar: None,
             fork: [[0; M]; 2],
             told: (0, 0),
+            forgotten: false,
         }
     }
 
@@ -75,6 +78,9 @@ impl Outlets {
         let (input, epoch) = core::mem::replace(&mut self.told, (line.done(0), voters.epoch));
         if input != line.done(0) {
             self.progress(Progress::Ordered { input: line.done(0) });
+        }
+        if self.agreed.has_wrapped() && !core::mem::replace(&mut self.forgotten, true) {
+            self.progress(Progress::Forgotten);
         }
         if epoch != voters.epoch {
             let (epoch, set, quorum) = (voters.epoch, voters.set, voters.quorum);

@@ -66,7 +66,7 @@ mod guest {
         say!("three device interrupts");
     }
 
-    fn state(domain: usize) -> u32 {
+    fn state(domain: usize) -> u16 {
         channel::status(domain).map_or(0, |s| s.state)
     }
 
@@ -86,7 +86,7 @@ mod guest {
         assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
         assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);
         assert!(calls::any(5, 4000, 0).0 == Error::BadArgument as i64);
-        let crashed = DomainState::Crashed as u32;
+        let crashed = DomainState::Crashed as u16;
         t.until("trespasser stopped", |_| state(1) == crashed);
         for n in 1..=20 {
             t.order(n);
