@@ -16,7 +16,7 @@ const LINUX: &str = "aarch64-unknown-linux-musl";
 /// Packages for the bare machine by target. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo
 /// would unite them.
 const IMAGES: [(&str, &[&str]); 3] = [
-    (BARE, &["microkernel", "manager", "gate", "devices"]),
+    (BARE, &["loader", "microkernel", "manager", "gate", "devices"]),
     (FLOAT, &["replica"]),
     (BARE, &["classic", "lazy", "actor", "journal"]),
 ];
