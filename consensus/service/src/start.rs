@@ -29,6 +29,7 @@ pub type Set = [Option<Hello>; REPLICAS];
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and no heap")]
 pub enum Outcome {
     /// These begin, this replica among them. Who is missing has the keys of nobody.
     Begin(Members, [u8; 32]),

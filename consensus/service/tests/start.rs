@@ -93,9 +93,7 @@ fn who_comes_late_is_left_out_and_knows_it() {
     let Some((_, begun)) = outcomes[0] else { panic!("nobody began") };
     let mut others = [0, 1, 2].map(|i| Start::new(i, hello(i, 0), 0));
     for from in 0..3u8 {
-        for to in 0..3 {
-            others[to].take(from, &hello(from, 0).encode());
-        }
+        others.iter_mut().for_each(|s| s.take(from, &hello(from, 0).encode()));
     }
     for now in [PATIENCE_US, 2 * PATIENCE_US] {
         assert!(others.iter_mut().all(|s| s.poll(now).is_none()));

@@ -5,10 +5,10 @@ use aarch64_cpu::asm::barrier::{self, isb};
 use aarch64_cpu::registers::*;
 use core::arch::global_asm;
 
-/// CPTR_EL2: RES1 without TFP (D13.2.29). EL2 itself is built without floating point.
-const LET: u64 = 0x33ff;
-/// TFP: FP and SIMD of all below trap to EL2, exception class 0x07.
-const TFP: u64 = 1 << 10;
+/// CPTR_EL2: its RES1 bits (D13.2.29). EL2 itself is built without floating point.
+const RES1: u64 = 0x33ff;
+/// The bit TFP: FP and SIMD of all below trap to EL2, exception class 0x07.
+const TFP: u64 = 10;
 
 /// What a domain's FP/SIMD registers hold. `float.s` knows the layout; zero is how each begins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,5 +50,5 @@ impl Registers {
 /// Whether who runs next below uses the registers as they are, or traps. It holds from the exception return on.
 #[inline(always)]
 pub fn allow(yes: bool) {
-    CPTR_EL2.set(if yes { LET } else { LET | TFP });
+    CPTR_EL2.set(RES1 | u64::from(!yes) << TFP);
 }
