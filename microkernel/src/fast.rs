@@ -60,7 +60,7 @@ pub fn call(core: &mut Core) {
             saved.exits = saved.exits.wrapping_add(1);
             return;
         }
-        0..INVOKE => return traps::from_lower(core, 0),
+        number if number < INVOKE => return traps::from_lower(core, 0),
         _ => {}
     }
     invoke::call(core)
