@@ -2,6 +2,7 @@
 
 use crate::arch::{entry, registers};
 use crate::{say, shared};
+use abi::bootinfo::EL2_CRASHED;
 use board::CORES_MAX;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -83,7 +84,7 @@ fn record(cause: [u64; 4], calls: &[u64], message: core::fmt::Arguments<'_>) {
 fn mark_domains(pc: u64, address: u64) {
     let core = registers::core_number();
     for (domain, _) in crate::boot::plan().into_iter().flat_map(|p| p.on_core(core)) {
-        shared::set_crashed(domain, 0, pc, address);
+        shared::set_crashed(domain, EL2_CRASHED, pc, address);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::{self, hold};
 use crate::{calls, interrupts, invoke, say, shared};
+use abi::bootinfo::ENDED_ITSELF;
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::manifest::DomainKind;
 use core::fmt;
@@ -164,7 +165,7 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
     defmt::warn!("domain {=usize} crashed, pc {=u64:#x}", index, pc);
     say!("el2: {} crashed: {what}; pc {pc:#x}, core {}", domain.name(), core.id);
     let (class, address) = match cause {
-        Cause::Itself => (0, 0),
+        Cause::Itself => (ENDED_ITSELF, 0),
         Cause::Exception(class, address) => (class as u32, address),
     };
     shared::set_crashed(index, class, pc, address);
