@@ -285,6 +285,11 @@ pub enum DomainState {
     Restarting = 3,
 }
 
+/// Cause of the end of a domain that said so itself: no exception class, which has six bits (0: an undefined instruction).
+pub const ENDED_ITSELF: u32 = 64;
+/// The same of a domain whose core's EL2 crashed.
+pub const EL2_CRASHED: u32 = 65;
+
 /// One row of the table at [`STATUS_IPA`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -293,7 +298,7 @@ pub struct DomainStatus {
     pub state: u16,
     /// How often EL2 has begun it anew, modulo 2^16.
     pub restarts: u16,
-    /// Exception class (ESR_EL2.EC) of the fault that ended it, 0 when it ended itself.
+    /// Exception class (ESR_EL2.EC) of the fault that ended it, [`ENDED_ITSELF`] or [`EL2_CRASHED`].
     pub cause: u32,
     /// Program counter at the end.
     pub pc: u64,

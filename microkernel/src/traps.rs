@@ -6,6 +6,7 @@ use crate::core_local::Core;
 use crate::domain::{self, hold};
 use crate::ready::note;
 use crate::{calls, interrupts, invoke, say, shared};
+use abi::bootinfo::ENDED_ITSELF;
 use abi::handover::KERNEL;
 use abi::hypercall::NOTIFY_DOMAIN;
 
@@ -161,7 +162,7 @@ pub fn kill(core: &mut Core, cause: Cause, what: &[Part<'_>]) {
     let who = &domain.name;
     say!("el2: ", who, " crashed: ", Part::Parts(what), "; pc ", Part::Hex(pc), ", core ", core.id);
     let (class, address) = match cause {
-        Cause::Itself => (0, 0),
+        Cause::Itself => (ENDED_ITSELF, 0),
         Cause::Exception(class, address) => (class as u32, address),
     };
     shared::set_crashed(index, class, pc, address);

@@ -2,7 +2,7 @@
 
 use crate::line::Short;
 use crate::{Board, EPOCHS, Manager, Out};
-use abi::bootinfo::DomainStatus;
+use abi::bootinfo::{DomainStatus, EL2_CRASHED, ENDED_ITSELF};
 use abi::vote::{Progress, Verdict as Told};
 use consensus::verdict::{Evidence, History, Policy, Verdict};
 use core::fmt;
@@ -27,10 +27,11 @@ pub struct Cause(pub DomainStatus);
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DomainStatus { cause, pc, address, .. } = self.0;
-        if cause == 0 {
-            return write!(f, "it ended itself, pc {pc:#x}");
+        match cause {
+            ENDED_ITSELF => write!(f, "it ended itself, pc {pc:#x}"),
+            EL2_CRASHED => write!(f, "its core's EL2 crashed, pc {pc:#x}"),
+            _ => write!(f, "exception class {cause:#x}, pc {pc:#x}, address {address:#x}"),
         }
-        write!(f, "exception class {cause:#x}, pc {pc:#x}, address {address:#x}")
     }
 }
 

@@ -1,4 +1,5 @@
 //! What root tasks of tests have in common: steps told by channels, invocations here and on other cores.
+#![allow(dead_code)] // Each guest uses a part.
 
 use core::sync::atomic::Ordering;
 use runtime::abi::capability::{IN_PROGRESS, kind, label, root};

@@ -189,28 +189,6 @@ fn no_device_tree_is_told() {
     assert!(text.contains("el2: cannot start: no device tree at 0x0 (x0)"), "{text}");
 }
 
-#[test]
-fn images_that_start_badly_are_named_and_the_rest_goes_on() {
-    let images = [
-        ("guest-flooder", "guest-flooder", 2),
-        ("broken-service", "guest-broken", 2),
-        ("broken-kernel", "guest-broken", 1),
-        ("guest-spinner", "guest-spinner", 2),
-    ];
-    let (tree, bundle) = (tree_of("misfits.dts"), bundle(&images));
-    let machine = Machine { name: "misfits", machine: MACHINE, tree, bundle, qemu: &[], kernel: shipped() };
-    let expected = [
-        "el2: broken crashed: undefined instruction",
-        "el2: broken-kernel crashed: ",
-        "el2: flooder has printed 64 KiB; what else it prints is dropped",
-        "[beside] spinning",
-    ];
-    let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
-}
-
 /// A build of EL2 that dies when asked: by its stack, and by a panic. The other core goes on, and a tool finds the record.
 #[test]
 fn a_crash_of_el2_is_told_with_its_calls() {

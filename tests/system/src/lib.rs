@@ -177,6 +177,11 @@ impl Session {
         xtask::look::look(&Tools::find()?, &["capabilities".into()])
     }
 
+    /// Fills the memory of domain `name` with ones.
+    pub fn ruin(&self, name: &str) -> Result<()> {
+        xtask::look::ruin(&Tools::find()?, name)
+    }
+
     /// QEMU's process.
     pub fn pid(&self) -> u32 {
         self.machine.pid()
