@@ -94,6 +94,7 @@ impl<M: Machine> Kernel<M> {
         while let Some(open) = reader.next(|r| if let Record::OpenFile(o) = r { Some(o) } else { None })? {
             let mut text = Vec::new();
             while let Some(part) = reader.next(|r| if let Record::Text(t) = r { Some(t) } else { None })? {
+                self.check_room()?;
                 text.extend_from_slice(part);
             }
             if open.number as usize != opens.len() || opens.len() >= abi::turn::OPEN_FILES_MAX {
@@ -111,8 +112,10 @@ impl<M: Machine> Kernel<M> {
         }
         let mut inodes = Default::default();
         while let Some(inode) = reader.next(|r| if let Record::Inode(i) = r { Some(i) } else { None })? {
+            self.check_room()?;
             self.fs.begin_inode(&mut inodes, &inode)?;
             while let Some(e) = reader.next(|r| if let Record::Entry(e) = r { Some(e) } else { None })? {
+                self.check_room()?;
                 self.fs.begin_entry(&inodes, &e)?;
             }
             while let Some(p) = reader.next(|r| if let Record::FilePage(p) = r { Some(p) } else { None })? {
@@ -125,6 +128,11 @@ impl<M: Machine> Kernel<M> {
             self.fs.begin_open(&open, text)?;
         }
         rows.iter_mut().try_for_each(|row| processes::open_descriptors(&mut self.fs, row))
+    }
+
+    /// Small records can ask for much memory: the kernel's own must not end.
+    fn check_room(&self) -> Result<(), Wrong> {
+        crate::space::check_heap(&self.m).map_err(|_| "there is no memory for its files")
     }
 
     fn read_own_parts(
@@ -157,7 +165,7 @@ impl<M: Machine> Kernel<M> {
             let brk = (own.break_start, own.break_end);
             let (exec, mmap_top, stack_top) = (own.layout, places.mmap_top, places.stack_top);
             let bounds = Bounds { exec, mmap_top, stack_top, brk, charge };
-            let space = Space::begin(&mut self.m, &self.fs, &bounds, reader)?;
+            let space = Space::begin(&mut self.m, &mut self.fs, &bounds, reader)?;
             row.process.space = self.add_space(space);
         }
         Ok(())

@@ -65,7 +65,7 @@ pub struct Budget {
 const HEAP_RESERVE: usize = 8 << 20;
 
 /// ENOMEM when the kernel's own tables have no room for more mappings.
-fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
+pub(crate) fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
     if m.free_heap() < HEAP_RESERVE { Err(ENOMEM.into()) } else { Ok(()) }
 }
 

@@ -1,6 +1,6 @@
 //! An address space in a snapshot: its mappings, each as large as it can be, and the pages that differ from what the mapping gives by itself.
 
-use super::{Area, Kind, MAP_END, Page, Space};
+use super::{Area, Kind, MAP_END, Page, Space, check_heap};
 use crate::fs::{Fs, Ino};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use crate::snapshot::{Reader, Writer, Wrong, trimmed};
@@ -123,7 +123,7 @@ impl Space {
     /// An address space with the mappings and pages that come next. After an error it is not to be used.
     pub(crate) fn begin<M: Machine>(
         m: &mut M,
-        fs: &Fs,
+        fs: &mut Fs,
         bounds: &Bounds,
         reader: &mut Reader<'_>,
     ) -> Result<Space, Wrong> {
@@ -137,6 +137,8 @@ impl Space {
         let (mut end, mut charged, mut last) = (abi::layout::MMAP_MIN, 0, None);
         while let Some(r) = reader.next(|r| if let Record::Mapping(r) = r { Some(r) } else { None })? {
             check(&r, end)?;
+            check_heap(m).map_err(|_| NO_MEMORY)?;
+            fs.begin_path(r.inode, r.path);
             end = r.end;
             charged += if r.charged { (r.end - r.start) / PAGE } else { 0 };
             if charged > bounds.charge {

@@ -1,9 +1,10 @@
 //! Snapshots that no correct kernel wrote: refused with a line, or begun with; nothing else.
 
+use super::machine::Crash;
 use super::{fifos, files, pipes, signals, terminal, vforks};
 use abi::snapshot::records;
 use proptest::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::OnceLock;
 
 /// A few snapshots of each program, with the case that they are of.
@@ -22,18 +23,32 @@ fn cases() -> [super::Case; 6] {
 
 /// Begins and runs a while. What it says if it refuses.
 fn begin(case: usize, bytes: &[u8]) -> Option<String> {
-    let cases = cases();
-    let ran = catch_unwind(AssertUnwindSafe(|| cases[case].run(None, Some(bytes), 300)));
-    let why = ran.err()?;
-    // The machine's crash carries its text as a String; a panic of the code's own would not begin so.
-    let text = why.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".into());
+    let ran = catch_unwind(AssertUnwindSafe(|| cases()[case].run(None, Some(bytes), 300)));
+    let Crash(text) = match ran.err()?.downcast::<Crash>() {
+        Ok(crash) => *crash,
+        // No crash with a line, but a panic of the code's own.
+        Err(panic) => resume_unwind(panic),
+    };
     assert!(text.starts_with("snapshot: record ") || text.starts_with("log: "), "{text}");
     Some(text)
 }
 
+/// Crashes are no news here.
+fn quiet() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Crash>() {
+                others(info);
+            }
+        }));
+    });
+}
+
 #[test]
 fn what_is_cut_off_or_out_of_order_is_refused() {
-    std::panic::set_hook(Box::new(|_| ()));
+    quiet();
     for (case, bytes) in snapshots().iter().step_by(3) {
         let all: Vec<&[u8]> = records(bytes).map(Result::unwrap).collect();
         let joined = |list: &[&[u8]]| -> Vec<u8> {
@@ -60,7 +75,7 @@ proptest! {
         flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..4),
         moved in proptest::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>())),
     ) {
-        std::panic::set_hook(Box::new(|_| ()));
+        quiet();
         let (case, bytes) = which.get(snapshots());
         let mut all: Vec<Vec<u8>> = records(bytes).map(|r| r.unwrap().to_vec()).collect();
         for (record, byte, value) in flips {

@@ -84,6 +84,9 @@ impl Code {
     }
 }
 
+/// What a crash unwinds with.
+pub struct Crash(pub String);
+
 /// The machine.
 pub struct Host {
     code: Rc<Vec<Op>>,
@@ -249,6 +252,6 @@ impl Machine for Host {
     fn ring(&mut self, _: u32) {}
     fn text(&mut self, _: &str) {}
     fn crash(&mut self, why: &str) -> ! {
-        std::panic::panic_any(why.to_owned())
+        std::panic::panic_any(Crash(why.to_owned()))
     }
 }

@@ -285,3 +285,17 @@ fn opens_that_wait_for_the_other_end() {
     assert!(seen(&all, "before_writers: true") && seen(&all, "fifo: true"));
     assert!(seen(&all, "came: true") || seen(&all, "state: Waiting"));
 }
+
+#[test]
+fn nothing_is_taken_while_a_thread_is_outside_or_before_it_is_skipped() {
+    let mut c = Code::default();
+    c.fork(0, |c| idle(c, 60));
+    idle(&mut c, 60);
+    c.call(nr::wait4, &[u64::MAX, A, 0, 0]).say(b"both\n").call(nr::exit_group, &[0]);
+    let rejoin = |thread| Event::Rejoin { thread, call: 42 };
+    let mut case = Case::new(c, 0).event(5, rejoin(1)).event(5, rejoin(2));
+    case.skips.push(42);
+    let taken: Vec<u64> = case.everywhere().iter().map(|bytes| rig::head(bytes).s).collect();
+    assert!(taken.contains(&1) && taken.contains(&5) && taken.contains(&6), "{taken:?}");
+    assert!(!taken.contains(&3) && !taken.contains(&4), "{taken:?}");
+}

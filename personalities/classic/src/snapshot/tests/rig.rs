@@ -23,6 +23,8 @@ pub struct Case {
     code: Rc<Vec<super::machine::Op>>,
     image: &'static [u8],
     events: BTreeMap<u64, Vec<Event<'static>>>,
+    /// Calls that are skipped.
+    pub skips: Vec<u64>,
 }
 
 /// What a kernel said, in order: effects by number, and what it voted of each sync point.
@@ -96,7 +98,12 @@ impl Case {
         let space = vec![0; image.len() + 4096].leak();
         let skip = space.as_ptr().align_offset(4096);
         space[skip..skip + image.len()].copy_from_slice(&image);
-        Case { code: Rc::new(code.0), image: &space[skip..skip + image.len()], events: BTreeMap::new() }
+        Case {
+            code: Rc::new(code.0),
+            image: &space[skip..skip + image.len()],
+            events: BTreeMap::new(),
+            skips: Vec::new(),
+        }
     }
 
     pub fn event(mut self, s: u64, event: Event<'static>) -> Case {
@@ -118,6 +125,7 @@ impl Case {
             program: &program,
         };
         let mut entries = vec![encoded!(&Entry::Boot(boot))];
+        entries.extend(self.skips.iter().map(|call| encoded!(&Entry::Skip { call: *call })));
         for s in 1..=SYNCS {
             let mut events = self.events.get(&s).cloned().unwrap_or_default();
             events.extend((snapshot_at == Some(s)).then_some(Event::Snapshot));
@@ -235,7 +243,8 @@ pub fn lines(bytes: &[u8]) -> Vec<String> {
     records(bytes).map(|r| format!("{:?}", postcard::from_bytes::<Record<'_>>(r.unwrap()).unwrap())).collect()
 }
 
-fn head(bytes: &[u8]) -> Head<'_> {
+/// Its first record.
+pub fn head(bytes: &[u8]) -> Head<'_> {
     match postcard::from_bytes(records(bytes).next().unwrap().unwrap()) {
         Ok(Record::Head(head)) => head,
         other => panic!("{other:?}"),
