@@ -383,8 +383,7 @@ impl<H: Hardware> Kernel<H> {
         self.set_fp(serial, FpState::default());
         if let Some(t) = self.threads.get_mut(&serial) {
             t.registers = registers;
-            t.alt = AltStack::default();
-            (t.clear_child_tid, t.robust_list) = (0, 0);
+            (t.alt, t.clear_child_tid, t.robust_list) = (AltStack::default(), 0, 0);
             t.stand = Stand::User;
             if let Some(mask) = t.saved_mask.take() {
                 t.mask = mask;

@@ -145,6 +145,30 @@ pub struct Thread {
     pub entity: Entity,
 }
 
+impl Thread {
+    /// In the round, in user code; all else zero or empty.
+    pub fn new(serial: u64) -> Thread {
+        Thread {
+            serial,
+            registers: Registers::default(),
+            fp: Box::default(),
+            place: Place::Round,
+            stand: Stand::User,
+            continuation: None,
+            keys: Vec::new(),
+            deadline: None,
+            mask: 0,
+            saved_mask: None,
+            alt: AltStack::default(),
+            clear_child_tid: 0,
+            robust_list: 0,
+            calls: 0,
+            made: 0,
+            entity: Entity::default(),
+        }
+    }
+}
+
 /// Soft and hard limit `resource` of process 1 at its start ("Processes" in `docs/linux-abi.md`).
 pub fn limit_at_start(resource: u64) -> (u64, u64) {
     const INFINITE: u64 = u64::MAX;

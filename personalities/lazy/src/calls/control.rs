@@ -3,12 +3,9 @@
 use super::*;
 use crate::exec::Request;
 use crate::files::{Files, ROOT, Time, device};
-use crate::hw::FpState;
 use crate::open::{Kind, O_RDWR, OpenFile};
-use crate::process::{Action, AltStack, Descriptor, Place, Process, Stand, Thread};
-use crate::sched::Entity;
+use crate::process::{Action, Descriptor, Process, Thread};
 use abi::log::{Boot, Program, strings};
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 impl<H: Hardware> Kernel<H> {
@@ -104,25 +101,7 @@ impl<H: Hardware> Kernel<H> {
             started: self.boot_us,
         };
         self.processes.insert(1, p);
-        let t = Thread {
-            serial: 1,
-            registers: Registers::default(),
-            fp: Box::new(FpState::default()),
-            place: Place::Round,
-            stand: Stand::User,
-            continuation: None,
-            keys: Vec::new(),
-            deadline: None,
-            mask: 0,
-            saved_mask: None,
-            alt: AltStack::default(),
-            clear_child_tid: 0,
-            robust_list: 0,
-            calls: 0,
-            made: 0,
-            entity: Entity::default(),
-        };
-        self.threads.insert(1, t);
+        self.threads.insert(1, Thread::new(1));
         self.turn.round.push_back(1);
         self.terminal.session = 1;
         self.terminal.foreground = 1;

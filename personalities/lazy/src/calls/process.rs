@@ -3,7 +3,7 @@
 use super::*;
 use crate::exec::Request;
 use crate::hw::{Event, FpState};
-use crate::process::{AltStack, Place, Process, Stand, Thread};
+use crate::process::{AltStack, Process, Thread};
 use crate::sched::Entity;
 use abi::turn::{MEMORY_PAGES, PID_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
@@ -138,22 +138,12 @@ impl<H: Hardware> Kernel<H> {
         }
         let fp: Box<FpState> = t.fp.clone();
         let copy = Thread {
-            serial: child,
             registers,
             fp,
-            place: Place::Round,
-            stand: Stand::User,
-            continuation: None,
-            keys: Vec::new(),
-            deadline: None,
             mask: t.mask,
-            saved_mask: None,
             alt: if self.process(child)?.borrowed { AltStack::default() } else { t.alt },
-            clear_child_tid: 0,
-            robust_list: 0,
-            calls: 0,
-            made: 0,
             entity: Entity { used: t.entity.used, deadline: t.entity.deadline },
+            ..Thread::new(child)
         };
         self.threads.insert(child, copy);
         Ok(())

@@ -286,7 +286,7 @@ impl<H: Hardware> Kernel<H> {
         let mut merged: Vec<Mapping> = Vec::new();
         for m in s.map.0.values() {
             match merged.last_mut() {
-                Some(last) if joins(last, m) => last.end = m.end,
+                Some(last) if last.joins(m) => last.end = m.end,
                 _ => merged.push(m.clone()),
             }
         }
@@ -321,18 +321,4 @@ impl<H: Hardware> Kernel<H> {
         }
         out
     }
-}
-
-/// Whether Linux would show the two as one line.
-fn joins(a: &Mapping, b: &Mapping) -> bool {
-    let continues = match &a.kind {
-        MapKind::File(..) => a.offset + a.pages() == b.offset,
-        _ => true,
-    };
-    a.end == b.start
-        && a.rights == b.rights
-        && a.charged == b.charged
-        && a.shared == b.shared
-        && a.kind == b.kind
-        && continues
 }

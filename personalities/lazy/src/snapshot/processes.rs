@@ -2,15 +2,13 @@
 
 use super::begin::Found;
 use super::read::{LARGEST, Reader, Refused};
-use crate::hw::{FpState, Hardware, Registers};
+use crate::hw::Hardware;
 use crate::kernel::Kernel;
-use crate::process::{Action, AltStack, Descriptor, Info, Place, Process, Stand, Thread};
-use crate::sched::Entity;
+use crate::process::{Action, Descriptor, Info, Place, Process, Thread, limit_at_start};
 use crate::signal::bit;
 use abi::snapshot::{self as record, News, Record, State};
 use abi::turn::{ARGUMENTS_MAX, CHARGE_PAGES, FDS_MAX, MEMORY_PAGES, OPEN_FILES_MAX, PID_MAX, PROCESSES_MAX};
 use abi::vote::NO_DEADLINE;
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -136,26 +134,16 @@ fn held(p: &record::Process<'_>) -> Process {
 
 fn thread(p: &record::Process<'_>) -> Thread {
     Thread {
-        serial: p.serial,
-        registers: Registers::default(),
-        fp: Box::new(FpState::default()),
         place: match p.state {
             State::Round => Place::Round,
             State::Waiting => Place::Waiting,
             State::Stopped | State::Zombie => Place::Stopped,
         },
-        stand: Stand::User,
-        continuation: None,
-        keys: Vec::new(),
-        deadline: None,
         mask: p.mask,
         saved_mask: p.saved_mask,
-        alt: AltStack::default(),
-        clear_child_tid: 0,
-        robust_list: 0,
         calls: p.calls,
         made: p.call.map_or(0, |c| c.at),
-        entity: Entity::default(),
+        ..Thread::new(p.serial)
     }
 }
 
@@ -185,7 +173,9 @@ fn read_rest<'a>(r: &mut Reader<'a>, p: &mut Process, found: &mut Found<'a>) -> 
     }
     while let Some(l) = r.take(|r| if let Record::Limit(l) = r { Some(l) } else { None })? {
         let ascends = p.limits.keys().all(|n| *n < l.resource.into());
-        r.check(ascends && l.resource < 16 && l.soft <= l.hard, "a limit that nobody can set")?;
+        let most = limit_at_start(l.resource.into()).1;
+        let right = ascends && l.resource < 16 && l.soft <= l.hard && l.hard <= most;
+        r.check(right, "a limit that nobody can set")?;
         p.limits.insert(l.resource.into(), (l.soft, l.hard));
     }
     while let Some(d) = r.take(|r| if let Record::Descriptor(d) = r { Some(d) } else { None })? {
