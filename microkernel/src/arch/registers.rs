@@ -297,14 +297,9 @@ pub fn forget_kernel() {
     stop_guest_timer();
     CNTV_CVAL_EL0.set(0);
     CNTP_CTL_EL0.set(0);
-    CPTR_EL2.set(CPTR_KERNEL);
-    isb(barrier::SY);
-    // SAFETY: (1) the registers are EL1's, and EL0's of floating point, whose user is gone; services have none (TFP), nor has EL2, which is built without
-    // it; (2) nothing of EL1 or EL0 runs before all are set; (3) the translations that they governed are flushed by the caller (`forget`).
+    // SAFETY: (1) the registers are EL1's, whose user is gone; (2) nothing of EL1 or EL0 runs before all are set; (3) the translations that they governed are flushed by the caller (`forget`).
     unsafe {
         asm!(
-            ".arch_extension fp",
-            ".arch_extension simd",
             "msr sp_el1, xzr",
             "msr contextidr_el1, xzr",
             "msr amair_el1, xzr",
@@ -313,16 +308,9 @@ pub fn forget_kernel() {
             "msr par_el1, xzr",
             "msr csselr_el1, xzr",
             "msr cntp_cval_el0, xzr",
-            "msr fpcr, xzr",
-            "msr fpsr, xzr",
-            ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
-            "movi v\\i\\().2d, #0",
-            ".endr",
             options(nostack)
         )
     };
-    // Nobody is current now: who comes next gets his own.
-    CPTR_EL2.set(CPTR_SERVICE);
     isb(barrier::SY);
 }
 
