@@ -174,8 +174,8 @@ fn each_mistake_names_its_node() {
         ),
         (
             "0xa0000000 0x0 0x08000000",
-            "0xa0000000 0x0 0x00202000",
-            "channels/agreed-r2: channels/memory is 0x600000 bytes short",
+            "0xa0000000 0x0 0x00402000",
+            "channels/agreed-r2: channels/memory is 0x400000 bytes short",
         ),
         (
             "0xa0000000 0x0 0x08000000",
