@@ -196,9 +196,14 @@ impl Pipes {
         id
     }
 
-    /// Whether each has an end at least.
+    /// Whether a pipe has an end.
+    pub fn is_held(&self, id: PipeId) -> bool {
+        self.pipes.get(&id).is_some_and(|p| p.readers > 0 || p.writers > 0)
+    }
+
+    /// Whether each has an end.
     pub fn are_held(&self) -> bool {
-        self.pipes.values().all(|p| p.readers > 0 || p.writers > 0)
+        self.pipes.keys().all(|id| self.is_held(*id))
     }
 
     /// The next pipe's number is `next` from now on. `false`: it cannot be.

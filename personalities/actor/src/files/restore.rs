@@ -141,7 +141,6 @@ impl Files {
             check(part.pipe.made_us < NUMBERS, part.record, "a pipe that was made at no time")?;
             let made = Stamp::from_us(part.pipe.made_us);
             let number = (!part.pipe.fifo).then_some(part.pipe.number);
-            check(!part.pipe.fifo || self.is_fifo(key.1), part.record, "a FIFO that is none")?;
             check(number != Some(0), part.record, "a pipe without a number")?;
             let id = pipes.restore(number, made, &part.data);
             if let Some(slot) = self.fifo(key.1).filter(|_| part.pipe.fifo) {
@@ -204,7 +203,10 @@ impl Files {
             let fifo = !o.path.starts_with(b"pipe:[");
             let pipe = *known.get(&(fifo, o.inode))?;
             let (reads, writes) = (o.flags & O_ACCMODE != 1, o.flags & O_ACCMODE != 0);
-            let good = writes == (o.kind == 3) && o.flags & O_ACCMODE != O_ACCMODE && !is_place;
+            let good = (!fifo || self.is_fifo(o.inode))
+                && writes == (o.kind == 3)
+                && o.flags & O_ACCMODE != O_ACCMODE
+                && !is_place;
             let node = if fifo { o.inode } else { PIPES + o.inode };
             return good.then_some((Target::Pipe { pipe, reads, writes }, node));
         }

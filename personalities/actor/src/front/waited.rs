@@ -3,6 +3,7 @@
 use super::Arguments;
 use super::opening::ends;
 use crate::bytes::u32_at;
+use crate::error::{Res, e};
 use crate::files::Target;
 use crate::files::flags::O_NOFOLLOW;
 use crate::files::{Follow, node::NodeId};
@@ -32,7 +33,8 @@ impl<M: Machine> Kernel<M> {
             nr::read | nr::readv => by_action(self.ends_of(me, a.fd(0), true)?),
             nr::write | nr::writev | nr::sendfile => by_action(self.ends_of(me, a.fd(0), false)?),
             nr::wait4 => by_action(alloc::vec![Thing::Children(me)]),
-            nr::openat => by_action(alloc::vec![Thing::Open(open?)]),
+            // A FIFO that has no name any more is opened by nobody.
+            nr::openat => by_action(open.map(Thing::Open).into_iter().collect()),
             nr::clone => Some((alloc::vec![Thing::Vfork(child?)], Restart::Never)),
             nr::futex | nr::ioctl => by_action(Vec::new()),
             nr::rt_sigsuspend => Some((Vec::new(), Restart::Never)),
@@ -75,23 +77,24 @@ impl<M: Machine> Kernel<M> {
         Some(things)
     }
 
-    /// The FIFO that an open in whose middle `me` is leads to, and whether it reads or writes.
-    pub(crate) fn opened_fifo(&mut self, me: Serial) -> Option<(NodeId, bool)> {
+    /// Of an open of a FIFO in whose middle `me` is: whether it reads, and the FIFO, if its path still leads to one.
+    pub(crate) fn opened_fifo(&mut self, me: Serial) -> Option<(bool, Option<NodeId>)> {
         let x = self.threads.get(&me)?.user.x;
         let a = Arguments([x[0], x[1], x[2], x[3], x[4], x[5]]);
-        if x[8] != nr::openat {
-            return None;
-        }
-        let path = self.path_in(me, a.0[1]).ok()?;
+        let reads = match ends(a.uint(2)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => return None,
+        };
+        (x[8] == nr::openat).then(|| (reads, self.fifo_at(me, a).ok()))
+    }
+
+    fn fifo_at(&mut self, me: Serial, a: Arguments) -> Res<NodeId> {
+        let path = self.path_in(me, a.0[1])?;
         let follow = if a.uint(2) & O_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
-        let start = self.files.base(me, a.int(0), &path).ok()?;
-        let node = self.files.resolve(me, start, &path, follow).ok()?;
-        self.files.fifo(node)?;
-        match ends(a.uint(2)) {
-            (true, false) => Some((node, true)),
-            (false, true) => Some((node, false)),
-            _ => None,
-        }
+        let start = self.files.base(me, a.int(0), &path)?;
+        let node = self.files.resolve(me, start, &path, follow)?;
+        self.files.fifo(node).map(|_| node).ok_or(e::ENXIO)
     }
 
     /// An open in whose middle `me` is holds its end of `pipe` again; `came`: the other end has come.

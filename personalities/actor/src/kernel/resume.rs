@@ -2,9 +2,11 @@
 
 use super::{Again, Kernel, Setup, Thread, Want};
 use crate::bytes::u64_at;
+use crate::files::node::NodeId;
 use crate::log::Log;
 use crate::machine::{Machine, User};
 use crate::memory::{Ground, SpaceId};
+use crate::pipes::PipeId;
 use crate::process::{Processes, RLIMIT_NOFILE};
 use crate::snapshot::read::{Document, PrivatePart, ProcessPart, document};
 use crate::snapshot::{NUMBERS, Read, Wrong, check};
@@ -116,7 +118,7 @@ impl<M: Machine> Kernel<M> {
         }
         check(k.files.is_held(), 0, "something that nobody has")?;
         k.restore_threads(&d)?;
-        k.restore_open_ends(&d, &mut known)?;
+        k.restore_open_ends(&d, &mut known);
         check(k.pipes.are_held(), 0, "a pipe that nobody has")?;
         k.restore_places(&d)?;
         k.speech.begin_at(head.calls, head.effects);
@@ -177,21 +179,31 @@ impl<M: Machine> Kernel<M> {
         Ok(())
     }
 
-    /// Ends of FIFOs that threads hold in the middle of an open.
-    fn restore_open_ends(&mut self, d: &Document<'_>, known: &mut BTreeMap<(bool, u64), u64>) -> Read {
+    /// Ends of FIFOs that threads hold in the middle of an open: of the one that their path leads to or, where it leads to none any more, of the
+    /// first that nobody else has.
+    fn restore_open_ends(&mut self, d: &Document<'_>, known: &mut BTreeMap<(bool, u64), PipeId>) {
+        let mut openers: Vec<(Serial, bool, Option<NodeId>, bool)> = Vec::new();
         for part in &d.processes {
             let (me, Some(call)) = (part.process.serial, part.process.call) else { continue };
-            let Some((node, reads)) = self.opened_fifo(me) else { continue };
+            openers.extend(self.opened_fifo(me).map(|(reads, node)| (me, reads, node, call.came)));
+        }
+        openers.sort_by_key(|(_, _, node, _)| node.is_none());
+        let mut nameless = None;
+        for (me, reads, node, came) in openers {
+            if node.is_none() && nameless.is_none() {
+                let free = known.iter().find(|((fifo, _), pipe)| *fifo && !self.pipes.is_held(**pipe));
+                nameless = free.map(|((_, node), _)| *node);
+            }
+            let Some(node) = node.or(nameless) else { continue };
             let pipe = *known.entry((true, node)).or_insert_with(|| {
                 let pipe = self.pipes.restore(None, Default::default(), &[]);
                 self.files.fifo(node).into_iter().for_each(|slot| *slot = Some(pipe));
                 pipe
             });
-            self.hold_open_end(me, (node, pipe, reads), call.came);
+            self.hold_open_end(me, (node, pipe, reads), came);
         }
         self.settle_open_ends();
         self.files.settle_before_writers(&self.pipes);
-        Ok(())
     }
 
     /// Who waits stands in the FIFOs in the order in which the calls were made.

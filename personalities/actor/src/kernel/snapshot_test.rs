@@ -289,6 +289,24 @@ fn a_fifo_whose_other_end_comes_late() {
 }
 
 #[test]
+fn an_opener_of_a_fifo_that_has_no_name_any_more() {
+    let parent = vec![
+        call(nr::mknodat, &[AT_CWD, DATA + 800, 0o010600, 0]),
+        fork(1),
+        call(nr::nanosleep, &[DATA + 512, 0]),
+        call(nr::unlinkat, &[AT_CWD, DATA + 800, 0]),
+        call(nr::nanosleep, &[DATA + 512, 0]),
+        call(nr::kill, &[2, 9]),
+        call(nr::wait4, &[NOBODY, DATA + 64, 0, 0]),
+        call(nr::write, &[1, DATA + 64, 4]),
+        exit(0),
+    ];
+    let child = vec![call(nr::openat, &[AT_CWD, DATA + 800, 0, 0]), exit(1)];
+    let memory = vec![letters(), (DATA + 512, timespec(1500)), (DATA + 800, b"/fifo\0".to_vec())];
+    Scenario { programs: vec![parent, child], memory, events: vec![] }.check();
+}
+
+#[test]
 fn signals_jobs_timers_and_what_was_typed_ahead() {
     let handler = [0x1234u64, 0, 0, 0].map(u64::to_le_bytes).concat();
     let timer = [timespec(0), timespec(0)].concat();
