@@ -325,7 +325,7 @@ impl State {
             return;
         }
         self.orphan_children(serial);
-        self.orphan_group(group, session, serial);
+        self.orphan_group(group, session, self.process(serial).parent);
         self.announce(serial, status);
     }
 
@@ -374,17 +374,18 @@ impl State {
             } else if death != 0 && death <= 64 {
                 self.signal(child, Info { signal: death, code: SI_KERNEL, ..Info::default() });
             }
-            self.orphan_group(group, session, child);
+            self.orphan_group(group, session, serial);
         }
     }
 
-    /// A group with stopped members that has become orphaned gets SIGHUP, then SIGCONT.
-    fn orphan_group(&mut self, group: u32, session: u32, _who: u64) {
+    /// A group with stopped members that has become orphaned, since `parent` is no parent of a member any more, gets SIGHUP, then SIGCONT.
+    fn orphan_group(&mut self, group: u32, session: u32, parent: u64) {
+        let held = self.processes.get(&parent).is_some_and(|p| p.group != group && p.session == session);
         let stopped = self
             .processes
             .values()
             .any(|p| p.group == group && p.session == session && matches!(p.place, Place::Stopped(_)));
-        if stopped && self.is_orphaned(group) {
+        if held && stopped && self.is_orphaned(group) {
             for signal in [SIGHUP, SIGCONT] {
                 self.signal_group(group, Info { signal, code: SI_KERNEL, ..Info::default() });
             }
