@@ -4,6 +4,7 @@
 //! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
 //! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
 
+use crate::arch::float;
 use crate::arch::registers::{self, Controls};
 use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
@@ -50,7 +51,7 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let mut direct = Direct { gic, ready: Default::default(), current: 0 };
+        let mut direct = Direct { gic, ready: Default::default(), current: 0, float: 0 };
         direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
@@ -304,12 +305,23 @@ impl Core {
     pub fn load(&mut self, next: u64, vttbr: u64) {
         self.store.memory.current = next;
         registers::save_registers_at(memory::frame_address(next));
-        let saved = self.saved(next);
+        let (saved, owns) = (self.saved(next), self.store.memory.float == next);
         if saved.is_kernel() {
-            registers::become_kernel(vttbr, &saved.controls);
+            registers::become_kernel(vttbr, &saved.controls, owns);
         } else {
-            registers::become_service(vttbr, saved.controls.thread[0]);
+            registers::become_service(vttbr, saved.controls.thread[0], owns);
         }
+    }
+
+    /// The current domain touches the FP/SIMD registers, which are another's: from now on they are its own.
+    pub fn give_float(&mut self) {
+        let current = self.current();
+        self.store.memory.take_float();
+        if !hole(Hole::Float) {
+            self.saved(current).float.load();
+        }
+        self.store.memory.float = current;
+        float::allow(true);
     }
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.

@@ -39,6 +39,7 @@ pub fn service(core: &mut Core, at: u64) {
     let controls = root::controls(partition, false);
     let saved = core.saved_mut(at);
     saved.frame = Default::default();
+    saved.float = Default::default();
     (saved.frame.pc, saved.frame.state, saved.frame.x[0]) = (partition.entry, STATE_EL0, BOOTINFO_IPA);
     (saved.controls, saved.hold, saved.pending, saved.buffer, saved.text) = (controls, 0, 0, 0, 0);
     core.store.resume(at);

@@ -66,6 +66,7 @@ fn synchronous(core: &mut Core) {
     match (class, core.in_kernel()) {
         // SVC of a service, HVC of a kernel: the pc is behind it already.
         (0x15, false) | (0x16, true) => calls::handle(core),
+        (0x07, _) => core.give_float(),
         // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
         (0x01, kernel) => {
             skip(core);
@@ -199,7 +200,6 @@ fn name(class: u64) -> &'static str {
     match class {
         0x00 => "undefined instruction",
         0x01 => "WFI or WFE",
-        0x07 => "floating point in a service",
         0x0e => "illegal execution state",
         0x15 => "SVC from a kernel's level",
         0x16 => "HVC",

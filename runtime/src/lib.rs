@@ -10,6 +10,9 @@
 //! On the host only the types are there: calls answer `UnknownCall`.
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(all(target_os = "none", target_feature = "neon"))]
+core::arch::global_asm!(include_str!("bytes.s"));
+
 pub mod agreed;
 pub mod calls;
 pub mod capability;

@@ -44,6 +44,8 @@ pub struct Options {
     pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
+    /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
+    pub images: Vec<(String, String)>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
     /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
@@ -148,6 +150,9 @@ fn overlay(options: &Options) -> Result<String> {
     );
     for (i, kernel) in options.kernels.iter().enumerate() {
         partitions.push_str(&slot(i + 1, kernel)?);
+    }
+    for (partition, image) in &options.images {
+        partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
     }
     Ok(format!(
         "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",

@@ -109,6 +109,11 @@ mod guest {
         calls::inject(4, Inject::Crash).expect("inject");
         t.until("two crashed on demand", |_| state(4) == crashed);
         calls::inject(2, Inject::Hang).expect("inject");
+        // One of the two has the FP/SIMD registers of their core, the other has not.
+        for lodger in [5, 7] {
+            calls::inject(lodger, Inject::Restart).expect("inject");
+        }
+        t.until("lodgers anew", |_| [5, 7].iter().all(|d| state(*d) == crashed));
         let exits = channel::status(0).map_or(0, |s| s.exits);
         // At least a signal and a wait for each ping.
         say!("exits counted: {}", if exits >= 40 { "ok" } else { "WRONG" });

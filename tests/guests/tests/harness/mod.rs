@@ -11,6 +11,9 @@ use xtask::build::{Tools, tree_source};
 use xtask::sdcard::debian_tree;
 
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Target of the images with floating point, and those.
+pub const TARGET_FLOAT: &str = "aarch64-unknown-none";
+const FLOAT: [&str; 1] = ["guest-consensus"];
 /// Name in the bundle, file, kind.
 pub type Image = (&'static str, &'static str, u32);
 pub const GUESTS: [Image; 5] = [
@@ -45,6 +48,17 @@ pub fn images() -> &'static Path {
     IMAGES.get_or_init(|| build(&["-p", "loader", "-p", "microkernel", "-p", "guests", "--bins"], "images"))
 }
 
+/// The file of guest `name`.
+fn image(name: &str) -> PathBuf {
+    static IMAGES: OnceLock<PathBuf> = OnceLock::new();
+    if !FLOAT.contains(&name) {
+        return images().join(name);
+    }
+    let bins: Vec<&str> = FLOAT.iter().flat_map(|bin| ["--bin", bin]).collect();
+    let what = [&["-p", "guests"], &bins[..]].concat();
+    IMAGES.get_or_init(|| build_for(TARGET_FLOAT, &what, "images", &[])).join(name)
+}
+
 /// EL2 as it ships.
 pub fn shipped() -> PathBuf {
     images().join("microkernel")
@@ -66,14 +80,18 @@ fn build(what: &[&str], directory: &str) -> PathBuf {
 }
 
 fn build_with(what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
+    build_for(TARGET, what, directory, environment)
+}
+
+fn build_for(triple: &str, what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
     // Its own target directory: the test runs while cargo holds the lock of the usual one.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["build", "--release"]).args(what);
-    cargo.args(["--target", TARGET, "--target-dir"]).arg(&target);
-    cargo.envs(environment.iter().copied());
+    cargo.args(["--target", triple, "--target-dir"]).arg(&target);
+    cargo.env_remove("RUSTFLAGS").envs(environment.iter().copied());
     run(&mut cargo);
-    target.join(TARGET).join("release")
+    target.join(triple).join("release")
 }
 
 pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -84,7 +102,7 @@ pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 pub fn bundle(list: &[Image]) -> Vec<u8> {
     let mut out = vec![0u8; HEADER_SIZE + list.len() * ENTRY_SIZE];
     for (i, (name, file, kind)) in list.iter().enumerate() {
-        let file = std::fs::read(images().join(file)).expect("image");
+        let file = std::fs::read(image(file)).expect("image");
         let elf = ElfBytes::<LittleEndian>::minimal_parse(&file).expect("elf");
         let at = HEADER_SIZE + i * ENTRY_SIZE;
         out.resize(out.len().next_multiple_of(ALIGN), 0);
