@@ -112,7 +112,7 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     board.gic_write(GIC_PMR, 0xff);
     board.gic_write(GIC_CTLR, 1);
     say!("lazy: {} MiB, kernel at {:#x}", boot.memory_size >> 20, MEMORY_IPA.wrapping_add(offset));
-    Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.domain).run()
+    Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.incarnation()).run()
 }
 
 impl Board {
