@@ -3,116 +3,119 @@
 use crate::cap::Cap;
 use crate::cnode::Sets;
 use crate::domain::State;
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{Error, ErrorKind, Outcome, Status};
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
 use crate::plan::{Message, Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
-use crate::words::kind;
+use crate::words::{self, kind};
 
 /// Words of an invocation: address of the invoked capability, label, ten arguments.
 pub const WORDS: usize = 12;
-/// Words behind address and label.
+/// Words behind address and label, and of what [`Store::invoke_short`] knows.
 pub(crate) const ARGUMENTS: usize = WORDS - 2;
+/// See [`ARGUMENTS`].
+pub const SHORT: usize = 7;
 
-/// What is asked for; the numbers are the ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u64)]
-#[allow(missing_docs)] // docs/capabilities.md has the table with the arguments of each.
-pub enum Label {
-    Copy = 1,
-    Mint = 2,
-    Move = 3,
-    Mutate = 4,
-    Rotate = 5,
-    Delete = 6,
-    Revoke = 7,
-    CancelBadgedSends = 8,
-    Retype = 9,
-    Map = 10,
-    Unmap = 11,
-    Send = 12,
-    NBSend = 13,
-    Call = 14,
-    Recv = 15,
-    NBRecv = 16,
-    ReplyRecv = 17,
-    Signal = 18,
-    Wait = 19,
-    Poll = 20,
-    Bind = 21,
-    Unbind = 22,
-    Configure = 23,
-    Resume = 24,
-    Suspend = 25,
-    Acknowledge = 26,
-    Carve = 27,
-    Lease = 28,
-    Seat = 29,
-    Seal = 30,
-    Endorse = 31,
-    Inspect = 32,
-    Remote = 33,
+/// Defines [`Label`].
+macro_rules! labels {
+    ($count:literal: $($name:ident $number:literal),*) => {
+        /// What is asked for; the numbers are the ABI.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u64)]
+        #[allow(missing_docs)] // docs/capabilities.md has the table with the arguments of each.
+        pub enum Label { $($name = $number),* }
+
+        impl Label {
+            /// All labels, in order of their numbers, which begin with 1.
+            pub const ALL: [Label; $count] = [$(Label::$name),*];
+
+            /// The label with this number.
+            pub fn from_number(number: u64) -> Option<Label> {
+                match number { $($number => Some(Label::$name),)* _ => None }
+            }
+        }
+    };
 }
 
-impl Label {
-    /// All labels, in order of their numbers, which begin with 1.
-    pub const ALL: [Label; 33] = {
-        use Label::*;
-        [
-            Copy,
-            Mint,
-            Move,
-            Mutate,
-            Rotate,
-            Delete,
-            Revoke,
-            CancelBadgedSends,
-            Retype,
-            Map,
-            Unmap,
-            Send,
-            NBSend,
-            Call,
-            Recv,
-            NBRecv,
-            ReplyRecv,
-            Signal,
-            Wait,
-            Poll,
-            Bind,
-            Unbind,
-            Configure,
-            Resume,
-            Suspend,
-            Acknowledge,
-            Carve,
-            Lease,
-            Seat,
-            Seal,
-            Endorse,
-            Inspect,
-            Remote,
-        ]
-    };
-
-    /// The label with this number.
-    pub fn from_number(number: u64) -> Option<Label> {
-        let place = usize::try_from(number.checked_sub(1)?).ok()?;
-        Label::ALL.get(place).copied()
-    }
+labels! {
+    34: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
+    Send 12, NBSend 13, Call 14, Recv 15, NBRecv 16, ReplyRecv 17, Signal 18, Wait 19, Poll 20, Bind 21, Unbind 22,
+    Configure 23, Resume 24, Suspend 25, Acknowledge 26, Carve 27, Lease 28, Seat 29, Seal 30, Endorse 31, Inspect 32, Remote 33,
+    Serve 34
 }
 
 impl<M: Memory> Store<M> {
     /// An invocation by the running domain `caller`: its whole effect (or a bounded part, see [`crate::error::Status::Again`]), or
     /// an error and no change.
     pub fn invoke(&mut self, caller: u64, words: [u64; WORDS]) -> Result<Outcome, Error> {
-        self.invoke_saved(caller, &words)
+        let [address, label, a, b, c, d, e, f, g, ..] = words;
+        match self.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
+            Some(status) => Ok(status.into()),
+            None => self.invoke_long(caller, &words),
+        }
     }
 
-    /// The same with the words where the entry saved them. The plan stays where decoding put it: it is large.
-    pub fn invoke_saved(&mut self, caller: u64, words: &[u64; WORDS]) -> Result<Outcome, Error> {
+    /// The invocations that have to be fast: their words stay in registers, and each is performed where it was decoded, so that no plan
+    /// is ever laid down. None if it is none of these; nothing has changed then, and [`Store::invoke_long`] knows the rest.
+    #[inline(always)]
+    pub fn invoke_short(
+        &mut self,
+        caller: u64,
+        label: u64,
+        [address, args @ ..]: [u64; SHORT + 1],
+    ) -> Result<Option<Status>, Error> {
+        use Label::*;
+        let known = |label: &Label| {
+            matches!(label, Copy | Mint | Move | Mutate | Delete | Retype | Map | Unmap | Signal)
+        };
+        let Some(label) = Label::from_number(label).filter(known) else { return Ok(None) };
+        let slot = self.lookup_full(caller, address, 0)?;
+        let head = self.head(slot);
+        let [a, b, c, ..] = args;
+        let status = match (label, head.kind()) {
+            (Copy | Mint, kind::CNODE) => {
+                let sets = if label == Mint { Sets::Data } else { Sets::Nothing };
+                let (source, slot, cap) = self.decode_copy(caller, slot, args, sets)?;
+                self.insert(source, slot, cap);
+                Status::Done
+            }
+            (Move | Mutate, kind::CNODE) => {
+                let sets = if label == Mutate { Sets::Data } else { Sets::Nothing };
+                let (source, slot, cap) = self.decode_move(caller, slot, args, sets)?;
+                self.transplant(source, slot, cap);
+                Status::Done
+            }
+            (Delete, kind::CNODE) => {
+                let slot = self.lookup_slot(slot, a, b, 1)?;
+                self.delete(slot)
+            }
+            // By reference: what is too large for registers is copied by a call.
+            (Retype, kind::UNTYPED) => match &self.decode_retype(caller, slot, args) {
+                Ok(plan) => self.retype(plan),
+                Err(error) => return Err(*error),
+            },
+            (Map, kind::FRAME | kind::PAGE_TABLE) => {
+                let map = self.decode_map(caller, slot, [a, b, c])?;
+                self.map(slot, head, map);
+                Status::Done
+            }
+            (Unmap, kind::FRAME | kind::PAGE_TABLE) => {
+                self.unmap(slot);
+                Status::Done
+            }
+            (Signal, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
+                self.signal(self.word(slot.0, words::OBJECT), self.word(slot.0, words::DATA));
+                Status::Done
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(status))
+    }
+
+    /// All others, with the words where the entry saved them. The plan stays where decoding put it: it is large.
+    pub fn invoke_long(&mut self, caller: u64, words: &[u64; WORDS]) -> Result<Outcome, Error> {
         match &self.decode(caller, words) {
             Err(error) => Err(*error),
             Ok(Plan::Ask { peer }) => {
@@ -124,24 +127,21 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    #[inline(always)]
     fn decode(&self, caller: u64, words: &[u64; WORDS]) -> Result<Plan, Error> {
         let [address, label, args @ ..] = words;
         let slot = self.lookup_full(caller, *address, 0)?;
         let label = Label::from_number(*label).ok_or(ErrorKind::IllegalOperation.of(0))?;
-        // What is invoked most is told from the slot's first word, so that each has only its own few words read.
-        match self.head(slot).kind() {
-            kind::CNODE => self.decode_cnode(caller, slot, label, args),
-            kind::UNTYPED if label == Label::Retype => self.decode_retype(caller, slot, args),
-            kind::ENDPOINT => self.decode_endpoint(caller, &self.cap(slot), label, args),
-            kind::NOTIFICATION => self.decode_notification(&self.cap(slot), label),
+        match self.cap(slot) {
+            Cap::CNode { .. } => self.decode_cnode(caller, slot, label, args),
+            Cap::Endpoint { .. } => self.decode_endpoint(caller, &self.cap(slot), label, args),
+            cap @ Cap::Notification { .. } => self.decode_notification(&cap, label),
             _ => self.decode_other(caller, slot, label, args),
         }
     }
 
     fn decode_notification(&self, cap: &Cap, label: Label) -> Result<Plan, Error> {
         match label {
-            Label::Signal => self.decode_signal(cap),
+            Label::Signal => Err(ErrorKind::InvalidCapability.of(0)),
             Label::Wait => self.decode_wait(cap, Patience::Wait),
             Label::Poll => self.decode_wait(cap, Patience::Try),
             _ => Err(ErrorKind::IllegalOperation.of(0)),
@@ -161,10 +161,6 @@ impl<M: Memory> Store<M> {
             Cap::Untyped { .. } | Cap::Frame { .. } | Cap::Seat { .. } if label == Label::Lease => {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
-            Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Map => {
-                self.decode_map(caller, slot, [a, b, c])
-            }
-            Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Unmap => self.decode_unmap(slot),
             Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
@@ -174,6 +170,8 @@ impl<M: Memory> Store<M> {
                 Label::Inspect => self.decode_remote_answer(number),
                 Label::Bind => self.decode_bind_core(caller, number, a),
                 Label::Unbind => self.decode_unbind_core(number),
+                Label::Serve => self.decode_serve(caller, number, a, b),
+                Label::Lease => self.decode_lease(caller, slot, [a, b, c, d, e, f]),
                 _ => Err(ErrorKind::IllegalOperation.of(0)),
             },
             Cap::SchedContext { domain, .. } => match label {
@@ -197,7 +195,6 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    #[inline(always)]
     fn decode_cnode(
         &self,
         caller: u64,
@@ -207,12 +204,7 @@ impl<M: Memory> Store<M> {
     ) -> Result<Plan, Error> {
         let [index, depth, ..] = *args;
         match label {
-            Label::Copy => self.decode_copy(caller, root, args, Sets::Nothing),
-            Label::Mint => self.decode_copy(caller, root, args, Sets::Data),
-            Label::Move => self.decode_move(caller, root, args, Sets::Nothing),
-            Label::Mutate => self.decode_move(caller, root, args, Sets::Data),
             Label::Rotate => self.decode_rotate(caller, root, args),
-            Label::Delete => Ok(Plan::Delete(self.lookup_slot(root, index, depth, 1)?)),
             Label::Revoke => Ok(Plan::Revoke(self.lookup_slot(root, index, depth, 1)?)),
             Label::CancelBadgedSends => self.decode_cancel(self.lookup_slot(root, index, depth, 1)?),
             _ => Err(ErrorKind::IllegalOperation.of(0)),

@@ -1,7 +1,7 @@
 //! What decoding ends in: everything looked up and checked. Decoding takes the store by shared reference and performing cannot
 //! fail, so "the whole effect, or an error and no change" is held by the types.
 
-use crate::cap::{Leased, Mapping};
+use crate::cap::Leased;
 use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
@@ -82,6 +82,17 @@ pub(crate) struct Endorse {
     pub acts: Option<u64>,
 }
 
+/// Where a frame or table shall be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Map {
+    /// Address of the descriptor.
+    pub entry: u64,
+    pub ipa: u64,
+    /// The space, as a slot has it.
+    pub who: u64,
+    pub how: u64,
+}
+
 /// A checked invocation that moves a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -91,114 +102,37 @@ pub(crate) enum Message {
     AnswerReceive { receive: Receive, sends: u64 },
 }
 
-/// A checked invocation.
+/// A checked invocation, of those that [`Store::invoke_long`] knows. With `Ask` the words of the invocation go along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)] // As `Cap`.
 pub(crate) enum Plan {
-    Insert {
-        source: Slot,
-        slot: Slot,
-        cap: Altered,
-    },
-    Move {
-        source: Slot,
-        slot: Slot,
-        cap: Altered,
-    },
-    Rotate {
-        slot: Slot,
-        pivot: Slot,
-        source: Slot,
-        pivot_cap: Altered,
-        source_cap: Altered,
-    },
-    Delete(Slot),
+    Insert { source: Slot, slot: Slot, cap: Altered },
+    Rotate { slot: Slot, pivot: Slot, source: Slot, pivot_cap: Altered, source_cap: Altered },
     Revoke(Slot),
-    CancelBadgedSends {
-        at: u64,
-        badge: u64,
-    },
-    Retype(Retype),
-    Map {
-        slot: Slot,
-        entry: u64,
-        mapping: Mapping,
-        how: u64,
-    },
-    Unmap(Slot),
+    CancelBadgedSends { at: u64, badge: u64 },
     Message(Message),
-    Signal {
-        at: u64,
-        badge: u64,
-    },
-    Wait {
-        at: u64,
-        patience: Patience,
-    },
-    Configure {
-        at: u64,
-        sources: [Option<Slot>; 3],
-    },
-    BindNotification {
-        at: u64,
-        notification: u64,
-    },
-    UnbindNotification {
-        at: u64,
-    },
-    Resume {
-        at: u64,
-    },
-    Suspend {
-        at: u64,
-    },
-    Acknowledge {
-        number: u16,
-    },
-    UnbindIrq {
-        number: u16,
-    },
-    Carve {
-        core: Slot,
-        slot: Slot,
-        budget_us: u64,
-        period_us: u64,
-    },
-    Reshare {
-        slot: Slot,
-        budget_us: u64,
-        period_us: u64,
-    },
-    BindContext {
-        slot: Slot,
-        at: u64,
-    },
-    UnbindContext {
-        at: u64,
-    },
+    Wait { at: u64, patience: Patience },
+    Configure { at: u64, sources: [Option<Slot>; 3] },
+    BindNotification { at: u64, notification: u64 },
+    UnbindNotification { at: u64 },
+    Resume { at: u64 },
+    Suspend { at: u64 },
+    Acknowledge { number: u16 },
+    UnbindIrq { number: u16 },
+    Carve { core: Slot, slot: Slot, budget_us: u64, period_us: u64 },
+    Reshare { slot: Slot, budget_us: u64, period_us: u64 },
+    BindContext { slot: Slot, at: u64 },
+    UnbindContext { at: u64 },
     Lend(Lend),
-    IssueSeat {
-        source: Slot,
-        slot: Slot,
-        at: u64,
-        number: u8,
-    },
+    IssueSeat { source: Slot, slot: Slot, at: u64, number: u8 },
     Seal(Seal),
     Endorse(Endorse),
-    EndorseRemotely {
-        peer: u8,
-        index: u8,
-        epoch: u64,
-        sequence: u64,
-        act: [u64; 5],
-    },
+    EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
     Answered(u64),
-    /// The words of the invocation go along, see `invoke`.
-    Ask {
-        peer: u8,
-    },
+    Ask { peer: u8 },
     Remotely(Status),
     UnbindCore(Slot),
+    Serve { peer: u8, at: u64 },
 }
 
 impl<M: Memory> Store<M> {
@@ -207,16 +141,11 @@ impl<M: Memory> Store<M> {
     pub(crate) fn perform(&mut self, caller: u64, plan: &Plan) -> Status {
         match *plan {
             Plan::Insert { source, slot, cap } => self.insert(source, slot, cap),
-            Plan::Move { source, slot, cap } => self.transplant(source, slot, cap),
             Plan::Rotate { slot, pivot, source, pivot_cap, source_cap } => {
                 self.rotate(slot, pivot, source, pivot_cap, source_cap);
             }
-            Plan::Delete(slot) => return self.delete(slot),
             Plan::Revoke(slot) => return self.revoke(slot),
             Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge),
-            Plan::Retype(ref retype) => return self.retype(retype),
-            Plan::Map { slot, entry, mapping, how } => self.map(slot, entry, mapping, how),
-            Plan::Unmap(slot) => self.unmap(slot),
             Plan::Lend(lend) => self.lend(lend),
             Plan::IssueSeat { source, slot, at, number } => self.issue_seat(source, slot, at, number),
             Plan::Seal(seal) => self.seal(seal),
@@ -227,7 +156,7 @@ impl<M: Memory> Store<M> {
             Plan::Answered(word) => return Status::Word(word),
             Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
-            Plan::Signal { at, badge } => self.signal(at, badge),
+            Plan::Serve { peer, at } => self.serve(peer, at),
             Plan::Wait { at, patience } => return self.wait(caller, at, patience),
             _ => self.perform_for_domains(plan),
         }

@@ -4,16 +4,16 @@
 //! Memory is scrubbed when it is given out, not when it comes back: a bounded number of pages per entry, and the mark `clean` holds
 //! how far it got, so that whoever goes on does so from there.
 
-use crate::cap::{Cap, FrameSize, cnode_size};
+use crate::cap::{FrameSize, cnode_size};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::invoke::ARGUMENTS;
+use crate::invoke::SHORT;
 use crate::layout::{self, VMIDS_MAX};
 use crate::memory::{Memory, PAGE, SLOT, Slot};
-use crate::plan::{Plan, Retype};
+use crate::plan::Retype;
 use crate::rights::Rights;
 use crate::store::{RETYPE_MAX, SCRUBS_PER_ENTRY, Store};
-use crate::words;
+use crate::words::{self, Head, kind};
 
 /// Largest radix of a CNode.
 pub const RADIX_MAX: u64 = 16;
@@ -68,6 +68,7 @@ impl Kind {
     }
 
     /// Size and alignment of one.
+    #[inline(always)]
     pub const fn size(self) -> (u64, u64) {
         match self {
             Kind::Untyped(pages) => (pages * PAGE, PAGE),
@@ -90,9 +91,9 @@ impl<M: Memory> Store<M> {
         &self,
         caller: u64,
         untyped: Slot,
-        args: &[u64; ARGUMENTS],
-    ) -> Result<Plan, Error> {
-        let [kind, parameter, root, index, depth, offset, count, ..] = *args;
+        args: [u64; SHORT],
+    ) -> Result<Retype, Error> {
+        let [kind, parameter, root, index, depth, offset, count] = args;
         let kind = Kind::from_words(kind, parameter, 1)?;
         let mut into = self.lookup_full(caller, root, 3)?;
         if depth != 0 {
@@ -102,18 +103,21 @@ impl<M: Memory> Store<M> {
     }
 
     /// The same with everything looked up; gates come in here. `into`: the slot of the CNode.
+    #[inline(always)]
     pub(crate) fn plan_retype(
         &self,
         untyped: Slot,
-        kind: Kind,
+        what: Kind,
         into: Slot,
         offset: u64,
         count: u64,
-    ) -> Result<Plan, Error> {
-        let Cap::Untyped { base, size, free, device, .. } = self.cap(untyped) else {
+    ) -> Result<Retype, Error> {
+        let head = self.head(untyped);
+        if !head.is(kind::UNTYPED) {
             return Err(ErrorKind::InvalidCapability.of(0));
-        };
-        if device && !matches!(kind, Kind::Untyped(_) | Kind::Frame(_)) {
+        }
+        let [base, size, free] = [words::OBJECT, words::DATA, words::FREE].map(|i| self.word(untyped.0, i));
+        if head.is_device() && !matches!(what, Kind::Untyped(_) | Kind::Frame(_)) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
         let (first, slots) = self.slots_of(into).ok_or(ErrorKind::FailedLookup.of(4))?;
@@ -129,7 +133,7 @@ impl<M: Memory> Store<M> {
         }
         let reset = free > 0 && (!self.has_children(untyped) || self.seeded(Fault::RetypeResetsWithChildren));
         let used = if reset { 0 } else { free };
-        let (each, align) = kind.size();
+        let (each, align) = what.size();
         let used =
             if self.seeded(Fault::RetypeOverlaps) { used.saturating_sub(each.min(SLOT)) } else { used };
         let start = (base + used).next_multiple_of_power(align);
@@ -139,19 +143,18 @@ impl<M: Memory> Store<M> {
         if end > base + size {
             return Err(ErrorKind::NotEnoughMemory.of(0));
         }
-        if kind == Kind::Space && self.vmids_left() < count {
+        if what == Kind::Space && self.vmids_left() < count {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
-        Ok(Plan::Retype(Retype { untyped, kind, first, count, start, stride, reset }))
+        Ok(Retype { untyped, kind: what, first, count, start, stride, reset })
     }
 
     /// Scrubs a part, and with the last part makes the objects.
     pub(crate) fn retype(&mut self, plan: &Retype) -> Status {
         let Retype { untyped, kind, first, count, start, stride, reset } = *plan;
-        let Cap::Untyped { base, free, clean, device, .. } = self.cap(untyped) else {
-            return Status::Done;
-        };
-        let (free, clean) = if reset { (0, 0) } else { (free, clean) };
+        let (device, base) = (self.head(untyped).is_device(), self.word(untyped.0, words::OBJECT));
+        let left = |i| if reset { 0 } else { self.word(untyped.0, i) };
+        let (free, clean) = (left(words::FREE), left(words::CLEAN));
         let (from, end) = (start - base, start - base + stride * count);
         let mut clean = clean.max(from & !(PAGE - 1));
         if !device && !matches!(kind, Kind::Untyped(_)) && !self.seeded(Fault::RetypeSkipsScrub) {
@@ -171,11 +174,11 @@ impl<M: Memory> Store<M> {
         self.set_word(untyped.0, words::FREE, end);
         self.set_word(untyped.0, words::CLEAN, clean.max(end));
         // All are alike but for where they are, and a space for its VMID.
-        let [head, _, data, b, c] = words::encode(&new_object(kind, device));
+        let (head, data) = new_object(kind, device);
         for i in 0..count {
             let at = start + stride * i;
             let data = if kind == Kind::Space { self.new_space(at) } else { data };
-            self.insert_original(untyped, first.plus(i), [head, at, data, b, c]);
+            self.insert_original(untyped, first.plus(i), [head, at, data, 0, 0]);
         }
         Status::Done
     }
@@ -185,24 +188,23 @@ impl<M: Memory> Store<M> {
     }
 }
 
-/// What is made of memory, at address 0.
-fn new_object(kind: Kind, device: bool) -> Cap {
-    let (at, badge, rights) = (0, 0, Rights::ALL);
-    match kind {
-        Kind::Untyped(pages) => Cap::Untyped { base: at, size: pages * PAGE, free: 0, clean: 0, device },
-        Kind::CNode(radix) => Cap::CNode { at, radix, guard: 0, guard_bits: 0 },
-        Kind::Endpoint => Cap::Endpoint { at, badge, rights },
-        Kind::Notification => Cap::Notification { at, badge, rights },
-        Kind::Reply => Cap::Reply { at },
-        Kind::Frame(size) => {
-            let rights = Rights::READ.or(Rights::WRITE);
-            Cap::Frame { base: at, size, device, rights, mapping: None }
-        }
-        Kind::PageTable(level) => Cap::PageTable { at, level, mapping: None },
-        Kind::Space => Cap::Space { at, vmid: 0, generation: 0 },
-        Kind::Domain => Cap::Domain { at },
-        Kind::Gate => Cap::Gate { at },
-    }
+/// Head and data of what is made of memory.
+#[inline(always)]
+fn new_object(what: Kind, device: bool) -> (u64, u64) {
+    let (kind, rights, small) = match what {
+        Kind::Untyped(_) => (kind::UNTYPED, Rights::NONE, 0),
+        Kind::CNode(radix) => (kind::CNODE, Rights::NONE, radix),
+        Kind::Endpoint => (kind::ENDPOINT, Rights::ALL, 0),
+        Kind::Notification => (kind::NOTIFICATION, Rights::ALL, 0),
+        Kind::Reply => (kind::REPLY, Rights::NONE, 0),
+        Kind::Frame(size) => (kind::FRAME, Rights::READ.or(Rights::WRITE), size as u8),
+        Kind::PageTable(level) => (kind::PAGE_TABLE, Rights::NONE, level),
+        Kind::Space => (kind::SPACE, Rights::NONE, 0),
+        Kind::Domain => (kind::DOMAIN, Rights::NONE, 0),
+        Kind::Gate => (kind::GATE, Rights::NONE, 0),
+    };
+    let data = if let Kind::Untyped(pages) = what { pages * PAGE } else { 0 };
+    (Head::original(kind, rights, small, device).0, data)
 }
 
 /// Rounding without division.
@@ -211,6 +213,7 @@ trait PowerMultiple {
 }
 
 impl PowerMultiple for u64 {
+    #[inline(always)]
     fn next_multiple_of_power(self, power: u64) -> u64 {
         (self + power - 1) & !(power - 1)
     }

@@ -22,6 +22,8 @@ pub(crate) const OBJECT: u64 = 1;
 pub(crate) const DATA: u64 = 2;
 pub(crate) const FREE: u64 = 3;
 pub(crate) const CLEAN: u64 = 4;
+pub(crate) const IPA: u64 = 3;
+pub(crate) const WHO: u64 = 4;
 pub(crate) const PREVIOUS: u64 = 5;
 pub(crate) const NEXT: u64 = 6;
 pub(crate) const ORIGIN: u64 = 7;
@@ -67,6 +69,13 @@ pub(crate) struct Head(pub u64);
 impl Head {
     fn new(kind: u8, rights: Rights, small: u8, more: u8) -> Head {
         Head(kind as u64 | rights.word() << 8 | (small as u64) << 24 | (more as u64) << 32)
+    }
+
+    /// Of a new object: all that are made of memory but more memory have an identity.
+    #[inline(always)]
+    pub(crate) fn original(kind: u8, rights: Rights, small: u8, device: bool) -> Head {
+        let identity = if kind == kind::UNTYPED { 0 } else { kind };
+        Head(Head::new(kind, rights, small, 0).device(device).0 | (identity as u64) << 40)
     }
 
     const fn device(self, device: bool) -> Head {
@@ -126,6 +135,12 @@ impl Head {
     #[inline(always)]
     pub(crate) const fn is_mapped(self) -> bool {
         self.0 & MAPPED != 0
+    }
+
+    /// As it is when it is mapped.
+    #[inline(always)]
+    pub(crate) const fn mapped(self) -> Head {
+        Head(self.0 | MAPPED)
     }
 
     /// As a copy of it has it, which is mapped nowhere.
@@ -214,7 +229,7 @@ pub(crate) const fn who(vmid: u16, generation: u64) -> u64 {
 
 const fn place(head: Head, mapping: Option<Mapping>) -> (Head, u64, u64) {
     match mapping {
-        Some(m) => (Head(head.0 | MAPPED), m.ipa, who(m.vmid, m.generation)),
+        Some(m) => (head.mapped(), m.ipa, who(m.vmid, m.generation)),
         None => (head, 0, 0),
     }
 }
@@ -252,7 +267,7 @@ pub(crate) fn encode(cap: &Cap) -> [u64; 5] {
         Cap::Space { at, vmid, generation } => (plain(kind::SPACE), [at, who(vmid, generation), 0, 0]),
         Cap::Domain { at } => (plain(kind::DOMAIN), [at, 0, 0, 0]),
         Cap::Irq { number } => (plain(kind::IRQ), [number as u64, 0, 0, 0]),
-        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [0; 4]),
+        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [number as u64, 0, 0, 0]),
         Cap::SchedContext { budget_us, period_us, domain } => {
             (plain(kind::SCHED_CONTEXT), [domain, budget_us, period_us, 0])
         }

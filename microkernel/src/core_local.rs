@@ -4,16 +4,18 @@
 //! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
 //! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
 
+use crate::arch::float;
 use crate::arch::registers::{self, Controls};
 use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
-use crate::ready::{BACKGROUND, WOKEN};
+use crate::ready::{BACKGROUND, WOKEN, note};
+use crate::restart::{self, Restart};
 use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
-use abi::manifest::Domain;
+use abi::handover::Domain;
 use capability_model::Store;
 use heapless::Vec;
 
@@ -35,17 +37,13 @@ pub struct Core {
     pub gic: Gic,
     /// The domains of the manifest, which have notification words.
     pub domains: Vec<u64, DOMAINS_MAX>,
-    /// Something happened that can change who runs.
-    pub look: bool,
-    /// Somebody may have a reason to wake: his word, his time, an interrupt.
-    pub news: bool,
     /// The earliest time at which one of those who wait must wake.
     deadline: u64,
-    /// The current one must give way if another of its class wants to run.
-    pub slice_over: bool,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
+    /// A domain that begins anew.
+    pub restart: Option<Restart>,
     /// What the alarm is set to.
     alarm: u64,
     slice: u64,
@@ -56,7 +54,8 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let direct = Direct { gic, ready: Default::default(), current: 0, space_changed: false };
+        let mut direct = Direct { gic, ready: Default::default(), current: 0, float: 0 };
+        direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
         Core {
@@ -66,11 +65,9 @@ impl Core {
             plan,
             gic,
             domains,
-            look: true,
-            news: true,
             deadline: u64::MAX,
-            slice_over: false,
             watch_until: 0,
+            restart: None,
             alarm: u64::MAX,
             slice,
         }
@@ -112,7 +109,7 @@ impl Core {
             return None;
         }
         let index = usize::try_from(self.saved(self.current()).index.checked_sub(1)?).ok()?;
-        Some((index, self.plan.manifest.domains.get(index)?))
+        Some((index, self.plan.given.domains.get(index)?))
     }
 
     /// The domain of this core with place `index` in the manifest.
@@ -132,7 +129,7 @@ impl Core {
     pub fn keep(&mut self, at: u64, reason: u64) {
         self.saved_mut(at).hold |= reason;
         self.store.memory.dequeue(at);
-        self.news = true;
+        self.store.memory.note(note::NEWS);
     }
 
     /// This reason is gone.
@@ -142,7 +139,7 @@ impl Core {
         if saved.hold == 0 && at != self.current() {
             self.store.memory.enqueue(at, WOKEN);
         }
-        self.news = true;
+        self.store.memory.note(note::NEWS);
     }
 
     /// Whether its store lets it run, and it has time of its own.
@@ -170,20 +167,33 @@ impl Core {
         }
     }
 
+    /// The current domain waits for its word until `deadline`, unless there is a reason to go on at once.
+    pub fn wait(&mut self, deadline: u64) {
+        let current = self.current();
+        let saved = self.saved_mut(current);
+        saved.deadline = deadline;
+        saved.hold |= hold::WAITS;
+        self.try_wake(current);
+        self.deadline = self.deadline.min(deadline);
+        self.store.memory.note(note::STOPPED);
+    }
+
     /// Looks after all who wait.
     #[inline(never)]
     fn wake_all(&mut self) {
-        self.news = false;
         self.deadline = u64::MAX;
         for i in 0..self.domains.len() {
             let at = self.domains[i];
+            if self.saved(at).hold & (hold::WAITS | hold::ASLEEP) == 0 {
+                continue;
+            }
             self.try_wake(at);
             let saved = self.saved(at);
             if saved.hold == hold::WAITS {
                 self.deadline = self.deadline.min(saved.deadline);
             }
         }
-        self.news = false;
+        self.store.memory.take_note(note::NEWS);
     }
 
     /// Takes what the current domain used from its budget.
@@ -234,42 +244,48 @@ impl Core {
     /// Chooses who runs, sleeping while nobody wants to; afterwards TPIDR_EL2 points to his registers.
     pub fn dispatch(&mut self) {
         loop {
-            self.look = false;
-            if self.news {
+            self.store.memory.take_note(note::STOPPED);
+            if self.store.memory.take_note(note::NEWS) {
                 self.wake_all();
             }
             let now = registers::now();
             self.charge(now);
             self.sort_woken(now);
+            if self.restart.as_ref().is_some_and(|r| now >= r.due) {
+                restart::step(self);
+            }
             if self.choose(now) {
                 self.set_alarm(now, true);
                 return;
             }
             self.set_alarm(now, false);
-            if self.store.work() {
+            if self.restart.is_some() {
+                restart::step(self);
+                self.since = registers::now();
+            } else if self.store.work() {
                 mail::send(self);
             } else {
                 registers::sleep();
+                // The time asleep is on nobody's budget.
+                self.since = registers::now();
             }
             interrupts::serve(self);
-            self.news = true;
+            self.store.memory.note(note::NEWS);
         }
     }
 
     fn choose(&mut self, now: u64) -> bool {
         let current = self.current();
         let best = self.store.memory.best();
+        let slice_over = self.store.memory.take_note(note::SLICE_OVER);
         if self.wants(current) {
             let queue = self.sort(current, now);
-            let goes_on = best.is_none_or(|best| queue < best || queue == best && !self.slice_over);
-            self.slice_over = false;
-            if goes_on {
+            if best.is_none_or(|best| queue < best || queue == best && !slice_over) {
                 self.enter(current);
                 return true;
             }
             self.store.memory.enqueue(current, queue);
         }
-        self.slice_over = false;
         while let Some(at) = self.store.memory.best().and_then(|queue| self.store.memory.first(queue)) {
             self.store.memory.dequeue(at);
             if self.wants(at) {
@@ -284,13 +300,12 @@ impl Core {
     fn enter(&mut self, next: u64) {
         let Some((root, vmid)) = self.store.domain_space(next) else { return };
         let current = self.current();
-        if current == next && !self.store.memory.space_changed {
+        if !self.store.memory.take_note(note::RESPACED) && current == next {
             return;
         }
         if current != 0 {
             self.saved_mut(current).controls = Controls::now();
         }
-        self.store.memory.space_changed = false;
         self.load(next, vmid << 48 | root);
         // A new slice begins: forget the old alarm.
         self.alarm = u64::MAX - 1;
@@ -300,23 +315,34 @@ impl Core {
     pub fn load(&mut self, next: u64, vttbr: u64) {
         self.store.memory.current = next;
         registers::save_registers_at(memory::frame_address(next));
-        let saved = self.saved(next);
+        let (saved, owns) = (self.saved(next), self.store.memory.float == next);
         if saved.is_kernel() {
-            registers::become_kernel(vttbr, &saved.controls);
+            registers::become_kernel(vttbr, &saved.controls, owns);
         } else {
-            registers::become_service(vttbr, saved.controls.thread[0]);
+            registers::become_service(vttbr, saved.controls.thread[0], owns);
         }
+    }
+
+    /// The current domain touches the FP/SIMD registers, which are another's: from now on they are its own.
+    pub fn give_float(&mut self) {
+        let current = self.current();
+        self.store.memory.take_float();
+        if !hole(Hole::Float) {
+            self.saved(current).float.load();
+        }
+        self.store.memory.float = current;
+        float::allow(true);
     }
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, now: u64, running: bool) {
-        let mut at = self.deadline;
+        let mut at = self.deadline.min(self.restart.as_ref().map_or(u64::MAX, |r| r.due));
         let mut next = self.store.memory.first(BACKGROUND);
         while let Some(domain) = next {
             at = at.min(self.saved(domain).refill_at);
             next = self.store.memory.after(domain);
         }
-        let contended = self.store.memory.ready.mask != 0;
+        let contended = self.store.memory.best().is_some();
         if running && (contended || now < self.watch_until) {
             // The slice began at the switch; while it lasts the alarm stays where it is.
             let current = self.alarm > now && self.alarm <= now + self.slice;
@@ -330,6 +356,16 @@ impl Core {
         }
     }
 
+    /// Another domain has the processor while others want it: it ends with the slice, or with what is `left` to him.
+    #[inline(always)]
+    pub fn slice_begins(&mut self, now: u64, left: u64) {
+        let end = now.saturating_add(left.min(self.slice));
+        if end < self.alarm {
+            self.alarm = end;
+            registers::alarm(end);
+        }
+    }
+
     /// Watches the kernel of this core for a second.
     pub fn watch(&mut self) {
         self.watch_until = registers::now() + registers::counter_hz();
@@ -338,17 +374,13 @@ impl Core {
     /// The alarm went off and is disarmed.
     pub fn alarm_fired(&mut self) {
         self.alarm = u64::MAX;
-        self.slice_over = true;
-        self.news = true;
+        self.store.memory.note(note::SLICE_OVER | note::NEWS);
     }
 
-    /// Whether the current domain goes on without anybody else being asked.
+    /// Whether the current domain goes on without anybody else being asked: nothing is noted, and nobody was woken.
+    #[inline(always)]
     pub fn goes_on(&self) -> bool {
-        let woken = self.store.memory.ready.mask & 1 << WOKEN != 0;
-        !(self.look | self.news | self.slice_over)
-            && !woken
-            && self.current() != 0
-            && !self.store.memory.space_changed
+        self.store.memory.ready.mask >> WOKEN == 0
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
 
-use crate::arch::registers;
 use crate::core_local::Core;
+use crate::ready::note;
 use crate::shared;
-use board::CORES_MAX;
+use abi::handover::CORES_MAX;
 use capability_model::cap::Leased;
 use capability_model::lease::Message;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -50,13 +50,7 @@ fn decode(words: [u64; WORDS]) -> Option<Message> {
     let index = first as u8;
     Some(match kind {
         1 => {
-            let what = match a {
-                0 => Leased::Memory,
-                1 => Leased::Device,
-                2 => Leased::Page,
-                3 => Leased::Block,
-                _ => Leased::Seat,
-            };
+            let what = Leased::from_word(a);
             Message::Offer { index, generation, what, base: b, size: c, to_index: d, to_depth: e as u8 }
         }
         2 => Message::Revoke { index, generation },
@@ -73,7 +67,7 @@ pub fn send(core: &mut Core) {
     if !core.store.has_messages() {
         return;
     }
-    for &peer in &core.plan.board.cores {
+    for &peer in core.plan.given.board.cores.iter() {
         let Some(to) = find(core.id, peer as usize) else { continue };
         if peer as usize == core.id || to.0[0].load(Ordering::Acquire) != 0 {
             continue;
@@ -103,8 +97,7 @@ pub fn receive(core: &mut Core, senders: u64) {
         }
     }
     let done = (0..STEPS).any(|_| !core.store.work());
-    registers::publish_tables();
-    core.store.memory.space_changed = true;
+    core.store.memory.note(note::RESPACED);
     if !done {
         shared::post_mail(core.id, core.id);
         core.gic.knock(core.id);

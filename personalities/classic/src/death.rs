@@ -30,6 +30,8 @@ impl<M: Machine> Kernel<M> {
         p.status = status;
         p.want = None;
         p.alarm = None;
+        // As on Linux, its memory is gone, and with it what it was called with.
+        (p.cmdline, p.exe) = Default::default();
         if serial == 1 {
             self.halt(status);
             return;

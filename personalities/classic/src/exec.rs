@@ -54,7 +54,7 @@ impl<M: Machine> Kernel<M> {
         let fds = self.fs.first_fds();
         self.fs.set_session(1, 1);
         let (path, argv, env) = (self.start.path.clone(), self.start.argv.clone(), self.start.env.clone());
-        let Ok(space) = Space::new(&mut self.m, PAGE, MAP_END) else {
+        let Ok(space) = Space::new(&mut self.m, 0, PAGE, MAP_END) else {
             self.m.crash("no memory for process 1")
         };
         let space = self.add_space(space);
@@ -91,7 +91,7 @@ impl<M: Machine> Kernel<M> {
             argv.push(Vec::new());
         }
         let program = self.find_program(serial, path, argv)?;
-        let places = layout(&self.start.seed, self.execs);
+        let places = (self.execs, layout(&self.start.seed, self.execs));
         let arguments = Arguments { path, argv: &program.argv, env };
         let built =
             build_image(&mut self.m, &mut self.budget, &Files(&self.fs), &program, &places, &arguments)?;
@@ -175,7 +175,7 @@ impl<M: Machine> Kernel<M> {
         p.did_exec = true;
         p.vfork_parent = None;
         p.altstack = AltStack::default();
-        p.clear_child_tid = 0;
+        (p.clear_child_tid, p.robust_list) = (0, 0);
         p.unagreed = false;
         for action in p.actions.iter_mut() {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { 0 };
@@ -203,7 +203,7 @@ fn build_image<M: Machine>(
     budget: &mut Budget,
     files: &Files<'_>,
     program: &Program,
-    places: &Layout,
+    (exec, places): &(u64, Layout),
     arguments: &Arguments<'_>,
 ) -> Result<Built, Errno> {
     let (low, high) = program.image.extent();
@@ -215,7 +215,7 @@ fn build_image<M: Machine>(
     let stack_pages = (places.stack_top - (stack.sp & !(PAGE - 1))) / PAGE;
     let images = [Some(&program.image), program.interpreter.as_ref().map(|(_, image)| image)];
     let data: u64 = images.into_iter().flatten().map(data_pages).sum();
-    let mut space = Space::new(m, places.mmap_top, places.stack_top).map_err(|_| ENOMEM)?;
+    let mut space = Space::new(m, *exec, places.mmap_top, places.stack_top).map_err(|_| ENOMEM)?;
     let made = budget.raise(0, data + stack_pages.max(STACK_PAGES_MIN)).and_then(|charge| {
         space.charge = charge;
         load(m, &mut space, files, program, places, bias, arguments)

@@ -10,6 +10,7 @@ use crate::log::{Log, News, Start};
 use crate::machine::{Exit, Machine, Trace};
 use crate::monitor::Watcher;
 use crate::process::{Life, Process, SpaceId, Want};
+use crate::snapshot::{Reader, Writer};
 use crate::space::{Budget, Space};
 use crate::turns::{Decision, Serial, Turns};
 use crate::votes::{Unheard, Votes};
@@ -40,6 +41,10 @@ pub struct Setup {
     pub control: Option<&'static [AtomicU64]>,
     /// Where the kernel tells of itself.
     pub monitor: Option<&'static [AtomicU64]>,
+    /// The channel for snapshots.
+    pub snapshots: Option<&'static [AtomicU64]>,
+    /// A snapshot to begin with.
+    pub snapshot: Option<&'static [u8]>,
     /// A head without a call for so long is stuck.
     pub stuck_ms: u32,
 }
@@ -68,6 +73,17 @@ struct Said {
     at: u64,
 }
 
+fn wait_for_boot<M: Machine>(m: &mut M, log: &mut Log) -> Start {
+    loop {
+        match log.poll() {
+            Ok(Some(News::Start(start))) => return start,
+            Ok(Some(News::Decided(..))) => m.crash("log: it does not begin with Boot"),
+            Ok(None) => m.wait(),
+            Err(why) => m.crash(why),
+        }
+    }
+}
+
 /// The kernel.
 pub struct Kernel<M: Machine> {
     pub(crate) m: M,
@@ -85,6 +101,7 @@ pub struct Kernel<M: Machine> {
     pub(crate) votes: Votes,
     pub(crate) faults: Faults,
     pub(crate) watcher: Watcher,
+    pub(crate) snapshots: Writer,
     /// Process 1 ended: nothing runs any more.
     pub(crate) halted: bool,
     /// The process whose FP registers the machine holds.
@@ -103,13 +120,13 @@ impl<M: Machine> Kernel<M> {
     pub fn boot(mut m: M, setup: Setup) -> Kernel<M> {
         let mut log = Log::new(setup.log);
         let Some(votes) = Votes::new(setup.effects.0) else { m.crash("the effects channel is too small") };
-        let start = loop {
-            match log.poll() {
-                Ok(Some(News::Start(start))) => break start,
-                Ok(Some(News::Decided(..))) => m.crash("log: it does not begin with Boot"),
-                Ok(None) => m.wait(),
-                Err(why) => m.crash(why),
-            }
+        let mut begun = setup.snapshot.map(Reader::new);
+        let start = match &mut begun {
+            Some(reader) => match reader.start() {
+                Ok(start) => start,
+                Err(why) => m.crash(&reader.complaint(why)),
+            },
+            None => wait_for_boot(&mut m, &mut log),
         };
         let (rows, columns) = start.size;
         let fs = match Fs::new(setup.root, start.seed, start.time_us, rows, columns) {
@@ -132,6 +149,7 @@ impl<M: Machine> Kernel<M> {
             votes,
             faults: Faults::new(setup.control, setup.domain),
             watcher: Watcher::new(setup.monitor),
+            snapshots: Writer::new(setup.snapshots),
             halted: false,
             fp_owner: None,
             unknown: BTreeSet::new(),
@@ -142,8 +160,13 @@ impl<M: Machine> Kernel<M> {
             last_run: 0,
             preempted: false,
         };
-        kernel.make_first();
-        kernel.passed(0, true);
+        match begun {
+            Some(reader) => kernel.begin(reader),
+            None => {
+                kernel.make_first();
+                kernel.passed(0, true);
+            }
+        }
         kernel
     }
 
@@ -227,6 +250,7 @@ impl<M: Machine> Kernel<M> {
         if let Some(p) = self.procs.get_mut(&serial) {
             p.asked_rejoin = false;
         }
+        self.skipped_before_own(serial);
         self.m.trace(Trace::Skipped { serial, call: self.turns.call() });
         self.act_outside(serial);
         self.turns.end_skip();
@@ -248,6 +272,11 @@ impl<M: Machine> Kernel<M> {
             self.m.crash(why);
         }
         self.note_said(vote);
+    }
+
+    /// The others know of all calls so far.
+    pub(crate) fn all_is_said(&mut self) {
+        self.said = Said { calls: self.turns.call(), at: self.m.ticks() };
     }
 
     /// What a vote tells the others about calls made.

@@ -26,6 +26,7 @@ mod process;
 mod rows;
 pub mod sigframe;
 pub mod signal;
+mod snapshot;
 pub mod space;
 pub mod stack;
 mod step;

@@ -25,6 +25,8 @@ pub struct Start {
     pub argv: Vec<Vec<u8>>,
     /// Its environment.
     pub env: Vec<Vec<u8>>,
+    /// The entry itself, as it stood in the log.
+    pub entry: Vec<u8>,
 }
 
 /// The entry of a sync point, in memory of our own.
@@ -52,12 +54,19 @@ pub struct Log {
     reader: AgreedLog<'static>,
     buffer: Vec<u8>,
     syncs: VecDeque<SyncEntry>,
+    /// Sync points below this, and Boot if it is not 0, are passed already.
+    from: u64,
 }
 
 impl Log {
     /// A client of the replicas' rings.
     pub fn new(reader: AgreedLog<'static>) -> Log {
-        Log { reader, buffer: vec![0; ENTRY_MAX], syncs: VecDeque::new() }
+        Log { reader, buffer: vec![0; ENTRY_MAX], syncs: VecDeque::new(), from: 0 }
+    }
+
+    /// What leads to sync point `s` is passed over: a snapshot has it.
+    pub fn begin_behind(&mut self, s: u64) {
+        self.from = s + 1;
     }
 
     /// Takes one entry from the channel; sync entries are kept. An error is one that this kernel does not survive.
@@ -72,8 +81,10 @@ impl Log {
                 Err(ReadError::Fault) => return Err("log: the channel holds what no writer writes"),
             };
             let bytes = self.buffer.get(..n).unwrap_or_default();
-            match postcard::from_bytes(bytes).map_err(|_| "log: an entry cannot be decoded")? {
-                Entry::Boot(boot) => return start(&boot).map(Some),
+            let entry = postcard::from_bytes(bytes).map_err(|_| "log: an entry cannot be decoded")?;
+            match entry {
+                Entry::Boot(_) | Entry::Sync(_) if self.passed_over(&entry) => {}
+                Entry::Boot(_) => return start(bytes).map(|start| Some(News::Start(start))),
                 Entry::Sync(sync) => {
                     let entry = SyncEntry { s: sync.s, time_us: sync.time_us, events: sync.events.to_vec() };
                     self.syncs.push_back(entry);
@@ -81,6 +92,14 @@ impl Log {
                 Entry::Skip { call } => return Ok(Some(News::Decided(call, Decision::Skip))),
                 Entry::Go { call } => return Ok(Some(News::Decided(call, Decision::Go))),
             }
+        }
+    }
+
+    fn passed_over(&self, entry: &Entry<'_>) -> bool {
+        match entry {
+            Entry::Boot(_) => self.from > 0,
+            Entry::Sync(sync) => sync.s < self.from,
+            Entry::Skip { .. } | Entry::Go { .. } => false,
         }
     }
 
@@ -94,13 +113,17 @@ impl Log {
     }
 }
 
-fn start(boot: &abi::log::Boot<'_>) -> Result<News, &'static str> {
+/// What all kernels start from, out of the log's first entry.
+pub fn start(entry: &[u8]) -> Result<Start, &'static str> {
+    let Ok(Entry::Boot(boot)) = postcard::from_bytes(entry) else {
+        return Err("log: Boot cannot be decoded");
+    };
     if boot.version != VERSION {
         return Err("log: Boot has a version that this kernel does not know");
     }
     let program: abi::log::Program<'_> =
         postcard::from_bytes(boot.program).map_err(|_| "log: Boot's program cannot be decoded")?;
-    Ok(News::Start(Start {
+    Ok(Start {
         seed: boot.seed,
         time_us: boot.time_us,
         digest_interval: boot.digest_interval,
@@ -108,5 +131,6 @@ fn start(boot: &abi::log::Boot<'_>) -> Result<News, &'static str> {
         path: program.path.as_bytes().to_vec(),
         argv: strings(program.argv).map(<[u8]>::to_vec).collect(),
         env: strings(program.env).map(<[u8]>::to_vec).collect(),
-    }))
+        entry: entry.to_vec(),
+    })
 }

@@ -134,6 +134,8 @@ pub struct Process {
     pub alarm: Option<(u64, u64)>,
     /// Cleared at its end.
     pub clear_child_tid: u64,
+    /// set_robust_list's head: stored, and nobody looks.
+    pub robust_list: u64,
 
     /// Pending signals.
     pub pending: SigSet,
@@ -154,6 +156,10 @@ pub struct Process {
     pub repeated: bool,
     /// What a repeated call remembers.
     pub progress: Progress,
+    /// Of a repeated call: the call number at which it was last made.
+    pub made_at: u64,
+    /// The vfork child that its call is about.
+    pub vfork_child: Option<Serial>,
     /// It asked to rejoin.
     pub asked_rejoin: bool,
     /// Wait status once it is a zombie.
@@ -207,6 +213,7 @@ impl Process {
             stored: Stored { death_signal: 0, dumpable: 1, no_new_privs: 0 },
             alarm: None,
             clear_child_tid: 0,
+            robust_list: 0,
             pending: SigSet::default(),
             infos: Box::new([Info::default(); 65]),
             actions: Box::new([Action::default(); 65]),
@@ -216,6 +223,8 @@ impl Process {
             want: None,
             repeated: false,
             progress: Progress::default(),
+            made_at: 0,
+            vfork_child: None,
             asked_rejoin: false,
             status: 0,
             news: News::None,
@@ -301,6 +310,7 @@ impl Process {
         self.want = None;
         self.repeated = false;
         self.progress = Progress::default();
+        self.vfork_child = None;
         if let Some(mask) = self.saved_mask.take() {
             self.mask = mask;
         }

@@ -120,7 +120,7 @@ impl<M: Machine> Kernel<M> {
             charged_pages: self.charge_of(p),
             maps: space.map_or_else(Vec::new, |s| self.maps(s)),
             fds: self.fs.show_fds(&p.fds),
-            cwd: self.fs.path_of(p.cwd),
+            cwd: if p.is_alive() { self.fs.path_of(p.cwd) } else { Vec::new() },
             ..plain_row(p, &self.procs, &self.turns)
         }
     }

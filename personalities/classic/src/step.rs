@@ -29,8 +29,9 @@ impl<M: Machine> Kernel<M> {
         self.turns.made_call(after);
     }
 
-    /// Hooks on the state as it is before the call: the memory digest, the divergence on demand.
+    /// Hooks on the state as it is before the call: the a snapshot's own part, the memory digest, the divergence on demand.
     fn before_call(&mut self, serial: Serial) {
+        self.take_before_call(serial);
         if self.faults.diverge {
             self.faults.diverge = false;
             self.invert_a_byte(serial);
@@ -90,7 +91,9 @@ impl<M: Machine> Kernel<M> {
 
     /// Writes a call's end into its thread; says what it waits for if it blocks.
     fn settle(&mut self, serial: Serial, ended: Ended) -> Option<After> {
+        let call = self.turns.call();
         let p = self.procs.get_mut(&serial)?;
+        p.made_at = call;
         match ended {
             Ended::Result(value) => p.finish_call(value),
             Ended::NoResult => p.end_call(),

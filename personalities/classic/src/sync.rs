@@ -28,6 +28,7 @@ impl<M: Machine> Kernel<M> {
         self.pass_alarms();
         self.turns.pass_deadlines();
         let runnable = self.turns.end_sync();
+        self.take_if_asked(s);
         self.passed(s, runnable);
         true
     }
@@ -39,7 +40,7 @@ impl<M: Machine> Kernel<M> {
                     self.turns.enter(thread);
                 }
             }
-            Event::Snapshot => {}
+            Event::Snapshot => self.snapshots.asked = true,
             other => {
                 self.fs.tty_event(other);
                 self.drain(0);

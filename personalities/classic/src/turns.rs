@@ -84,6 +84,17 @@ impl Turns {
         }
     }
 
+    /// Sync point `s` passed, as a snapshot has it: nobody waits yet.
+    pub fn resume(round: Vec<Serial>, call: u64, (base_us, boot_us): (u64, u64), s: u64) -> Turns {
+        let sync_due = round.is_empty();
+        Turns { round: round.into(), call, base_us, boot_us, next_sync: s + 1, sync_due, ..Turns::default() }
+    }
+
+    /// A thread of a snapshot waits; those that began to wait before it are there.
+    pub fn resume_wait(&mut self, serial: Serial, keys: Vec<Key>, deadline_us: Option<u64>) {
+        self.wait(serial, keys, deadline_us);
+    }
+
     /// The thread that holds the turn; none while a sync point is due.
     pub fn head(&self) -> Option<Serial> {
         if self.sync_due { None } else { self.round.front().copied() }

@@ -40,6 +40,11 @@ impl Votes {
         Some(Votes { writer, buffer, effects: 0, unheard: Unheard::Nothing, lies: false })
     }
 
+    /// The first `effects` were posted by others.
+    pub fn resume(&mut self, effects: u64) {
+        self.effects = effects;
+    }
+
     /// Effects posted so far.
     pub fn effects(&self) -> u64 {
         self.effects

@@ -183,7 +183,7 @@ impl Machine for Board {
     }
 
     fn domain(&self) -> u32 {
-        self.boot.domain
+        self.boot.incarnation()
     }
 
     fn monitor(&self) -> Option<Monitor<'static>> {

@@ -45,7 +45,9 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn listen(&mut self) -> Result<(), crate::log::Broken> {
-        while let Some(length) = self.machine.receive(&mut self.buffer) {
+        while self.log.has_room()
+            && let Some(length) = self.machine.receive(&mut self.buffer)
+        {
             self.log.add(self.buffer.get(..length).unwrap_or(&[]))?;
         }
         let domain = self.machine.domain();

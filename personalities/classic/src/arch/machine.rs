@@ -45,11 +45,14 @@ pub fn start(boot: &'static BootInfo) -> ! {
     defmt::info!("starts: {=u64} KiB, {=usize} frames free", boot.memory_size >> 10, frames.left());
     runtime::say!("classic: {} KiB, {} frames free", boot.memory_size >> 10, frames.left());
     let setup = Setup {
-        domain: boot.domain,
+        domain: boot.incarnation(),
         root,
         log,
         effects: (effects.words(), effects.index as u32),
         control: channel(boot, "control").map(|c| c.words()),
+        // SAFETY: as for the root image.
+        snapshot: unsafe { runtime::channel::module_at(boot, "snapshot", OFFSET) },
+        snapshots: channel(boot, &alloc::format!("snapshot-{name}")).map(|c| c.words()),
         monitor: channel(boot, &alloc::format!("monitor-{name}")).and_then(|c| c.words().get(512..)),
         stuck_ms: boot.run.stuck_ms,
     };

@@ -126,6 +126,13 @@ pub(super) fn set_tid_address<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result
     getpid(k, c)
 }
 
+pub(super) fn set_robust_list<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    if let Some(p) = k.procs.get_mut(&c.serial) {
+        p.robust_list = c.args[0];
+    }
+    Ok(0)
+}
+
 const PR_SET_PDEATHSIG: i32 = 1;
 const PR_GET_PDEATHSIG: i32 = 2;
 const PR_GET_DUMPABLE: i32 = 3;

@@ -56,13 +56,14 @@ pub(super) fn mmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     if let Some(Err(EBADF)) = file {
         return Err(EBADF.into());
     }
+    let shared = flags & MAP_TYPE != MAP_PRIVATE;
     k.on_space(c.serial, |space, m, budget, files| {
         let (_, pages) = space.choose(place, len)?;
         let kind = match file {
             None => anonymous_kind(flags, prot)?,
             Some(file) => file_kind(file, (prot, flags), (offset, pages))?,
         };
-        space.mmap(m, budget, place, len, (Rights::from_prot(prot), kind), files)
+        space.mmap(m, budget, place, len, (Rights::from_prot(prot), kind, shared), files)
     })
     .map(|at| at as i64)
 }

@@ -95,6 +95,7 @@ fn row<M: Machine>(number: u64) -> Option<Row<M>> {
         nr::getpriority => Plain(identity::getpriority),
         nr::setpriority => Plain(identity::setpriority),
         nr::set_tid_address => Plain(identity::set_tid_address),
+        nr::set_robust_list => Plain(identity::set_robust_list),
         nr::prctl => Plain(identity::prctl),
 
         nr::kill => Plain(signals::kill),
@@ -119,7 +120,7 @@ fn row<M: Machine>(number: u64) -> Option<Row<M>> {
         nr::sysinfo => Plain(info::sysinfo),
         nr::getrandom => Plain(info::getrandom),
         nr::sched_getaffinity => Plain(info::sched_getaffinity),
-        nr::sched_yield | nr::set_robust_list | nr::syslog | nr::sched_getscheduler => Plain(info::zero),
+        nr::sched_yield | nr::syslog | nr::sched_getscheduler => Plain(info::zero),
         nr::sched_get_priority_max | nr::sched_get_priority_min => Plain(info::sched_priority_bound),
         _ => return None,
     })

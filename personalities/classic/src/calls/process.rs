@@ -62,6 +62,7 @@ pub(super) fn clone<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
     }
     if let Some(p) = k.procs.get_mut(&c.serial) {
         p.progress.done = u64::from(pid);
+        p.vfork_child = Some(serial);
     }
     Ok(Ended::Block { keys: alloc::vec![Key::Vfork(serial)], deadline_us: None })
 }

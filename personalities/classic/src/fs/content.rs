@@ -149,6 +149,25 @@ impl Content {
         true
     }
 
+    /// The pages that count, unless the contents are the image's.
+    pub fn own_pages(&self) -> Option<&Pages> {
+        if let Content::Own { pages, .. } = self { Some(pages) } else { None }
+    }
+
+    /// A further page of a file of a snapshot, its number behind the last one's; false: it lies beyond the file's size.
+    pub fn begin_page(&mut self, number: u64, bytes: &[u8]) -> bool {
+        let Content::Own { size, pages } = self else { return false };
+        let last = pages.0.last_key_value().map(|(number, _)| *number);
+        let start = number.checked_mul(PAGE).filter(|start| start < size);
+        let Some(room) = start.map(|start| (*size - start).min(PAGE)) else { return false };
+        if last.is_some_and(|last| last >= number) || bytes.len() as u64 > room {
+            return false;
+        }
+        let page = pages.entry(number);
+        page.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        true
+    }
+
     /// The digest of the contents, as the state digest has it: number of pages, then each page's number and digest.
     pub fn digest(&mut self) -> Digest {
         let mut e = Encoder::new("file");
@@ -167,6 +186,11 @@ impl Content {
 }
 
 impl Pages {
+    /// Number and bytes of each.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.0.iter().map(|(number, page)| (*number, &page.bytes[..]))
+    }
+
     /// The page, made if need be, to be changed.
     fn entry(&mut self, number: u64) -> &mut [u8; PAGE as usize] {
         let page = self

@@ -1,26 +1,36 @@
 //! The state digest's part about files.
 
-use super::file::{Kind, Open};
+use super::file::{FileId, Kind, Open};
 use super::inode::Body;
-use super::{FdTable, Fs};
+use super::{FdTable, Fs, Ino};
 use abi::digest::Encoder;
 use alloc::vec::Vec;
+
+/// The number of an open file description: by first appearance in the walk over processes and descriptors.
+pub(super) fn number_of(numbering: &mut Vec<u64>, file: FileId) -> usize {
+    let id = file as u64;
+    numbering.iter().position(|n| *n == id).unwrap_or_else(|| {
+        numbering.push(id);
+        numbering.len() - 1
+    })
+}
 
 impl Fs {
     pub(super) fn digest_table(&self, fds: &FdTable, numbering: &mut Vec<u64>, e: &mut Encoder) {
         for (fd, slot) in fds.iter() {
-            let id = slot.file as u64;
-            let number = numbering.iter().position(|n| *n == id).unwrap_or_else(|| {
-                numbering.push(id);
-                numbering.len() - 1
-            });
+            let number = number_of(numbering, slot.file);
             e.u64(fd as u64).u64(u64::from(slot.cloexec)).u64(number as u64);
         }
     }
 
     /// Kind of an open file description as the digest numbers it.
-    fn digest_kind(&self, open: &Open) -> u64 {
-        match open.kind {
+    pub(super) fn digest_kind(&self, open: &Open) -> u64 {
+        self.digest_kind_of(open.node, &open.kind)
+    }
+
+    /// The same of what is not open yet.
+    pub(super) fn digest_kind_of(&self, node: Ino, kind: &Kind) -> u64 {
+        match kind {
             Kind::Regular => 0,
             Kind::Directory => 1,
             Kind::Pipe { write: false, .. } => 2,
@@ -28,7 +38,7 @@ impl Fs {
             Kind::Tty => 4,
             Kind::Null | Kind::Zero | Kind::Full | Kind::Random => 5,
             Kind::Text(_) => 6,
-            Kind::Path => u64::from(self.is_dir(open.node)),
+            Kind::Path => u64::from(self.is_dir(node)),
         }
     }
 

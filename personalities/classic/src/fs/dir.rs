@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// A directory's entries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Dir {
     /// The directory it lies in.
     pub parent: Ino,
@@ -38,6 +38,26 @@ impl Dir {
         self.entries.insert(self.next, (name.to_vec(), ino));
         self.names.insert(name.to_vec(), self.next);
         self.next += 1;
+    }
+
+    /// The sequence number that the next entry gets.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// A directory as a snapshot has it, without entries yet.
+    pub fn begin(parent: Ino, next: u64) -> Dir {
+        Dir { parent, next, ..Dir::default() }
+    }
+
+    /// The next of its entries; false: its number is not behind the last one's and below the next, or the name is there.
+    pub fn begin_entry(&mut self, sequence: u64, name: &[u8], ino: Ino) -> bool {
+        let last = self.entries.last_key_value().map(|(seq, _)| *seq);
+        if sequence >= self.next || last.is_some_and(|last| last >= sequence) {
+            return false;
+        }
+        self.entries.insert(sequence, (name.to_vec(), ino));
+        self.names.insert(name.to_vec(), sequence).is_none()
     }
 
     /// Takes an entry away.

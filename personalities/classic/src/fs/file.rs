@@ -121,6 +121,10 @@ impl Files {
     pub fn get_mut(&mut self, id: FileId) -> Option<&mut Open> {
         self.slots.get_mut(id)?.as_mut()
     }
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Open> {
+        self.slots.iter().flatten()
+    }
     fn remove(&mut self, id: FileId) -> Option<Open> {
         let open = self.slots.get_mut(id)?.take()?;
         self.count -= 1;
@@ -205,7 +209,7 @@ impl Fs {
     }
 
     /// What a link of /proc/PID/fd shows.
-    fn show_file(&self, open: &Open) -> Vec<u8> {
+    pub(super) fn show_file(&self, open: &Open) -> Vec<u8> {
         if is_anonymous_pipe(open.node) {
             return format!("pipe:[{}]", open.node - PIPE).into_bytes();
         }

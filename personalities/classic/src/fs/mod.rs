@@ -25,13 +25,14 @@ mod pipe;
 mod poll;
 mod proc;
 mod rw;
+mod snapshot;
 mod stat;
 mod syscalls;
 mod tree;
 mod tty;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

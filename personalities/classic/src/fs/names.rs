@@ -227,11 +227,12 @@ impl Fs {
         let room = call.user.writable(call.args[1], count);
         let mut out = Vec::new();
         let mut last = position;
-        let mut full = false;
+        let mut refused = None;
         for (offset, name, ino, kind) in self.list(call, node, position) {
             let len = (19 + name.len() + 1).next_multiple_of(8);
             if out.len() + len > room {
-                full = true;
+                // As Linux, which asks whether an entry fits before it touches the buffer.
+                refused = Some(if out.len() + len > count { EINVAL } else { EFAULT });
                 break;
             }
             let end = out.len() + len;
@@ -244,11 +245,7 @@ impl Fs {
             last = offset;
         }
         if out.is_empty() {
-            return match full {
-                true if room < count => Err(EFAULT.into()),
-                true => Err(EINVAL.into()),
-                false => Ok(0),
-            };
+            return refused.map_or(Ok(0), |e| Err(e.into()));
         }
         call.put(1, &out)?;
         if let Some(open) = self.files.get_mut(id) {

@@ -39,13 +39,33 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    fn new(time: Time) -> Pipe {
+    /// Without ends.
+    pub fn new(time: Time) -> Pipe {
         let meta = Meta::new(S_IFIFO | 0o600, time);
         Pipe { meta, bytes: VecDeque::new(), readers: 0, writers: 0, writers_ever: 0, openers: Vec::new() }
     }
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
         PIPE_CAPACITY - self.bytes.len().min(PIPE_CAPACITY)
+    }
+    /// Whether `pid` is in the middle of an open whose other end has come.
+    pub fn met(&self, pid: u32) -> bool {
+        self.openers.iter().any(|o| o.pid == pid && o.met)
+    }
+    /// Blocked opens.
+    pub fn openers(&self) -> usize {
+        self.openers.len()
+    }
+    /// An end of a snapshot. Writers that came before are one: it is only asked whether there are more than some reader has seen.
+    pub fn begin_end(&mut self, read: bool, write: bool) {
+        self.readers += u32::from(read);
+        self.writers += u32::from(write);
+        self.writers_ever = 1;
+    }
+    /// A blocked open of a snapshot.
+    pub fn begin_opener(&mut self, pid: u32, read: bool, met: bool) {
+        self.begin_end(read, !read);
+        self.openers.push(Opener { pid, read, met });
     }
     fn count(&mut self, read: bool, write: bool) {
         self.readers += u32::from(read);

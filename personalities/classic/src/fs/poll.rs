@@ -39,7 +39,7 @@ impl Fs {
     }
 
     /// What a poller of it waits for, whatever it asks.
-    fn keys(&self, open: &Open, on: &mut Vec<WaitKey>) {
+    pub(super) fn keys(&self, open: &Open, on: &mut Vec<WaitKey>) {
         let (first, second) = match open.kind {
             Kind::Pipe { pipe, read, write, .. } => {
                 (read.then_some(WaitKey::PipeRead(pipe)), write.then_some(WaitKey::PipeWrite(pipe)))

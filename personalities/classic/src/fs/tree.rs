@@ -26,6 +26,17 @@ pub struct Tree {
     pub made: u64,
     /// Pages counted.
     pub pages: u64,
+    /// The image's members by inode number, from the root on, as they were.
+    originals: Vec<Original>,
+}
+
+/// What is kept of a member of the image, whatever became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Original {
+    /// Its times.
+    pub time: Time,
+    /// A regular file's bytes.
+    pub data: &'static [u8],
 }
 
 impl Tree {
@@ -40,10 +51,21 @@ impl Tree {
             changed: false,
             made: false,
         };
-        let mut tree = Tree { inodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1, made: 0, pages: 0 };
+        let mut tree = Tree {
+            inodes: BTreeMap::from([(ROOT, root)]),
+            next: ROOT + 1,
+            made: 0,
+            pages: 0,
+            originals: Vec::new(),
+        };
         for member in image::members(image) {
             tree.add(image, member?)?;
         }
+        let original = |inode: &Inode| Original {
+            time: inode.meta.mtime,
+            data: if let Body::Regular(Content::Image(data)) = inode.body { data } else { &[] },
+        };
+        tree.originals = tree.inodes.values().map(original).collect();
         Ok(tree)
     }
 
@@ -109,9 +131,38 @@ impl Tree {
         self.inodes.get(&ino)
     }
 
+    /// A member of the image as it was.
+    pub fn original(&self, ino: Ino) -> Option<&Original> {
+        self.originals.get(usize::try_from(ino.checked_sub(ROOT)?).ok()?)
+    }
+
+    /// Files that a snapshot holds, ascending: those that the state digest has, and members of which only times were changed.
+    pub fn written(&self) -> impl Iterator<Item = (Ino, &Inode)> {
+        let touched = |ino, i: &Inode| {
+            let times = [i.meta.atime, i.meta.mtime, i.meta.ctime];
+            self.original(ino).is_none_or(|o| times != [o.time; 3])
+        };
+        self.inodes.iter().map(|(ino, i)| (*ino, i)).filter(move |(ino, i)| i.changed || touched(*ino, i))
+    }
+
     /// An inode.
     pub fn get_mut(&mut self, ino: Ino) -> Option<&mut Inode> {
         self.inodes.get_mut(&ino)
+    }
+
+    /// Takes an inode out, as it is.
+    pub fn take(&mut self, ino: Ino) -> Option<Inode> {
+        self.inodes.remove(&ino)
+    }
+
+    /// Puts an inode in, as it is.
+    pub fn put(&mut self, ino: Ino, inode: Inode) {
+        self.inodes.insert(ino, inode);
+    }
+
+    /// The numbers of all inodes.
+    pub fn numbers(&self) -> Vec<Ino> {
+        self.inodes.keys().copied().collect()
     }
 
     /// All inodes, ascending.

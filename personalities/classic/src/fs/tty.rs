@@ -20,7 +20,8 @@ const VMIN: usize = 6;
 
 /// What stands in the input queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Item {
+pub enum Item {
+    /// A byte.
     Byte(u8),
     /// The end of a line that has bytes.
     LineEnd,
@@ -81,6 +82,16 @@ impl Tty {
     /// The bytes in the queue.
     pub fn queued(&self) -> Vec<u8> {
         self.queue.iter().filter_map(|item| if let Item::Byte(b) = item { Some(*b) } else { None }).collect()
+    }
+
+    /// What stands in the queue.
+    pub fn items(&self) -> impl Iterator<Item = Item> + '_ {
+        self.queue.iter().copied()
+    }
+
+    /// Puts a queue in its place.
+    pub fn set_items(&mut self, queue: VecDeque<Item>) {
+        self.queue = queue;
     }
 
     /// Forgets all input.

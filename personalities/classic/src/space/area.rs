@@ -62,6 +62,8 @@ pub struct Area {
     pub rights: Rights,
     /// It is or was writable: all its pages count.
     pub charged: bool,
+    /// It was asked for with MAP_SHARED (read-only, so as private as others).
+    pub shared: bool,
     /// What it is.
     pub kind: Kind,
     /// One for each page from the start; what is missing at the end is untouched (so a reservation costs nothing) or, of a file,
@@ -72,7 +74,15 @@ pub struct Area {
 impl Area {
     /// An anonymous mapping without pages.
     pub fn new(start: u64, end: u64, rights: Rights, kind: Kind) -> Area {
-        Area { start, end, rights, charged: rights.has(Rights::WRITE), kind, pages: Vec::new() }
+        Area {
+            start,
+            end,
+            rights,
+            charged: rights.has(Rights::WRITE),
+            shared: false,
+            kind,
+            pages: Vec::new(),
+        }
     }
 
     /// Number of pages.
@@ -114,7 +124,7 @@ impl Area {
             Kind::File { ino, offset, size } => Kind::File { ino, offset: offset + (at - self.start), size },
             other => other,
         };
-        let tail = Area { start: at, end: self.end, rights: self.rights, charged: self.charged, kind, pages };
+        let tail = Area { start: at, end: self.end, kind, pages, ..*self };
         self.end = at;
         tail
     }
@@ -124,6 +134,7 @@ impl Area {
         self.end == next.start
             && self.rights == next.rights
             && self.charged == next.charged
+            && self.shared == next.shared
             && self.kind == next.kind
             && !self.is_file()
     }
@@ -199,6 +210,11 @@ impl Area {
 }
 
 impl Page {
+    /// A page of the image, if page tables can show it.
+    pub fn of_image(bytes: &'static [u8]) -> Option<Page> {
+        is_page(bytes).then_some(Page::Image(bytes))
+    }
+
     /// What a page-table entry with `rights` shows for it; `None`: a fault decides.
     pub fn shown(self, rights: Rights) -> Option<Shown> {
         if rights.0 == 0 {

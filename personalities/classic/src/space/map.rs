@@ -32,12 +32,12 @@ impl Space {
         budget: &mut Budget,
         place: Place,
         len: u64,
-        (rights, kind): (Rights, Kind),
+        (rights, kind, shared): (Rights, Kind, bool),
         source: &dyn FileSource,
     ) -> Result<u64> {
         let (start, len) = self.choose(place, len)?;
         check_heap(m)?;
-        let mut area = Area::new(start, start + len, rights, kind);
+        let mut area = Area { shared, ..Area::new(start, start + len, rights, kind) };
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
         self.charge = budget.raise(self.charge, pages)?;
         if let Err(e) = area.load(m, source) {

@@ -6,6 +6,7 @@
 
 pub mod area;
 mod map;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod touch;
@@ -13,6 +14,7 @@ mod user;
 
 pub use area::{Area, FileSource, Kind, Page};
 pub use map::{MayMove, Place};
+pub(crate) use snapshot::Bounds;
 pub use touch::Touch;
 pub use user::UserView;
 
@@ -63,7 +65,7 @@ pub struct Budget {
 const HEAP_RESERVE: usize = 8 << 20;
 
 /// ENOMEM when the kernel's own tables have no room for more mappings.
-fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
+pub(crate) fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
     if m.free_heap() < HEAP_RESERVE { Err(ENOMEM.into()) } else { Ok(()) }
 }
 
@@ -107,13 +109,21 @@ pub struct Space {
     pub stack_top: u64,
     /// Pages charged, in whole chunks.
     pub charge: u64,
+    /// Number of the exec that laid it out ([`abi::layout::layout`]).
+    pub exec: u64,
 }
 
 impl Space {
-    /// An empty space with the trampoline in place.
-    pub fn new<M: Machine>(m: &mut M, mmap_top: u64, stack_top: u64) -> Result<Space, OutOfFrames> {
+    /// An empty space of exec number `exec` with the trampoline in place.
+    pub fn new<M: Machine>(
+        m: &mut M,
+        exec: u64,
+        mmap_top: u64,
+        stack_top: u64,
+    ) -> Result<Space, OutOfFrames> {
         let tables = m.new_tables()?;
-        let space = Space { tables, areas: Vec::new(), mmap_top, brk_start: 0, brk: 0, stack_top, charge: 0 };
+        let areas = Vec::new();
+        let space = Space { tables, areas, mmap_top, brk_start: 0, brk: 0, stack_top, charge: 0, exec };
         let shown = m.map(tables, TRAMPOLINE, Shown::Trampoline, Rights(Rights::READ.0 | Rights::EXECUTE.0));
         if shown.is_err() {
             m.drop_tables(tables);
@@ -259,7 +269,7 @@ impl Space {
     /// A copy, page by page.
     pub fn fork<M: Machine>(&self, m: &mut M) -> Result<Space, OutOfFrames> {
         check_heap(m).map_err(|_| OutOfFrames)?;
-        let mut child = Space::new(m, self.mmap_top, self.stack_top)?;
+        let mut child = Space::new(m, self.exec, self.mmap_top, self.stack_top)?;
         (child.brk_start, child.brk, child.charge) = (self.brk_start, self.brk, self.charge);
         for area in &self.areas {
             if let Err(e) = child.insert_copy(m, area) {
@@ -277,6 +287,7 @@ impl Space {
             end: area.end,
             rights: area.rights,
             charged: area.charged,
+            shared: area.shared,
             kind: area.kind,
         };
         for page in &area.pages {
