@@ -81,13 +81,13 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)
 	@[ -x $(TARGET)/tools/bin/cargo-deny ] || { echo "building cargo-deny, once"; cargo install --quiet --locked cargo-deny --version 0.20.2 --root $(TARGET)/tools; }
 	@$(TARGET)/tools/bin/cargo-deny --offline check bans licenses sources
 
-size: ## lines of code of microkernel and model, without tests and comments; bytes of EL2's image
+size: ## lines of code of microkernel and model, without tests and comments; bytes of the images of EL2 and of its loader
 	@scripts/size
 
 diversity: ## how unlike the kernels are: lines and machine functions that pairs have in common, what they depend on, whom found differences hit

@@ -9,6 +9,7 @@ pub mod bootinfo;
 pub mod bundle;
 pub mod capability;
 pub mod digest;
+pub mod handover;
 pub mod hypercall;
 pub mod layout;
 pub mod linux;

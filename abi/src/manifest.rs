@@ -24,6 +24,7 @@ pub const MEMORY_SIZE_MAX: u64 = crate::bootinfo::MODULE_IPA - crate::bootinfo::
 
 /// Physical addresses `base .. base + size`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
 pub struct Range {
     /// First address.
     pub base: u64,

@@ -13,48 +13,11 @@ pub mod power;
 pub mod rng200;
 pub mod tree;
 
+pub use abi::handover::{CORES_MAX, Gic, MEMORIES_MAX, Psci, Timer};
 use abi::manifest::Range;
 use core::fmt;
 use fdt::{Fdt, node::FdtNode};
 use heapless::Vec;
-
-/// At most so many cores; each has its slot in EL2's tables.
-pub const CORES_MAX: usize = 8;
-/// At most so many ranges of RAM.
-pub const MEMORIES_MAX: usize = 4;
-
-/// A GICv2 with its virtual interface.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Gic {
-    /// Distributor.
-    pub distributor: u64,
-    /// CPU interface.
-    pub cpu: u64,
-    /// Hypervisor control.
-    pub hypervisor: u64,
-    /// Virtual CPU interface, which guests see as their CPU interface.
-    pub virtual_cpu: u64,
-    /// INTID of the maintenance interrupt.
-    pub maintenance: u32,
-}
-
-/// Interrupts of the generic timer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timer {
-    /// INTID of the virtual timer (CNTV).
-    pub virtual_intid: u32,
-    /// INTID of EL2's physical timer (CNTHP).
-    pub hypervisor_intid: u32,
-}
-
-/// How cores are started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Psci {
-    /// Function number of CPU_ON.
-    pub cpu_on: u64,
-    /// Function number of SYSTEM_OFF (fixed by PSCI 0.2 and later).
-    pub system_off: u64,
-}
 
 /// A serial port on which lines can be printed, by the address of its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

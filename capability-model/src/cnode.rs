@@ -4,7 +4,7 @@ use crate::cap::Cap;
 use crate::derivation::Altered;
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::invoke::ARGUMENTS;
+use crate::invoke::{ARGUMENTS, SHORT};
 use crate::layout::endpoint;
 use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
@@ -73,16 +73,16 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// Copy and Mint: destination index and depth; source root, index, depth; rights; and for Mint badge or guard.
+    /// Copy and Mint: destination index and depth; source root, index, depth; rights; and for Mint badge or guard. Source, destination, what to put there.
     #[inline(always)]
     pub(crate) fn decode_copy(
         &self,
         caller: u64,
         root: Slot,
-        args: &[u64; ARGUMENTS],
+        args: [u64; SHORT],
         sets: Sets,
-    ) -> Result<Plan, Error> {
-        let [index, depth, source_root, source_index, source_depth, rights, data, ..] = *args;
+    ) -> Result<(Slot, Slot, Altered), Error> {
+        let [index, depth, source_root, source_index, source_depth, rights, data] = args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
         let mut cap = self.derive(source, 4)?;
@@ -90,7 +90,7 @@ impl<M: Memory> Store<M> {
         if sets == Sets::Data {
             cap = self.set_data(cap, data, 7)?;
         }
-        Ok(Plan::Insert { source, slot, cap })
+        Ok((source, slot, cap))
     }
 
     /// Move and Mutate: as Copy, but there are no rights.
@@ -99,17 +99,17 @@ impl<M: Memory> Store<M> {
         &self,
         caller: u64,
         root: Slot,
-        args: &[u64; ARGUMENTS],
+        args: [u64; SHORT],
         sets: Sets,
-    ) -> Result<Plan, Error> {
-        let [index, depth, source_root, source_index, source_depth, data, ..] = *args;
+    ) -> Result<(Slot, Slot, Altered), Error> {
+        let [index, depth, source_root, source_index, source_depth, data, _] = args;
         let slot = self.lookup_empty(root, index, depth, 1)?;
         let source = self.source(caller, source_root, source_index, source_depth, 3)?;
         let mut cap = self.altered(source);
         if sets == Sets::Data {
             cap = self.mutate(cap, data, 6)?;
         }
-        Ok(Plan::Move { source, slot, cap })
+        Ok((source, slot, cap))
     }
 
     /// Rotate: the pivot goes to the destination, the source to the pivot's place. Destination and source may be the same slot, and

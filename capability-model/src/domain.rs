@@ -93,6 +93,7 @@ impl<M: Memory> Store<M> {
                 self.insert(source, slot, cap);
             }
         }
+        self.memory.respaced();
     }
 
     /// Boot only: a new domain gets a copy of a CSpace root and runs.

@@ -294,7 +294,7 @@ impl<M: Memory> Store<M> {
         for (i, word) in (0..).zip(endorsement) {
             self.set_word(record, i, word);
         }
-        set_bit(&mut self.endorsements_due, peer, index, 1);
+        set_bit(&mut self.endorsements_due, peer, index, true);
     }
 
     /// A bounded part of a gate's act.
@@ -304,7 +304,7 @@ impl<M: Memory> Store<M> {
             Ok(Act::Revoke { held }) => self.revoke(held_slot(at, held)),
             Ok(Act::Retype { held, kind, into, offset, count }) => {
                 match self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count) {
-                    Ok(Plan::Retype(plan)) => self.retype(&plan),
+                    Ok(plan) => self.retype(&plan),
                     _ => Status::Done,
                 }
             }

@@ -306,7 +306,7 @@ fn leases<M: Memory>(view: &View<'_, M>) -> Holds {
     for (slot, node) in &view.nodes {
         let Cap::Lease { peer, index, base, .. } = node.cap else { continue };
         let record = store.tables.export(peer, index);
-        let fine = bit(&store.exported, peer, index)
+        let fine = bit(store.exported, peer, index)
             && store.word(record, export::SLOT) == slot.0
             && store.word(record, export::BASE) == base
             && known.insert((peer, index));
@@ -314,7 +314,7 @@ fn leases<M: Memory>(view: &View<'_, M>) -> Holds {
     }
     for peer in 0..CORES_MAX {
         for index in 0..LEASES_MAX {
-            let used = bit(&store.exported, peer, index);
+            let used = bit(store.exported, peer, index);
             demand(used == known.contains(&(peer, index)), || format!("export {peer} {index}"))?;
             let record = store.tables.import(peer, index);
             let phase = store.word(record, import::PHASE);

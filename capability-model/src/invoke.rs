@@ -3,18 +3,20 @@
 use crate::cap::Cap;
 use crate::cnode::Sets;
 use crate::domain::State;
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{Error, ErrorKind, Outcome, Status};
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
 use crate::plan::{Message, Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
-use crate::words::kind;
+use crate::words::{self, kind};
 
 /// Words of an invocation: address of the invoked capability, label, ten arguments.
 pub const WORDS: usize = 12;
-/// Words behind address and label.
+/// Words behind address and label, and of what [`Store::invoke_short`] knows.
 pub(crate) const ARGUMENTS: usize = WORDS - 2;
+/// See [`ARGUMENTS`].
+pub const SHORT: usize = 7;
 
 /// What is asked for; the numbers are the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,11 +112,79 @@ impl<M: Memory> Store<M> {
     /// An invocation by the running domain `caller`: its whole effect (or a bounded part, see [`crate::error::Status::Again`]), or
     /// an error and no change.
     pub fn invoke(&mut self, caller: u64, words: [u64; WORDS]) -> Result<Outcome, Error> {
-        self.invoke_saved(caller, &words)
+        let [address, label, a, b, c, d, e, f, g, ..] = words;
+        match self.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
+            Some(status) => Ok(status.into()),
+            None => self.invoke_long(caller, &words),
+        }
     }
 
-    /// The same with the words where the entry saved them. The plan stays where decoding put it: it is large.
-    pub fn invoke_saved(&mut self, caller: u64, words: &[u64; WORDS]) -> Result<Outcome, Error> {
+    /// The invocations that have to be fast: their words stay in registers, and each is performed where it was decoded, so that no plan
+    /// is ever laid down. None if it is none of these; nothing has changed then, and [`Store::invoke_long`] knows the rest.
+    #[inline(always)]
+    pub fn invoke_short(
+        &mut self,
+        caller: u64,
+        label: u64,
+        [address, args @ ..]: [u64; SHORT + 1],
+    ) -> Result<Option<Status>, Error> {
+        const COPY: u64 = Label::Copy as u64;
+        const MINT: u64 = Label::Mint as u64;
+        const MOVE: u64 = Label::Move as u64;
+        const MUTATE: u64 = Label::Mutate as u64;
+        const DELETE: u64 = Label::Delete as u64;
+        const RETYPE: u64 = Label::Retype as u64;
+        const MAP: u64 = Label::Map as u64;
+        const UNMAP: u64 = Label::Unmap as u64;
+        const SIGNAL: u64 = Label::Signal as u64;
+        if !matches!(label, COPY | MINT | MOVE | MUTATE | DELETE | RETYPE | MAP | UNMAP | SIGNAL) {
+            return Ok(None);
+        }
+        let slot = self.lookup_full(caller, address, 0)?;
+        let head = self.head(slot);
+        let [a, b, c, ..] = args;
+        let status = match (label, head.kind()) {
+            (COPY | MINT, kind::CNODE) => {
+                let sets = if label == MINT { Sets::Data } else { Sets::Nothing };
+                let (source, slot, cap) = self.decode_copy(caller, slot, args, sets)?;
+                self.insert(source, slot, cap);
+                Status::Done
+            }
+            (MOVE | MUTATE, kind::CNODE) => {
+                let sets = if label == MUTATE { Sets::Data } else { Sets::Nothing };
+                let (source, slot, cap) = self.decode_move(caller, slot, args, sets)?;
+                self.transplant(source, slot, cap);
+                Status::Done
+            }
+            (DELETE, kind::CNODE) => {
+                let slot = self.lookup_slot(slot, a, b, 1)?;
+                self.delete(slot)
+            }
+            // By reference: what is too large for registers is copied by a call.
+            (RETYPE, kind::UNTYPED) => match &self.decode_retype(caller, slot, args) {
+                Ok(plan) => self.retype(plan),
+                Err(error) => return Err(*error),
+            },
+            (MAP, kind::FRAME | kind::PAGE_TABLE) => {
+                let map = self.decode_map(caller, slot, [a, b, c])?;
+                self.map(slot, head, map);
+                Status::Done
+            }
+            (UNMAP, kind::FRAME | kind::PAGE_TABLE) => {
+                self.unmap(slot);
+                Status::Done
+            }
+            (SIGNAL, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
+                self.signal(self.word(slot.0, words::OBJECT), self.word(slot.0, words::DATA));
+                Status::Done
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(status))
+    }
+
+    /// All others, with the words where the entry saved them. The plan stays where decoding put it: it is large.
+    pub fn invoke_long(&mut self, caller: u64, words: &[u64; WORDS]) -> Result<Outcome, Error> {
         match &self.decode(caller, words) {
             Err(error) => Err(*error),
             Ok(Plan::Ask { peer }) => {
@@ -126,24 +196,21 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    #[inline(always)]
     fn decode(&self, caller: u64, words: &[u64; WORDS]) -> Result<Plan, Error> {
         let [address, label, args @ ..] = words;
         let slot = self.lookup_full(caller, *address, 0)?;
         let label = Label::from_number(*label).ok_or(ErrorKind::IllegalOperation.of(0))?;
-        // What is invoked most is told from the slot's first word, so that each has only its own few words read.
-        match self.head(slot).kind() {
-            kind::CNODE => self.decode_cnode(caller, slot, label, args),
-            kind::UNTYPED if label == Label::Retype => self.decode_retype(caller, slot, args),
-            kind::ENDPOINT => self.decode_endpoint(caller, &self.cap(slot), label, args),
-            kind::NOTIFICATION => self.decode_notification(&self.cap(slot), label),
+        match self.cap(slot) {
+            Cap::CNode { .. } => self.decode_cnode(caller, slot, label, args),
+            Cap::Endpoint { .. } => self.decode_endpoint(caller, &self.cap(slot), label, args),
+            cap @ Cap::Notification { .. } => self.decode_notification(&cap, label),
             _ => self.decode_other(caller, slot, label, args),
         }
     }
 
     fn decode_notification(&self, cap: &Cap, label: Label) -> Result<Plan, Error> {
         match label {
-            Label::Signal => self.decode_signal(cap),
+            Label::Signal => Err(ErrorKind::InvalidCapability.of(0)),
             Label::Wait => self.decode_wait(cap, Patience::Wait),
             Label::Poll => self.decode_wait(cap, Patience::Try),
             _ => Err(ErrorKind::IllegalOperation.of(0)),
@@ -163,10 +230,6 @@ impl<M: Memory> Store<M> {
             Cap::Untyped { .. } | Cap::Frame { .. } | Cap::Seat { .. } if label == Label::Lease => {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
-            Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Map => {
-                self.decode_map(caller, slot, [a, b, c])
-            }
-            Cap::Frame { .. } | Cap::PageTable { .. } if label == Label::Unmap => self.decode_unmap(slot),
             Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
@@ -201,7 +264,6 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    #[inline(always)]
     fn decode_cnode(
         &self,
         caller: u64,
@@ -211,12 +273,7 @@ impl<M: Memory> Store<M> {
     ) -> Result<Plan, Error> {
         let [index, depth, ..] = *args;
         match label {
-            Label::Copy => self.decode_copy(caller, root, args, Sets::Nothing),
-            Label::Mint => self.decode_copy(caller, root, args, Sets::Data),
-            Label::Move => self.decode_move(caller, root, args, Sets::Nothing),
-            Label::Mutate => self.decode_move(caller, root, args, Sets::Data),
             Label::Rotate => self.decode_rotate(caller, root, args),
-            Label::Delete => Ok(Plan::Delete(self.lookup_slot(root, index, depth, 1)?)),
             Label::Revoke => Ok(Plan::Revoke(self.lookup_slot(root, index, depth, 1)?)),
             Label::CancelBadgedSends => self.decode_cancel(self.lookup_slot(root, index, depth, 1)?),
             _ => Err(ErrorKind::IllegalOperation.of(0)),

@@ -19,7 +19,7 @@ use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
 use crate::rights::Rights;
-use crate::store::{SCRUBS_PER_ENTRY, Store, bit, set_bit};
+use crate::store::{SCRUBS_PER_ENTRY, Store, bit, of_peer, set_bit};
 
 const OFFERED: u64 = 1;
 const CALLED_BACK: u64 = 2;
@@ -86,8 +86,7 @@ impl<M: Memory> Store<M> {
             _ => return Err(ErrorKind::InvalidCapability.of(0)),
         };
         let slot = if what.moves() { source } else { stays(self)? };
-        let used = self.exported.get(peer as usize).copied().unwrap_or(u16::MAX);
-        let number = used.trailing_ones() as u8;
+        let number = of_peer(self.exported, peer as u8).trailing_ones() as u8;
         if number >= LEASES_MAX {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
@@ -104,8 +103,8 @@ impl<M: Memory> Store<M> {
         for (i, word) in (0..).zip(words) {
             self.set_word(record, i, word);
         }
-        set_bit(&mut self.exported, peer, number, 1);
-        set_bit(&mut self.exports_due, peer, number, 1);
+        set_bit(&mut self.exported, peer, number, true);
+        set_bit(&mut self.exports_due, peer, number, true);
         let lease = Cap::Lease { peer, index: number, what, base, size };
         if !what.moves() {
             self.insert_leaf(source, slot, lease);
@@ -136,7 +135,7 @@ impl<M: Memory> Store<M> {
         let record = self.tables.export(peer, index);
         if self.word(record, export::PHASE) == OFFERED {
             self.set_word(record, export::PHASE, CALLED_BACK);
-            set_bit(&mut self.exports_due, peer, index, 1);
+            set_bit(&mut self.exports_due, peer, index, true);
         }
     }
 
@@ -151,29 +150,30 @@ impl<M: Memory> Store<M> {
 
     /// Whether anything is to be sent to anybody.
     pub fn has_messages(&self) -> bool {
-        let due = [&self.exports_due, &self.endorsements_due, &self.imports_due];
-        self.requests_due | self.answers_due != 0 || due.iter().any(|set| set.iter().any(|bits| *bits != 0))
+        let due = self.exports_due | self.endorsements_due | self.imports_due;
+        due != 0 || self.requests_due | self.answers_due != 0
     }
 
     /// What is to be sent to a peer, oldest need first within a kind; None if nothing. Taking it is sending it.
     pub fn take_message(&mut self, peer: u8) -> Option<Message> {
-        let first = |set: &[u16; CORES_MAX as usize]| {
-            set.get(peer as usize).filter(|bits| **bits != 0).map(|bits| bits.trailing_zeros() as u8)
+        let first = |set| match of_peer(set, peer) {
+            0 => None,
+            bits => Some(bits.trailing_zeros() as u8),
         };
-        if let Some(index) = first(&self.exports_due) {
-            set_bit(&mut self.exports_due, peer, index, 0);
+        if let Some(index) = first(self.exports_due) {
+            set_bit(&mut self.exports_due, peer, index, false);
             return Some(self.lender_message(peer, index));
         }
-        if let Some(index) = first(&self.endorsements_due) {
-            set_bit(&mut self.endorsements_due, peer, index, 0);
+        if let Some(index) = first(self.endorsements_due) {
+            set_bit(&mut self.endorsements_due, peer, index, false);
             let record = self.tables.import(peer, index);
             let word = |i| self.word(record + import::ENDORSEMENT, i);
             let generation = self.word(record, import::GENERATION);
             let act = [2, 3, 4, 5, 6].map(word);
             return Some(Message::Endorse { index, generation, epoch: word(0), sequence: word(1), act });
         }
-        let Some(index) = first(&self.imports_due) else { return self.take_mail(peer) };
-        set_bit(&mut self.imports_due, peer, index, 0);
+        let Some(index) = first(self.imports_due) else { return self.take_mail(peer) };
+        set_bit(&mut self.imports_due, peer, index, false);
         let generation = self.word(self.tables.import(peer, index), import::GENERATION);
         Some(Message::Returned { index, generation })
     }
@@ -200,7 +200,7 @@ impl<M: Memory> Store<M> {
     pub fn called_back(&self) -> u32 {
         let all = (0..CORES_MAX).flat_map(|peer| (0..LEASES_MAX).map(move |index| (peer, index)));
         let phase = |peer, index| self.word(self.tables.export(peer, index), export::PHASE);
-        all.filter(|(peer, index)| bit(&self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
+        all.filter(|(peer, index)| bit(self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
             .count() as u32
     }
 
@@ -250,13 +250,13 @@ impl<M: Memory> Store<M> {
         }
         self.set_word(record, import::GENERATION, generation);
         // A new offer says that the lender knows of the last return: one still due would now speak of this offer.
-        set_bit(&mut self.imports_due, peer, index, 0);
+        set_bit(&mut self.imports_due, peer, index, false);
         // Who acts here for the lender says by its CSpace where that lender may put things.
         let agent = self.word(self.tables.served(peer), served::AGENT);
         let root = if agent == 0 { Slot(self.tables.root()) } else { Slot(agent + domain::CSPACE) };
         let Ok(slot) = self.lookup_empty(root, to_index, to_depth as u64, 1) else {
             // Refused: it goes back as if it had been here.
-            set_bit(&mut self.imports_due, peer, index, 1);
+            set_bit(&mut self.imports_due, peer, index, true);
             return;
         };
         let rights = Rights::READ;
@@ -283,40 +283,38 @@ impl<M: Memory> Store<M> {
             if !self.seeded(Fault::LeaseForgetsTombstone) {
                 self.set_word(record, import::GENERATION, generation);
             }
-            set_bit(&mut self.imports_due, peer, index, 1);
+            set_bit(&mut self.imports_due, peer, index, true);
         } else if self.word(record, import::PHASE) == 1 {
             self.set_word(record, import::PHASE, 2);
-            set_bit(&mut self.endorsements_due, peer, index, 0);
-            set_bit(&mut self.imports_busy, peer, index, 1);
+            set_bit(&mut self.endorsements_due, peer, index, false);
+            set_bit(&mut self.imports_busy, peer, index, true);
             if self.seeded(Fault::LeaseReturnsBeforeRevoke) {
-                set_bit(&mut self.imports_due, peer, index, 1);
+                set_bit(&mut self.imports_due, peer, index, true);
             }
         }
     }
 
     /// A bounded part of giving back. False if no import can go on.
     pub(crate) fn import_work(&mut self) -> bool {
-        let busy = (0u8..).zip(self.imports_busy).find(|(_, bits)| *bits != 0);
-        let Some((peer, bits)) = busy else { return false };
-        let index = bits.trailing_zeros() as u8;
+        if self.imports_busy == 0 {
+            return false;
+        }
+        let place = self.imports_busy.trailing_zeros() as u8;
+        let (peer, index) = (place / LEASES_MAX, place % LEASES_MAX);
         let record = self.tables.import(peer, index);
         if self.word(record, import::PHASE) == 2 {
             let slot = Slot(record + import::SLOT);
+            let what = Leased::from_word(self.word(record, import::WHAT));
+            let core = self.word(record, import::BASE) as u8;
             match self.revoke(slot) {
-                Status::Done => {}
-                Status::InProgress => {
-                    set_bit(&mut self.imports_busy, peer, index, 0);
-                    set_bit(&mut self.imports_waiting, peer, index, 1);
+                Status::Done if what != Leased::Core || self.forget_answers(core) => {}
+                // Other cores have to give back what was lent on, or still carry out what was asked of them.
+                Status::Done | Status::InProgress => {
+                    set_bit(&mut self.imports_busy, peer, index, false);
+                    set_bit(&mut self.imports_waiting, peer, index, true);
                     return true;
                 }
                 _ => return true,
-            }
-            let what = Leased::from_word(self.word(record, import::WHAT));
-            if what == Leased::Core && !self.forget_answers(self.word(record, import::BASE) as u8) {
-                // What was asked there is still being carried out.
-                set_bit(&mut self.imports_busy, peer, index, 0);
-                set_bit(&mut self.imports_waiting, peer, index, 1);
-                return true;
             }
             self.unlink(slot);
             self.set_word(record, import::PHASE, 3);
@@ -339,21 +337,21 @@ impl<M: Memory> Store<M> {
             for word in [import::PHASE, import::CURSOR, import::BASE, import::SIZE, import::WHAT] {
                 self.set_word(record, word, 0);
             }
-            set_bit(&mut self.imports_busy, peer, index, 0);
-            set_bit(&mut self.imports_due, peer, index, 1);
+            set_bit(&mut self.imports_busy, peer, index, false);
+            set_bit(&mut self.imports_due, peer, index, true);
         }
         true
     }
 
     fn take_return(&mut self, peer: u8, index: u8, generation: u64) {
         let record = self.tables.export(peer, index);
-        let current = self.word(record, export::GENERATION) == generation && bit(&self.exported, peer, index);
+        let current = self.word(record, export::GENERATION) == generation && bit(self.exported, peer, index);
         if !current {
             return;
         }
         self.give_back(record, Slot(self.word(record, export::SLOT)));
-        set_bit(&mut self.exported, peer, index, 0);
-        set_bit(&mut self.exports_due, peer, index, 0);
+        set_bit(&mut self.exported, peer, index, false);
+        set_bit(&mut self.exports_due, peer, index, false);
         for word in [export::PHASE, export::SLOT, export::WHAT, export::BASE, export::SIZE, export::INDEX] {
             self.set_word(record, word, 0);
         }
@@ -369,9 +367,7 @@ impl<M: Memory> Store<M> {
 
     /// What waited for another core may be able to go back now.
     pub(crate) fn wake_imports(&mut self) {
-        for (busy, waiting) in self.imports_busy.iter_mut().zip(&mut self.imports_waiting) {
-            *busy |= core::mem::take(waiting);
-        }
+        self.imports_busy |= core::mem::take(&mut self.imports_waiting);
     }
 
     /// The Lease becomes what it was made of, or goes if that stayed here.

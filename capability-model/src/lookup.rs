@@ -76,6 +76,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// The first slot of a CNode, and how many it has.
+    #[inline(always)]
     pub(crate) fn slots_of(&self, slot: Slot) -> Option<(Slot, u64)> {
         self.level(slot).map(|level| (Slot(level.at), 1 << level.radix))
     }

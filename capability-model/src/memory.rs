@@ -21,8 +21,12 @@ pub trait Memory {
     fn scrub(&mut self, page: u64);
     /// Takes translations out of all TLBs of this core: one address of a space, or the whole space.
     fn forget(&mut self, vmid: u16, ipa: Option<u64>);
+    /// Descriptors were written: the next walk of the tables must find them.
+    fn publish(&mut self) {}
     /// Lets an interrupt come again.
     fn unmask(&mut self, irq: u16);
+    /// A domain has another space.
+    fn respaced(&mut self) {}
     /// A domain waits no more: it can run.
     fn woken(&mut self, _domain: u64) {}
     /// A domain must not run any more, and its memory may be used for something else next.

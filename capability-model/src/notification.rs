@@ -10,15 +10,6 @@ use crate::rights::Rights;
 use crate::store::Store;
 
 impl<M: Memory> Store<M> {
-    pub(crate) fn decode_signal(&self, cap: &Cap) -> Result<Plan, Error> {
-        match *cap {
-            Cap::Notification { at, badge, rights } if rights.has(Rights::WRITE) => {
-                Ok(Plan::Signal { at, badge })
-            }
-            _ => Err(ErrorKind::InvalidCapability.of(0)),
-        }
-    }
-
     pub(crate) fn decode_wait(&self, cap: &Cap, patience: Patience) -> Result<Plan, Error> {
         match *cap {
             Cap::Notification { at, rights, .. } if rights.has(Rights::READ) => {

@@ -1,7 +1,7 @@
 //! What decoding ends in: everything looked up and checked. Decoding takes the store by shared reference and performing cannot
 //! fail, so "the whole effect, or an error and no change" is held by the types.
 
-use crate::cap::{Leased, Mapping};
+use crate::cap::Leased;
 use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
@@ -82,6 +82,17 @@ pub(crate) struct Endorse {
     pub acts: Option<u64>,
 }
 
+/// Where a frame or table shall be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Map {
+    /// Address of the descriptor.
+    pub entry: u64,
+    pub ipa: u64,
+    /// The space, as a slot has it.
+    pub who: u64,
+    pub how: u64,
+}
+
 /// A checked invocation that moves a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -91,16 +102,11 @@ pub(crate) enum Message {
     AnswerReceive { receive: Receive, sends: u64 },
 }
 
-/// A checked invocation.
+/// A checked invocation, of those that [`Store::invoke_long`] knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)] // As `Cap`.
 pub(crate) enum Plan {
     Insert {
-        source: Slot,
-        slot: Slot,
-        cap: Altered,
-    },
-    Move {
         source: Slot,
         slot: Slot,
         cap: Altered,
@@ -112,25 +118,12 @@ pub(crate) enum Plan {
         pivot_cap: Altered,
         source_cap: Altered,
     },
-    Delete(Slot),
     Revoke(Slot),
     CancelBadgedSends {
         at: u64,
         badge: u64,
     },
-    Retype(Retype),
-    Map {
-        slot: Slot,
-        entry: u64,
-        mapping: Mapping,
-        how: u64,
-    },
-    Unmap(Slot),
     Message(Message),
-    Signal {
-        at: u64,
-        badge: u64,
-    },
     Wait {
         at: u64,
         patience: Patience,
@@ -211,16 +204,11 @@ impl<M: Memory> Store<M> {
     pub(crate) fn perform(&mut self, caller: u64, plan: &Plan) -> Status {
         match *plan {
             Plan::Insert { source, slot, cap } => self.insert(source, slot, cap),
-            Plan::Move { source, slot, cap } => self.transplant(source, slot, cap),
             Plan::Rotate { slot, pivot, source, pivot_cap, source_cap } => {
                 self.rotate(slot, pivot, source, pivot_cap, source_cap);
             }
-            Plan::Delete(slot) => return self.delete(slot),
             Plan::Revoke(slot) => return self.revoke(slot),
             Plan::CancelBadgedSends { at, badge } => return self.cancel_badged_sends(at, badge),
-            Plan::Retype(ref retype) => return self.retype(retype),
-            Plan::Map { slot, entry, mapping, how } => self.map(slot, entry, mapping, how),
-            Plan::Unmap(slot) => self.unmap(slot),
             Plan::Lend(lend) => self.lend(lend),
             Plan::IssueSeat { source, slot, at, number } => self.issue_seat(source, slot, at, number),
             Plan::Seal(seal) => self.seal(seal),
@@ -232,7 +220,6 @@ impl<M: Memory> Store<M> {
             Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
             Plan::Serve { peer, at } => self.serve(peer, at),
-            Plan::Signal { at, badge } => self.signal(at, badge),
             Plan::Wait { at, patience } => return self.wait(caller, at, patience),
             _ => self.perform_for_domains(plan),
         }

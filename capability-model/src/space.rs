@@ -5,10 +5,10 @@ use crate::cap::{Cap, FrameSize, Mapping};
 use crate::error::{Error, ErrorKind};
 use crate::faults::Fault;
 use crate::memory::{Memory, PAGE, SLOT, Slot};
-use crate::plan::Plan;
+use crate::plan::Map;
 use crate::rights::Rights;
 use crate::store::Store;
-use crate::words::{self, Head, kind};
+use crate::words::{self, Head, IPA, WHO, kind};
 
 /// Intermediate physical addresses have so many bits.
 pub const IPA_BITS: u32 = 39;
@@ -32,12 +32,11 @@ const fn shift(level: u8) -> u32 {
     12 + 9 * (3 - level as u32)
 }
 
-/// The level of a frame's descriptor.
-const fn leaf_level(size: FrameSize) -> u8 {
-    match size {
-        FrameSize::Page => 3,
-        FrameSize::Block => 2,
-    }
+/// The level of the descriptor of a frame, or of a table, which is entered in the level above its own.
+const fn entry_level(head: Head) -> u8 {
+    let below = if head.is(kind::FRAME) { 3 } else { head.small() };
+    let above = if head.is(kind::FRAME) { head.small() } else { 1 };
+    below - above
 }
 
 /// What a descriptor gives: whether there is one, the address, the rights.
@@ -118,12 +117,19 @@ impl<M: Memory> Store<M> {
 
     /// The root table of the space that a mapping means, if it still is that one.
     pub fn live(&self, mapping: Mapping) -> Option<u64> {
-        let entry = self.tables.vmid(mapping.vmid);
+        self.live_root(words::who(mapping.vmid, mapping.generation))
+    }
+
+    /// The same of VMID and generation in one word.
+    #[inline(always)]
+    fn live_root(&self, who: u64) -> Option<u64> {
+        let entry = self.tables.vmid(who as u16);
         let root = self.word(entry, 0);
-        (root != 0 && self.word(entry, 1) == mapping.generation).then_some(root)
+        (root != 0 && self.word(entry, 1) == who >> 16).then_some(root)
     }
 
     /// Address of the descriptor for `ipa` at `level`, if the tables above are there.
+    #[inline(always)]
     fn descriptor_at(&self, root: u64, ipa: u64, level: u8) -> Option<u64> {
         let mut table = root;
         for current in 1..=3 {
@@ -140,102 +146,85 @@ impl<M: Memory> Store<M> {
     }
 
     /// Map: space, address, and for a frame rights (with [`MAP_NO_EXECUTE`]).
-    pub(crate) fn decode_map(&self, caller: u64, slot: Slot, args: [u64; 3]) -> Result<Plan, Error> {
+    #[inline(always)]
+    pub(crate) fn decode_map(&self, caller: u64, slot: Slot, args: [u64; 3]) -> Result<Map, Error> {
         let [space, ipa, how] = args;
-        let (level, old) = match self.cap(slot) {
-            Cap::Frame { size, mapping, .. } => (leaf_level(size), mapping),
-            // A table is entered in the level above its own.
-            Cap::PageTable { level, mapping, .. } => (level - 1, mapping),
-            _ => return Err(ErrorKind::InvalidCapability.of(0)),
-        };
-        if old.is_some_and(|mapping| self.live(mapping).is_some()) {
+        let head = self.head(slot);
+        if head.is_mapped() && self.live_root(self.word(slot.0, WHO)).is_some() {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
-        let Cap::Space { vmid, generation, .. } = self.lookup_cap(caller, space, 1)?.1 else {
+        let space = self.lookup_full(caller, space, 1)?;
+        if !self.head(space).is(kind::SPACE) {
             return Err(ErrorKind::InvalidCapability.of(1));
-        };
+        }
+        let (who, level) = (self.word(space.0, words::DATA), entry_level(head));
         if ipa >> IPA_BITS != 0 {
             return Err(ErrorKind::RangeError.of(2));
         }
         if ipa & ((1 << shift(level)) - 1) != 0 {
             return Err(ErrorKind::AlignmentError.of(2));
         }
-        let mapping = Mapping { vmid, generation, ipa };
-        let root = self.live(mapping).ok_or(ErrorKind::InvalidCapability.of(1))?;
+        let root = self.live_root(who).ok_or(ErrorKind::InvalidCapability.of(1))?;
         let entry = self.descriptor_at(root, ipa, level).ok_or(ErrorKind::FailedLookup.of(2))?;
         if self.memory.read(entry) & VALID != 0 {
             return Err(ErrorKind::DeleteFirst.of(2));
         }
-        Ok(Plan::Map { slot, entry, mapping, how })
+        Ok(Map { entry, ipa, who, how })
     }
 
-    pub(crate) fn map(&mut self, slot: Slot, entry: u64, mapping: Mapping, how: u64) {
-        let mapping = Some(mapping);
-        let (cap, descriptor) = match self.cap(slot) {
-            Cap::Frame { base, size, device, rights, mapping: _ } => {
-                let given = rights.and(Rights::from_word(how));
-                let access = if given.has(Rights::READ) { READ } else { 0 }
-                    | if given.has(Rights::WRITE) { WRITE } else { 0 };
-                let memory = if device { DEVICE | XN } else { NORMAL };
-                let fetch = if how & MAP_NO_EXECUTE != 0 { XN } else { 0 };
-                let form = if size == FrameSize::Page { TABLE } else { VALID };
-                (
-                    Cap::Frame { base, size, device, rights, mapping },
-                    base | access | memory | fetch | COMMON | form,
-                )
+    /// Maps the frame or table in `slot`, whose head is `head`.
+    #[inline(always)]
+    pub(crate) fn map(&mut self, slot: Slot, head: Head, map: Map) {
+        let Map { entry, ipa, who, how } = map;
+        let at = self.word(slot.0, words::OBJECT);
+        let descriptor = if head.is(kind::FRAME) {
+            let given = head.rights().and(Rights::from_word(how));
+            let access = if given.has(Rights::READ) { READ } else { 0 }
+                | if given.has(Rights::WRITE) { WRITE } else { 0 };
+            let memory = if head.is_device() { DEVICE | XN } else { NORMAL };
+            let fetch = if how & MAP_NO_EXECUTE != 0 { XN } else { 0 };
+            let form = if head.small() == FrameSize::Page as u8 { TABLE } else { VALID };
+            at | access | memory | fetch | COMMON | form
+        } else {
+            if head.is_mapped() {
+                // Its space went; what it still holds must not come back with it.
+                self.memory.scrub(at);
             }
-            Cap::PageTable { at, level, mapping: old } => {
-                if old.is_some() {
-                    // Its space went; what it still holds must not come back with it.
-                    self.memory.scrub(at);
-                }
-                (Cap::PageTable { at, level, mapping }, at | TABLE)
-            }
-            _ => return,
+            at | TABLE
         };
-        self.set_cap(slot, cap);
+        self.set_word(slot.0, 0, head.mapped().0);
+        self.set_word(slot.0, IPA, ipa);
+        self.set_word(slot.0, WHO, who);
         self.memory.write(entry, descriptor);
-    }
-
-    pub(crate) fn decode_unmap(&self, slot: Slot) -> Result<Plan, Error> {
-        match self.cap(slot) {
-            Cap::Frame { .. } | Cap::PageTable { .. } => Ok(Plan::Unmap(slot)),
-            _ => Err(ErrorKind::InvalidCapability.of(0)),
-        }
+        self.memory.publish();
     }
 
     /// Takes a frame or table out of its space, if it is in one and the space still is. A table is scrubbed: what is mapped
     /// through it is mapped no more, and finds that out by looking.
     pub(crate) fn unmap(&mut self, slot: Slot) {
-        let cap = self.cap(slot);
-        let (address, level, mapping) = match cap {
-            Cap::Frame { base, size, mapping, .. } => (base, leaf_level(size), mapping),
-            Cap::PageTable { at, level, mapping } => (at, level - 1, mapping),
-            _ => return,
-        };
-        let Some(mapping) = mapping else { return };
-        if let Some(entry) = self.live(mapping).and_then(|root| self.descriptor_at(root, mapping.ipa, level))
-        {
+        let head = self.head(slot);
+        if !head.is_mapped() {
+            return;
+        }
+        let (at, ipa, who) =
+            (self.word(slot.0, words::OBJECT), self.word(slot.0, IPA), self.word(slot.0, WHO));
+        let frame = head.is(kind::FRAME);
+        let root = self.live_root(who);
+        if let Some(entry) = root.and_then(|root| self.descriptor_at(root, ipa, entry_level(head))) {
             let word = self.memory.read(entry);
-            if word & VALID != 0 && word & DESCRIPTOR_ADDRESS == address {
+            if word & VALID != 0 && word & DESCRIPTOR_ADDRESS == at {
                 self.memory.write(entry, 0);
-                let ipa = matches!(cap, Cap::Frame { .. }).then_some(mapping.ipa);
                 if !self.seeded(Fault::UnmapForgetsTlb) {
-                    self.memory.forget(mapping.vmid, ipa);
+                    self.memory.forget(who as u16, frame.then_some(ipa));
                 }
             }
         }
-        let unmapped = match cap {
-            Cap::Frame { base, size, device, rights, .. } => {
-                Cap::Frame { base, size, device, rights, mapping: None }
-            }
-            Cap::PageTable { at, level, .. } => {
-                self.memory.scrub(at);
-                Cap::PageTable { at, level, mapping: None }
-            }
-            cap => cap,
-        };
-        self.set_cap(slot, unmapped);
+        if !frame {
+            self.memory.scrub(at);
+        }
+        self.set_word(slot.0, 0, head.unmapped().0);
+        self.set_word(slot.0, IPA, 0);
+        self.set_word(slot.0, WHO, 0);
     }
 }
 

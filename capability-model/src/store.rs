@@ -29,18 +29,18 @@ pub struct Store<M> {
     pub(crate) utilisation: u64,
     /// One bit for each VMID in use.
     pub(crate) vmids: [u64; VMIDS_MAX as usize / 64],
-    /// Per peer: exports in use, exports and imports with a message to send, imports with work to do.
-    pub(crate) exported: [u16; CORES_MAX as usize],
-    pub(crate) exports_due: [u16; CORES_MAX as usize],
-    pub(crate) imports_due: [u16; CORES_MAX as usize],
-    pub(crate) imports_busy: [u16; CORES_MAX as usize],
-    pub(crate) endorsements_due: [u16; CORES_MAX as usize],
+    /// A bit for each lease of each peer: exports in use, exports and imports with a message to send, imports with work to do.
+    pub(crate) exported: Leases,
+    pub(crate) exports_due: Leases,
+    pub(crate) imports_due: Leases,
+    pub(crate) imports_busy: Leases,
+    pub(crate) endorsements_due: Leases,
     /// One bit for each peer: a request to send, an answer to send, a request to carry out.
     pub(crate) requests_due: u8,
     pub(crate) answers_due: u8,
     pub(crate) requests_busy: u8,
     /// Imports being revoked that wait for what was lent on; a return wakes them.
-    pub(crate) imports_waiting: [u16; CORES_MAX as usize],
+    pub(crate) imports_waiting: Leases,
     /// Beginnings of badges so far.
     pub(crate) origins: u64,
     /// Whether the acts of gates wait for a return.
@@ -82,7 +82,6 @@ impl<M: Memory> Store<M> {
     pub fn new(memory: M, core: u8, tables: u64) -> Store<M> {
         let mut vmids = [0; VMIDS_MAX as usize / 64];
         vmids[0] = 1;
-        const NONE: [u16; CORES_MAX as usize] = [0; CORES_MAX as usize];
         Store {
             memory,
             core: core % CORES_MAX,
@@ -90,12 +89,12 @@ impl<M: Memory> Store<M> {
             reap: Graves { first: 0, last: 0 },
             utilisation: 0,
             vmids,
-            exported: NONE,
-            exports_due: NONE,
-            imports_due: NONE,
-            imports_busy: NONE,
-            endorsements_due: NONE,
-            imports_waiting: NONE,
+            exported: 0,
+            exports_due: 0,
+            imports_due: 0,
+            imports_busy: 0,
+            endorsements_due: 0,
+            imports_waiting: 0,
             requests_due: 0,
             answers_due: 0,
             requests_busy: 0,
@@ -112,14 +111,14 @@ impl<M: Memory> Store<M> {
         use core::mem::offset_of;
         let mut store = Store::new(memory, 0, 0);
         let word = |offset: usize| store.memory.read((at + offset as u64) & !7) >> (offset as u64 % 8 * 8);
-        let half = |offset: usize, peer: usize| word(offset + peer * 2) as u16;
         let core = word(offset_of!(Store<M>, core)) as u8;
         let tables = Tables(word(offset_of!(Store<M>, tables)));
         let graves = offset_of!(Store<M>, reap);
         let reap = Graves { first: word(graves), last: word(graves + 8) };
         let utilisation = word(offset_of!(Store<M>, utilisation));
         let vmids = core::array::from_fn(|i| word(offset_of!(Store<M>, vmids) + i * 8));
-        let exported = core::array::from_fn(|peer| half(offset_of!(Store<M>, exported), peer));
+        let exports = offset_of!(Store<M>, exported);
+        let exported = u128::from(word(exports)) | u128::from(word(exports + 8)) << 64;
         let gates_parked = word(offset_of!(Store<M>, gates_parked)) & 1 == 1;
         (store.core, store.tables, store.reap, store.utilisation) = (core, tables, reap, utilisation);
         (store.vmids, store.exported, store.gates_parked) = (vmids, exported, gates_parked);
@@ -232,16 +231,25 @@ impl<M: Memory> Store<M> {
     }
 }
 
-/// Tests one bit of a peer's set; an unknown peer has none.
-pub(crate) fn bit(set: &[u16; CORES_MAX as usize], peer: u8, index: u8) -> bool {
-    set.get(peer as usize).is_some_and(|bits| index < LEASES_MAX && bits >> index & 1 == 1)
+/// A set of leases: peer by peer, [`LEASES_MAX`] bits each.
+pub(crate) type Leases = u128;
+
+const _: () = assert!(CORES_MAX as u32 * LEASES_MAX as u32 == Leases::BITS && LEASES_MAX as u32 == u16::BITS);
+
+/// The bits of one peer; an unknown one has none.
+pub(crate) fn of_peer(set: Leases, peer: u8) -> u16 {
+    set.checked_shr(peer as u32 * LEASES_MAX as u32).unwrap_or(0) as u16
 }
 
-/// Sets or clears one bit of a peer's set.
-pub(crate) fn set_bit(set: &mut [u16; CORES_MAX as usize], peer: u8, index: u8, to: u16) {
-    if let Some(bits) = set.get_mut(peer as usize)
-        && index < LEASES_MAX
-    {
-        *bits = *bits & !(1 << index) | (to & 1) << index;
+/// Tests one bit of a peer's.
+pub(crate) fn bit(set: Leases, peer: u8, index: u8) -> bool {
+    index < LEASES_MAX && of_peer(set, peer) >> index & 1 == 1
+}
+
+/// Sets or clears one bit of a peer's.
+pub(crate) fn set_bit(set: &mut Leases, peer: u8, index: u8, to: bool) {
+    if peer < CORES_MAX && index < LEASES_MAX {
+        let place = peer as u32 * LEASES_MAX as u32 + index as u32;
+        *set = *set & !(1 << place) | (to as Leases) << place;
     }
 }

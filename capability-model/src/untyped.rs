@@ -7,13 +7,13 @@
 use crate::cap::{Cap, FrameSize, cnode_size};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::invoke::ARGUMENTS;
+use crate::invoke::SHORT;
 use crate::layout::{self, VMIDS_MAX};
 use crate::memory::{Memory, PAGE, SLOT, Slot};
-use crate::plan::{Plan, Retype};
+use crate::plan::Retype;
 use crate::rights::Rights;
 use crate::store::{RETYPE_MAX, SCRUBS_PER_ENTRY, Store};
-use crate::words;
+use crate::words::{self, kind};
 
 /// Largest radix of a CNode.
 pub const RADIX_MAX: u64 = 16;
@@ -68,6 +68,7 @@ impl Kind {
     }
 
     /// Size and alignment of one.
+    #[inline(always)]
     pub const fn size(self) -> (u64, u64) {
         match self {
             Kind::Untyped(pages) => (pages * PAGE, PAGE),
@@ -90,9 +91,9 @@ impl<M: Memory> Store<M> {
         &self,
         caller: u64,
         untyped: Slot,
-        args: &[u64; ARGUMENTS],
-    ) -> Result<Plan, Error> {
-        let [kind, parameter, root, index, depth, offset, count, ..] = *args;
+        args: [u64; SHORT],
+    ) -> Result<Retype, Error> {
+        let [kind, parameter, root, index, depth, offset, count] = args;
         let kind = Kind::from_words(kind, parameter, 1)?;
         let mut into = self.lookup_full(caller, root, 3)?;
         if depth != 0 {
@@ -102,18 +103,21 @@ impl<M: Memory> Store<M> {
     }
 
     /// The same with everything looked up; gates come in here. `into`: the slot of the CNode.
+    #[inline(always)]
     pub(crate) fn plan_retype(
         &self,
         untyped: Slot,
-        kind: Kind,
+        what: Kind,
         into: Slot,
         offset: u64,
         count: u64,
-    ) -> Result<Plan, Error> {
-        let Cap::Untyped { base, size, free, device, .. } = self.cap(untyped) else {
+    ) -> Result<Retype, Error> {
+        let head = self.head(untyped);
+        if !head.is(kind::UNTYPED) {
             return Err(ErrorKind::InvalidCapability.of(0));
-        };
-        if device && !matches!(kind, Kind::Untyped(_) | Kind::Frame(_)) {
+        }
+        let [base, size, free] = [words::OBJECT, words::DATA, words::FREE].map(|i| self.word(untyped.0, i));
+        if head.is_device() && !matches!(what, Kind::Untyped(_) | Kind::Frame(_)) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
         let (first, slots) = self.slots_of(into).ok_or(ErrorKind::FailedLookup.of(4))?;
@@ -129,7 +133,7 @@ impl<M: Memory> Store<M> {
         }
         let reset = free > 0 && (!self.has_children(untyped) || self.seeded(Fault::RetypeResetsWithChildren));
         let used = if reset { 0 } else { free };
-        let (each, align) = kind.size();
+        let (each, align) = what.size();
         let used =
             if self.seeded(Fault::RetypeOverlaps) { used.saturating_sub(each.min(SLOT)) } else { used };
         let start = (base + used).next_multiple_of_power(align);
@@ -139,19 +143,18 @@ impl<M: Memory> Store<M> {
         if end > base + size {
             return Err(ErrorKind::NotEnoughMemory.of(0));
         }
-        if kind == Kind::Space && self.vmids_left() < count {
+        if what == Kind::Space && self.vmids_left() < count {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
-        Ok(Plan::Retype(Retype { untyped, kind, first, count, start, stride, reset }))
+        Ok(Retype { untyped, kind: what, first, count, start, stride, reset })
     }
 
     /// Scrubs a part, and with the last part makes the objects.
     pub(crate) fn retype(&mut self, plan: &Retype) -> Status {
         let Retype { untyped, kind, first, count, start, stride, reset } = *plan;
-        let Cap::Untyped { base, free, clean, device, .. } = self.cap(untyped) else {
-            return Status::Done;
-        };
-        let (free, clean) = if reset { (0, 0) } else { (free, clean) };
+        let (device, base) = (self.head(untyped).is_device(), self.word(untyped.0, words::OBJECT));
+        let left = |i| if reset { 0 } else { self.word(untyped.0, i) };
+        let (free, clean) = (left(words::FREE), left(words::CLEAN));
         let (from, end) = (start - base, start - base + stride * count);
         let mut clean = clean.max(from & !(PAGE - 1));
         if !device && !matches!(kind, Kind::Untyped(_)) && !self.seeded(Fault::RetypeSkipsScrub) {
@@ -211,6 +214,7 @@ trait PowerMultiple {
 }
 
 impl PowerMultiple for u64 {
+    #[inline(always)]
     fn next_multiple_of_power(self, power: u64) -> u64 {
         (self + power - 1) & !(power - 1)
     }

@@ -36,7 +36,7 @@ impl<'a, M: Memory> View<'a, M> {
                 let record = store.tables.export(peer, index);
                 todo.extend([export::ORPHAN_SLOT, export::NOTIFICATION].map(|o| Slot(record + o)));
                 // A gate can hold all that leads to it, and its seats be elsewhere; then only its loans are known here.
-                if bit(&store.exported, peer, index) {
+                if bit(store.exported, peer, index) {
                     todo.push(Slot(store.word(record, export::SLOT)));
                 }
                 todo.push(Slot(store.tables.import(peer, index) + import::SLOT));

@@ -22,6 +22,8 @@ pub(crate) const OBJECT: u64 = 1;
 pub(crate) const DATA: u64 = 2;
 pub(crate) const FREE: u64 = 3;
 pub(crate) const CLEAN: u64 = 4;
+pub(crate) const IPA: u64 = 3;
+pub(crate) const WHO: u64 = 4;
 pub(crate) const PREVIOUS: u64 = 5;
 pub(crate) const NEXT: u64 = 6;
 pub(crate) const ORIGIN: u64 = 7;
@@ -128,6 +130,12 @@ impl Head {
         self.0 & MAPPED != 0
     }
 
+    /// As it is when it is mapped.
+    #[inline(always)]
+    pub(crate) const fn mapped(self) -> Head {
+        Head(self.0 | MAPPED)
+    }
+
     /// As a copy of it has it, which is mapped nowhere.
     #[inline(always)]
     pub(crate) const fn unmapped(self) -> Head {
@@ -214,7 +222,7 @@ pub(crate) const fn who(vmid: u16, generation: u64) -> u64 {
 
 const fn place(head: Head, mapping: Option<Mapping>) -> (Head, u64, u64) {
     match mapping {
-        Some(m) => (Head(head.0 | MAPPED), m.ipa, who(m.vmid, m.generation)),
+        Some(m) => (head.mapped(), m.ipa, who(m.vmid, m.generation)),
         None => (head, 0, 0),
     }
 }

@@ -1,13 +1,15 @@
 //! The calls of `abi::hypercall`: decode, check everything, perform. Whatever a caller passes is a claim.
 
 use crate::arch::registers;
-use crate::console::Printable;
+use crate::console::Part;
 use crate::core_local::Core;
 use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::interrupts::{self, notify};
+use crate::ready::note;
 use crate::{crash, memory, say, shared, traps};
 use abi::capability::BUFFER_WORDS;
+use abi::handover::MANAGES;
 use abi::hypercall::{Call, Error, Inject, TEXT_BUDGET, TEXT_MAX};
 use board::power;
 
@@ -42,7 +44,7 @@ pub fn handle(core: &mut Core) {
         Some(Call::Inject) => inject(core, a, b),
         Some(Call::PowerOff) => power_off(core),
         Some(Call::Yield) => {
-            core.slice_over = true;
+            core.store.memory.note(note::SLICE_OVER);
             Ok(Outcome::Done)
         }
         Some(Call::Buffer) => buffer(core, a),
@@ -78,8 +80,8 @@ fn text(core: &mut Core, address: u64, length: u64) -> Answer {
     let mut buffer = [0; TEXT_MAX as usize];
     let bytes = copy_text(core, address, length, &mut buffer)?;
     let (_, domain) = core.current_domain().ok_or(Error::Denied)?;
-    if domain.manages {
-        say!("{}", Printable(bytes));
+    if domain.is(MANAGES) {
+        say!(Part::Foreign(bytes));
         return Ok(Outcome::Done);
     }
     let current = core.current();
@@ -90,29 +92,31 @@ fn text(core: &mut Core, address: u64, length: u64) -> Answer {
     if used > TEXT_BUDGET {
         if was_open {
             say!(
-                "el2: {} has printed {} KiB; what else it prints is dropped",
-                domain.name(),
-                TEXT_BUDGET >> 10
+                "el2: ",
+                &domain.name,
+                " has printed ",
+                TEXT_BUDGET >> 10,
+                " KiB; what else it prints is dropped"
             );
         }
         return Err(Error::Exhausted);
     }
-    say!("[{}] {}", domain.name(), Printable(bytes));
+    say!("[", &domain.name, "] ", Part::Foreign(bytes));
     Ok(Outcome::Done)
 }
 
 fn signal(core: &mut Core, channel: u64) -> Answer {
     let (me, _) = core.current_domain().ok_or(Error::Denied)?;
-    let manifest = &core.plan.manifest;
+    let given = core.plan.given;
     let index = usize::try_from(channel).map_err(|_| Error::BadArgument)?;
-    let c = manifest.channels.get(index).ok_or(Error::BadArgument)?;
+    let c = given.channels.get(index).ok_or(Error::BadArgument)?;
     let bit = 1 << index;
-    if c.writer == me {
-        for reader in (0..manifest.domains.len()).filter(|&d| c.reads(d)) {
+    if c.writer as usize == me {
+        for reader in (0..given.domains.len()).filter(|&d| c.reads(d)) {
             notify(core, reader, bit);
         }
     } else if c.reads(me) {
-        notify(core, c.writer, bit);
+        notify(core, c.writer as usize, bit);
     } else {
         return Err(Error::Denied);
     }
@@ -146,8 +150,8 @@ fn irq_ack(core: &mut Core, intid: u64) -> Answer {
         core.gic.unmask(intid as u32 & 1023);
         return Ok(Outcome::Done);
     }
-    let mine = domain.devices.iter().find(|d| d.intid != 0 && u64::from(d.intid) == intid);
-    core.gic.unmask(mine.ok_or(Error::BadArgument)?.intid);
+    let intid = u32::try_from(intid).ok().filter(|&i| domain.has_interrupt(i));
+    core.gic.unmask(intid.ok_or(Error::BadArgument)?);
     Ok(Outcome::Done)
 }
 
@@ -156,18 +160,18 @@ fn crashed(core: &mut Core, address: u64, length: u64) -> Answer {
     // A domain that gives up badly still gives up.
     let bytes =
         copy_text(core, address, length.min(TEXT_MAX), &mut buffer).unwrap_or(b"(no readable message)");
-    traps::kill(core, traps::Cause::Itself, format_args!("gave up: {}", Printable(bytes)));
+    traps::kill(core, traps::Cause::Itself, &["gave up: ".into(), Part::Foreign(bytes)]);
     Ok(Outcome::NoAnswer)
 }
 
 fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     let (_, me) = core.current_domain().ok_or(Error::Denied)?;
-    if !me.manages && !hole(Hole::Inject) {
+    if !me.is(MANAGES) && !hole(Hole::Inject) {
         return Err(Error::Denied);
     }
     let kind = Inject::ALL.into_iter().find(|k| *k as u64 == kind).ok_or(Error::BadArgument)?;
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
-    let target = core.plan.manifest.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
+    let target = core.plan.given.domains.get(index).ok_or(Error::BadArgument)?.core as usize;
     if target == core.id {
         // The answer first: an injected crash of the caller itself changes its registers afterwards.
         core.frame().x[0] = 0;
@@ -192,16 +196,17 @@ fn buffer(core: &mut Core, address: u64) -> Answer {
 
 fn power_off(core: &mut Core) -> Answer {
     let (_, me) = core.current_domain().ok_or(Error::Denied)?;
-    if !me.manages && !hole(Hole::PowerOff) {
+    if !me.is(MANAGES) && !hole(Hole::PowerOff) {
         return Err(Error::Denied);
     }
     say!("el2: power off");
-    if let Some(psci) = core.plan.board.psci {
-        registers::smc(psci.system_off, 0, 0, 0);
+    let board = &core.plan.given.board;
+    if board.psci.cpu_on != 0 {
+        registers::smc(board.psci.system_off, 0, 0, 0);
     }
-    match core.plan.board.power_manager {
-        Some(address) => power::off(memory::device(address)),
-        None => say!("el2: firmware cannot turn the machine off; core {} stops", core.id),
+    match board.power_manager {
+        0 => say!("el2: firmware cannot turn the machine off; core ", core.id, " stops"),
+        address => power::off(memory::device(address)),
     }
     crash::stop()
 }

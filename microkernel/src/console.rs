@@ -1,52 +1,113 @@
-//! Lines on the operator's console. A line is whole: cores take turns by a lock round it.
+//! Lines on the operator's console. A line is whole: cores take turns by a lock round it. What a line is made of is [`Part`]s: all of
+//! `core::fmt` would be a fifth of the text that is left of EL2.
 
 use crate::arch::sync::Lock;
 use crate::memory;
-use board::{Console, Port, SetUp, aux_uart, gpio, pl011};
-use core::fmt::{self, Write};
+use abi::bootinfo::Name;
+use abi::handover::PORT_AUX;
+use board::{aux_uart, pl011};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The operator's port, and the other one until the domains run: its address, with bit 0 set for a mini UART; 0: none. Plain loads and
-/// stores, for they are set with the MMU off, where hardware has no exclusives.
+/// The operator's port, and the other one until the domains run, as the handover has them. Plain loads and stores, for they are set with
+/// the MMU off, where hardware has no exclusives.
 static PORTS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 static LOCK: Lock = Lock::new();
 /// Tries before a line is printed regardless: far longer than any line takes.
 const SPINS: u32 = 50_000_000;
-const AUX: u64 = 1;
 
-struct Text(Port);
+/// A piece of a line.
+#[derive(Clone, Copy)]
+pub enum Part<'a> {
+    /// As it is.
+    Text(&'a str),
+    /// Without the zeros behind it.
+    Name(&'a Name),
+    /// From below: control characters and bytes that are not UTF-8 show as '?', so that nobody steers the operator's terminal.
+    Foreign(&'a [u8]),
+    /// Decimal.
+    Number(u64),
+    /// Hexadecimal, with 0x.
+    Hex(u64),
+    /// Each hexadecimal, behind a space.
+    Addresses(&'a [u64]),
+    /// All these.
+    Parts(&'a [Part<'a>]),
+}
 
-impl Write for Text {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        match self.0 {
-            Port::Pl011(address) => s.bytes().for_each(|b| pl011::send(memory::device(address), b)),
-            Port::Aux(address) => s.bytes().for_each(|b| aux_uart::send(memory::device(address), b)),
-        }
-        Ok(())
+impl<'a> From<&'a str> for Part<'a> {
+    fn from(text: &'a str) -> Self {
+        Part::Text(text)
     }
 }
 
-fn enable(port: Port) -> u64 {
-    match port {
-        Port::Pl011(address) => {
-            pl011::enable(memory::device(address));
-            address
+impl<'a> From<&'a Name> for Part<'a> {
+    fn from(name: &'a Name) -> Self {
+        Part::Name(name)
+    }
+}
+
+impl From<u64> for Part<'_> {
+    fn from(number: u64) -> Self {
+        Part::Number(number)
+    }
+}
+
+impl From<usize> for Part<'_> {
+    fn from(number: usize) -> Self {
+        Part::Number(number as u64)
+    }
+}
+
+/// Digits of `n` to base `base`, at most 16.
+fn digits(mut n: u64, base: u64, put: &mut dyn FnMut(u8)) {
+    // u64::MAX has 20 digits.
+    let mut text = [0; 20];
+    let mut first = text.len();
+    for place in text.iter_mut().rev() {
+        let digit = (n % base) as u8;
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        first -= 1;
+        n /= base;
+        if n == 0 {
+            break;
         }
-        Port::Aux(address) => {
-            aux_uart::enable(memory::device(address));
-            address | AUX
+    }
+    text.iter().skip(first).for_each(|&b| put(b));
+}
+
+fn foreign(bytes: &[u8], put: &mut dyn FnMut(u8)) {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let shown = if c.is_control() { '?' } else { c };
+            shown.encode_utf8(&mut [0; 4]).bytes().for_each(&mut *put);
+        }
+        chunk.invalid().iter().for_each(|_| put(b'?'));
+    }
+}
+
+/// Gives `put` the bytes of `parts`.
+pub fn write(parts: &[Part<'_>], put: &mut dyn FnMut(u8)) {
+    for part in parts {
+        match *part {
+            Part::Text(text) => text.bytes().for_each(&mut *put),
+            Part::Name(name) => name.iter().take_while(|b| **b != 0).for_each(|&b| put(b)),
+            Part::Foreign(bytes) => foreign(bytes, put),
+            Part::Number(n) => digits(n, 10, put),
+            Part::Hex(n) => {
+                b"0x".iter().for_each(|&b| put(b));
+                digits(n, 16, put);
+            }
+            Part::Addresses(all) => {
+                all.iter().for_each(|&a| write(&[Part::Text(" "), Part::Hex(a)], put));
+            }
+            Part::Parts(parts) => write(parts, put),
         }
     }
 }
 
-/// Says where the console is.
-pub fn start(console: Console) {
-    if let Some(pi) = console.set_up {
-        gpio::header_to_pl011(memory::device(pi.gpio));
-        pl011::set_rate(memory::device(pi.pl011), SetUp::CLOCK_HZ, SetUp::BAUD);
-    }
-    PORTS[0].store(enable(console.operator), Ordering::Relaxed);
-    PORTS[1].store(console.at_boot.map_or(0, enable), Ordering::Relaxed);
+/// Says where the console is: ports that the loader has switched on.
+pub fn start(ports: [u64; 2]) {
+    PORTS.iter().zip(ports).for_each(|(word, port)| word.store(port, Ordering::Relaxed));
 }
 
 /// From now on lines go to the operator's port alone: the other one is the program's.
@@ -55,17 +116,20 @@ pub fn leave_boot_port() {
 }
 
 /// Prints one line.
-pub fn line(text: fmt::Arguments<'_>) {
+pub fn line(parts: &[Part<'_>]) {
     let ports = PORTS.each_ref().map(|p| p.load(Ordering::Relaxed));
     if ports == [0; 2] {
         return;
     }
     LOCK.with(SPINS, || {
         for word in ports.into_iter().filter(|&p| p != 0) {
-            let mut port = Text(if word & AUX == 0 { Port::Pl011(word) } else { Port::Aux(word & !AUX) });
-            // Writing to the port cannot fail; a Display that fails leaves a short line.
-            let _ = port.write_fmt(text);
-            let _ = port.write_str("\n");
+            let address = word & !PORT_AUX;
+            let mut put = |b| match word & PORT_AUX {
+                0 => pl011::send(memory::device(address), b),
+                _ => aux_uart::send(memory::device(address), b),
+            };
+            write(parts, &mut put);
+            put(b'\n');
         }
     });
 }
@@ -73,22 +137,5 @@ pub fn line(text: fmt::Arguments<'_>) {
 /// Prints one line: `println!` for EL2.
 #[macro_export]
 macro_rules! say {
-    ($($arg:tt)*) => { $crate::console::line(format_args!($($arg)*)) };
-}
-
-/// Text from below: control characters and bytes that are not UTF-8 show as '?', so that nobody steers the operator's terminal.
-pub struct Printable<'a>(pub &'a [u8]);
-
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                f.write_char(if c.is_control() { '?' } else { c })?;
-            }
-            for _ in chunk.invalid() {
-                f.write_char('?')?;
-            }
-        }
-        Ok(())
-    }
+    ($($part:expr),* $(,)?) => { $crate::console::line(&[$($part.into()),*]) };
 }

@@ -10,10 +10,10 @@ use crate::gic::Gic;
 use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
-use crate::ready::{BACKGROUND, WOKEN};
+use crate::ready::{BACKGROUND, WOKEN, note};
 use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
-use abi::manifest::Domain;
+use abi::handover::Domain;
 use capability_model::Store;
 use heapless::Vec;
 
@@ -35,14 +35,8 @@ pub struct Core {
     pub gic: Gic,
     /// The domains of the manifest, which have notification words.
     pub domains: Vec<u64, DOMAINS_MAX>,
-    /// Something happened that can change who runs.
-    pub look: bool,
-    /// Somebody may have a reason to wake: his word, his time, an interrupt.
-    pub news: bool,
     /// The earliest time at which one of those who wait must wake.
     deadline: u64,
-    /// The current one must give way if another of its class wants to run.
-    pub slice_over: bool,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
@@ -56,7 +50,8 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let direct = Direct { gic, ready: Default::default(), current: 0, space_changed: false };
+        let mut direct = Direct { gic, ready: Default::default(), current: 0 };
+        direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
         Core {
@@ -66,10 +61,7 @@ impl Core {
             plan,
             gic,
             domains,
-            look: true,
-            news: true,
             deadline: u64::MAX,
-            slice_over: false,
             watch_until: 0,
             alarm: u64::MAX,
             slice,
@@ -112,7 +104,7 @@ impl Core {
             return None;
         }
         let index = usize::try_from(self.saved(self.current()).index.checked_sub(1)?).ok()?;
-        Some((index, self.plan.manifest.domains.get(index)?))
+        Some((index, self.plan.given.domains.get(index)?))
     }
 
     /// The domain of this core with place `index` in the manifest.
@@ -132,7 +124,7 @@ impl Core {
     pub fn keep(&mut self, at: u64, reason: u64) {
         self.saved_mut(at).hold |= reason;
         self.store.memory.dequeue(at);
-        self.news = true;
+        self.store.memory.note(note::NEWS);
     }
 
     /// This reason is gone.
@@ -142,7 +134,7 @@ impl Core {
         if saved.hold == 0 && at != self.current() {
             self.store.memory.enqueue(at, WOKEN);
         }
-        self.news = true;
+        self.store.memory.note(note::NEWS);
     }
 
     /// Whether its store lets it run, and it has time of its own.
@@ -173,7 +165,6 @@ impl Core {
     /// Looks after all who wait.
     #[inline(never)]
     fn wake_all(&mut self) {
-        self.news = false;
         self.deadline = u64::MAX;
         for i in 0..self.domains.len() {
             let at = self.domains[i];
@@ -183,7 +174,7 @@ impl Core {
                 self.deadline = self.deadline.min(saved.deadline);
             }
         }
-        self.news = false;
+        self.store.memory.take_note(note::NEWS);
     }
 
     /// Takes what the current domain used from its budget.
@@ -234,8 +225,8 @@ impl Core {
     /// Chooses who runs, sleeping while nobody wants to; afterwards TPIDR_EL2 points to his registers.
     pub fn dispatch(&mut self) {
         loop {
-            self.look = false;
-            if self.news {
+            self.store.memory.take_note(note::STOPPED);
+            if self.store.memory.take_note(note::NEWS) {
                 self.wake_all();
             }
             let now = registers::now();
@@ -250,26 +241,26 @@ impl Core {
                 mail::send(self);
             } else {
                 registers::sleep();
+                // The time asleep is on nobody's budget.
+                self.since = registers::now();
             }
             interrupts::serve(self);
-            self.news = true;
+            self.store.memory.note(note::NEWS);
         }
     }
 
     fn choose(&mut self, now: u64) -> bool {
         let current = self.current();
         let best = self.store.memory.best();
+        let slice_over = self.store.memory.take_note(note::SLICE_OVER);
         if self.wants(current) {
             let queue = self.sort(current, now);
-            let goes_on = best.is_none_or(|best| queue < best || queue == best && !self.slice_over);
-            self.slice_over = false;
-            if goes_on {
+            if best.is_none_or(|best| queue < best || queue == best && !slice_over) {
                 self.enter(current);
                 return true;
             }
             self.store.memory.enqueue(current, queue);
         }
-        self.slice_over = false;
         while let Some(at) = self.store.memory.best().and_then(|queue| self.store.memory.first(queue)) {
             self.store.memory.dequeue(at);
             if self.wants(at) {
@@ -284,13 +275,12 @@ impl Core {
     fn enter(&mut self, next: u64) {
         let Some((root, vmid)) = self.store.domain_space(next) else { return };
         let current = self.current();
-        if current == next && !self.store.memory.space_changed {
+        if !self.store.memory.take_note(note::RESPACED) && current == next {
             return;
         }
         if current != 0 {
             self.saved_mut(current).controls = Controls::now();
         }
-        self.store.memory.space_changed = false;
         self.load(next, vmid << 48 | root);
         // A new slice begins: forget the old alarm.
         self.alarm = u64::MAX - 1;
@@ -316,7 +306,7 @@ impl Core {
             at = at.min(self.saved(domain).refill_at);
             next = self.store.memory.after(domain);
         }
-        let contended = self.store.memory.ready.mask != 0;
+        let contended = self.store.memory.best().is_some();
         if running && (contended || now < self.watch_until) {
             // The slice began at the switch; while it lasts the alarm stays where it is.
             let current = self.alarm > now && self.alarm <= now + self.slice;
@@ -330,6 +320,16 @@ impl Core {
         }
     }
 
+    /// Another domain has the processor while others want it: it ends with the slice, or with what is `left` to him.
+    #[inline(always)]
+    pub fn slice_begins(&mut self, now: u64, left: u64) {
+        let end = now.saturating_add(left.min(self.slice));
+        if end < self.alarm {
+            self.alarm = end;
+            registers::alarm(end);
+        }
+    }
+
     /// Watches the kernel of this core for a second.
     pub fn watch(&mut self) {
         self.watch_until = registers::now() + registers::counter_hz();
@@ -338,17 +338,13 @@ impl Core {
     /// The alarm went off and is disarmed.
     pub fn alarm_fired(&mut self) {
         self.alarm = u64::MAX;
-        self.slice_over = true;
-        self.news = true;
+        self.store.memory.note(note::SLICE_OVER | note::NEWS);
     }
 
-    /// Whether the current domain goes on without anybody else being asked.
+    /// Whether the current domain goes on without anybody else being asked: nothing is noted, and nobody was woken.
+    #[inline(always)]
     pub fn goes_on(&self) -> bool {
-        let woken = self.store.memory.ready.mask & 1 << WOKEN != 0;
-        !(self.look | self.news | self.slice_over)
-            && !woken
-            && self.current() != 0
-            && !self.store.memory.space_changed
+        self.store.memory.ready.mask >> WOKEN == 0
     }
 }
 

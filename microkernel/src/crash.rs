@@ -1,10 +1,10 @@
 //! EL2's own end: a record at a known symbol, one line, and this core stops. The other cores go on.
 
 use crate::arch::{entry, registers};
+use crate::console::{self, Part};
 use crate::{say, shared};
 use abi::bootinfo::EL2_CRASHED;
-use board::CORES_MAX;
-use core::fmt::Write;
+use abi::handover::CORES_MAX;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// Return addresses that are kept.
@@ -36,20 +36,6 @@ pub static EL2_CRASH_RECORD: CrashRecord = CrashRecord {
     message: [const { AtomicU8::new(0) }; 256],
 };
 
-struct Message(usize);
-
-impl Write for Message {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        for b in s.bytes() {
-            if let Some(cell) = EL2_CRASH_RECORD.message.get(self.0) {
-                cell.store(b, Ordering::Relaxed);
-                self.0 += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The words on the stack above `sp` that point into the text: return addresses, and some that only look like it. A walk by frame
 /// pointers would be exact, and end at the first damaged one.
 fn calls(sp: u64) -> heapless::Vec<u64, CALLS_MAX> {
@@ -58,17 +44,8 @@ fn calls(sp: u64) -> heapless::Vec<u64, CALLS_MAX> {
     entry::words_above(registers::core_number(), sp).filter(code).take(CALLS_MAX).collect()
 }
 
-/// Addresses in a line, for `xtask`, which knows their names.
-struct List<'a>(&'a [u64]);
-
-impl core::fmt::Display for List<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|c| write!(f, " {c:#x}"))
-    }
-}
-
 /// Writes the record, if there is none yet.
-fn record(cause: [u64; 4], calls: &[u64], message: core::fmt::Arguments<'_>) {
+fn record(cause: [u64; 4], calls: &[u64], message: &[Part<'_>]) {
     let r = &EL2_CRASH_RECORD;
     if r.magic.load(Ordering::Acquire) != 0 {
         return;
@@ -76,7 +53,10 @@ fn record(cause: [u64; 4], calls: &[u64], message: core::fmt::Arguments<'_>) {
     r.core.store(registers::core_number() as u64, Ordering::Relaxed);
     r.cause.iter().zip(cause).for_each(|(cell, v)| cell.store(v, Ordering::Relaxed));
     r.calls.iter().zip(calls).for_each(|(cell, c)| cell.store(*c, Ordering::Relaxed));
-    let _ = Message(0).write_fmt(message);
+    let mut cells = r.message.iter();
+    console::write(message, &mut |b| {
+        cells.next().into_iter().for_each(|cell| cell.store(b, Ordering::Relaxed))
+    });
     r.magic.store(u64::from_le_bytes(*b"TETRDEAD"), Ordering::Release);
 }
 
@@ -110,14 +90,14 @@ pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) ->
     once();
     let calls = calls(sp);
     let what = if entry::is_guard(address & !0xfff) { "stack overflow" } else { "unexpected exception" };
-    record([vector, syndrome, pc, address], &calls, format_args!("{what}"));
+    record([vector, syndrome, pc, address], &calls, &[what.into()]);
     let core = registers::core_number();
-    say!(
-        "el2: CRASH on core {core}: {what}, vector {vector} syndrome {syndrome:#x} pc {pc:#x} address {address:#x}"
-    );
-    say!("el2: return addresses: {pc:#x}{}", List(&calls));
+    let [syndrome, at, about] = [syndrome, pc, address].map(Part::Hex);
+    let registers = [" syndrome ".into(), syndrome, " pc ".into(), at, " address ".into(), about];
+    say!("el2: CRASH on core ", core, ": ", what, ", vector ", vector, Part::Parts(&registers));
+    say!("el2: return addresses:", Part::Addresses(&[pc]), Part::Addresses(&calls));
     mark_domains(pc, address);
-    say!("el2: core {core} stops");
+    say!("el2: core ", core, " stops");
     stop()
 }
 
@@ -126,14 +106,16 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     once();
     let here = 0u64;
     let calls = calls(&raw const here as u64);
-    record([0; 4], &calls, format_args!("{info}"));
-    say!("el2: CRASH on core {}: {}", registers::core_number(), info.message());
-    if let Some(at) = info.location() {
-        say!("el2: at {}:{}", at.file(), at.line());
-    }
-    say!("el2: return addresses:{}", List(&calls));
+    // Formatted texts are left out: the place says more, and needs no formatting.
+    let what: Part<'_> = info.message().as_str().unwrap_or("panic").into();
+    let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
+    let place = [file.into(), ":".into(), Part::Number(line.into())];
+    record([0; 4], &calls, &[Part::Parts(&place), " ".into(), what]);
+    say!("el2: CRASH on core ", registers::core_number(), ": ", what);
+    say!("el2: at ", Part::Parts(&place));
+    say!("el2: return addresses:", Part::Addresses(&calls));
     mark_domains(0, 0);
-    say!("el2: core {} stops", registers::core_number());
+    say!("el2: core ", registers::core_number(), " stops");
     stop()
 }
 

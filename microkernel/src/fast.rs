@@ -1,5 +1,5 @@
 //! The way of a message when nothing stands in it: Call to a waiting receiver, ReplyRecv to a waiting caller, on one core. What is not
-//! so is left to `traps`; nothing has changed then.
+//! so is left to `invoke` and `traps`; nothing has changed then.
 //!
 //! The one who gets the message runs at once, on his own budget, if nobody of a better class wants to; the alarm stays as it is: it was set for
 //! those who wait, and when it comes whoever runs gives way.
@@ -8,8 +8,8 @@ use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::pending;
 use crate::hole::{Hole, hole};
-use crate::ready::BACKGROUND;
-use crate::{invoke, memory};
+use crate::ready::{BACKGROUND, WOKEN};
+use crate::{invoke, memory, traps};
 use abi::capability::{DONE, INVOKE, MESSAGE, WIDE, label};
 use abi::hypercall;
 use capability_model::fast::Meeting;
@@ -25,12 +25,12 @@ const COUNT: u64 = 0x7f;
 const SVC: u64 = 0x15;
 const HVC: u64 = 0x16;
 
-/// Tries. True if it is done and whoever runs now is at TPIDR_EL2.
+/// A synchronous exception from below; afterwards whoever runs is at TPIDR_EL2. What is not such a call goes on to where it belongs.
 #[inline(always)]
-pub fn call(core: &mut Core) -> bool {
+pub fn call(core: &mut Core) {
     let class = registers::syndrome() >> 26;
     if class != SVC && class != HVC {
-        return false;
+        return traps::from_lower(core, 0);
     }
     let caller = core.current();
     let x = &core.saved(caller).frame.x;
@@ -41,7 +41,7 @@ pub fn call(core: &mut Core) -> bool {
                 core.store.call_met(caller, met);
                 let message = narrow(x_of(core, caller));
                 switch(core, caller, met, message);
-                return true;
+                return;
             }
         }
         REPLY_RECV if x[1] & COUNT | x[14] | x[16] == 0 => {
@@ -50,15 +50,16 @@ pub fn call(core: &mut Core) -> bool {
                 core.store.reply_met(caller, met);
                 let message = narrow(x_of(core, caller));
                 switch(core, caller, met, message);
-                return true;
+                return;
             }
         }
         NULL => {
             let saved = core.saved_mut(caller);
             saved.frame.x[0] = 0;
             saved.exits = saved.exits.wrapping_add(1);
-            return true;
+            return;
         }
+        0..INVOKE => return traps::from_lower(core, 0),
         _ => {}
     }
     invoke::call(core)
@@ -101,18 +102,11 @@ const _: () = assert!(BACKGROUND == 2);
 /// Gives the message and the processor to the domain that was met.
 #[inline(always)]
 fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
-    let now = registers::ticks();
-    let used = now.wrapping_sub(core.since);
-    core.since = now;
     let to = met.peer;
     let memory = &mut core.store.memory;
-    memory.current = to;
-    registers::save_registers_at(memory::frame_address(to));
     let old = memory.saved_mut(from);
-    old.left = old.left.saturating_sub(used);
     old.exits = old.exits.wrapping_add(1);
     old.pending = pending::RESULT;
-    let kernel = old.kernel;
     let new = memory.saved_mut(to);
     if core::mem::replace(&mut new.pending, pending::NOTHING) == pending::FAULT {
         new.frame.answer_fault(m2);
@@ -126,8 +120,49 @@ fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 
             [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
         }
     }
+    hand_over(core, from, to, met.space, registers::ticks());
+}
+
+/// The current domain woke somebody of a better class by an invocation, and nothing else has happened: if he is the only one who wants to run
+/// before it, the processor is his. False if that is for `Core::dispatch` to decide; nothing has changed then.
+#[inline(always)]
+pub fn gives_way(core: &mut Core) -> bool {
+    let memory = &core.store.memory;
+    let (from, mask) = (memory.current, memory.ready.mask);
+    let Some(to) = memory.first(WOKEN) else { return false };
+    let (old, new) = (memory.saved(from), memory.saved(to));
+    let now = registers::ticks();
+    let used = now.wrapping_sub(core.since);
+    // Class n is queue n.
+    let alone = mask >> WOKEN == 1 && new.next == 0 && mask & ((2 << new.class) - 1) == 0;
+    let lives = new.left != 0 && new.hold == 0 && old.left > used;
+    if !alone || !lives || new.class >= old.class || !core.store.is_runnable(to) {
+        return false;
+    }
+    let Some(space) = core.store.domain_space(to) else { return false };
+    let (queue, left) = (old.class, new.left);
+    let memory = &mut core.store.memory;
+    memory.dequeue(to);
+    memory.enqueue(from, queue);
+    invoke::finish(core, to);
+    hand_over(core, from, to, space, now);
+    core.slice_begins(now, left);
+    true
+}
+
+/// The processor becomes that of `to`, in `space`.
+#[inline(always)]
+fn hand_over(core: &mut Core, from: u64, to: u64, space: (u64, u64), now: u64) {
+    let used = now.wrapping_sub(core.since);
+    core.since = now;
+    let memory = &mut core.store.memory;
+    memory.current = to;
+    registers::save_registers_at(memory::frame_address(to));
+    let old = memory.saved_mut(from);
+    old.left = old.left.saturating_sub(used);
+    let kernel = old.kernel;
     let new = memory.saved(to);
-    let vttbr = met.space.1 << 48 | met.space.0;
+    let vttbr = space.1 << 48 | space.0;
     let controls = &new.controls;
     match (kernel != 0, new.kernel != 0) {
         (false, false) => {

@@ -5,22 +5,23 @@ use crate::core_local::Core;
 use crate::domain::{STATE_EL1, hold};
 use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
+use crate::ready::note;
 use crate::{mail, restart, shared};
+use abi::handover::KERNEL;
 use abi::hypercall::{Inject, NOTIFY_IRQ};
-use abi::manifest::DomainKind;
 
 /// Where an injected crash continues: no device, no memory, in no domain's plan (bootinfo.rs).
 const NOWHERE: u64 = 0x0dea_d000;
 
 /// This core's interrupt controller, with everything on that its domains need.
 pub fn start(plan: &Plan, core: usize) -> Gic {
-    let board = &plan.board;
+    let board = &plan.given.board;
     let private = [SGI_KNOCK, board.timer.hypervisor_intid, board.gic.maintenance, board.timer.virtual_intid];
-    let kernel = plan.on_core(core).any(|(_, d)| d.kind == DomainKind::Personality);
+    let kernel = plan.on_core(core).any(|(_, d)| d.is(KERNEL));
     let enabled = if kernel { &private[..] } else { &private[..2] };
     let gic = Gic::start(&board.gic, enabled);
     for (_, domain) in plan.on_core(core) {
-        domain.devices.iter().filter(|d| d.intid != 0).for_each(|d| gic.claim_device(d.intid));
+        domain.interrupts.iter().filter(|i| **i != 0).for_each(|&i| gic.claim_device(i));
     }
     gic
 }
@@ -33,7 +34,7 @@ pub fn serve(core: &mut Core) {
 }
 
 fn one(core: &mut Core, taken: Taken) {
-    let board = &core.plan.board;
+    let board = &core.plan.given.board;
     match taken.intid() {
         SGI_KNOCK => {
             core.gic.end(taken);
@@ -56,7 +57,7 @@ fn one(core: &mut Core, taken: Taken) {
         i => {
             core.gic.mask(i);
             core.gic.end(taken);
-            let owner = core.plan.on_core(core.id).find(|(_, d)| d.devices.iter().any(|d| d.intid == i));
+            let owner = core.plan.on_core(core.id).find(|(_, d)| d.has_interrupt(i));
             match owner.map(|(domain, _)| domain) {
                 Some(domain) => notify(core, domain, 1 << NOTIFY_IRQ),
                 // Nobody is bound: it stays masked.
@@ -69,7 +70,7 @@ fn one(core: &mut Core, taken: Taken) {
 /// Sets bits of a domain's word, on whatever core it is, and sees to it that it finds out.
 pub fn notify(core: &mut Core, domain: usize, bits: u64) {
     let was_empty = shared::ring(domain, bits);
-    let Some(target) = core.plan.manifest.domains.get(domain).map(|d| d.core as usize) else { return };
+    let Some(target) = core.plan.given.domains.get(domain).map(|d| d.core as usize) else { return };
     if target == core.id {
         if was_empty {
             rung(core, domain);
@@ -81,8 +82,8 @@ pub fn notify(core: &mut Core, domain: usize, bits: u64) {
 
 /// A word of a domain on this core is no longer empty. Those who wait are woken by `dispatch`.
 fn rung(core: &mut Core, domain: usize) {
-    let kernel = core.plan.manifest.domains.get(domain).is_some_and(|d| d.kind == DomainKind::Personality);
-    core.news = true;
+    let kernel = core.plan.given.domains.get(domain).is_some_and(|d| d.is(KERNEL));
+    core.store.memory.note(note::NEWS);
     let Some(at) = core.domain_of(domain).filter(|_| kernel) else { return };
     if core.saved(at).hold & (hold::WAITS | hold::DEAD) == 0 {
         core.gic.doorbell_to_guest();

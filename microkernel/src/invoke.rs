@@ -1,13 +1,13 @@
 //! Capability invocations (`abi::capability`): words out of registers, the model's decision, and what it means for registers and queues.
 
-use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::{Frame, pending};
-use crate::{fast, mail, memory};
+use crate::ready::note;
+use crate::{fast, mail, memory, traps};
 use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, IN_PROGRESS, INVOKE};
 use abi::capability::{MESSAGE, MESSAGE_WITH_CAPABILITY, SIGNAL, WIDE, label};
 use capability_model::domain::Ending;
-use capability_model::error::Transfer;
+use capability_model::error::{Error, Transfer};
 use capability_model::invoke::WORDS;
 use capability_model::{Label, Outcome, Rights, Status};
 
@@ -30,41 +30,51 @@ fn words(frame: &Frame, label: u64) -> [u64; WORDS] {
     }
 }
 
-/// A call of the current domain, if it is an invocation; then whoever runs next is at TPIDR_EL2.
+/// A call of the current domain that [`fast`] leaves over; afterwards whoever runs next is at TPIDR_EL2.
 #[inline(never)]
-pub fn call(core: &mut Core) -> bool {
+pub fn call(core: &mut Core) {
     let caller = core.current();
+    let [x0, x1, x2, x3, x4, x5, x6, x7, x8, ..] = core.saved(caller).frame.x;
+    let label = x8.wrapping_sub(INVOKE);
+    match core.store.invoke_short(caller, label, [x0, x1, x2, x3, x4, x5, x6, x7]) {
+        Ok(Some(Status::Done)) => core.saved_mut(caller).frame.x[0] = DONE as u64,
+        Ok(None) => return long(core, caller, label),
+        Ok(Some(status)) => took_effect(core, caller, label, status.into()),
+        Err(error) => refuse(core, caller, error),
+    }
     let saved = core.saved_mut(caller);
-    let Some(label) = saved.frame.x[8].checked_sub(INVOKE).and_then(Label::from_number) else { return false };
     saved.exits = saved.exits.wrapping_add(1);
-    handle(core, caller, label as u64);
+    if label == label::DELETE {
+        mail::send(core);
+    }
+    if !core.goes_on() && !fast::gives_way(core) {
+        core.dispatch();
+    }
+}
+
+/// The same of what is not short; what is no invocation goes to `calls`.
+#[inline(never)]
+fn long(core: &mut Core, caller: u64, label: u64) {
+    if Label::from_number(label).is_none() {
+        return traps::from_lower(core, 0);
+    }
+    let saved = core.saved_mut(caller);
+    saved.exits = saved.exits.wrapping_add(1);
+    let words = words(&saved.frame, label);
+    match core.store.invoke_long(caller, &words) {
+        Ok(outcome) => took_effect(core, caller, label, outcome),
+        Err(error) => refuse(core, caller, error),
+    }
+    mail::send(core);
     if !core.goes_on() {
         core.dispatch();
     }
-    true
 }
 
-/// Performs invocation `label` of the current domain.
-#[inline(always)]
-fn handle(core: &mut Core, caller: u64, label: u64) {
-    let words = words(&core.saved(caller).frame, label);
-    match core.store.invoke_saved(caller, &words) {
-        Err(error) => {
-            let x = &mut core.saved_mut(caller).frame.x;
-            x[0] = (ERROR_BASE - error.kind as i64) as u64;
-            x[13] = error.argument.into();
-        }
-        Ok(Outcome { status: Status::Done, transfers: [None, None] }) => {
-            core.saved_mut(caller).frame.x[0] = DONE as u64;
-        }
-        Ok(outcome) => took_effect(core, caller, label, outcome),
-    }
-    match label {
-        label::MAP => registers::publish_tables(),
-        label::CONFIGURE => core.store.memory.space_changed = true,
-        label::DELETE | label::REVOKE | label::LEASE | label::ENDORSE | label::REMOTE => mail::send(core),
-        _ => {}
-    }
+fn refuse(core: &mut Core, caller: u64, error: Error) {
+    let x = &mut core.saved_mut(caller).frame.x;
+    x[0] = (ERROR_BASE - error.kind as i64) as u64;
+    x[13] = error.argument.into();
 }
 
 #[inline(never)]
@@ -87,7 +97,7 @@ fn took_effect(core: &mut Core, caller: u64, label: u64, outcome: Outcome) {
         }
         Status::Blocked => {
             core.saved_mut(caller).pending = pending::RESULT;
-            core.look = true;
+            core.store.memory.note(note::STOPPED);
         }
     }
     outcome.transfers.into_iter().flatten().for_each(|transfer| deliver(core, transfer));
@@ -105,7 +115,7 @@ pub fn fault(core: &mut Core, syndrome: u64, address: u64) -> bool {
     let saved = core.saved_mut(at);
     saved.fault = [syndrome, saved.frame.pc, address];
     saved.pending = pending::FAULT;
-    core.look = true;
+    core.store.memory.note(note::STOPPED);
     let outcome = core.store.fault(at);
     outcome.transfers.into_iter().flatten().for_each(|transfer| deliver(core, transfer));
     true
@@ -157,6 +167,7 @@ fn copy_buffer(core: &Core, from: u64, to: u64, words: u64) -> u64 {
 }
 
 /// Writes the result of a wait that is over into the registers of the domain that waited.
+#[inline]
 pub fn finish(core: &mut Core, at: u64) {
     let (ending, badge, _) = core.store.domain_result(at);
     let saved = core.saved_mut(at);

@@ -2,10 +2,10 @@
 //!
 //! What is to be sent is read off the sender's state, so a box that is full means later and nothing else: whoever empties a box knocks back.
 
-use crate::arch::registers;
 use crate::core_local::Core;
+use crate::ready::note;
 use crate::shared;
-use board::CORES_MAX;
+use abi::handover::CORES_MAX;
 use capability_model::cap::Leased;
 use capability_model::lease::Message;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +67,7 @@ pub fn send(core: &mut Core) {
     if !core.store.has_messages() {
         return;
     }
-    for &peer in &core.plan.board.cores {
+    for &peer in core.plan.given.board.cores.iter() {
         let Some(to) = find(core.id, peer as usize) else { continue };
         if peer as usize == core.id || to.0[0].load(Ordering::Acquire) != 0 {
             continue;
@@ -97,8 +97,7 @@ pub fn receive(core: &mut Core, senders: u64) {
         }
     }
     let done = (0..STEPS).any(|_| !core.store.work());
-    registers::publish_tables();
-    core.store.memory.space_changed = true;
+    core.store.memory.note(note::RESPACED);
     if !done {
         shared::post_mail(core.id, core.id);
         core.gic.knock(core.id);

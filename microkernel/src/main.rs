@@ -1,7 +1,7 @@
 //! EL2: a small kernel that owns the hardware and gives each personality its cores and memory.
 //!
 //! One instance per core, nothing shared but what was fixed before the other cores started ([`plan`]) and a few atomic
-//! words by which cores knock on each other's door ([`shared`]). `boot` reads from top to bottom; `core` is one core's
+//! words by which cores knock on each other's door ([`shared`]). What only the start needs is the loader's. `boot` reads from top to bottom; `core` is one core's
 //! whole state; `calls` is the dispatcher. `unsafe` lives in `arch` and `memory` only.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 #![deny(unsafe_code)]
@@ -26,8 +26,6 @@ mod fast;
 mod gic;
 #[cfg(target_os = "none")]
 mod hole;
-#[cfg(target_os = "none")]
-mod image;
 #[cfg(target_os = "none")]
 mod interrupts;
 #[cfg(target_os = "none")]

@@ -1,14 +1,14 @@
-//! The one module that turns physical addresses into access: partitions' memory, the bundle and tree, devices.
+//! The one module that turns physical addresses into access: partitions' memory, the bundle, devices.
 //!
 //! EL2 maps RAM one to one; so the capability model's addresses are pointers, and [`Direct`] is its way to memory. What lies in a partition may change under our hands at any time, so it is only ever copied, never
-//! referred to; what is referred to (bundle, tree, registers) belongs to EL2 alone.
+//! referred to; what is referred to (bundle, registers) belongs to EL2 alone.
 #![allow(unsafe_code)]
 
 use crate::arch::registers::{self, Controls};
 use crate::domain::Saved;
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
-use crate::ready::{Ready, WOKEN};
+use crate::ready::{Ready, WOKEN, note};
 use abi::manifest::Range;
 use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::memory::{Memory, PAGE};
@@ -22,8 +22,6 @@ pub struct Direct {
     pub ready: Ready,
     /// The domain whose registers the processor has, 0 for nobody's.
     pub current: u64,
-    /// A whole space went, or a domain got another: the current domain's may not be what the processor has.
-    pub space_changed: bool,
 }
 
 impl Memory for Direct {
@@ -37,7 +35,7 @@ impl Memory for Direct {
 
     #[inline(always)]
     fn write(&mut self, address: u64, word: u64) {
-        // SAFETY: as in `read`. Stage-2 tables are read by the hardware: it takes a descriptor whole, and `invoke` orders.
+        // SAFETY: as in `read`. Stage-2 tables are read by the hardware: it takes a descriptor whole, and `publish` orders.
         unsafe { (address as *mut u64).write(word) }
     }
 
@@ -48,8 +46,18 @@ impl Memory for Direct {
     }
 
     fn forget(&mut self, vmid: u16, ipa: Option<u64>) {
-        self.space_changed |= ipa.is_none();
         registers::forget(vmid, ipa);
+        if ipa.is_none() {
+            self.note(note::RESPACED);
+        }
+    }
+
+    fn publish(&mut self) {
+        registers::publish_tables();
+    }
+
+    fn respaced(&mut self) {
+        self.note(note::RESPACED);
     }
 
     fn unmask(&mut self, irq: u16) {
@@ -66,6 +74,7 @@ impl Memory for Direct {
         self.dequeue(domain);
         if domain == self.current {
             self.current = 0;
+            self.note(note::STOPPED);
             self.saved_mut(domain).controls = Controls::now();
         }
     }
@@ -95,29 +104,11 @@ pub const fn frame_address(domain: u64) -> u64 {
 
 const _: () = assert!(PAGE == 4096 && size_of::<Saved>().is_multiple_of(8));
 
-/// Bytes of RAM that no domain can write: the bundle or the tree.
-///
-/// The range must be RAM outside of partitions, which `Manifest::parse` has checked (or the caller will, before partitions run).
+/// Bytes of the bundle, which no domain can write.
 pub fn fixed(range: Range) -> &'static [u8] {
-    // SAFETY: (1) the range is RAM, mapped readable; (2) partitions do not overlap it, and EL2 writes it only in `wipe`, through
-    // whose range nobody holds a reference; (3) any bytes are valid u8.
+    // SAFETY: (1) the range is RAM, mapped readable (`plan::check`); (2) partitions do not overlap it, by the loader's word, and EL2 never
+    // writes it; (3) any bytes are valid u8.
     unsafe { core::slice::from_raw_parts(range.base as *const u8, range.size as usize) }
-}
-
-/// Squeezes the tree, before anything else refers to it; whether it is well-formed.
-pub fn squeeze_tree(range: Range) -> bool {
-    // SAFETY: (1) as in `fixed`; (2) boot calls this once, before its first `fixed` of the whole tree (an eight-byte look at the
-    // header has ended).
-    let bytes = unsafe { core::slice::from_raw_parts_mut(range.base as *mut u8, range.size as usize) };
-    board::tree::squeeze(bytes).is_some()
-}
-
-/// Overwrites RAM of EL2's own with zeros: secrets that were handed out.
-pub fn wipe(range: Range) {
-    for address in range.base..range.end() {
-        // SAFETY: (1) the byte is RAM, mapped writable; (2) volatile, and the caller uses no reference to it any more.
-        unsafe { core::ptr::write_volatile(address as *mut u8, 0) };
-    }
 }
 
 /// Copies `bytes` to physical address `to` in a partition.
@@ -157,21 +148,6 @@ pub fn copy_words(from: u64, to: u64, words: u64) {
         // a page; (2) volatile, no reference exists, any bytes are a valid word.
         unsafe { ((to + i * 8) as *mut u64).write_volatile(((from + i * 8) as *const u64).read_volatile()) };
     }
-}
-
-/// Plain data, as bytes.
-///
-/// # Safety
-/// The type has no padding and no pointers.
-pub unsafe trait Plain: Copy {}
-
-// SAFETY: `repr(C)` without padding, by its documentation and the assertion in `plan`.
-unsafe impl Plain for abi::bootinfo::BootInfo {}
-
-/// Copies a plain value to physical address `to`, aligned.
-pub fn write_plain<T: Plain>(to: u64, value: &T) {
-    // SAFETY: (1) as in `write`; (2) `T` is plain, so each byte is initialised.
-    unsafe { core::ptr::copy_nonoverlapping(value as *const T as *const u8, to as *mut u8, size_of::<T>()) };
 }
 
 /// The registers of a device at `address`.

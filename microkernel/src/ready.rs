@@ -12,16 +12,41 @@ pub const BACKGROUND: u64 = 2;
 /// Who was woken.
 pub const WOKEN: u64 = 3;
 
+/// More bits of [`Ready::mask`]: why somebody else may have to run. Those who were woken are one reason, too.
+pub mod note {
+    /// Somebody may have a reason to wake: his word, his time, an interrupt.
+    pub const NEWS: u64 = 1 << 4;
+    /// The current domain waits or is gone.
+    pub const STOPPED: u64 = 1 << 5;
+    /// It must give way if another of its class wants to run.
+    pub const SLICE_OVER: u64 = 1 << 6;
+    /// A whole space went, or a domain got another: the current domain's may not be what the processor has.
+    pub const RESPACED: u64 = 1 << 7;
+}
+
 /// Heads and tails.
 #[derive(Debug, Default)]
 pub struct Ready {
     heads: [u64; QUEUES],
     tails: [u64; QUEUES],
-    /// Bit n: queue n is not empty.
+    /// Bit n: queue n is not empty. Above: [`note`].
     pub mask: u64,
 }
 
 impl Direct {
+    /// Notes reasons to look who runs.
+    #[inline(always)]
+    pub fn note(&mut self, what: u64) {
+        self.ready.mask |= what;
+    }
+
+    /// Whether something is noted; it is no more.
+    pub fn take_note(&mut self, what: u64) -> bool {
+        let noted = self.ready.mask & what != 0;
+        self.ready.mask &= !what;
+        noted
+    }
+
     /// `domain` joins a queue at its end, unless it is in one.
     pub fn enqueue(&mut self, domain: u64, queue: u64) {
         if self.saved(domain).queue != 0 || queue >= QUEUES as u64 {

@@ -3,13 +3,15 @@
 //! The boot core takes the memory (`Pages::allocate`), each core fills its own. Domains get their time by the same invocations that anybody
 //! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.
 
+use crate::arch::registers::Controls;
 use crate::domain::{STATE_EL0, STATE_EL1};
 use crate::memory::Direct;
-use crate::plan::{Plan, is_built_above};
+use crate::plan::Plan;
 use crate::tables;
-use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
+use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX};
 use abi::capability::{label, root};
-use abi::manifest::{DomainKind, Range};
+use abi::handover::{BUILDS, BUILT_ABOVE, Domain, KERNEL, MANAGES};
+use abi::manifest::Range;
 use capability_model::cap::cnode_size;
 use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
 use capability_model::memory::{PAGE, SLOT};
@@ -36,24 +38,13 @@ impl Pages {
     }
 }
 
-/// RAM of `ram` outside of everything in `taken`, in whole pages; what is too much for the list is left out.
-pub fn free_memory(ram: &[Range], taken: &[Range]) -> Vec<MemoryInfo, UNTYPED_MAX> {
-    let mut free = Vec::new();
-    for range in ram {
-        let mut at = range.base.next_multiple_of(PAGE);
-        while at < range.end() {
-            let next = taken.iter().filter(|t| t.end() > at).min_by_key(|t| t.base);
-            let end = next.map_or(range.end(), |t| t.base.clamp(at, range.end())) & !(PAGE - 1);
-            if end > at && free.push(MemoryInfo { base: at, size: end - at }).is_err() {
-                return free;
-            }
-            match next {
-                Some(t) if t.base < range.end() => at = t.end().next_multiple_of(PAGE),
-                _ => break,
-            }
-        }
+/// What of EL1 governs a domain at the start; `alone`: nobody else is on its core.
+pub fn controls(domain: &Domain, alone: bool) -> Controls {
+    match (domain.is(KERNEL), alone) {
+        (true, true) => Controls::KERNEL,
+        (true, false) => Controls::LODGED,
+        (false, _) => Controls::SERVICE,
     }
-    free
 }
 
 /// The store of core `id`, and its domains of the manifest.
@@ -71,22 +62,22 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
     let mut domains = Vec::new();
     let mut first = pages.agent;
     for (index, domain) in plan.on_core(id) {
-        let start = &plan.domains[index];
-        let kernel = domain.kind == DomainKind::Personality;
+        let start = plan.places[index];
+        let kernel = domain.is(KERNEL);
         let saved = store.memory.saved_mut(start.at);
-        saved.frame.pc = start.entry;
+        saved.frame.pc = domain.entry;
         saved.frame.state = if kernel { STATE_EL1 } else { STATE_EL0 };
         saved.frame.x[0] = BOOTINFO_IPA;
-        saved.controls = start.controls(plan.on_core(id).count() == 1);
+        saved.controls = controls(domain, plan.on_core(id).count() == 1);
         (saved.kernel, saved.class) = (kernel.into(), kernel.into());
         saved.index = index as u64 + 1;
         let n = index as u64;
         store.install(slot(root::DOMAINS + n), Cap::Domain { at: start.at });
         assert!(store.install_space(slot(root::SPACES + n), start.root), "a VMID for each domain");
-        if domain.manages {
+        if domain.is(MANAGES) {
             first = start.at;
         }
-        if is_built_above(&plan.manifest, domain) {
+        if domain.is(BUILT_ABOVE) {
             let Range { base, size } = domain.memory;
             let untyped = Cap::Untyped { base, size, free: 0, clean: 0, device: false };
             store.install(slot(root::MEMORY + n), untyped);
@@ -94,7 +85,7 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         assert!(domains.push(start.at).is_ok(), "no more domains than in the manifest");
     }
     if first == pages.agent {
-        let root_task = plan.manifest.domains.iter().find(|d| d.manages);
+        let root_task = plan.given.domains.iter().find(|d| d.is(MANAGES));
         root_task.into_iter().for_each(|d| store.serve(d.core as u8, first));
     } else {
         give_the_rest(&mut store, plan, slot);
@@ -106,17 +97,16 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
 
 /// Free RAM, the other cores and unused interrupts, for the root task.
 fn give_the_rest(store: &mut Store<Direct>, plan: &Plan, slot: impl Fn(u64) -> Slot) {
-    for (n, free) in (0..).zip(&plan.free) {
+    for (n, free) in (0..).zip(plan.given.free.iter()) {
         let untyped = Cap::Untyped { base: free.base, size: free.size, free: 0, clean: 0, device: false };
         store.install(slot(root::UNTYPED + n), untyped);
     }
     let own = u64::from(store.core());
-    for &core in plan.board.cores.iter().filter(|&&core| core != own) {
+    for &core in plan.given.board.cores.iter().filter(|&&core| core != own) {
         store.install(slot(root::OTHER_CORES + core), Cap::Core { number: core as u8 });
     }
     for number in 32..IRQS_MAX {
-        let mut taken = plan.manifest.domains.iter().flat_map(|d| &d.devices);
-        if !taken.any(|d| d.intid == u32::from(number)) {
+        if !plan.given.domains.iter().any(|d| d.has_interrupt(number.into())) {
             store.install(slot(root::IRQS + u64::from(number)), Cap::Irq { number });
         }
     }
@@ -127,8 +117,8 @@ fn give_the_rest(store: &mut Store<Direct>, plan: &Plan, slot: impl Fn(u64) -> S
 fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
     let id = usize::from(store.core());
     let budget = PERIOD_US / (plan.on_core(id).count() as u64 + 1);
-    let built = plan.manifest.domains.iter().any(|d| d.builds);
-    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.builds) {
+    let built = plan.given.domains.iter().any(|d| d.is(BUILDS));
+    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.is(BUILDS)) {
         let n = n as u64;
         let (domain, space, context) = (root::DOMAINS + n, root::SPACES + n, root::CONTEXTS + n);
         let steps: [&[u64]; 4] = [

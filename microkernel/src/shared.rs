@@ -1,8 +1,8 @@
 //! The words by which cores reach each other. Each is atomic, and its meaning complete in one word: no lock, no order between two.
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState};
+use abi::handover::CORES_MAX;
 use abi::hypercall::Inject;
-use board::CORES_MAX;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Notification words by domain.

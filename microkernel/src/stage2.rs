@@ -4,50 +4,26 @@
 //! domain first runs and not changed afterwards, so nothing here breaks before it makes.
 
 use crate::tables::{self, Page};
+use abi::handover::Rights;
 
 const BLOCK: u64 = 2 << 20;
 const TABLE: u64 = 0b11;
 /// SH inner, AF.
 const COMMON: u64 = 0b11 << 8 | 1 << 10;
 
-/// What a domain may do with a page, and of what kind it is (D8.5: S2AP at 7:6, XN at 54, MemAttr at 5:2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// Read.
-    Read,
-    /// Read and execute.
-    ReadExecute,
-    /// Read and write.
-    ReadWrite,
-    /// Everything: memory of a kernel, which sets its own rights at stage 1.
-    All,
-    /// Read and write, device.
-    Device,
-}
-
-impl Rights {
-    /// Rights of an image's segment by ELF's flags; writable and executable at once is refused by the caller.
-    pub fn of_segment(flags: u64) -> Rights {
-        match (flags & 2 != 0, flags & 1 != 0) {
-            (true, _) => Rights::ReadWrite,
-            (false, true) => Rights::ReadExecute,
-            (false, false) => Rights::Read,
-        }
-    }
-
-    fn bits(self) -> u64 {
-        const NORMAL: u64 = 0b1111 << 2;
-        const DEVICE: u64 = 0b0001 << 2;
-        const READ: u64 = 0b01 << 6;
-        const WRITE: u64 = 0b11 << 6;
-        const XN: u64 = 1 << 54;
-        match self {
-            Rights::Read => NORMAL | READ | XN,
-            Rights::ReadExecute => NORMAL | READ,
-            Rights::ReadWrite => NORMAL | WRITE | XN,
-            Rights::All => NORMAL | WRITE,
-            Rights::Device => DEVICE | WRITE | XN,
-        }
+/// The bits of a descriptor for these rights (D8.5: S2AP at 7:6, XN at 54, MemAttr at 5:2).
+fn bits(rights: Rights) -> u64 {
+    const NORMAL: u64 = 0b1111 << 2;
+    const DEVICE: u64 = 0b0001 << 2;
+    const READ: u64 = 0b01 << 6;
+    const WRITE: u64 = 0b11 << 6;
+    const XN: u64 = 1 << 54;
+    match rights {
+        Rights::Read => NORMAL | READ | XN,
+        Rights::ReadExecute => NORMAL | READ,
+        Rights::ReadWrite => NORMAL | WRITE | XN,
+        Rights::All => NORMAL | WRITE,
+        Rights::Device => DEVICE | WRITE | XN,
     }
 }
 
@@ -91,13 +67,13 @@ impl Space {
             let index2 = (at >> 21 & 511) as usize;
             if (at | to).is_multiple_of(BLOCK) && size - done >= BLOCK {
                 assert!(level2.get(index2) == 0, "mapped twice");
-                level2.set(index2, to | rights.bits() | COMMON | 1);
+                level2.set(index2, to | bits(rights) | COMMON | 1);
                 done += BLOCK;
             } else {
                 let level3 = next_table(level2, index2)?;
                 let index3 = (at >> 12 & 511) as usize;
                 assert!(level3.get(index3) == 0, "mapped twice");
-                level3.set(index3, to | rights.bits() | COMMON | TABLE);
+                level3.set(index3, to | bits(rights) | COMMON | TABLE);
                 done += 4096;
             }
         }

@@ -1,13 +1,14 @@
 //! What comes from below: calls, interrupts, faults. One exhaustive decision per exception class.
 
 use crate::arch::registers;
+use crate::console::Part;
 use crate::core_local::Core;
 use crate::domain::{self, hold};
+use crate::ready::note;
 use crate::{calls, interrupts, invoke, say, shared};
 use abi::bootinfo::ENDED_ITSELF;
+use abi::handover::KERNEL;
 use abi::hypercall::NOTIFY_DOMAIN;
-use abi::manifest::DomainKind;
-use core::fmt;
 
 /// Why a domain died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +30,15 @@ pub fn from_lower(core: &mut Core, vector: u64) {
         0 => synchronous(core),
         1 | 2 => {
             interrupts::serve(core);
-            core.news = true;
+            core.store.memory.note(note::NEWS);
             lost(core);
         }
         // SError.
         _ => {
             let (syndrome, address, _) = registers::fault();
             let class = syndrome >> 26;
-            kill(
-                core,
-                Cause::Exception(class, address),
-                format_args!("vector {vector}, syndrome {syndrome:#x}"),
-            );
+            let what = ["vector ".into(), vector.into(), ", syndrome ".into(), Part::Hex(syndrome)];
+            kill(core, Cause::Exception(class, address), &what);
         }
     }
     if !core.goes_on() {
@@ -58,11 +56,8 @@ fn lost(core: &mut Core) {
     }
     let pc = core.frame().pc;
     if core.in_kernel() && core.saved(current).is_free() && registers::el1_lost(pc) {
-        kill(
-            core,
-            Cause::Exception(0x21, pc),
-            format_args!("its exception vector {pc:#x} is not executable"),
-        );
+        let what = ["its exception vector ".into(), Part::Hex(pc), " is not executable".into()];
+        kill(core, Cause::Exception(0x21, pc), &what);
     }
 }
 
@@ -75,7 +70,7 @@ fn synchronous(core: &mut Core) {
         // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
         (0x01, kernel) => {
             skip(core);
-            core.slice_over = true;
+            core.store.memory.note(note::SLICE_OVER);
             if kernel {
                 core.keep(core.current(), hold::ASLEEP);
             }
@@ -90,15 +85,15 @@ fn synchronous(core: &mut Core) {
         (0x20 | 0x24, _) => {
             let at = if core.in_kernel() { ipa_page | address & 0xfff } else { address };
             if !invoke::fault(core, syndrome, at) {
-                kill(core, Cause::Exception(class, at), format_args!("{} at {at:#x}", abort(syndrome)));
+                let what = [abort(syndrome).into(), " at ".into(), Part::Hex(at)];
+                kill(core, Cause::Exception(class, at), &what);
             }
         }
         _ if invoke::fault(core, syndrome, address) => {}
-        _ => kill(
-            core,
-            Cause::Exception(class, address),
-            format_args!("{}, syndrome {syndrome:#x}", name(class)),
-        ),
+        _ => {
+            let what = [name(class).into(), ", syndrome ".into(), Part::Hex(syndrome)];
+            kill(core, Cause::Exception(class, address), &what);
+        }
     }
 }
 
@@ -154,7 +149,7 @@ fn undefined(core: &mut Core) {
 }
 
 /// Ends the current domain: says who, what and where, marks it, and tells the services.
-pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
+pub fn kill(core: &mut Core, cause: Cause, what: &[Part<'_>]) {
     let current = core.current();
     core.keep(current, hold::DEAD);
     let Some((index, domain)) = core.current_domain() else { return };
@@ -163,7 +158,8 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
     }
     let pc = core.frame().pc;
     defmt::warn!("domain {=usize} crashed, pc {=u64:#x}", index, pc);
-    say!("el2: {} crashed: {what}; pc {pc:#x}, core {}", domain.name(), core.id);
+    let who = &domain.name;
+    say!("el2: ", who, " crashed: ", Part::Parts(what), "; pc ", Part::Hex(pc), ", core ", core.id);
     let (class, address) = match cause {
         Cause::Itself => (ENDED_ITSELF, 0),
         Cause::Exception(class, address) => (class as u32, address),
@@ -175,8 +171,8 @@ pub fn kill(core: &mut Core, cause: Cause, what: fmt::Arguments<'_>) {
 /// Tells the services that the state of a domain changed.
 pub fn tell_of_change(core: &mut Core) {
     let plan = core.plan;
-    for (d, domain) in plan.manifest.domains.iter().enumerate() {
-        if domain.kind == DomainKind::Service {
+    for (d, domain) in plan.given.domains.iter().enumerate() {
+        if !domain.is(KERNEL) {
             interrupts::notify(core, d, 1 << NOTIFY_DOMAIN);
         }
     }

@@ -13,8 +13,10 @@ const LINUX: &str = "aarch64-unknown-linux-musl";
 
 /// Packages for the bare machine. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo would
 /// unite them.
-const IMAGES: [&[&str]; 2] =
-    [&["microkernel", "manager", "replica", "gate", "devices"], &["classic", "lazy", "actor", "journal"]];
+const IMAGES: [&[&str]; 2] = [
+    &["loader", "microkernel", "manager", "replica", "gate", "devices"],
+    &["classic", "lazy", "actor", "journal"],
+];
 
 /// Where things are.
 #[derive(Clone, Debug)]

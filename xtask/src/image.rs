@@ -1,5 +1,6 @@
 //! Turns ELF files into what a machine loads: a flat kernel image, or segments for the bundle.
 
+use crate::look::symbol;
 use abi::bundle::{Kind, SEGMENTS_MAX, Segment};
 use anyhow::{Context, Result, ensure};
 use elf::{ElfBytes, abi as e, endian::LittleEndian};
@@ -63,8 +64,24 @@ impl Item {
     }
 }
 
-/// The flat image of an ELF file: its loadable parts at their distance from the lowest address.
-pub fn flat(path: &Path) -> Result<Vec<u8>> {
+/// The flat image that firmware loads: the microkernel's, and behind it, where its zeroed data will be, the loader's.
+pub fn flat(kernel: &Path, loader: &Path) -> Result<Vec<u8>> {
+    let (start, zeroed, end) =
+        (symbol(kernel, "__image_start")?, symbol(kernel, "__bss_start")?, symbol(kernel, "__bss_end")?);
+    let mut out = loads(kernel)?;
+    let loader_end = symbol(loader, "__loader_end")?;
+    ensure!(
+        loader_end <= end - zeroed,
+        "the loader takes {loader_end:#x} bytes, the microkernel's zeroed data are {:#x}",
+        end - zeroed
+    );
+    out.resize((zeroed - start) as usize, 0);
+    out.extend(loads(loader)?);
+    Ok(out)
+}
+
+/// The loadable parts of an ELF file at their distance from the lowest address.
+fn loads(path: &Path) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let elf = ElfBytes::<LittleEndian>::minimal_parse(&bytes)?;
     let loads: Vec<_> = elf

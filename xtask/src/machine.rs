@@ -67,7 +67,7 @@ impl Images {
         let dir = tools.target.join("machine");
         std::fs::create_dir_all(&dir)?;
         let kernel = dir.join("kernel8.img");
-        std::fs::write(&kernel, image::flat(&tools.elf("microkernel"))?)?;
+        std::fs::write(&kernel, image::flat(&tools.elf("microkernel"), &tools.elf("loader"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));

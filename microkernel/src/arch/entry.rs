@@ -2,11 +2,15 @@
 
 use super::sync::Once;
 use crate::core_local::Core;
-use board::CORES_MAX;
+use abi::bootinfo::DOMAINS_MAX;
+use abi::handover::{Area, CORES_MAX, Handover};
+use abi::manifest::Range;
 use core::arch::global_asm;
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of EL2 stack per core; the boot core checks the bundle's digest on it.
+/// Bytes of EL2 stack per core.
 pub const STACK_SIZE: usize = 64 * 1024;
 
 /// Bytes of the stack on which a core reports its own end: its usual one may be the reason.
@@ -14,16 +18,15 @@ const LAST_STACK_SIZE: usize = 8 * 1024;
 
 /// One stack per core. Only the assembly touches it.
 #[repr(C, align(4096))]
-struct Stacks<const SIZE: usize>([core::cell::UnsafeCell<[u8; SIZE]>; CORES_MAX]);
+struct Stacks<const SIZE: usize>([UnsafeCell<[u8; SIZE]>; CORES_MAX]);
 
 // SAFETY: (1) no Rust code names the contents but `words_above`, which copies; (2) the assembly gives stack i to core i only.
 unsafe impl<const SIZE: usize> Sync for Stacks<SIZE> {}
 
 /// The lowest page of each is not mapped: who goes beyond his stack faults, instead of writing into his neighbour's.
-static STACKS: Stacks<STACK_SIZE> =
-    Stacks([const { core::cell::UnsafeCell::new([0; STACK_SIZE]) }; CORES_MAX]);
+static STACKS: Stacks<STACK_SIZE> = Stacks([const { UnsafeCell::new([0; STACK_SIZE]) }; CORES_MAX]);
 static LAST_STACKS: Stacks<LAST_STACK_SIZE> =
-    Stacks([const { core::cell::UnsafeCell::new([0; LAST_STACK_SIZE]) }; CORES_MAX]);
+    Stacks([const { UnsafeCell::new([0; LAST_STACK_SIZE]) }; CORES_MAX]);
 
 /// Whether the page at `address` guards a stack.
 pub fn is_guard(address: u64) -> bool {
@@ -46,6 +49,30 @@ pub fn words_above(core: usize, sp: u64) -> impl Iterator<Item = u64> {
     (start..top).step_by(8).map(|at| unsafe { core::ptr::read_volatile(at as *const u64) })
 }
 
+/// What the loader leaves, outside of what is zeroed at entry.
+struct Left(UnsafeCell<MaybeUninit<Area>>);
+
+// SAFETY: (1) of the handover there are shared references only (`given`); (2) the pages behind it are named by address alone.
+unsafe impl Sync for Left {}
+
+#[unsafe(link_section = ".handover")]
+static AREA: Left = Left(UnsafeCell::new(MaybeUninit::uninit()));
+
+/// What the loader says. Whether it speaks this build's language is the first question to it.
+pub fn given() -> &'static Handover {
+    // SAFETY: (1) the loader filled all of it before EL2's first instruction here, and it is made of numbers, so any bytes are valid;
+    // (2) nobody writes it afterwards.
+    unsafe { &(*AREA.0.get().cast::<Area>()).handover }
+}
+
+/// The boot pages, and the pages of positions: what domains see of this image, besides the table of their states.
+pub fn pages_below() -> [Range; 2] {
+    let area = AREA.0.get().cast::<Area>();
+    // SAFETY: only addresses are taken, of places in a static.
+    let pages = unsafe { [&raw const (*area).boot as u64, &raw const (*area).positions as u64] };
+    pages.map(|base| Range { base, size: DOMAINS_MAX as u64 * 4096 })
+}
+
 /// Root of stage 1, for the cores that start later with their MMU off.
 static STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
 
@@ -55,7 +82,7 @@ global_asm!(
     stack_size = const STACK_SIZE,
     last_stacks = sym LAST_STACKS,
     last_stack_size = const LAST_STACK_SIZE,
-    wrong_level = sym wrong_level,
+    area = sym AREA,
     early = sym early,
     primary_main = sym primary_main,
     secondary_main = sym secondary_main,
@@ -85,20 +112,16 @@ pub fn secondary_address() -> u64 {
     &raw const secondary_entry as u64
 }
 
-extern "C" fn wrong_level(tree: u64) -> ! {
-    crate::boot::wrong_level(tree)
-}
-
-extern "C" fn early(tree: u64) -> u64 {
-    let root = crate::boot::early(tree);
+extern "C" fn early() -> u64 {
+    let root = crate::boot::early();
     STAGE1_ROOT.store(root, Ordering::Relaxed);
     root
 }
 
-extern "C" fn primary_main(tree: u64) -> ! {
+extern "C" fn primary_main() -> ! {
     static ENTERED: Once<()> = Once::new();
     assert!(ENTERED.set(()).is_some(), "the boot core entered twice");
-    crate::boot::primary(tree)
+    crate::boot::primary()
 }
 
 extern "C" fn secondary_main(core: u64) -> ! {
@@ -113,10 +136,7 @@ extern "C" fn trap_lower(core: *mut Core, vector: u64) {
 
 extern "C" fn trap_synchronous(core: *mut Core) {
     // SAFETY: as in `trap_lower`.
-    let core = unsafe { &mut *core };
-    if !crate::fast::call(core) {
-        crate::traps::from_lower(core, 0);
-    }
+    crate::fast::call(unsafe { &mut *core });
 }
 
 extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {

@@ -12,12 +12,20 @@ _start:
     .ascii  "ARM\x64"
     .long   0
 
-// x0 = device tree; MMU and caches off.
+// x0 = device tree; MMU and caches off. The loader does what only the start needs; it lies where zeroed data will be.
 primary:
-    mov     x19, x0
+    adrp    x1, __image_start
+    adrp    x2, __image_end
+    adrp    x3, {area}
+    adr     x4, begin
+    adrp    x5, __bss_start
+    br      x5
+
+// From the loader, at EL2, MMU and caches off again. All that is left of it is the handover.
+begin:
     // bss before any Rust: statics live there.
     adrp    x1, __bss_start
-    adrp    x2, __image_end
+    adrp    x2, __bss_end
 0:  cmp     x1, x2
     b.hs    1f
     stp     xzr, xzr, [x1], #16
@@ -43,14 +51,8 @@ primary:
     adrp    x1, {stacks}
     add     x1, x1, :lo12:{stacks}
     add     sp, x1, #{stack_size}
-    mrs     x1, CurrentEL
-    cmp     x1, #(2 << 2)
-    b.eq    4f
-    mov     x0, x19
-    bl      {wrong_level}
-4:  adr     x1, vectors
+    adr     x1, vectors
     msr     vbar_el2, x1
-    mov     x0, x19
     bl      {early}             // builds stage 1, returns its root
     // All was written past the caches: what they hold of this image is older. Line size: CTR_EL0.DminLine, in words.
     mrs     x1, ctr_el0
@@ -65,7 +67,6 @@ primary:
     b.lo    5b
     dsb     sy
     bl      mmu_on
-    mov     x0, x19
     bl      {primary_main}
 
 // From PSCI or a spin table; stage 1's tables exist and are the same for all. The core's number is its affinity, level 0.

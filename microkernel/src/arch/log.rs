@@ -1,7 +1,7 @@
 //! EL2's log: `defmt` frames, a ring a core, at a symbol that the host knows. As `runtime::log`, but each core has its own record and ring.
 
 use super::registers;
-use board::CORES_MAX;
+use abi::handover::CORES_MAX;
 use core::cell::UnsafeCell;
 use core::sync::atomic::AtomicU64;
 use ipc::LogRecord;

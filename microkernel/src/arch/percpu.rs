@@ -2,7 +2,7 @@
 //! code reach another core's state; here there is no way to.
 
 use crate::core_local::Core;
-use board::CORES_MAX;
+use abi::handover::CORES_MAX;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -116,10 +116,13 @@ pub fn prepare() {
     VBAR_EL1.set(0);
     // Every kernel sees the same single core, so that images do not depend on where they run.
     VMPIDR_EL2.set(1 << 31);
+    let (zeroes, cache): (u64, u64);
     // SAFETY: (1) VPIDR_EL2 only changes what EL1 reads as MIDR_EL1; (2) HSTR_EL2 0 traps nothing, its traps are for AArch32;
     // (3) invalidating EL1&0 translations is always allowed, and no domain has run on this core.
     unsafe {
         asm!(
+            "mrs {zeroes}, dczid_el0",
+            "mrs {cache}, ctr_el0",
             "mrs {t}, midr_el1",
             "msr vpidr_el2, {t}",
             "msr hstr_el2, xzr",
@@ -127,10 +130,12 @@ pub fn prepare() {
             "tlbi alle1",
             "dsb nsh",
             "isb",
-            t = out(reg) _,
+            t = out(reg) _, zeroes = out(reg) zeroes, cache = out(reg) cache,
             options(nostack)
         )
     };
+    // DC ZVA is allowed (DZP) and zeroes 2^4 words (BS); a line has as many (DminLine).
+    assert!(zeroes & 0x1f == 4 && cache >> 16 & 15 == 4, "cache lines are not 64 bytes, or cannot be zeroed");
 }
 
 /// Clears the OS lock (OSLAR_EL1): while it is set, no kernel can single-step its programs.
@@ -199,23 +204,27 @@ pub fn publish_tables() {
     isb(barrier::SY);
 }
 
-/// Bytes that DC ZVA zeroes on every core that this runs on (DCZID_EL0.BS 4).
-const ZVA: u64 = 64;
-
-/// Zeroes a page and cleans it to the point of coherency.
+/// Zeroes a page and cleans it to the point of coherency: a kernel with its caches off would find there what others had left. Lines of
+/// 64 bytes, as [`prepare`] has found.
+#[inline(always)]
 pub fn scrub(page: u64) {
-    for line in (page..page + 4096).step_by(4 * ZVA as usize) {
-        // SAFETY: (1) the page was given to the capability store and nobody's reference is live (`memory::Direct`); (2) lines lie within it.
-        unsafe {
-            asm!(
-                "dc zva, {a}", "dc zva, {b}", "dc zva, {c}", "dc zva, {d}",
-                "dc cvac, {a}", "dc cvac, {b}", "dc cvac, {c}", "dc cvac, {d}",
-                a = in(reg) line, b = in(reg) line + ZVA, c = in(reg) line + 2 * ZVA, d = in(reg) line + 3 * ZVA,
-                options(nostack)
-            )
-        };
-    }
-    dsb(barrier::ISH);
+    // SAFETY: (1) the page was given to the capability store and nobody's reference is live (`memory::Direct`); (2) 64 lines from its start
+    // lie within it.
+    unsafe {
+        asm!(
+            "2:",
+            ".rept 16",
+            "dc zva, {line}",
+            "dc cvac, {line}",
+            "add {line}, {line}, #64",
+            ".endr",
+            "subs {count}, {count}, #1",
+            "b.ne 2b",
+            "dsb ish",
+            line = inout(reg) page => _, count = inout(reg) 4u64 => _,
+            options(nostack)
+        )
+    };
 }
 
 /// Takes translations out of this core's TLBs: of one address in the space with this VMID, or of the whole space.

@@ -2,6 +2,7 @@
 
 use capability_model::cap::Cap;
 use capability_model::domain::State;
+use capability_model::error::Error;
 use capability_model::invoke::WORDS;
 use capability_model::layout::TABLES_SIZE;
 use capability_model::memory::{Memory, PAGE, Slot};
@@ -52,7 +53,7 @@ impl<M: Memory> Bench<M> {
         words[2..2 + N].copy_from_slice(args);
         let mut entries = 1;
         loop {
-            match self.store.invoke_saved(self.caller, &words).map(|outcome| outcome.status) {
+            match enter(&mut self.store, self.caller, &words) {
                 Ok(Status::Again) => entries += 1,
                 Ok(_) => return entries,
                 Err(_) => panic!("{label:?} failed"),
@@ -62,6 +63,16 @@ impl<M: Memory> Bench<M> {
 
     fn retype(&mut self, kind: u64, parameter: u64, slot: u64, count: u64) {
         self.invoke(UNTYPED, Label::Retype, &[kind, parameter, ROOT, 0, 0, slot, count]);
+    }
+}
+
+/// As EL2's entry does it.
+#[inline(never)]
+fn enter<M: Memory>(store: &mut Store<M>, caller: u64, words: &[u64; WORDS]) -> Result<Status, Error> {
+    let [address, label, a, b, c, d, e, f, g, ..] = *words;
+    match store.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
+        Some(status) => Ok(status),
+        None => store.invoke_long(caller, words).map(|outcome| outcome.status),
     }
 }
 

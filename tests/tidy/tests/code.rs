@@ -5,11 +5,12 @@ use tidy::{files, functions, metadata, text};
 
 /// The house (design.md, README): who stands on which level. A crate uses only what stands below it, and `services/shell`, which is
 /// common to the services.
-const LEVELS: [(&str, u32); 16] = [
+const LEVELS: [(&str, u32); 17] = [
     ("abi", 1),
     ("capability-model", 2),
     ("board", 2),
     ("ipc", 2),
+    ("loader", 3),
     ("microkernel", 3),
     ("runtime", 3),
     ("classic", 4),
@@ -177,7 +178,8 @@ fn no_file_is_dead() {
 #[test]
 fn unsafe_is_where_it_is_meant_to_be() {
     // Each of these is a crate root; the modules that may use it are allowed there one by one, or the crate is all hardware.
-    const MEANT: [&str; 14] = [
+    const MEANT: [&str; 15] = [
+        "loader/src/main.rs",
         "microkernel/src/main.rs",
         "personalities/actor/src/main.rs",
         "personalities/classic/src/main.rs",

@@ -44,7 +44,7 @@ pub fn run(command: &mut Command) -> Vec<u8> {
 /// The directory with the images, freshly built, once for all tests.
 pub fn images() -> &'static Path {
     static IMAGES: OnceLock<PathBuf> = OnceLock::new();
-    IMAGES.get_or_init(|| build(&["-p", "microkernel", "-p", "guests", "--bins"], "images"))
+    IMAGES.get_or_init(|| build(&["-p", "loader", "-p", "microkernel", "-p", "guests", "--bins"], "images"))
 }
 
 /// EL2 as it ships.
@@ -123,7 +123,7 @@ pub fn bundle(list: &[Image]) -> Vec<u8> {
 
 /// EL2's image as firmware loads it.
 pub fn flat(kernel: &Path) -> Vec<u8> {
-    xtask::image::flat(kernel).expect("EL2's image")
+    xtask::image::flat(kernel, &images().join("loader")).expect("EL2's image")
 }
 
 /// A machine to boot.

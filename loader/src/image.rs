@@ -1,12 +1,11 @@
 //! Images of the bundle: whether one fits its partition, and how it gets there.
 
-use crate::arch::registers;
 use crate::memory;
 use crate::plan::PlanError;
 use abi::bootinfo::{MEMORY_IPA, name_str};
-use abi::bundle::{Bundle, Entry, Kind};
+use abi::bundle::{Bundle, Entry, Kind, Segment};
+use abi::handover;
 use abi::manifest::{Domain, DomainKind};
-use capability_model::memory::PAGE;
 
 /// The image of `domain`, every claim of which holds.
 pub fn check<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b>, PlanError<'a>> {
@@ -20,7 +19,7 @@ pub fn check<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b
         return Err(PlanError::WrongKind(domain.name()));
     }
     let memory_end = MEMORY_IPA + domain.memory.size;
-    let segments = image.segments.get(..image.segment_count).unwrap_or(&[]);
+    let segments = segments(&image);
     let fits = segments.iter().all(|s| s.ipa >= MEMORY_IPA && s.ipa + s.memory_size <= memory_end);
     let pure = kind == Kind::Kernel || segments.iter().all(|s| s.flags & 3 != 3);
     let starts = segments
@@ -29,24 +28,29 @@ pub fn check<'a, 'b>(domain: &'a Domain, bundle: &Bundle<'b>) -> Result<Entry<'b
     if fits && pure && starts { Ok(image) } else { Err(PlanError::BadImage(domain.name())) }
 }
 
+/// The segments that count.
+pub fn segments<'e>(image: &'e Entry<'_>) -> &'e [Segment] {
+    image.segments.get(..image.segment_count).unwrap_or(&[])
+}
+
 /// Where the image ends.
 pub fn end(image: &Entry<'_>) -> u64 {
-    let last = image.segments.iter().take(image.segment_count).next_back();
-    last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
+    segments(image).last().map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(4096))
 }
 
-/// Zeroes a domain's memory and puts its image there. What the root task built lies as it does here, in order from the start of the
-/// partition's memory.
-pub fn load(domain: &Domain, image: &Entry<'_>) {
-    memory::zero(domain.memory);
-    copy(domain, image);
-    registers::publish_code();
+/// The segments by physical addresses.
+pub fn physical(domain: &Domain, image: &Entry<'_>) -> impl Iterator<Item = handover::Segment> {
+    let (from, to) = (image.data.as_ptr() as u64, domain.memory.base);
+    segments(image).iter().map(move |s| handover::Segment {
+        from: from + s.offset,
+        to: to + (s.ipa - MEMORY_IPA),
+        size: s.file_size,
+    })
 }
 
-/// Copies the segments.
+/// Copies the segments to their places.
 pub fn copy(domain: &Domain, image: &Entry<'_>) {
-    for s in image.segments.iter().take(image.segment_count) {
-        let bytes = image.data.get(s.offset as usize..(s.offset + s.file_size) as usize).unwrap_or(&[]);
-        memory::write(domain.memory.base + (s.ipa - MEMORY_IPA), bytes);
+    for s in physical(domain, image) {
+        memory::write(s.to, memory::fixed(abi::manifest::Range { base: s.from, size: s.size }));
     }
 }
