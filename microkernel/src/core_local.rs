@@ -1,8 +1,7 @@
 //! One core's whole state, and which domain it runs next.
 //!
-//! A kernel's EL1 state stays in place while services run, until another kernel of the core does. Who has budget left goes before who has none, a
-//! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
-//! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
+//! A kernel's EL1 state stays in place while services run, until another kernel of the core does. Who has budget left goes before who has none, a service before a
+//! kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. Who has used his up runs when nobody else wants to.
 
 use crate::arch::float;
 use crate::arch::registers::{self, Controls};
