@@ -128,7 +128,20 @@ pub struct PartitionInfo {
     pub reserved: u32,
 }
 
+/// How the operator's orders ([`crate::vote::Control`]) name a domain that was restarted so often: what its predecessor was told does not
+/// concern it. Of the first it is the domain's index.
+pub const fn incarnation(domain: u32, restarts: u64) -> u32 {
+    domain | (restarts as u32) << 8
+}
+
+const _: () = assert!(DOMAINS_MAX <= 1 << 8);
+
 impl BootInfo {
+    /// What this domain is called in [`crate::vote::Control`].
+    pub fn incarnation(&self) -> u32 {
+        incarnation(self.domain, self.restarts)
+    }
+
     /// The channels that this domain reads and whose names begin with `prefix`.
     pub fn read_channels(&self, prefix: &str) -> impl Iterator<Item = &ChannelInfo> {
         self.channels.iter().filter(move |c| c.role == ROLE_READER && name_str(&c.name).starts_with(prefix))
@@ -161,6 +174,43 @@ pub struct RunParameters {
     pub digest_interval: u32,
     /// Wall clock when the counter is 0, microseconds since 1970; 0: unknown.
     pub start_time_us: u64,
+    /// An [`Iteration`] as a number.
+    pub iteration: u32,
+    /// Reserved, zero.
+    pub reserved: u32,
+}
+
+/// What becomes of a kernel that was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Iteration {
+    /// Another design takes its place, the next of those in the bundle.
+    #[default]
+    Rotate = 0,
+    /// It is begun anew as it was.
+    Refresh = 1,
+    /// It stays out until the operator says otherwise.
+    None = 2,
+}
+
+impl Iteration {
+    /// By its word in the manifest.
+    pub fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "rotate" => Iteration::Rotate,
+            "refresh" => Iteration::Refresh,
+            "none" => Iteration::None,
+            _ => return None,
+        })
+    }
+}
+
+impl RunParameters {
+    /// What becomes of a kernel that was lost.
+    pub fn iteration(&self) -> Iteration {
+        let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None];
+        all.into_iter().find(|i| *i as u32 == self.iteration).unwrap_or_default()
+    }
 }
 
 /// This domain has nothing to do with the channel.
@@ -231,15 +281,24 @@ pub enum DomainState {
     Running = 1,
     /// It faulted in a way that it did not survive, or said so itself.
     Crashed = 2,
+    /// EL2 takes its memory back, and begins it anew.
+    Restarting = 3,
 }
+
+/// Cause of the end of a domain that said so itself: no exception class, which has six bits (0: an undefined instruction).
+pub const ENDED_ITSELF: u32 = 64;
+/// The same of a domain whose core's EL2 crashed.
+pub const EL2_CRASHED: u32 = 65;
 
 /// One row of the table at [`STATUS_IPA`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct DomainStatus {
     /// A [`DomainState`] as a number.
-    pub state: u32,
-    /// Exception class (ESR_EL2.EC) of the fault that ended it, 0 when it ended itself.
+    pub state: u16,
+    /// How often EL2 has begun it anew, modulo 2^16.
+    pub restarts: u16,
+    /// Exception class (ESR_EL2.EC) of the fault that ended it, [`ENDED_ITSELF`] or [`EL2_CRASHED`].
     pub cause: u32,
     /// Program counter at the end.
     pub pc: u64,

@@ -82,6 +82,7 @@ pub mod label {
     pub const ENDORSE: u64 = 31;
     pub const INSPECT: u64 = 32;
     pub const REMOTE: u64 = 33;
+    pub const SERVE: u64 = 34;
 }
 
 /// Kinds for Retype.

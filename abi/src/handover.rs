@@ -3,7 +3,7 @@
 //!
 //! Numbers only, `repr(C)`, little-endian: any bytes are a valid value. A list's count is clamped to its room by whoever reads it.
 
-use crate::bootinfo::{CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, Name, UNTYPED_MAX};
+use crate::bootinfo::{CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MEMORY_IPA, Name, UNTYPED_MAX};
 use crate::bundle::SEGMENTS_MAX;
 use crate::manifest::Range;
 use core::ops::Deref;
@@ -175,6 +175,33 @@ impl Domain {
     }
 }
 
+/// Kernels of the bundle at most that can take another's place; the others are not offered.
+pub const DESIGNS_MAX: usize = 8;
+
+/// A kernel of the bundle, the n-th of its kind: what [`crate::hypercall::Inject::Replace`] puts into a partition.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Design {
+    /// Its first instruction, an intermediate physical address.
+    pub entry: u64,
+    /// Where free memory begins behind it, likewise.
+    pub end: u64,
+    /// Its image; [`Segment::to`] counts from the start of the partition's memory.
+    pub image: List<Segment, SEGMENTS_MAX>,
+}
+
+impl Design {
+    /// Whether `domain` is a partition for it.
+    pub fn fits(&self, domain: &Domain) -> bool {
+        let room = Range { base: 0, size: domain.memory.size };
+        let inside = |s: &Segment| room.contains(&Range { base: s.to, size: s.size });
+        let memory = Range { base: MEMORY_IPA, size: domain.memory.size };
+        let starts = (memory.base..memory.end()).contains(&self.entry);
+        let ends = (memory.base..=memory.end()).contains(&self.end);
+        domain.is(KERNEL) && starts && ends && self.image.iter().all(inside)
+    }
+}
+
 /// One channel, as far as doorbells go.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -245,6 +272,8 @@ pub struct Handover {
     pub board: Board,
     /// The partitions, by index.
     pub domains: List<Domain, DOMAINS_MAX>,
+    /// The kernels of the bundle, in its order.
+    pub designs: List<Design, DESIGNS_MAX>,
     /// The channels, by index.
     pub channels: List<Channel, CHANNELS_MAX>,
     /// The mappings of all domains.

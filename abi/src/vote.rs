@@ -157,6 +157,21 @@ pub enum Verdict {
         /// Who.
         voter: u32,
     },
+    /// A voter is late, and its ring has held nothing new for so long that it is taken for dead.
+    Silent {
+        /// Who.
+        voter: u32,
+        /// Number of the effect that is missing.
+        n: u64,
+    },
+    /// EL2 has taken a voter's kernel away: from here on all verdicts on it are about its successor, which votes when a later epoch of the voters
+    /// names it.
+    Restarted {
+        /// Who.
+        voter: u32,
+        /// Epoch of the voters, as far as the gate knows.
+        epoch: u64,
+    },
     /// No quorum is possible for effect `n`: output stops here.
     NoQuorum {
         /// Number of the effect.
@@ -214,6 +229,8 @@ pub enum Progress {
         /// Number of the last one.
         input: u64,
     },
+    /// The first entry has left this replica's ring: nobody can follow the log from its beginning any more.
+    Forgotten,
     /// Agreed: who votes, and how many equal votes decide.
     Voters {
         /// Counts the changes.
@@ -225,7 +242,8 @@ pub enum Progress {
     },
 }
 
-/// Faults on demand that need a kernel's help (channel `control`).
+/// Faults on demand that need a kernel's help (channel `control`). `domain` is its [`crate::bootinfo::incarnation`]: an order that stands in
+/// the ring since before a restart means nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
     /// From now on, falsify every effect: the first byte of its payload is inverted, the digest is computed over the lie.

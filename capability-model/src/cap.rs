@@ -51,6 +51,8 @@ pub enum Leased {
     Block,
     /// A seat of a gate.
     Seat,
+    /// The right to act on a third core, in the name of the agent that the borrower's core has there.
+    Core,
 }
 
 impl Leased {
@@ -58,12 +60,14 @@ impl Leased {
         self as u64
     }
 
-    pub(crate) const fn from_word(word: u64) -> Leased {
+    /// What a message between cores calls it.
+    pub const fn from_word(word: u64) -> Leased {
         match word {
             1 => Leased::Device,
             2 => Leased::Page,
             3 => Leased::Block,
             4 => Leased::Seat,
+            5 => Leased::Core,
             _ => Leased::Memory,
         }
     }
@@ -71,6 +75,20 @@ impl Leased {
     /// Whether the lender gave the memory away altogether.
     pub const fn moves(self) -> bool {
         matches!(self, Leased::Memory | Leased::Device)
+    }
+
+    /// What the borrower gets: of lease `index` of `peer`, a frame with `rights`.
+    pub(crate) fn borrowed(self, peer: u8, index: u8, base: u64, size: u64, rights: Rights) -> Cap {
+        let frame = |size| Cap::Frame { base, size, device: false, rights, mapping: None };
+        match self {
+            Leased::Memory | Leased::Device => {
+                Cap::Untyped { base, size, free: 0, clean: 0, device: self == Leased::Device }
+            }
+            Leased::Page => frame(FrameSize::Page),
+            Leased::Block => frame(FrameSize::Block),
+            Leased::Seat => Cap::RemoteSeat { peer, index },
+            Leased::Core => Cap::Core { number: base as u8 },
+        }
     }
 }
 
@@ -115,7 +133,7 @@ pub enum Cap {
     Domain { at: u64 },
     /// An interrupt line.
     Irq { number: u16 },
-    /// The time of this core. Never copied.
+    /// The time of this core, or of another the right to act there. Never copied, but lent.
     Core { number: u8 },
     /// A share of the core's time, `budget_us` in every `period_us`. Never copied, so shares add up by construction. `domain` is 0 or the domain that runs on it.
     SchedContext { budget_us: u64, period_us: u64, domain: u64 },
@@ -150,10 +168,12 @@ impl Cap {
             Cap::Space { at, .. } => (kind::SPACE, at),
             Cap::Domain { at } => (kind::DOMAIN, at),
             Cap::Irq { number } => (kind::IRQ, number as u64),
+            Cap::Core { number } => (kind::CORE, number as u64),
             Cap::Gate { at } | Cap::Seat { at, .. } => (kind::GATE, at),
             // What is lent and stays keeps its object alive.
             Cap::Lease { base, what: Leased::Page | Leased::Block, .. } => (kind::FRAME, base),
             Cap::Lease { base, what: Leased::Seat, .. } => (kind::GATE, base),
+            Cap::Lease { base, what: Leased::Core, .. } => (kind::CORE, base),
             Cap::RemoteSeat { peer, index } => (kind::REMOTE_SEAT, (peer as u64) << 8 | index as u64),
             _ => return None,
         })

@@ -36,11 +36,12 @@ pub enum Fault {
     DomainStaysQueued,
     RemoteRunsTwice,
     RemoteTakesAnyAnswer,
+    CoreReturnsEarly,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 30] = {
+    pub const ALL: [Fault; 31] = {
         use Fault::*;
         [
             RevokeForgetsBadged,
@@ -73,6 +74,7 @@ impl Fault {
             DomainStaysQueued,
             RemoteRunsTwice,
             RemoteTakesAnyAnswer,
+            CoreReturnsEarly,
         ]
     };
 }

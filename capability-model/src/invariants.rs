@@ -327,7 +327,11 @@ fn leases<M: Memory>(view: &View<'_, M>) -> Holds {
 
 fn gates<M: Memory>(view: &View<'_, M>) -> Holds {
     for node in view.nodes.values() {
-        let (Cap::Gate { at } | Cap::Seat { at, .. }) = node.cap else { continue };
+        let (Cap::Gate { at } | Cap::Seat { at, .. } | Cap::Lease { base: at, what: Leased::Seat, .. }) =
+            node.cap
+        else {
+            continue;
+        };
         let word = |i| view.store.word(at, i);
         if word(gate::SEALED) == 0 {
             continue;

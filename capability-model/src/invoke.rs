@@ -18,92 +18,32 @@ pub(crate) const ARGUMENTS: usize = WORDS - 2;
 /// See [`ARGUMENTS`].
 pub const SHORT: usize = 7;
 
-/// What is asked for; the numbers are the ABI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u64)]
-#[allow(missing_docs)] // docs/capabilities.md has the table with the arguments of each.
-pub enum Label {
-    Copy = 1,
-    Mint = 2,
-    Move = 3,
-    Mutate = 4,
-    Rotate = 5,
-    Delete = 6,
-    Revoke = 7,
-    CancelBadgedSends = 8,
-    Retype = 9,
-    Map = 10,
-    Unmap = 11,
-    Send = 12,
-    NBSend = 13,
-    Call = 14,
-    Recv = 15,
-    NBRecv = 16,
-    ReplyRecv = 17,
-    Signal = 18,
-    Wait = 19,
-    Poll = 20,
-    Bind = 21,
-    Unbind = 22,
-    Configure = 23,
-    Resume = 24,
-    Suspend = 25,
-    Acknowledge = 26,
-    Carve = 27,
-    Lease = 28,
-    Seat = 29,
-    Seal = 30,
-    Endorse = 31,
-    Inspect = 32,
-    Remote = 33,
+/// Defines [`Label`].
+macro_rules! labels {
+    ($count:literal: $($name:ident $number:literal),*) => {
+        /// What is asked for; the numbers are the ABI.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u64)]
+        #[allow(missing_docs)] // docs/capabilities.md has the table with the arguments of each.
+        pub enum Label { $($name = $number),* }
+
+        impl Label {
+            /// All labels, in order of their numbers, which begin with 1.
+            pub const ALL: [Label; $count] = [$(Label::$name),*];
+
+            /// The label with this number.
+            pub fn from_number(number: u64) -> Option<Label> {
+                match number { $($number => Some(Label::$name),)* _ => None }
+            }
+        }
+    };
 }
 
-impl Label {
-    /// All labels, in order of their numbers, which begin with 1.
-    pub const ALL: [Label; 33] = {
-        use Label::*;
-        [
-            Copy,
-            Mint,
-            Move,
-            Mutate,
-            Rotate,
-            Delete,
-            Revoke,
-            CancelBadgedSends,
-            Retype,
-            Map,
-            Unmap,
-            Send,
-            NBSend,
-            Call,
-            Recv,
-            NBRecv,
-            ReplyRecv,
-            Signal,
-            Wait,
-            Poll,
-            Bind,
-            Unbind,
-            Configure,
-            Resume,
-            Suspend,
-            Acknowledge,
-            Carve,
-            Lease,
-            Seat,
-            Seal,
-            Endorse,
-            Inspect,
-            Remote,
-        ]
-    };
-
-    /// The label with this number.
-    pub fn from_number(number: u64) -> Option<Label> {
-        let place = usize::try_from(number.checked_sub(1)?).ok()?;
-        Label::ALL.get(place).copied()
-    }
+labels! {
+    34: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
+    Send 12, NBSend 13, Call 14, Recv 15, NBRecv 16, ReplyRecv 17, Signal 18, Wait 19, Poll 20, Bind 21, Unbind 22,
+    Configure 23, Resume 24, Suspend 25, Acknowledge 26, Carve 27, Lease 28, Seat 29, Seal 30, Endorse 31, Inspect 32, Remote 33,
+    Serve 34
 }
 
 impl<M: Memory> Store<M> {
@@ -126,53 +66,46 @@ impl<M: Memory> Store<M> {
         label: u64,
         [address, args @ ..]: [u64; SHORT + 1],
     ) -> Result<Option<Status>, Error> {
-        const COPY: u64 = Label::Copy as u64;
-        const MINT: u64 = Label::Mint as u64;
-        const MOVE: u64 = Label::Move as u64;
-        const MUTATE: u64 = Label::Mutate as u64;
-        const DELETE: u64 = Label::Delete as u64;
-        const RETYPE: u64 = Label::Retype as u64;
-        const MAP: u64 = Label::Map as u64;
-        const UNMAP: u64 = Label::Unmap as u64;
-        const SIGNAL: u64 = Label::Signal as u64;
-        if !matches!(label, COPY | MINT | MOVE | MUTATE | DELETE | RETYPE | MAP | UNMAP | SIGNAL) {
-            return Ok(None);
-        }
+        use Label::*;
+        let known = |label: &Label| {
+            matches!(label, Copy | Mint | Move | Mutate | Delete | Retype | Map | Unmap | Signal)
+        };
+        let Some(label) = Label::from_number(label).filter(known) else { return Ok(None) };
         let slot = self.lookup_full(caller, address, 0)?;
         let head = self.head(slot);
         let [a, b, c, ..] = args;
         let status = match (label, head.kind()) {
-            (COPY | MINT, kind::CNODE) => {
-                let sets = if label == MINT { Sets::Data } else { Sets::Nothing };
+            (Copy | Mint, kind::CNODE) => {
+                let sets = if label == Mint { Sets::Data } else { Sets::Nothing };
                 let (source, slot, cap) = self.decode_copy(caller, slot, args, sets)?;
                 self.insert(source, slot, cap);
                 Status::Done
             }
-            (MOVE | MUTATE, kind::CNODE) => {
-                let sets = if label == MUTATE { Sets::Data } else { Sets::Nothing };
+            (Move | Mutate, kind::CNODE) => {
+                let sets = if label == Mutate { Sets::Data } else { Sets::Nothing };
                 let (source, slot, cap) = self.decode_move(caller, slot, args, sets)?;
                 self.transplant(source, slot, cap);
                 Status::Done
             }
-            (DELETE, kind::CNODE) => {
+            (Delete, kind::CNODE) => {
                 let slot = self.lookup_slot(slot, a, b, 1)?;
                 self.delete(slot)
             }
             // By reference: what is too large for registers is copied by a call.
-            (RETYPE, kind::UNTYPED) => match &self.decode_retype(caller, slot, args) {
+            (Retype, kind::UNTYPED) => match &self.decode_retype(caller, slot, args) {
                 Ok(plan) => self.retype(plan),
                 Err(error) => return Err(*error),
             },
-            (MAP, kind::FRAME | kind::PAGE_TABLE) => {
+            (Map, kind::FRAME | kind::PAGE_TABLE) => {
                 let map = self.decode_map(caller, slot, [a, b, c])?;
                 self.map(slot, head, map);
                 Status::Done
             }
-            (UNMAP, kind::FRAME | kind::PAGE_TABLE) => {
+            (Unmap, kind::FRAME | kind::PAGE_TABLE) => {
                 self.unmap(slot);
                 Status::Done
             }
-            (SIGNAL, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
+            (Signal, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
                 self.signal(self.word(slot.0, words::OBJECT), self.word(slot.0, words::DATA));
                 Status::Done
             }
@@ -237,6 +170,8 @@ impl<M: Memory> Store<M> {
                 Label::Inspect => self.decode_remote_answer(number),
                 Label::Bind => self.decode_bind_core(caller, number, a),
                 Label::Unbind => self.decode_unbind_core(number),
+                Label::Serve => self.decode_serve(caller, number, a, b),
+                Label::Lease => self.decode_lease(caller, slot, [a, b, c, d, e, f]),
                 _ => Err(ErrorKind::IllegalOperation.of(0)),
             },
             Cap::SchedContext { domain, .. } => match label {

@@ -14,7 +14,7 @@
 use crate::cap::{Cap, FrameSize, Leased};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, export, import};
+use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, domain, export, import, served};
 use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
@@ -78,6 +78,11 @@ impl<M: Memory> Store<M> {
             }
             Cap::Frame { .. } => return Err(ErrorKind::IllegalOperation.of(0)),
             Cap::Seat { at, index } => (Leased::Seat, index, at, GATE_SIZE),
+            // Of one's own core time is carved, and nobody else does that.
+            Cap::Core { number } if number == self.core || number as u64 == peer => {
+                return Err(ErrorKind::IllegalOperation.of(0));
+            }
+            Cap::Core { number } => (Leased::Core, 0, number as u64, 0),
             _ => return Err(ErrorKind::InvalidCapability.of(0)),
         };
         let slot = if what.moves() { source } else { stays(self)? };
@@ -246,14 +251,17 @@ impl<M: Memory> Store<M> {
         self.set_word(record, import::GENERATION, generation);
         // A new offer says that the lender knows of the last return: one still due would now speak of this offer.
         set_bit(&mut self.imports_due, peer, index, false);
-        let root = Slot(self.tables.root());
+        // Who acts here for the lender says by its CSpace where that lender may put things.
+        let agent = self.word(self.tables.served(peer), served::AGENT);
+        let root = if agent == 0 { Slot(self.tables.root()) } else { Slot(agent + domain::CSPACE) };
         let Ok(slot) = self.lookup_empty(root, to_index, to_depth as u64, 1) else {
             // Refused: it goes back as if it had been here.
             set_bit(&mut self.imports_due, peer, index, true);
             return;
         };
-        let cap = borrowed(peer, index, what, base, size);
-        let cap = if self.seeded(Fault::ShareWritable) { writable(cap) } else { cap };
+        let rights = Rights::READ;
+        let rights = if self.seeded(Fault::ShareWritable) { rights.or(Rights::WRITE) } else { rights };
+        let cap = what.borrowed(peer, index, base, size, rights);
         let words = [1, generation, 0, base, size, what.word()];
         for (i, word) in (0..).zip(words) {
             self.set_word(record, i, word);
@@ -305,9 +313,15 @@ impl<M: Memory> Store<M> {
                 }
                 _ => return true,
             }
+            let what = Leased::from_word(self.word(record, import::WHAT));
+            if what == Leased::Core && !self.forget_answers(self.word(record, import::BASE) as u8) {
+                // What was asked there is still being carried out.
+                set_bit(&mut self.imports_busy, peer, index, false);
+                set_bit(&mut self.imports_waiting, peer, index, true);
+                return true;
+            }
             self.unlink(slot);
             self.set_word(record, import::PHASE, 3);
-            let what = Leased::from_word(self.word(record, import::WHAT));
             if what == Leased::Memory && !self.seeded(Fault::LeaseReturnsUnscrubbed) {
                 return true;
             }
@@ -351,8 +365,13 @@ impl<M: Memory> Store<M> {
             self.signal(at, badge);
             self.empty_slot(notification);
         }
-        self.imports_busy |= core::mem::take(&mut self.imports_waiting);
+        self.wake_imports();
         self.gates_parked = false;
+    }
+
+    /// What waited for another core may be able to go back now.
+    pub(crate) fn wake_imports(&mut self) {
+        self.imports_busy |= core::mem::take(&mut self.imports_waiting);
     }
 
     /// The Lease becomes what it was made of, or goes if that stayed here.
@@ -366,34 +385,12 @@ impl<M: Memory> Store<M> {
                     self.empty_slot(slot);
                 }
             }
-            Leased::Page | Leased::Block => self.unlink(slot),
+            Leased::Page | Leased::Block | Leased::Core => self.unlink(slot),
             Leased::Seat => {
                 // It may have been the gate's last.
                 self.set_cap(slot, Cap::Seat { at: base, index: 0 });
                 self.empty_slot(slot);
             }
         }
-    }
-}
-
-/// What the borrower gets.
-fn borrowed(peer: u8, index: u8, what: Leased, base: u64, size: u64) -> Cap {
-    let frame = |size| Cap::Frame { base, size, device: false, rights: Rights::READ, mapping: None };
-    match what {
-        Leased::Memory => Cap::Untyped { base, size, free: 0, clean: 0, device: false },
-        Leased::Device => Cap::Untyped { base, size, free: 0, clean: 0, device: true },
-        Leased::Page => frame(FrameSize::Page),
-        Leased::Block => frame(FrameSize::Block),
-        Leased::Seat => Cap::RemoteSeat { peer, index },
-    }
-}
-
-/// Only a seeded fault comes here.
-fn writable(cap: Cap) -> Cap {
-    match cap {
-        Cap::Frame { base, size, device, mapping, .. } => {
-            Cap::Frame { base, size, device, rights: Rights::READ.or(Rights::WRITE), mapping }
-        }
-        cap => cap,
     }
 }

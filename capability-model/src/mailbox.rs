@@ -55,7 +55,7 @@ fn unpacked([code, word]: [u64; 2]) -> Result<Status, Error> {
 }
 
 impl<M: Memory> Store<M> {
-    /// Boot only: requests of `peer` are carried out in the name of domain `agent`, 0 for nobody.
+    /// Requests of `peer` are carried out in the name of domain `agent`, 0 for nobody.
     pub fn serve(&mut self, peer: u8, agent: u64) {
         self.set_word(self.tables.served(peer), served::AGENT, agent);
     }
@@ -110,6 +110,30 @@ impl<M: Memory> Store<M> {
 
     fn answer_slot(&self, peer: u8) -> Slot {
         Slot(self.tables.asked(peer) + asked::NOTIFICATION)
+    }
+
+    /// Serve, of one's own core: what `peer` asks is carried out in the name of the domain at this address.
+    pub(crate) fn decode_serve(&self, caller: u64, core: u8, peer: u64, address: u64) -> Result<Plan, Error> {
+        if core != self.core {
+            return Err(ErrorKind::IllegalOperation.of(0));
+        }
+        if peer >= CORES_MAX as u64 || peer == core as u64 {
+            return Err(ErrorKind::InvalidArgument.of(1));
+        }
+        match self.lookup_cap(caller, address, 2)?.1 {
+            Cap::Domain { at } => Ok(Plan::Serve { peer: peer as u8, at }),
+            _ => Err(ErrorKind::InvalidCapability.of(2)),
+        }
+    }
+
+    /// Nobody here may ask `peer` any more: what it answered goes. False while its answer is still to come.
+    pub(crate) fn forget_answers(&mut self, peer: u8) -> bool {
+        let done = !self.awaits(peer) || self.seeded(Fault::CoreReturnsEarly);
+        if done {
+            self.set_word(self.tables.asked(peer), asked::PHASE, 0);
+            self.empty_slot(self.answer_slot(peer));
+        }
+        done
     }
 
     pub(crate) fn ask(&mut self, peer: u8, words: [u64; REQUEST_WORDS]) -> Status {
@@ -175,6 +199,7 @@ impl<M: Memory> Store<M> {
         if let Cap::Notification { at, badge, .. } = self.cap(self.answer_slot(peer)) {
             self.signal(at, badge);
         }
+        self.wake_imports();
     }
 
     /// A bounded part of a request. False if there is none.

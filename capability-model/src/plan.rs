@@ -102,96 +102,37 @@ pub(crate) enum Message {
     AnswerReceive { receive: Receive, sends: u64 },
 }
 
-/// A checked invocation, of those that [`Store::invoke_long`] knows.
+/// A checked invocation, of those that [`Store::invoke_long`] knows. With `Ask` the words of the invocation go along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)] // As `Cap`.
 pub(crate) enum Plan {
-    Insert {
-        source: Slot,
-        slot: Slot,
-        cap: Altered,
-    },
-    Rotate {
-        slot: Slot,
-        pivot: Slot,
-        source: Slot,
-        pivot_cap: Altered,
-        source_cap: Altered,
-    },
+    Insert { source: Slot, slot: Slot, cap: Altered },
+    Rotate { slot: Slot, pivot: Slot, source: Slot, pivot_cap: Altered, source_cap: Altered },
     Revoke(Slot),
-    CancelBadgedSends {
-        at: u64,
-        badge: u64,
-    },
+    CancelBadgedSends { at: u64, badge: u64 },
     Message(Message),
-    Wait {
-        at: u64,
-        patience: Patience,
-    },
-    Configure {
-        at: u64,
-        sources: [Option<Slot>; 3],
-    },
-    BindNotification {
-        at: u64,
-        notification: u64,
-    },
-    UnbindNotification {
-        at: u64,
-    },
-    Resume {
-        at: u64,
-    },
-    Suspend {
-        at: u64,
-    },
-    Acknowledge {
-        number: u16,
-    },
-    UnbindIrq {
-        number: u16,
-    },
-    Carve {
-        core: Slot,
-        slot: Slot,
-        budget_us: u64,
-        period_us: u64,
-    },
-    Reshare {
-        slot: Slot,
-        budget_us: u64,
-        period_us: u64,
-    },
-    BindContext {
-        slot: Slot,
-        at: u64,
-    },
-    UnbindContext {
-        at: u64,
-    },
+    Wait { at: u64, patience: Patience },
+    Configure { at: u64, sources: [Option<Slot>; 3] },
+    BindNotification { at: u64, notification: u64 },
+    UnbindNotification { at: u64 },
+    Resume { at: u64 },
+    Suspend { at: u64 },
+    Acknowledge { number: u16 },
+    UnbindIrq { number: u16 },
+    Carve { core: Slot, slot: Slot, budget_us: u64, period_us: u64 },
+    Reshare { slot: Slot, budget_us: u64, period_us: u64 },
+    BindContext { slot: Slot, at: u64 },
+    UnbindContext { at: u64 },
     Lend(Lend),
-    IssueSeat {
-        source: Slot,
-        slot: Slot,
-        at: u64,
-        number: u8,
-    },
+    IssueSeat { source: Slot, slot: Slot, at: u64, number: u8 },
     Seal(Seal),
     Endorse(Endorse),
-    EndorseRemotely {
-        peer: u8,
-        index: u8,
-        epoch: u64,
-        sequence: u64,
-        act: [u64; 5],
-    },
+    EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
     Answered(u64),
-    /// The words of the invocation go along, see `invoke`.
-    Ask {
-        peer: u8,
-    },
+    Ask { peer: u8 },
     Remotely(Status),
     UnbindCore(Slot),
+    Serve { peer: u8, at: u64 },
 }
 
 impl<M: Memory> Store<M> {
@@ -215,6 +156,7 @@ impl<M: Memory> Store<M> {
             Plan::Answered(word) => return Status::Word(word),
             Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
+            Plan::Serve { peer, at } => self.serve(peer, at),
             Plan::Wait { at, patience } => return self.wait(caller, at, patience),
             _ => self.perform_for_domains(plan),
         }

@@ -4,7 +4,7 @@
 //! Memory is scrubbed when it is given out, not when it comes back: a bounded number of pages per entry, and the mark `clean` holds
 //! how far it got, so that whoever goes on does so from there.
 
-use crate::cap::{Cap, FrameSize, cnode_size};
+use crate::cap::{FrameSize, cnode_size};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::invoke::SHORT;
@@ -13,7 +13,7 @@ use crate::memory::{Memory, PAGE, SLOT, Slot};
 use crate::plan::Retype;
 use crate::rights::Rights;
 use crate::store::{RETYPE_MAX, SCRUBS_PER_ENTRY, Store};
-use crate::words::{self, kind};
+use crate::words::{self, Head, kind};
 
 /// Largest radix of a CNode.
 pub const RADIX_MAX: u64 = 16;
@@ -174,11 +174,11 @@ impl<M: Memory> Store<M> {
         self.set_word(untyped.0, words::FREE, end);
         self.set_word(untyped.0, words::CLEAN, clean.max(end));
         // All are alike but for where they are, and a space for its VMID.
-        let [head, _, data, b, c] = words::encode(&new_object(kind, device));
+        let (head, data) = new_object(kind, device);
         for i in 0..count {
             let at = start + stride * i;
             let data = if kind == Kind::Space { self.new_space(at) } else { data };
-            self.insert_original(untyped, first.plus(i), [head, at, data, b, c]);
+            self.insert_original(untyped, first.plus(i), [head, at, data, 0, 0]);
         }
         Status::Done
     }
@@ -188,24 +188,23 @@ impl<M: Memory> Store<M> {
     }
 }
 
-/// What is made of memory, at address 0.
-fn new_object(kind: Kind, device: bool) -> Cap {
-    let (at, badge, rights) = (0, 0, Rights::ALL);
-    match kind {
-        Kind::Untyped(pages) => Cap::Untyped { base: at, size: pages * PAGE, free: 0, clean: 0, device },
-        Kind::CNode(radix) => Cap::CNode { at, radix, guard: 0, guard_bits: 0 },
-        Kind::Endpoint => Cap::Endpoint { at, badge, rights },
-        Kind::Notification => Cap::Notification { at, badge, rights },
-        Kind::Reply => Cap::Reply { at },
-        Kind::Frame(size) => {
-            let rights = Rights::READ.or(Rights::WRITE);
-            Cap::Frame { base: at, size, device, rights, mapping: None }
-        }
-        Kind::PageTable(level) => Cap::PageTable { at, level, mapping: None },
-        Kind::Space => Cap::Space { at, vmid: 0, generation: 0 },
-        Kind::Domain => Cap::Domain { at },
-        Kind::Gate => Cap::Gate { at },
-    }
+/// Head and data of what is made of memory.
+#[inline(always)]
+fn new_object(what: Kind, device: bool) -> (u64, u64) {
+    let (kind, rights, small) = match what {
+        Kind::Untyped(_) => (kind::UNTYPED, Rights::NONE, 0),
+        Kind::CNode(radix) => (kind::CNODE, Rights::NONE, radix),
+        Kind::Endpoint => (kind::ENDPOINT, Rights::ALL, 0),
+        Kind::Notification => (kind::NOTIFICATION, Rights::ALL, 0),
+        Kind::Reply => (kind::REPLY, Rights::NONE, 0),
+        Kind::Frame(size) => (kind::FRAME, Rights::READ.or(Rights::WRITE), size as u8),
+        Kind::PageTable(level) => (kind::PAGE_TABLE, Rights::NONE, level),
+        Kind::Space => (kind::SPACE, Rights::NONE, 0),
+        Kind::Domain => (kind::DOMAIN, Rights::NONE, 0),
+        Kind::Gate => (kind::GATE, Rights::NONE, 0),
+    };
+    let data = if let Kind::Untyped(pages) = what { pages * PAGE } else { 0 };
+    (Head::original(kind, rights, small, device).0, data)
 }
 
 /// Rounding without division.

@@ -6,7 +6,7 @@ use crate::layout::{CORES_MAX, HELD_MAX, IRQS_MAX, LEASES_MAX, asked, domain, ex
 use crate::memory::{Memory, Slot};
 use crate::rights::Rights;
 use crate::space::DESCRIPTOR_ADDRESS;
-use crate::store::{Node, Store};
+use crate::store::{Node, Store, bit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
 
@@ -35,6 +35,10 @@ impl<'a, M: Memory> View<'a, M> {
             for index in 0..LEASES_MAX {
                 let record = store.tables.export(peer, index);
                 todo.extend([export::ORPHAN_SLOT, export::NOTIFICATION].map(|o| Slot(record + o)));
+                // A gate can hold all that leads to it, and its seats be elsewhere; then only its loans are known here.
+                if bit(store.exported, peer, index) {
+                    todo.push(Slot(store.word(record, export::SLOT)));
+                }
                 todo.push(Slot(store.tables.import(peer, index) + import::SLOT));
             }
         }

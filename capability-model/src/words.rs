@@ -71,6 +71,13 @@ impl Head {
         Head(kind as u64 | rights.word() << 8 | (small as u64) << 24 | (more as u64) << 32)
     }
 
+    /// Of a new object: all that are made of memory but more memory have an identity.
+    #[inline(always)]
+    pub(crate) fn original(kind: u8, rights: Rights, small: u8, device: bool) -> Head {
+        let identity = if kind == kind::UNTYPED { 0 } else { kind };
+        Head(Head::new(kind, rights, small, 0).device(device).0 | (identity as u64) << 40)
+    }
+
     const fn device(self, device: bool) -> Head {
         if device { Head(self.0 | DEVICE) } else { self }
     }
@@ -260,7 +267,7 @@ pub(crate) fn encode(cap: &Cap) -> [u64; 5] {
         Cap::Space { at, vmid, generation } => (plain(kind::SPACE), [at, who(vmid, generation), 0, 0]),
         Cap::Domain { at } => (plain(kind::DOMAIN), [at, 0, 0, 0]),
         Cap::Irq { number } => (plain(kind::IRQ), [number as u64, 0, 0, 0]),
-        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [0; 4]),
+        Cap::Core { number } => (Head::new(kind::CORE, NO, number, 0), [number as u64, 0, 0, 0]),
         Cap::SchedContext { budget_us, period_us, domain } => {
             (plain(kind::SCHED_CONTEXT), [domain, budget_us, period_us, 0])
         }

@@ -24,7 +24,7 @@ fn by_random(fault: Fault) -> Option<String> {
 
 /// The interleavings of several stores.
 fn by_model(fault: Fault) -> Option<String> {
-    let topics = [(Topic::Loans, 2, 2), (Topic::Gate, 3, 1), (Topic::Mailbox, 2, 2)];
+    let topics = [(Topic::Loans, 2, 2), (Topic::Gate, 3, 1), (Topic::Mailbox, 2, 2), (Topic::LentCore, 3, 1)];
     topics.into_iter().find_map(|(topic, stores, times)| {
         let model = Explored::new(Cluster { stores, topic, fault: Some(fault), times });
         let checker = model.checker().target_state_count(200_000).spawn_bfs().join();

@@ -93,6 +93,11 @@ fn requests_to_another_core() {
 }
 
 #[test]
+fn a_core_that_is_lent() {
+    explore("core that is lent, 3 stores", 3, Topic::LentCore, 2, size());
+}
+
+#[test]
 fn a_gate_that_lends() {
     explore("gate that lends, 2 stores", 2, Topic::GateLends, 1, size());
 }

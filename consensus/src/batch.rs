@@ -1,16 +1,19 @@
-//! What one sequence number orders: up to 64 items.
+//! What one sequence number orders: up to 64 items, in runs.
 //!
 //! ```text
-//! item:  id u64 (origin << 56 | number) · length u16 · payload
+//! run:  id u64 (origin << 56 | number of the first) · items u16 · length u16 · so many payloads of that length
 //! ```
-//! A batch without items is a null request. Items of one origin have numbers 1, 2, 3, ...; so one that is ordered twice shows.
+//! A batch without runs is a null request. Items of one origin have numbers 1, 2, 3, ...; so one that is ordered twice shows. What an origin said in
+//! records of one length is one run, as it stands in [`crate::inputs::Inputs`]: it is compared in one piece, and a batch is little more than its payloads.
 
 use crate::wire::Writer;
 
 /// Items in a batch at most; a batch closes there or when nothing waits.
 pub const ITEMS_MAX: usize = 64;
-/// Bytes of an item beside its payload.
-pub const ITEM_HEADER: usize = 10;
+/// Bytes of a run beside its payloads.
+pub const RUN_HEADER: usize = 12;
+/// Where the number of its items stands in it.
+const COUNT_AT: usize = 8;
 /// Greatest number of an item.
 pub const NUMBER_MAX: u64 = (1 << 56) - 1;
 
@@ -25,18 +28,51 @@ pub struct Item<'a> {
     pub payload: &'a [u8],
 }
 
+/// Items of one origin, with consecutive numbers and payloads of one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run<'a> {
+    /// Where they come from.
+    pub origin: u8,
+    /// Number of the first.
+    pub first: u64,
+    /// How many.
+    pub items: u16,
+    /// Bytes of each.
+    pub length: usize,
+    /// Their payloads, one after the other.
+    pub payloads: &'a [u8],
+}
+
+impl<'a> Run<'a> {
+    #[inline]
+    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (id, rest) = bytes.split_first_chunk::<8>()?;
+        let (items, rest) = rest.split_first_chunk::<2>()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (id, items) = (u64::from_le_bytes(*id), u16::from_le_bytes(*items));
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (payloads, rest) = rest.split_at_checked(usize::from(items) * length)?;
+        let (origin, first) = ((id >> 56) as u8, id & NUMBER_MAX);
+        let fits = items > 0 && first <= NUMBER_MAX - u64::from(items);
+        fits.then_some((Run { origin, first, items, length, payloads }, rest))
+    }
+
+    /// Its items in order.
+    #[inline]
+    pub fn items(self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let (mut rest, mut number) = (self.payloads, self.first);
+        (0..self.items).map_while(move |_| {
+            let (payload, tail) = rest.split_at_checked(self.length)?;
+            let item = Item { origin: self.origin, number, payload };
+            (rest, number) = (tail, number.wrapping_add(1));
+            Some(item)
+        })
+    }
+}
+
 /// A well-formed batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a>(&'a [u8]);
-
-#[inline]
-fn split(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
-    let (id, rest) = bytes.split_first_chunk::<8>()?;
-    let (length, rest) = rest.split_first_chunk::<2>()?;
-    let (payload, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-    let id = u64::from_le_bytes(*id);
-    Some((Item { origin: (id >> 56) as u8, number: id & NUMBER_MAX, payload }, rest))
-}
 
 impl<'a> Batch<'a> {
     /// A null request.
@@ -46,10 +82,14 @@ impl<'a> Batch<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (mut rest, mut items) = (bytes, 0);
         while !rest.is_empty() {
-            rest = split(rest)?.1;
-            items += 1;
+            let (run, tail) = Run::split(rest)?;
+            rest = tail;
+            items += usize::from(run.items);
+            if items > ITEMS_MAX {
+                return None;
+            }
         }
-        (items <= ITEMS_MAX).then_some(Batch(bytes))
+        Some(Batch(bytes))
     }
 
     /// What a correct replica wrote or parsed before.
@@ -57,15 +97,21 @@ impl<'a> Batch<'a> {
         Batch(bytes)
     }
 
+    /// Its runs in order.
+    #[inline]
+    pub fn runs(&self) -> impl Iterator<Item = Run<'a>> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (run, tail) = Run::split(rest)?;
+            rest = tail;
+            Some(run)
+        })
+    }
+
     /// Its items in order.
     #[inline]
     pub fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
-        let mut rest = self.0;
-        core::iter::from_fn(move || {
-            let (item, tail) = split(rest)?;
-            rest = tail;
-            Some(item)
-        })
+        self.runs().flat_map(Run::items)
     }
 
     /// Its bytes.
@@ -74,9 +120,20 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// The run that is being written; without items: none.
+#[derive(Default)]
+struct Open {
+    at: usize,
+    origin: u8,
+    next: u64,
+    items: u16,
+    length: u16,
+}
+
 /// Collects items into a batch.
 pub struct BatchWriter<'a> {
     writer: Writer<'a>,
+    open: Open,
     items: usize,
     items_max: usize,
 }
@@ -84,23 +141,40 @@ pub struct BatchWriter<'a> {
 impl<'a> BatchWriter<'a> {
     /// Into `space`, at most `items_max` items (and never more than [`ITEMS_MAX`]).
     pub fn new(space: &'a mut [u8], items_max: usize) -> Self {
-        BatchWriter { writer: Writer::new(space), items: 0, items_max: items_max.min(ITEMS_MAX) }
+        let items_max = items_max.min(ITEMS_MAX);
+        BatchWriter { writer: Writer::new(space), open: Open::default(), items: 0, items_max }
     }
 
     /// Appends an item whose payload comes in two parts. `false`: the batch is closed, the item is not in it.
+    #[inline]
     pub fn push(&mut self, origin: u8, number: u64, payload: (&[u8], &[u8])) -> bool {
-        let length = payload.0.len() + payload.1.len();
-        let Ok(length) = u16::try_from(length) else { return false };
-        let fits = self.items < self.items_max && self.writer.room() >= ITEM_HEADER + usize::from(length);
-        if fits {
-            let id = u64::from(origin) << 56 | number & NUMBER_MAX;
-            let _fits = self.writer.u64(id);
-            let _fits = self.writer.bytes(&length.to_le_bytes());
-            let _fits = self.writer.bytes(payload.0);
-            let _fits = self.writer.bytes(payload.1);
-            self.items += 1;
+        let size = payload.0.len() + payload.1.len();
+        let Ok(length) = u16::try_from(size) else { return false };
+        let o = &self.open;
+        let goes_on = o.next == number && o.length == length && o.origin == origin && o.items > 0;
+        let need = size + if goes_on { 0 } else { RUN_HEADER };
+        if self.items >= self.items_max || self.writer.room() < need || number >= NUMBER_MAX {
+            return false;
         }
-        fits
+        if !goes_on {
+            self.begin(origin, number, length);
+        }
+        (self.open.items, self.open.next) = (self.open.items.saturating_add(1), number + 1);
+        self.writer.patch(self.open.at + COUNT_AT, self.open.items.to_le_bytes());
+        let _fits = self.writer.bytes(payload.0);
+        if !payload.1.is_empty() {
+            let _fits = self.writer.bytes(payload.1);
+        }
+        self.items += 1;
+        true
+    }
+
+    #[cold]
+    fn begin(&mut self, origin: u8, number: u64, length: u16) {
+        self.open = Open { at: self.writer.length(), origin, next: number, items: 0, length };
+        let _fits = self.writer.u64(u64::from(origin) << 56 | number);
+        let _fits = self.writer.bytes(&[0; 2]);
+        let _fits = self.writer.bytes(&length.to_le_bytes());
     }
 
     /// Bytes so far.
@@ -121,10 +195,25 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_pushed_comes_out(what in prop::collection::vec((0..3u8, 0..4u64, 0..3usize), 0..80)) {
+            let mut space = [0; 900];
+            let mut writer = BatchWriter::new(&mut space, 64);
+            let taken: Vec<_> = what
+                .into_iter()
+                .take_while(|(origin, number, length)| writer.push(*origin, *number, (&[7; 3][..*length], &[])))
+                .collect();
+            let length = writer.length();
+            let batch = Batch::parse(&space[..length]).unwrap();
+            let items: Vec<_> = batch.items().map(|i| (i.origin, i.number, i.payload.len())).collect();
+            prop_assert_eq!(items, taken);
+        }
+
+        #[test]
         fn any_bytes_are_a_batch_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Some(batch) = Batch::parse(&bytes) {
-                let length: usize = batch.items().map(|i| ITEM_HEADER + i.payload.len()).sum();
+                let length: usize = batch.runs().map(|r| RUN_HEADER + r.payloads.len()).sum();
                 prop_assert_eq!(length, bytes.len());
+                prop_assert_eq!(batch.items().count(), batch.runs().map(|r| usize::from(r.items)).sum::<usize>());
             }
         }
     }
@@ -139,9 +228,9 @@ mod tests {
         assert!(!writer.push(7, 65, (&[], &[])));
         let length = writer.length();
         let batch = Batch::parse(&space[..length]).unwrap();
-        assert_eq!(batch.items().count(), 64);
+        assert_eq!((batch.items().count(), length), (64, RUN_HEADER + 64 * 3));
         assert_eq!(batch.items().last().unwrap(), Item { origin: 7, number: 64, payload: &[1, 2, 64] });
-        let mut small = [0; 20];
+        let mut small = [0; 22];
         let mut writer = BatchWriter::new(&mut small, 64);
         assert!(writer.push(1, 1, (&[0; 10], &[])) && !writer.push(1, 2, (&[], &[])));
     }

@@ -52,7 +52,9 @@ impl<const COUNT: usize, const BYTES: usize> Inputs<COUNT, BYTES> {
         let at = self.end as usize % BYTES;
         let (head, tail) = payload.split_at(payload.len().min(BYTES - at));
         self.bytes[at..at + head.len()].copy_from_slice(head);
-        self.bytes[..tail.len()].copy_from_slice(tail);
+        if !tail.is_empty() {
+            self.bytes[..tail.len()].copy_from_slice(tail);
+        }
         self.entries[number as usize % COUNT] =
             Entry { start: self.end, length: payload.len() as u32, arrived: now };
         self.end = self.end.wrapping_add(payload.len() as u64);
@@ -78,8 +80,18 @@ impl<const COUNT: usize, const BYTES: usize> Inputs<COUNT, BYTES> {
     /// Whether record `number` is held and is `payload`.
     #[inline]
     pub fn is(&self, number: u64, payload: &[u8]) -> bool {
-        self.get(number)
-            .is_some_and(|(a, b)| payload.split_at_checked(a.len()).is_some_and(|(x, y)| x == a && y == b))
+        self.are(number, 1, payload.len(), payload)
+    }
+
+    /// Whether `count` records from `number` on are held, have `length` bytes each, and are `payloads`. They lie one behind the other.
+    pub fn are(&self, number: u64, count: u16, length: usize, payloads: &[u8]) -> bool {
+        let whole = |k| self.entry(number.wrapping_add(k)).is_some_and(|e| e.length as usize == length);
+        let (true, Some(entry)) = ((0..u64::from(count)).all(whole), self.entry(number)) else {
+            return false;
+        };
+        let at = entry.start as usize % BYTES;
+        let (head, tail) = payloads.split_at(payloads.len().min(BYTES - at));
+        self.bytes.get(at..at + head.len()) == Some(head) && self.bytes.get(..tail.len()) == Some(tail)
     }
 
     /// Forgets all up to `number`, which were ordered.
@@ -126,6 +138,27 @@ mod tests {
                 inputs.release(n - 2);
             }
         }
+    }
+
+    #[test]
+    fn many_are_compared_at_once_and_each_boundary_counts() {
+        let mut inputs = Inputs::<4, 10>::default();
+        for (n, payload) in [(1, &[1, 1, 1][..]), (2, &[2; 3]), (3, &[3; 3])] {
+            assert_eq!(inputs.push(n, payload, 0), Ok(()));
+        }
+        inputs.release(1);
+        assert_eq!(inputs.push(4, &[4; 3], 0), Ok(()));
+        assert!(
+            inputs.are(2, 3, 3, &[2, 2, 2, 3, 3, 3, 4, 4, 4]) && inputs.are(2, 2, 3, &[2, 2, 2, 3, 3, 3])
+        );
+        assert!(
+            !inputs.are(2, 3, 3, &[2, 2, 2, 3, 3, 3, 4, 4, 5])
+                && !inputs.are(2, 3, 3, &[2, 2, 1, 3, 3, 3, 4, 4, 4])
+        );
+        assert!(!inputs.are(1, 2, 3, &[1, 1, 1, 2, 2, 2]) && !inputs.are(4, 2, 3, &[4; 6]));
+        inputs.release(4);
+        assert!(inputs.push(5, &[5; 2], 0).is_ok() && inputs.push(6, &[5; 4], 0).is_ok());
+        assert!(!inputs.are(5, 2, 3, &[5; 6]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Input on its way into batches: what waits from each origin, what was proposed, what is done. The part that all applications share.
 
 use crate::Ticks;
-use crate::batch::{BatchWriter, Item};
+use crate::batch::{BatchWriter, Item, Run};
 use crate::inputs::{Full, Inputs};
 use crate::replica::Check;
 use crate::seeded::{self, Bug};
@@ -52,20 +52,28 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Intake<ORIGIN
         }
     }
 
-    /// Whether this replica has read `item` itself, or it is executed already.
+    /// Whether this replica has read all of `run` itself, or it is executed already.
     #[inline]
-    pub fn check(&self, item: &Item<'_>) -> Check {
-        let origin = usize::from(item.origin);
+    pub fn check(&self, run: Run<'_>) -> Check {
+        let origin = usize::from(run.origin);
         let (Some(inputs), Some(done)) = (self.waiting.get(origin), self.done.get(origin)) else {
             return Check::Invalid;
         };
-        if item.number <= *done || inputs.is(item.number, item.payload) || seeded::has(Bug::InputUnseen) {
-            Check::Valid
-        } else if inputs.get(item.number).is_some() || item.payload.len() > BYTES {
-            Check::Invalid
-        } else {
-            Check::Later
+        if run.first > *done && inputs.are(run.first, run.items, run.length, run.payloads)
+            || seeded::has(Bug::InputUnseen)
+        {
+            return Check::Valid;
         }
+        let check = |item: Item<'_>| {
+            if item.number <= *done || inputs.is(item.number, item.payload) {
+                Check::Valid
+            } else if inputs.get(item.number).is_some() || item.payload.len() > BYTES {
+                Check::Invalid
+            } else {
+                Check::Later
+            }
+        };
+        run.items().map(check).find(|c| *c != Check::Valid).unwrap_or(Check::Valid)
     }
 
     /// Whether `item` is the next of its origin: then it is done from now on, else it is passed over.

@@ -33,17 +33,16 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     }
 
     fn check(&self, _: Ticks, batch: Batch<'_>) -> Check {
-        batch
-            .items()
-            .map(|item| self.intake.check(&item))
-            .find(|c| *c != Check::Valid)
-            .unwrap_or(Check::Valid)
+        let mut checks = batch.runs().map(|run| self.intake.check(run));
+        checks.find(|c| *c != Check::Valid).unwrap_or(Check::Valid)
     }
 
     fn execute(&mut self, n: u64, batch: Batch<'_>, out: &mut impl Output) -> Option<Rekey> {
-        for item in batch.items() {
-            if self.intake.execute(&item) {
-                out.deliver(n, Channel::Log, item.payload);
+        for run in batch.runs() {
+            for item in run.items() {
+                if self.intake.execute(&item) {
+                    out.deliver(n, Channel::Log, item.payload);
+                }
             }
         }
         None

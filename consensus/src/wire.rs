@@ -258,6 +258,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends bytes; `None` when there is no room.
+    #[inline]
     pub fn bytes(&mut self, from: &[u8]) -> Option<&mut Self> {
         let end = self.length.checked_add(from.len())?;
         self.bytes.get_mut(self.length..end)?.copy_from_slice(from);
@@ -268,6 +269,14 @@ impl<'a> Writer<'a> {
     /// Appends a number.
     pub fn u64(&mut self, v: u64) -> Option<&mut Self> {
         self.bytes(&v.to_le_bytes())
+    }
+
+    /// Writes once more what was written at `at`.
+    #[inline]
+    pub fn patch<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
+        if let Some(to) = self.bytes.get_mut(at..self.length).and_then(<[u8]>::first_chunk_mut) {
+            *to = bytes;
+        }
     }
 
     /// Bytes left.

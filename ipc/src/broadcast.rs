@@ -67,6 +67,11 @@ impl<'a, W: Word> BroadcastWriter<'a, W> {
     pub fn position(&self) -> u64 {
         self.head
     }
+
+    /// Whether a reader that begins at the first record finds it overwritten.
+    pub fn has_wrapped(&self) -> bool {
+        self.reserve > self.region.capacity()
+    }
 }
 
 /// Reads a broadcast ring that somebody else writes.

@@ -38,9 +38,9 @@ pub fn end(image: &Entry<'_>) -> u64 {
     segments(image).last().map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(4096))
 }
 
-/// The segments by physical addresses.
-pub fn physical(domain: &Domain, image: &Entry<'_>) -> impl Iterator<Item = handover::Segment> {
-    let (from, to) = (image.data.as_ptr() as u64, domain.memory.base);
+/// The segments by physical addresses, in memory that begins at `to`.
+pub fn physical(to: u64, image: &Entry<'_>) -> impl Iterator<Item = handover::Segment> {
+    let from = image.data.as_ptr() as u64;
     segments(image).iter().map(move |s| handover::Segment {
         from: from + s.offset,
         to: to + (s.ipa - MEMORY_IPA),
@@ -50,7 +50,7 @@ pub fn physical(domain: &Domain, image: &Entry<'_>) -> impl Iterator<Item = hand
 
 /// Copies the segments to their places.
 pub fn copy(domain: &Domain, image: &Entry<'_>) {
-    for s in physical(domain, image) {
+    for s in physical(domain.memory.base, image) {
         memory::write(s.to, memory::fixed(abi::manifest::Range { base: s.from, size: s.size }));
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::{console, image, info, memory, regions};
 use abi::bootinfo::{DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
-use abi::bundle::Bundle;
-use abi::handover::{self, Area, Handover, Psci};
+use abi::bundle::{Bundle, Kind};
+use abi::handover::{self, Area, DESIGNS_MAX, Design, Handover, Psci};
 use abi::manifest::{Domain, DomainKind, Manifest, Range, Reserved};
 use abi::ring;
 use board::Board;
@@ -96,10 +96,18 @@ pub fn build<'a>(area: &mut Area, found: &Found<'a>, reserved: &[Reserved<'_>]) 
         regions::modules(&mut area.handover.regions, found, index, &mut page)?;
         memory::write_info(&mut area.boot[index], &page);
         let mut row = row(manifest, domain, image.entry, &raw const area.boot[index] as u64);
-        for segment in image::physical(domain, &image) {
+        for segment in image::physical(domain.memory.base, &image) {
             push(&mut row.image, segment)?;
         }
         push(&mut area.handover.domains, row)?;
+    }
+    for image in bundle.entries().filter(|e| e.kind == Kind::Kernel).take(DESIGNS_MAX) {
+        let mut design =
+            Design { entry: image.entry, end: image::end(&image), image: handover::List::default() };
+        for segment in image::physical(0, &image) {
+            push(&mut design.image, segment)?;
+        }
+        push(&mut area.handover.designs, design)?;
     }
     Ok(())
 }

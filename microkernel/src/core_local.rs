@@ -4,6 +4,7 @@
 //! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
 //! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
 
+use crate::arch::float;
 use crate::arch::registers::{self, Controls};
 use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
@@ -11,6 +12,7 @@ use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN, note};
+use crate::restart::{self, Restart};
 use crate::{interrupts, invoke, mail, shared};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
 use abi::handover::Domain;
@@ -40,6 +42,8 @@ pub struct Core {
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
+    /// A domain that begins anew.
+    pub restart: Option<Restart>,
     /// What the alarm is set to.
     alarm: u64,
     slice: u64,
@@ -50,7 +54,7 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let mut direct = Direct { gic, ready: Default::default(), current: 0 };
+        let mut direct = Direct { gic, ready: Default::default(), current: 0, float: 0 };
         direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
@@ -63,6 +67,7 @@ impl Core {
             domains,
             deadline: u64::MAX,
             watch_until: 0,
+            restart: None,
             alarm: u64::MAX,
             slice,
         }
@@ -162,12 +167,26 @@ impl Core {
         }
     }
 
+    /// The current domain waits for its word until `deadline`, unless there is a reason to go on at once.
+    pub fn wait(&mut self, deadline: u64) {
+        let current = self.current();
+        let saved = self.saved_mut(current);
+        saved.deadline = deadline;
+        saved.hold |= hold::WAITS;
+        self.try_wake(current);
+        self.deadline = self.deadline.min(deadline);
+        self.store.memory.note(note::STOPPED);
+    }
+
     /// Looks after all who wait.
     #[inline(never)]
     fn wake_all(&mut self) {
         self.deadline = u64::MAX;
         for i in 0..self.domains.len() {
             let at = self.domains[i];
+            if self.saved(at).hold & (hold::WAITS | hold::ASLEEP) == 0 {
+                continue;
+            }
             self.try_wake(at);
             let saved = self.saved(at);
             if saved.hold == hold::WAITS {
@@ -232,12 +251,18 @@ impl Core {
             let now = registers::now();
             self.charge(now);
             self.sort_woken(now);
+            if self.restart.as_ref().is_some_and(|r| now >= r.due) {
+                restart::step(self);
+            }
             if self.choose(now) {
                 self.set_alarm(now, true);
                 return;
             }
             self.set_alarm(now, false);
-            if self.store.work() {
+            if self.restart.is_some() {
+                restart::step(self);
+                self.since = registers::now();
+            } else if self.store.work() {
                 mail::send(self);
             } else {
                 registers::sleep();
@@ -290,17 +315,28 @@ impl Core {
     pub fn load(&mut self, next: u64, vttbr: u64) {
         self.store.memory.current = next;
         registers::save_registers_at(memory::frame_address(next));
-        let saved = self.saved(next);
+        let (saved, owns) = (self.saved(next), self.store.memory.float == next);
         if saved.is_kernel() {
-            registers::become_kernel(vttbr, &saved.controls);
+            registers::become_kernel(vttbr, &saved.controls, owns);
         } else {
-            registers::become_service(vttbr, saved.controls.thread[0]);
+            registers::become_service(vttbr, saved.controls.thread[0], owns);
         }
+    }
+
+    /// The current domain touches the FP/SIMD registers, which are another's: from now on they are its own.
+    pub fn give_float(&mut self) {
+        let current = self.current();
+        self.store.memory.take_float();
+        if !hole(Hole::Float) {
+            self.saved(current).float.load();
+        }
+        self.store.memory.float = current;
+        float::allow(true);
     }
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, now: u64, running: bool) {
-        let mut at = self.deadline;
+        let mut at = self.deadline.min(self.restart.as_ref().map_or(u64::MAX, |r| r.due));
         let mut next = self.store.memory.first(BACKGROUND);
         while let Some(domain) = next {
             at = at.min(self.saved(domain).refill_at);

@@ -3,6 +3,7 @@
 use crate::arch::{entry, registers};
 use crate::console::{self, Part};
 use crate::{say, shared};
+use abi::bootinfo::EL2_CRASHED;
 use abi::handover::CORES_MAX;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -63,7 +64,7 @@ fn record(cause: [u64; 4], calls: &[u64], message: &[Part<'_>]) {
 fn mark_domains(pc: u64, address: u64) {
     let core = registers::core_number();
     for (domain, _) in crate::boot::plan().into_iter().flat_map(|p| p.on_core(core)) {
-        shared::set_crashed(domain, 0, pc, address);
+        shared::set_crashed(domain, EL2_CRASHED, pc, address);
     }
 }
 

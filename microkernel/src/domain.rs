@@ -1,5 +1,6 @@
 //! What the microkernel keeps of a domain: the part of its page that the capability model leaves free.
 
+use crate::arch::float;
 use crate::arch::registers::Controls;
 use abi::capability::FAULT_SKIP;
 use capability_model::layout::DOMAIN_RESERVED;
@@ -96,6 +97,8 @@ pub struct Saved {
     pub text: u64,
     /// Entries into EL2.
     pub exits: u64,
+    /// Its FP/SIMD registers, while the processor has not got them.
+    pub float: float::Registers,
 }
 
 const _: () = assert!(size_of::<Saved>() as u64 <= PAGE - DOMAIN_RESERVED);

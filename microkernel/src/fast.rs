@@ -4,6 +4,7 @@
 //! The one who gets the message runs at once, on his own budget, if nobody of a better class wants to; the alarm stays as it is: it was set for
 //! those who wait, and when it comes whoever runs gives way.
 
+use crate::arch::float::allow;
 use crate::arch::registers;
 use crate::core_local::Core;
 use crate::domain::pending;
@@ -59,7 +60,7 @@ pub fn call(core: &mut Core) {
             saved.exits = saved.exits.wrapping_add(1);
             return;
         }
-        0..INVOKE => return traps::from_lower(core, 0),
+        number if number < INVOKE => return traps::from_lower(core, 0),
         _ => {}
     }
     invoke::call(core)
@@ -164,17 +165,22 @@ fn hand_over(core: &mut Core, from: u64, to: u64, space: (u64, u64), now: u64) {
     let new = memory.saved(to);
     let vttbr = space.1 << 48 | space.0;
     let controls = &new.controls;
+    let float = memory.float;
     match (kernel != 0, new.kernel != 0) {
         (false, false) => {
             let thread = registers::next_service(vttbr, controls.thread[0]);
+            // As it is for whoever is no owner.
+            if float != 0 && (float == from || float == to) {
+                allow(float == to);
+            }
             memory.saved_mut(from).controls.thread[0] = thread;
         }
         (true, false) => {
-            let controls = registers::kernel_to_service(vttbr, controls.thread[0]);
+            let controls = registers::kernel_to_service(vttbr, controls.thread[0], float == to);
             memory.saved_mut(from).controls = controls;
         }
         (false, true) => {
-            let thread = registers::service_to_kernel(vttbr, controls);
+            let thread = registers::service_to_kernel(vttbr, controls, float == to);
             memory.saved_mut(from).controls.thread[0] = thread;
         }
         (true, true) => {

@@ -213,6 +213,14 @@ impl Gic {
         }
     }
 
+    /// The guest is gone: its virtual interface is as at the start, and the timer interrupt that it was handling is over.
+    pub fn forget_guest(&self, timer_intid: u32) {
+        self.hypervisor.vmcr.set(0);
+        self.hypervisor.apr.set(0);
+        self.hypervisor.lr.iter().for_each(|lr| lr.set(0));
+        self.distributor.icactiver[0].set(1 << (timer_intid % 32));
+    }
+
     /// Whether the guest's timer interrupt waits to be taken.
     pub fn guest_timer_pending(&self) -> bool {
         self.hypervisor.lr[LR_TIMER].get() & LR_PENDING != 0

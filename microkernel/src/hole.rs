@@ -24,6 +24,8 @@ pub enum Hole {
     Inject,
     /// A message takes all registers along.
     Message,
+    /// FP/SIMD registers are handed on as the last domain left them.
+    Float,
 }
 
 /// Whether this build has that hole.
@@ -45,6 +47,7 @@ pub fn hole(hole: Hole) -> bool {
         ("power-off", PowerOff),
         ("inject", Inject),
         ("message", Message),
+        ("float", Float),
     ];
     all.iter().any(|(name, known)| *name == NAME && *known == hole)
 }

@@ -121,7 +121,8 @@ fn on_demand(core: &mut Core) {
 /// Causes a fault in the domain at `at` of this core.
 pub fn inject(core: &mut Core, at: u64, kind: Inject) {
     let saved = core.saved(at);
-    if saved.hold & hold::DEAD != 0 && kind != Inject::Restart {
+    let anew = matches!(kind, Inject::Restart | Inject::Replace);
+    if saved.hold & hold::DEAD != 0 && !anew {
         return;
     }
     defmt::warn!("on demand in domain {=u64}: {=u64}", saved.index, kind as u64);
@@ -129,7 +130,7 @@ pub fn inject(core: &mut Core, at: u64, kind: Inject) {
         Inject::Hang => core.keep(at, hold::DEAD),
         Inject::Pause => core.keep(at, hold::PAUSED),
         Inject::Resume => core.release(at, hold::PAUSED),
-        Inject::Restart => restart::service(core, at),
+        Inject::Restart | Inject::Replace => restart::begin(core, at),
         Inject::Crash => {
             core.release(at, hold::WAITS | hold::ASLEEP);
             let saved = core.saved_mut(at);

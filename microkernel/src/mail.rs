@@ -50,13 +50,7 @@ fn decode(words: [u64; WORDS]) -> Option<Message> {
     let index = first as u8;
     Some(match kind {
         1 => {
-            let what = match a {
-                0 => Leased::Memory,
-                1 => Leased::Device,
-                2 => Leased::Page,
-                3 => Leased::Block,
-                _ => Leased::Seat,
-            };
+            let what = Leased::from_word(a);
             Message::Offer { index, generation, what, base: b, size: c, to_index: d, to_depth: e as u8 }
         }
         2 => Message::Revoke { index, generation },

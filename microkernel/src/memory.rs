@@ -4,6 +4,7 @@
 //! referred to; what is referred to (bundle, registers) belongs to EL2 alone.
 #![allow(unsafe_code)]
 
+use crate::arch::float;
 use crate::arch::registers::{self, Controls};
 use crate::domain::Saved;
 use crate::gic::Gic;
@@ -22,6 +23,8 @@ pub struct Direct {
     pub ready: Ready,
     /// The domain whose registers the processor has, 0 for nobody's.
     pub current: u64,
+    /// The domain whose FP/SIMD registers the processor has, 0 for nobody's. Only while it is `current` those below may use them.
+    pub float: u64,
 }
 
 impl Memory for Direct {
@@ -72,6 +75,10 @@ impl Memory for Direct {
 
     fn stopped(&mut self, domain: u64) {
         self.dequeue(domain);
+        // Its page may go.
+        if domain == self.float {
+            self.take_float();
+        }
         if domain == self.current {
             self.current = 0;
             self.note(note::STOPPED);
@@ -94,6 +101,15 @@ impl Direct {
     pub fn saved_mut(&mut self, domain: u64) -> &mut Saved {
         // SAFETY: as in `saved`, and the borrow is exclusive.
         unsafe { &mut *(frame_address(domain) as *mut Saved) }
+    }
+
+    /// The FP/SIMD registers become nobody's; whose they were, its page keeps them.
+    pub fn take_float(&mut self) {
+        let owner = core::mem::take(&mut self.float);
+        if owner != 0 {
+            self.saved_mut(owner).float.save();
+            float::allow(false);
+        }
     }
 }
 
@@ -126,12 +142,6 @@ pub fn publish(to: u64, word: u64) {
         core::ptr::write_volatile(to as *mut u64, word);
         core::arch::asm!("dc civac, {}", "dsb sy", in(reg) to, options(nostack));
     }
-}
-
-/// Zeroes a partition's memory.
-pub fn zero(range: Range) {
-    // SAFETY: as in `write`.
-    unsafe { core::ptr::write_bytes(range.base as *mut u8, 0, range.size as usize) };
 }
 
 /// Copies from physical address `from` in a partition, once.

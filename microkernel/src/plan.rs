@@ -64,7 +64,7 @@ impl Plan {
             }
             let at = tables::allocate().ok_or(NoTables)?.address();
             places.push(Place { at, root: space.root() }).map_err(|_| NoTables)?;
-            shared::set_running(index);
+            shared::set_running(index, 0);
         }
         Ok(Plan { given, places, stores })
     }
@@ -107,6 +107,10 @@ fn check(given: &Handover) -> Result<(), &'static str> {
         is_core(d.core.into()) && is_ram(&d.memory) && d.image.iter().all(fits)
     };
     wrong(!given.domains.iter().all(harmless), "the loader gives a domain memory that is not RAM")?;
+    let designs = given.designs.iter().flat_map(|d| d.image.iter());
+    let mut from = designs.map(|s| Range { base: s.from, size: s.size });
+    let is_apart = |r: &Range| is_ram(r) && !given.domains.iter().any(|d| d.memory.overlaps(r));
+    wrong(!from.all(|r| is_apart(&r)), "the loader takes a kernel's image from a domain's memory")?;
     wrong(!given.regions.iter().all(|r| is_harmless(r, &image)), "the loader gives a domain EL2's memory")?;
     wrong(!given.free.iter().all(is_ram), "the loader gives away memory that is not free")
 }

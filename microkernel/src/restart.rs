@@ -1,60 +1,128 @@
-//! A service that begins anew: its memory as at boot, other secrets.
+//! A domain that begins anew: its memory as at boot, its registers as at boot, other secrets, perhaps another image.
 //!
-//! Provisional, as [`crate::plan`] is. It takes as long as zeroing the partition takes, with interrupts masked.
+//! Provisional, as [`crate::plan`] is. Its memory is taken back in steps, between which interrupts are served; others who want to run have
+//! every second stretch of time. Its channels stay as they are: who writes a ring anew goes on behind its predecessor (`ipc`).
 
 use crate::arch::registers;
 use crate::core_local::Core;
-use crate::domain::{STATE_EL0, Saved};
+use crate::domain::{STATE_EL0, STATE_EL1, hold};
 use crate::ready::note;
 use crate::{memory, root, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
-use abi::handover::{Domain, ENTROPY};
+use abi::handover::{Domain, ENTROPY, KERNEL, Segment};
+use abi::hypercall::Inject;
 use abi::manifest::Range;
+use capability_model::memory::PAGE;
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use core::mem::offset_of;
 
-/// Restarts the domain at `at`, dead or alive. A kernel is not restarted: its EL1 state would have to go, and others wait for its votes.
-pub fn service(core: &mut Core, at: u64) {
-    let Saved { kernel, index, .. } = *core.saved(at);
-    let Some(domain) = usize::try_from(index).ok().and_then(|index| index.checked_sub(1)) else { return };
-    if kernel != 0 {
+/// Pages scrubbed in one step.
+const STEP: u64 = 32;
+
+/// A domain whose memory is being taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    at: u64,
+    index: usize,
+    partition: &'static Domain,
+    /// Memory below is zero.
+    next: u64,
+    /// Before that time others may run.
+    pub due: u64,
+}
+
+/// Stops the domain at `at`, dead or alive, and begins to take its memory back. One at a time: another of this core waits in the mailbox.
+pub fn begin(core: &mut Core, at: u64) {
+    let index = usize::try_from(core.saved(at).index).ok().and_then(|index| index.checked_sub(1));
+    let Some((index, partition)) = index.and_then(|i| Some((i, core.plan.given.domains.get(i)?))) else {
         return;
+    };
+    if core.restart.is_some_and(|r| r.at != at) {
+        return shared::post(core.id, index, Inject::Restart);
     }
+    core.store.suspend(at);
+    core.keep(at, hold::DEAD);
+    if partition.is(KERNEL) {
+        registers::stop_guest_timer();
+    }
+    shared::set_restarting(index);
+    traps::tell_of_change(core);
+    core.restart = Some(Restart { at, index, partition, next: partition.memory.base, due: 0 });
+    core.store.memory.note(note::NEWS);
+}
+
+/// Scrubs some more; at the end the domain runs.
+pub fn step(core: &mut Core) {
+    let Some(mut restart) = core.restart else { return };
+    let began = registers::now();
+    let all = restart.partition.memory.end();
+    let end = all.min(restart.next + STEP * PAGE);
+    (restart.next..end).step_by(PAGE as usize).for_each(registers::scrub);
+    let now = registers::now();
+    (restart.next, restart.due) = (end, now + (now - began));
+    core.restart = (end < all).then_some(restart);
+    if core.restart.is_none() {
+        finish(core, &restart);
+    }
+}
+
+fn finish(core: &mut Core, restart: &Restart) {
+    let Restart { at, index, partition, .. } = *restart;
     let given = core.plan.given;
-    let Some(partition) = given.domains.get(domain) else { return };
-    load(partition);
-    // Its page tells it that it is not the first, and gives it secrets that its predecessor never had.
+    // Whether it fits was looked at when it was asked for.
+    let design = shared::design(index).and_then(|design| given.designs.get(design));
+    match design {
+        Some(design) => copy(&design.image, partition.memory.base),
+        None => copy(&partition.image, 0),
+    }
+    registers::publish_code();
+    let restarts = renew_page(core, index, partition, design.map(|d| d.end));
+    shared::take_word(index);
+    if partition.is(KERNEL) {
+        registers::forget_kernel();
+        core.gic.forget_guest(given.board.timer.virtual_intid);
+    }
+    if let Some((_, vmid)) = core.store.domain_space(at) {
+        registers::forget(vmid as u16, None);
+    }
+    let controls = root::controls(partition, core.plan.on_core(core.id).count() == 1);
+    let saved = core.saved_mut(at);
+    saved.frame = Default::default();
+    saved.float = Default::default();
+    saved.frame.state = if partition.is(KERNEL) { STATE_EL1 } else { STATE_EL0 };
+    (saved.frame.pc, saved.frame.x[0]) = (design.map_or(partition.entry, |d| d.entry), BOOTINFO_IPA);
+    (saved.controls, saved.hold, saved.pending, saved.buffer, saved.text) = (controls, 0, 0, 0, 0);
+    core.store.resume(at);
+    core.store.memory.note(note::NEWS);
+    shared::set_running(index, restarts);
+    traps::tell_of_change(core);
+    // Who had to wait has its turn.
+    core.gic.knock(core.id);
+}
+
+/// Copies an image into memory that is zero. What the root task built lies as it does here, in order from the start of the partition's memory.
+fn copy(image: &[Segment], base: u64) {
+    for s in image {
+        memory::write(base + s.to, memory::fixed(Range { base: s.from, size: s.size }));
+    }
+}
+
+/// Its page tells it that it is not the first, and gives it secrets that its predecessor never had. Answers how often it was restarted.
+fn renew_page(core: &Core, index: usize, partition: &Domain, image_end: Option<u64>) -> u64 {
     let page = partition.boot_page;
     let mut restarts = [0; 8];
     memory::read(page + offset_of!(BootInfo, restarts) as u64, &mut restarts);
     let restarts = u64::from_le_bytes(restarts) + 1;
     memory::write(page + offset_of!(BootInfo, restarts) as u64, &restarts.to_le_bytes());
+    if let Some(end) = image_end {
+        memory::write(page + offset_of!(BootInfo, image_end) as u64, &end.to_le_bytes());
+    }
     if partition.is(ENTROPY) {
-        let entropy = secret(&given.secret, domain as u64, restarts);
+        let entropy = secret(&core.plan.given.secret, index as u64, restarts);
         memory::write(page + offset_of!(BootInfo, entropy) as u64, &entropy);
     }
-    shared::take_word(domain);
-    core.store.suspend(at);
-    let controls = root::controls(partition, false);
-    let saved = core.saved_mut(at);
-    saved.frame = Default::default();
-    (saved.frame.pc, saved.frame.state, saved.frame.x[0]) = (partition.entry, STATE_EL0, BOOTINFO_IPA);
-    (saved.controls, saved.hold, saved.pending, saved.buffer, saved.text) = (controls, 0, 0, 0, 0);
-    core.store.resume(at);
-    core.store.memory.note(note::NEWS);
-    shared::set_running(domain);
-    traps::tell_of_change(core);
-}
-
-/// Zeroes a domain's memory and puts its image there. What the root task built lies as it does here, in order from the start of the
-/// partition's memory.
-fn load(domain: &Domain) {
-    memory::zero(domain.memory);
-    for s in domain.image.iter() {
-        memory::write(s.to, memory::fixed(Range { base: s.from, size: s.size }));
-    }
-    registers::publish_code();
+    restarts
 }
 
 /// What domain `domain` gets at its restart number `restarts`: a block of ChaCha20's stream `domain` under EL2's own key.

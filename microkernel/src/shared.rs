@@ -46,6 +46,22 @@ pub fn post(core: usize, domain: usize, kind: Inject) {
     }
 }
 
+/// By domain: the design that it begins with (`handover::Design`), plus 1; 0: the manifest's.
+static DESIGNS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
+
+/// From its next beginning on `domain` has design `index`.
+pub fn set_design(domain: usize, index: usize) {
+    if let Some(design) = DESIGNS.get(domain) {
+        design.store(index as u64 + 1, Ordering::Release);
+    }
+}
+
+/// That design; `None`: the manifest's.
+pub fn design(domain: usize) -> Option<usize> {
+    let design = DESIGNS.get(domain)?.load(Ordering::Acquire);
+    usize::try_from(design).ok()?.checked_sub(1)
+}
+
 /// Takes what was asked of `core` of one kind, a bit a domain.
 pub fn take_mail(core: usize, kind: Inject) -> u64 {
     MAIL.get(core).and_then(|m| m.get(kind as usize - 1)).map_or(0, |m| m.swap(0, Ordering::AcqRel))
@@ -86,9 +102,20 @@ pub fn status_address() -> u64 {
     &raw const EL2_STATUS as u64
 }
 
-/// Says that `domain` runs.
-pub fn set_running(domain: usize) {
-    EL2_STATUS.0[domain][0].store(DomainState::Running as u64, Ordering::Release);
+/// Says that `domain` runs, and is its so manieth successor.
+pub fn set_running(domain: usize, restarts: u64) {
+    let word = (restarts & 0xffff) << 16 | DomainState::Running as u64;
+    EL2_STATUS.0[domain][0].store(word, Ordering::Release);
+}
+
+/// Says that `domain` is about to begin anew.
+pub fn set_restarting(domain: usize) {
+    EL2_STATUS.0[domain][0].store(restarts(domain) | DomainState::Restarting as u64, Ordering::Release);
+}
+
+/// What the table says of its restarts, where it stands in the first word.
+fn restarts(domain: usize) -> u64 {
+    EL2_STATUS.0[domain][0].load(Ordering::Relaxed) & 0xffff_0000
 }
 
 /// Says that `domain` crashed: why and where. The state is written last.
@@ -96,7 +123,8 @@ pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
     let row = &EL2_STATUS.0[domain];
     row[1].store(pc, Ordering::Relaxed);
     row[2].store(address, Ordering::Relaxed);
-    row[0].store(u64::from(cause) << 32 | DomainState::Crashed as u64, Ordering::Release);
+    let word = u64::from(cause) << 32 | restarts(domain) | DomainState::Crashed as u64;
+    row[0].store(word, Ordering::Release);
 }
 
 /// Says how often the domain with place `index - 1` in the manifest has entered EL2.

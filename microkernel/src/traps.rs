@@ -6,6 +6,7 @@ use crate::core_local::Core;
 use crate::domain::{self, hold};
 use crate::ready::note;
 use crate::{calls, interrupts, invoke, say, shared};
+use abi::bootinfo::ENDED_ITSELF;
 use abi::handover::KERNEL;
 use abi::hypercall::NOTIFY_DOMAIN;
 
@@ -66,6 +67,7 @@ fn synchronous(core: &mut Core) {
     match (class, core.in_kernel()) {
         // SVC of a service, HVC of a kernel: the pc is behind it already.
         (0x15, false) | (0x16, true) => calls::handle(core),
+        (0x07, _) => core.give_float(),
         // WFI or WFE of a service; WFI of a kernel that is not alone on its core.
         (0x01, kernel) => {
             skip(core);
@@ -160,7 +162,7 @@ pub fn kill(core: &mut Core, cause: Cause, what: &[Part<'_>]) {
     let who = &domain.name;
     say!("el2: ", who, " crashed: ", Part::Parts(what), "; pc ", Part::Hex(pc), ", core ", core.id);
     let (class, address) = match cause {
-        Cause::Itself => (0, 0),
+        Cause::Itself => (ENDED_ITSELF, 0),
         Cause::Exception(class, address) => (class as u32, address),
     };
     shared::set_crashed(index, class, pc, address);
@@ -199,7 +201,6 @@ fn name(class: u64) -> &'static str {
     match class {
         0x00 => "undefined instruction",
         0x01 => "WFI or WFE",
-        0x07 => "floating point in a service",
         0x0e => "illegal execution state",
         0x15 => "SVC from a kernel's level",
         0x16 => "HVC",

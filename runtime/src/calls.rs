@@ -69,14 +69,16 @@ pub fn any(call: u64, a: u64, b: u64) -> (i64, u64) {
 }
 
 fn call(call: Call, a: u64, b: u64) -> Result<u64, Error> {
-    use Error::*;
     match raw(call as u64, a, b) {
         (0.., x1) => Ok(x1),
-        (e, _) => {
-            let known = [UnknownCall, BadArgument, BadAddress, Denied, Exhausted];
-            Err(known.into_iter().find(|k| *k as i64 == e).unwrap_or(UnknownCall))
-        }
+        (e, _) => Err(known(e)),
     }
+}
+
+fn known(e: i64) -> Error {
+    use Error::*;
+    let all = [UnknownCall, BadArgument, BadAddress, Denied, Exhausted];
+    all.into_iter().find(|k| *k as i64 == e).unwrap_or(UnknownCall)
 }
 
 /// Does nothing.
@@ -122,6 +124,13 @@ pub fn crash(message: &[u8]) -> ! {
 /// Manager only: a fault in domain `domain`.
 pub fn inject(domain: usize, kind: Inject) -> Result<(), Error> {
     call(Call::Inject, domain as u64, kind as u64).map(|_| ())
+}
+
+/// Manager only: domain `domain` begins anew with kernel number `image` of the bundle.
+pub fn replace(domain: usize, image: usize) -> Result<(), Error> {
+    let mut registers = Registers::new(domain as u64, &[Inject::Replace as u64, image as u64]);
+    crate::capability::raw(Call::Inject as u64, &mut registers);
+    if registers.status() < 0 { Err(known(registers.status())) } else { Ok(()) }
 }
 
 /// Manager only: the end of the machine.

@@ -92,7 +92,7 @@ pub unsafe fn module_at(boot: &'static BootInfo, name: &str, offset: u64) -> Opt
     Some(unsafe { core::slice::from_raw_parts(start, m.size as usize) })
 }
 
-/// State of domain `domain` as EL2 last wrote it: state and cause (low and high half of the first word), pc, address, exits.
+/// State of domain `domain` as EL2 last wrote it: state and restarts (16 bits each) and cause (32) in the first word, pc, address, exits.
 /// Flat services and kernels mapped one to one.
 pub fn status(domain: usize) -> Option<DomainStatus> {
     use core::sync::atomic::Ordering;
@@ -103,5 +103,6 @@ pub fn status(domain: usize) -> Option<DomainStatus> {
     let row = unsafe { &*((STATUS_IPA + domain as u64 * 32) as *const [AtomicU64; 4]) };
     let first = row[0].load(Ordering::Acquire);
     let [_, pc, address, exits] = row.each_ref().map(|w| w.load(Ordering::Relaxed));
-    Some(DomainStatus { state: first as u32, cause: (first >> 32) as u32, pc, address, exits })
+    let (state, restarts, cause) = (first as u16, (first >> 16) as u16, (first >> 32) as u32);
+    Some(DomainStatus { state, restarts, cause, pc, address, exits })
 }

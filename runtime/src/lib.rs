@@ -10,6 +10,9 @@
 //! On the host only the types are there: calls answer `UnknownCall`.
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(all(target_os = "none", target_feature = "neon"))]
+core::arch::global_asm!(include_str!("bytes.s"));
+
 pub mod agreed;
 pub mod calls;
 pub mod capability;
@@ -23,5 +26,5 @@ pub mod text;
 
 pub use abi;
 pub use agreed::AgreedLog;
-pub use calls::{crash, inject, irq_ack, null, poll, power_off, signal, wait, yield_now};
+pub use calls::{crash, inject, irq_ack, null, poll, power_off, replace, signal, wait, yield_now};
 pub use channel::Channel;

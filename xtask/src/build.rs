@@ -6,16 +6,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Target of everything that runs on the bare machine: EL2, services and kernels never touch FP registers.
+/// Target of what runs on the bare machine without touching FP/SIMD registers: EL2, kernels, most services.
 pub const BARE: &str = "aarch64-unknown-none-softfloat";
+/// Target of services that compute with FP/SIMD registers (docs/decisions/0005-replicas-with-neon.md).
+pub const FLOAT: &str = "aarch64-unknown-none";
 /// Target of test programs.
 const LINUX: &str = "aarch64-unknown-linux-musl";
 
-/// Packages for the bare machine. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo would
-/// unite them.
-const IMAGES: [&[&str]; 2] = [
-    &["loader", "microkernel", "manager", "replica", "gate", "devices"],
-    &["classic", "lazy", "actor", "journal"],
+/// Packages for the bare machine by target. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo
+/// would unite them.
+const IMAGES: [(&str, &[&str]); 3] = [
+    (BARE, &["loader", "microkernel", "manager", "gate", "devices"]),
+    (FLOAT, &["replica"]),
+    (BARE, &["classic", "lazy", "actor", "journal"]),
 ];
 
 /// Where things are.
@@ -41,7 +44,8 @@ impl Tools {
 
     /// The ELF file of a package of [`IMAGES`].
     pub fn elf(&self, package: &str) -> PathBuf {
-        self.target.join(BARE).join("release").join(package)
+        let own = IMAGES.iter().find(|(_, packages)| packages.contains(&package));
+        self.target.join(own.map_or(BARE, |(target, _)| *target)).join("release").join(package)
     }
 }
 
@@ -57,8 +61,8 @@ fn cargo(tools: &Tools, args: &[&str]) -> Result<()> {
 
 /// Builds all images for the bare machine.
 pub fn images(tools: &Tools) -> Result<()> {
-    for packages in IMAGES {
-        let mut args = vec!["build", "--quiet", "--release", "--target", BARE];
+    for (target, packages) in IMAGES {
+        let mut args = vec!["build", "--quiet", "--release", "--target", target];
         packages.iter().for_each(|p| args.extend(["-p", *p]));
         cargo(tools, &args)?;
     }

@@ -2,7 +2,6 @@
 //! once, and virtual time with them; to look at one kernel while the others go on there is `tetrarch operator pause K`.
 
 use crate::build::Tools;
-use crate::look;
 use crate::machine::{Images, Machine, Options};
 use crate::terminal::OperatorLog;
 use anyhow::{Context, Result, ensure};
@@ -75,10 +74,6 @@ pub fn debug(tools: &Tools, images: &Images, options: &Options, batch: Option<&P
     let mut options = options.clone();
     options.debug = true;
     let mut machine = Machine::boot(images, &options)?;
-    std::fs::write(
-        look::announcement(tools),
-        format!("{}\n{}", machine.pid(), machine.dir().join("run.dtb").display()),
-    )?;
     let control = UnixListener::bind(machine.dir().join("control.sock"))?;
     control.set_nonblocking(true)?;
     let start = machine.dir().join("gdb.script");
@@ -103,7 +98,6 @@ pub fn debug(tools: &Tools, images: &Images, options: &Options, batch: Option<&P
         pump(&mut machine, &mut operator)?;
         serve(&control, &mut machine)?;
     }
-    let _ = std::fs::remove_file(look::announcement(tools));
     Ok(())
 }
 

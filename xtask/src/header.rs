@@ -17,7 +17,7 @@ const TOP: &str = "\
 ";
 
 const STRUCTS: &str = "
-struct tetrarch_run { uint64_t voters; uint32_t quorum, grace_ms, stuck_ms, digest_interval; uint64_t start_time_us; };
+struct tetrarch_run { uint64_t voters; uint32_t quorum, grace_ms, stuck_ms, digest_interval; uint64_t start_time_us; uint32_t iteration, reserved; };
 struct tetrarch_channel { char name[16]; uint64_t ipa, size; uint32_t role, stream, writer, reserved; };
 struct tetrarch_module { char name[16]; uint64_t ipa, size; };
 struct tetrarch_device { char name[16]; uint64_t ipa, size; uint32_t intid, reserved; };
@@ -118,7 +118,7 @@ pub fn header() -> String {
     .for_each(|(name, value)| signed(o, name, value));
     constants!(o, "LABEL_", label, COPY MINT MOVE MUTATE ROTATE DELETE REVOKE CANCEL_BADGED_SENDS RETYPE MAP UNMAP SEND NB_SEND CALL
         RECV NB_RECV REPLY_RECV SIGNAL WAIT POLL BIND UNBIND CONFIGURE RESUME SUSPEND ACKNOWLEDGE CARVE LEASE SEAT SEAL ENDORSE
-        INSPECT REMOTE);
+        INSPECT REMOTE SERVE);
     constants!(o, "KIND_", kind, UNTYPED CNODE ENDPOINT NOTIFICATION REPLY FRAME PAGE_TABLE SPACE DOMAIN GATE);
     constants!(o, "MAP_", map, READ WRITE NO_EXECUTE);
     constants!(o, "ROOT_", root, RADIX CNODE CORE OTHER_CORES DOMAINS SPACES CONTEXTS UNTYPED MEMORY FREE IRQS);

@@ -10,6 +10,7 @@ use abi::monitor::{COUNTERS, Monitor, State};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use std::fmt::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,9 +19,14 @@ const USAGE: &str =
 /// The table of EL2 with a row for each domain (`bootinfo::DomainStatus`).
 const STATUS: &str = "EL2_STATUS";
 
-/// Where a machine that runs says so: QEMU's process id, then its tree.
-pub fn announcement(tools: &Tools) -> PathBuf {
+/// Where the machine that was started last says so: QEMU's process id, then its tree.
+fn announcement(tools: &Tools) -> PathBuf {
     tools.target.join("machine").join("current")
+}
+
+/// A machine runs: QEMU's process, and the directory with its tree.
+pub fn announce(tools: &Tools, pid: u32, dir: &Path) -> Result<()> {
+    Ok(std::fs::write(announcement(tools), format!("{pid}\n{}", dir.join("run.dtb").display()))?)
 }
 
 /// Answers a question about the machine that runs now.
@@ -37,15 +43,31 @@ pub fn look(tools: &Tools, words: &[String]) -> Result<String> {
     }
 }
 
-fn open(tools: &Tools) -> Result<(Memory, Manifest)> {
+/// The file with the machine's memory, and its tree.
+fn machine(tools: &Tools) -> Result<(PathBuf, Vec<u8>)> {
     let said = std::fs::read_to_string(announcement(tools)).context("no machine runs here")?;
     let (pid, tree) = said.split_once('\n').context("no machine runs here")?;
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).context("the machine has ended")?;
     let is_ram = |p: &PathBuf| std::fs::read_link(p).is_ok_and(|l| l.to_string_lossy().contains(".ram"));
     let ram =
         files.filter_map(|f| Some(f.ok()?.path())).find(is_ram).context("the machine's memory is no file")?;
-    let tree = std::fs::read(tree.trim()).context("the machine's tree")?;
+    Ok((ram, std::fs::read(tree.trim()).context("the machine's tree")?))
+}
+
+fn open(tools: &Tools) -> Result<(Memory, Manifest)> {
+    let (ram, tree) = machine(tools)?;
     Ok((Memory::map(&ram, &tree)?, build::manifest(&tree)?))
+}
+
+/// Fills the memory of domain `name` with ones, from outside and behind everybody's back: it ends when it next looks at its stack. For tests.
+pub fn ruin(tools: &Tools, name: &str) -> Result<()> {
+    let (ram, tree) = machine(tools)?;
+    let manifest = build::manifest(&tree)?;
+    let domain = manifest.domains.iter().find(|d| d.name() == name).context("no such domain")?;
+    let tree = fdt::Fdt::new(&tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
+    let base = tree.memory().regions().map(|r| r.starting_address as u64).min().context("no memory")?;
+    let file = std::fs::OpenOptions::new().write(true).open(&ram)?;
+    Ok(file.write_all_at(&vec![0xff; domain.memory.size as usize], domain.memory.base - base)?)
 }
 
 /// The address of a symbol.
@@ -63,9 +85,10 @@ fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String
     let mut out = String::new();
     for (row, d) in words.chunks(4).zip(&manifest.domains) {
         let word = |i: usize| row.get(i).map_or(0, |w: &AtomicU64| w.load(Ordering::Relaxed));
-        let state = match word(0) as u32 {
-            s if s == DomainState::Running as u32 => "running".to_owned(),
-            s if s == DomainState::Crashed as u32 => format!("crashed at pc {:#x}", word(1)),
+        let state = match word(0) as u16 {
+            s if s == DomainState::Running as u16 => "running".to_owned(),
+            s if s == DomainState::Restarting as u16 => "restarting".to_owned(),
+            s if s == DomainState::Crashed as u16 => format!("crashed at pc {:#x}", word(1)),
             _ => "absent".to_owned(),
         };
         let kind = if d.kind == DomainKind::Personality { "EL1" } else { "EL0" };

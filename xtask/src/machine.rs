@@ -3,7 +3,7 @@
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, raspberry_pi, root};
+use crate::{bundle, logs, look, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -44,6 +44,10 @@ pub struct Options {
     pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
+    /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
+    pub images: Vec<(String, String)>,
+    /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
+    pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
     /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
@@ -115,11 +119,10 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
 }
 
-/// Slot `k` runs `kernel`. A kernel may draw on entropy of its own, for its own layout.
+/// Slot `k` runs `kernel`.
 fn slot(k: usize, kernel: &str) -> Result<String> {
     ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
-    let entropy = if kernel == "lazy" { "entropy; " } else { "" };
-    Ok(format!(" k{k} {{ image = \"{kernel}\"; {entropy}}};"))
+    Ok(format!(" k{k} {{ image = \"{kernel}\"; }};"))
 }
 
 /// The overlay that makes the manifest this run's.
@@ -133,6 +136,7 @@ fn overlay(options: &Options) -> Result<String> {
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
     let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
     run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
+    run.extend(options.iteration.map(|word| format!("iteration = \"{word}\"; ")));
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
@@ -148,6 +152,9 @@ fn overlay(options: &Options) -> Result<String> {
     );
     for (i, kernel) in options.kernels.iter().enumerate() {
         partitions.push_str(&slot(i + 1, kernel)?);
+    }
+    for (partition, image) in &options.images {
+        partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
     }
     Ok(format!(
         "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
@@ -213,6 +220,7 @@ impl Machine {
         std::fs::remove_file(&ram)?;
         let shared = Arc::new(Shared::default());
         std::fs::write(logs::tree_file(&images.tools), &tree)?;
+        look::announce(&images.tools, child.id(), &dir)?;
         let recorder = record(memory, &tree, shared.clone(), &images.tools)?;
         Ok(Machine {
             child,

@@ -9,7 +9,7 @@ use abi::bootinfo::*;
 use abi::capability::root;
 use abi::manifest::{Manifest, Range};
 use anyhow::{Context, Result, ensure};
-use capability_model::invariants::{View, check_view, dump_with_tables};
+use capability_model::invariants::{View, check_across, check_view, dump_with_tables};
 use capability_model::memory::Memory;
 use capability_model::space::{DESCRIPTOR_ADDRESS, descriptor_rights};
 use capability_model::view::first_cnode;
@@ -47,7 +47,7 @@ struct Leaf {
     ipa: u64,
     at: Range,
     rights: Rights,
-    /// From a table that EL2's boot filled.
+    /// Made by EL2's boot, without a capability.
     fixed: bool,
 }
 
@@ -73,28 +73,27 @@ pub fn state(ram: &Ram, el2: &Path, manifest: &Manifest) -> Result<String> {
 fn look_once(ram: &Ram, el2: &Path, manifest: &Manifest) -> Result<String> {
     let (start, end) = (symbol(el2, "__image_start")?, symbol(el2, "__image_end")?);
     let stores = symbol(el2, "EL2_STORES")?;
-    let (mut out, mut leaves) = (String::new(), Vec::new());
+    let (mut out, mut leaves, mut views) = (String::new(), Vec::new(), Vec::new());
     let outside = Outside(ram);
-    for core in 0..CORES {
-        let at = outside.read(stores + core * 8);
-        if at == 0 {
-            continue;
-        }
-        let store = Store::read_from(Outside(ram), at);
+    let found = (0..CORES).map(|core| (core, outside.read(stores + core * 8))).filter(|(_, at)| *at != 0);
+    let all: Vec<_> = found.map(|(core, at)| (core, Store::read_from(Outside(ram), at))).collect();
+    for (core, store) in &all {
         ensure!(
-            u64::from(store.core()) == core,
+            u64::from(store.core()) == *core,
             "the store of core {core} says it is core {}'s",
             store.core()
         );
-        let cnode = first_cnode(&store).with_context(|| format!("core {core} has no CSpace"))?;
+        let cnode = first_cnode(store).with_context(|| format!("core {core} has no CSpace"))?;
         let roots: Vec<_> = (0..1 << root::RADIX).map(|n| cnode.plus(n)).collect();
-        let mut view = View::of(&store, &roots);
+        let mut view = View::of(store, &roots);
         view.fixed = start..end;
         check_view(&view).map_err(|broken| anyhow::anyhow!("core {core}: {broken}"))?;
         let own = domains(&view, manifest, cnode);
-        describe(&mut out, &view, &own, core)?;
+        describe(&mut out, &view, &own, *core)?;
         leaves.extend(own);
+        views.push(view);
     }
+    check_across(&views).map_err(|broken| anyhow::anyhow!("between cores: {broken}"))?;
     for leaf in leaves.iter().filter(|leaf| leaf.fixed) {
         let name = manifest.domains.get(leaf.domain).map_or("?", |d| d.name());
         ensure!(
@@ -110,12 +109,22 @@ fn look_once(ram: &Ram, el2: &Path, manifest: &Manifest) -> Result<String> {
     Ok(out)
 }
 
+/// Whether a frame is mapped there, with these rights at least.
+fn has_frame(view: &View<'_, Outside<'_>>, vmid: u64, ipa: u64, at: u64, wanted: Rights) -> bool {
+    view.nodes.values().any(|node| match node.cap {
+        Cap::Frame { base, rights, mapping: Some(m), .. } => {
+            base == at && m.ipa == ipa && u64::from(m.vmid) == vmid && rights.has(wanted)
+        }
+        _ => false,
+    })
+}
+
 /// All that the domains of a store reach.
 fn domains(view: &View<'_, Outside<'_>>, manifest: &Manifest, cnode: capability_model::Slot) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     for domain in 0..manifest.domains.len() {
         let Cap::Domain { at } = view.store.cap(cnode.plus(root::DOMAINS + domain as u64)) else { continue };
-        let Some((table, _)) = view.store.domain_space(at) else { continue };
+        let Some((table, vmid)) = view.store.domain_space(at) else { continue };
         for (table, ipa, level, descriptor) in dump_with_tables(view.store, table) {
             let leaf = level == 3 || descriptor & TABLE_OR_PAGE == 0;
             if leaf {
@@ -123,7 +132,8 @@ fn domains(view: &View<'_, Outside<'_>>, manifest: &Manifest, cnode: capability_
                     base: descriptor & DESCRIPTOR_ADDRESS,
                     size: 1 << (12 + 9 * (3 - u32::from(level))),
                 };
-                let (rights, fixed) = (descriptor_rights(descriptor), view.fixed.contains(&table));
+                let rights = descriptor_rights(descriptor);
+                let fixed = view.fixed.contains(&table) && !has_frame(view, vmid, ipa, at.base, rights);
                 leaves.push(Leaf { domain, ipa, at, rights, fixed });
             }
         }

@@ -3,7 +3,7 @@
 use super::error::{ManifestError, Problem};
 use super::reader::{Here, be32, be64, path};
 use super::*;
-use crate::bootinfo::{CHANNEL_STRIDE, name_from};
+use crate::bootinfo::{CHANNEL_STRIDE, Iteration, name_from};
 use fdt::{Fdt, node::FdtNode};
 
 impl Manifest {
@@ -258,8 +258,15 @@ const fn quorum_of(voters: u32) -> u32 {
 }
 
 fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
-    at.only(&["quorum", "grace-ms", "stuck-ms", "digest-interval", "start-time-us"])?;
+    at.only(&["quorum", "grace-ms", "stuck-ms", "digest-interval", "start-time-us", "iteration"])?;
     at.only_nodes(&[])?;
+    let iteration = match at.node.property("iteration") {
+        None => Iteration::default(),
+        Some(_) => match Iteration::named(at.string("iteration")?) {
+            Some(iteration) => iteration,
+            None => return at.fail(Problem::BadValue("iteration", "\"rotate\", \"refresh\" or \"none\"")),
+        },
+    };
     let start_time_us = match at.node.property("start-time-us") {
         None => 0,
         Some(p) => match (be64(p.value, 0), p.value.len()) {
@@ -274,6 +281,8 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         stuck_ms: at.u32("stuck-ms")?,
         digest_interval: at.u32("digest-interval")?,
         start_time_us,
+        iteration: iteration as u32,
+        reserved: 0,
     })
 }
 

@@ -62,7 +62,7 @@ fn the_project_s_own() {
     assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
     assert_eq!(m.channels.len(), 40);
     assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b111_1000));
-    assert_eq!(m.channels[1].frames, Range { base: 0xa020_1000, size: 0x20_1000 });
+    assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x40_1000 });
     assert_eq!(m.channels[17].kind, ChannelKind::Stream);
 }
 
@@ -95,6 +95,11 @@ fn each_mistake_names_its_node() {
         ("quorum = <3>", "quorum = <5>", "/tetrarch/run: quorum 5 with 4 voters"),
         ("quorum = <3>", "quorum = <0>", "/tetrarch/run: quorum 0"),
         ("<1024>;", "<1024>; x { };", "/tetrarch/run: node `x` is unknown"),
+        (
+            "iteration = \"rotate\"",
+            "iteration = \"again\"",
+            "/tetrarch/run: property `iteration` has a bad value",
+        ),
         ("partitions {", "partition {", "/tetrarch: node `partition` is unknown"),
         (
             "kind = \"service\"; image = \"gate\"",
@@ -126,8 +131,8 @@ fn each_mistake_names_its_node() {
             "manager: memory 0x40000000+0x1000000 overlaps `el2`",
         ),
         ("manages;", "manages = <1>;", "partitions/manager: property `manages`"),
-        ("entropy;", "entropi;", "partitions/r1: property `entropi` is unknown"),
-        ("rng-seed = <1 2 3 4 5 6 7 8>", "rng-seed = <1 2>", "partitions/r1: entropy wanted"),
+        ("entropy;", "entropi;", "partitions/k1: property `entropi` is unknown"),
+        ("rng-seed = <1 2 3 4 5 6 7 8>", "rng-seed = <1 2>", "partitions/k1: entropy wanted"),
         (
             "devices = <&uart0>",
             "devices = <&uart1>",
@@ -169,8 +174,8 @@ fn each_mistake_names_its_node() {
         ),
         (
             "0xa0000000 0x0 0x08000000",
-            "0xa0000000 0x0 0x00202000",
-            "channels/agreed-r2: channels/memory is 0x200000 bytes short",
+            "0xa0000000 0x0 0x00402000",
+            "channels/agreed-r2: channels/memory is 0x400000 bytes short",
         ),
         (
             "0xa0000000 0x0 0x08000000",

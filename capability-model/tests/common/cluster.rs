@@ -48,6 +48,8 @@ pub enum Topic {
     GateLends,
     /// Invocations on 1 by the holder of its Core capability on 0.
     Mailbox,
+    /// The Core capability of 2, lent by 0 to 1, which acts there.
+    LentCore,
 }
 
 pub struct Cluster {
@@ -126,6 +128,14 @@ impl Cluster {
                 (1, UNTYPED, Label::Retype, n(&[K_FRAME, 0, ROOT, 0, 0, MADE + 1, 1])),
                 (1, ROOT, Label::Delete, n(&[MADE + 1, 64])),
             ],
+            Topic::LentCore => vec![
+                (0, OTHER_CORE, Label::Lease, n(&[1, GOT_PLOT, 64, ROOT, LEASES, 64])),
+                (0, ROOT, Label::Revoke, n(&[OTHER_CORE, 64])),
+                (0, ROOT, Label::Delete, n(&[LEASES, 64])),
+                (1, GOT_PLOT, Label::Remote, n(&REMOTE_MAKE)),
+                (1, GOT_PLOT, Label::Remote, n(&REMOTE_REVOKE)),
+                (1, ROOT, Label::Delete, n(&[GOT_PLOT, 64])),
+            ],
             Topic::Gate => vec![
                 (0, SEAT + 1, Label::Lease, n(&[1, GOT_SEAT, 64, ROOT, LEASES + 1, 64])),
                 (0, SEAT + 2, Label::Lease, n(&[last as u64, GOT_SEAT + 1, 64, ROOT, LEASES + 2, 64])),
@@ -157,9 +167,11 @@ impl Cluster {
         w.make(K_UNTYPED, 2, MADE + 8);
         done(w.retype_from(MADE + 8, K_ENDPOINT, 0, MADE + 9, 1));
         done(w.invoke(GATE, Label::Seal, &[2, 3, ROOT, 0, 0, MADE + 8, 1]));
-        w.store.install(w.slot(OTHER_CORE), Cap::Core { number: 1 });
-        let agent = worlds[1].domain;
-        worlds[1].store.serve(0, agent);
+        // Who acts where, besides 0 on 1.
+        let (asker, asked) = if self.topic == Topic::LentCore { (1, 2) } else { (0, 1) };
+        w.store.install(w.slot(OTHER_CORE), Cap::Core { number: asked });
+        let agent = worlds[asked as usize].domain;
+        worlds[asked as usize].store.serve(asker, agent);
         for world in &mut worlds {
             world.store.fault = self.fault;
         }
@@ -240,6 +252,11 @@ impl Cluster {
             && (next.worlds[1].cap(MADE) != Cap::Null) != next.full
         {
             next.wrong = Some("a request was not carried out once, and before its answer");
+        }
+        let back = |s: &State| s.worlds[0].cap(LEASES) == Cap::Null && s.worlds[0].store.called_back() == 0;
+        let acted = next.worlds.last().map(|w| w.cap(MADE)) != state.worlds.last().map(|w| w.cap(MADE));
+        if self.topic == Topic::LentCore && back(state) && acted {
+            next.wrong = Some("something was carried out for a borrower whose core had come back");
         }
         (next != *state).then_some(next)
     }
@@ -324,7 +341,7 @@ fn still(state: &State) -> Result<(), String> {
             return Ok(());
         }
     }
-    if state.worlds[0].store.awaits(1) {
+    if state.worlds[0].store.awaits(1) || state.worlds[1].store.awaits(2) {
         return Err("A request is never answered.".into());
     }
     let stuck = worlds.iter().any(|world| world.store.called_back() != 0);

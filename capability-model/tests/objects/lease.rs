@@ -29,7 +29,8 @@ fn what_cannot_be_lent() {
     fails(w.invoke(UNTYPED, Label::Lease, &[0, GOT, 64]), ErrorKind::InvalidArgument, 1);
     fails(w.invoke(UNTYPED, Label::Lease, &[8, GOT, 64]), ErrorKind::InvalidArgument, 1);
     fails(w.invoke(UNTYPED, Label::Lease, &[1, GOT, 65]), ErrorKind::RangeError, 3);
-    fails(w.invoke(CORE, Label::Lease, &[1, GOT, 64]), ErrorKind::IllegalOperation, 0);
+    fails(w.invoke(CORE, Label::Lease, &[1, GOT, 64, ROOT, PLOT, 64]), ErrorKind::IllegalOperation, 0);
+    fails(w.invoke(DOMAIN, Label::Lease, &[1, GOT, 64, ROOT, PLOT, 64]), ErrorKind::IllegalOperation, 0);
     w.make(K_ENDPOINT, 0, PLOT);
     fails(w.invoke(UNTYPED, Label::Lease, &[1, GOT, 64]), ErrorKind::RevokeFirst, 0);
     done(w.revoke(UNTYPED));

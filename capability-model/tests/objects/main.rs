@@ -14,6 +14,7 @@ mod frame;
 mod gate;
 mod irq;
 mod lease;
+mod lent_core;
 mod mapped;
 mod messages;
 mod notification;

@@ -151,20 +151,27 @@ impl Clerk {
         now_us: u64,
         sink: &mut impl Sink,
     ) -> Taken {
-        let Some(v) = self.voters.get_mut(voter as usize).filter(|v| v.live()) else { return Taken::Yes };
-        let at = v.passed;
+        let Some(v) = self.voters.get_mut(voter as usize).filter(|v| v.heard()) else { return Taken::Yes };
+        let (at, returning) = (v.passed, v.returning.is_some());
         let taken = match *vote {
             Vote::Passed { s, .. } if s >= next => return Taken::Later,
             Vote::Passed { s, call, effects, runnable, deadline_us, .. } => {
+                let report = Report { call, effects, runnable, deadline_us };
                 let passed = v.pass(s, call, now_us);
-                if passed.is_ok() {
-                    let report = Report { call, effects, runnable, deadline_us };
+                if passed.is_ok() && !returning {
                     self.passed(voter, s, report, next, now_us, sink);
+                } else if let (Ok(()), Some(equal)) = (passed, self.points.compare(s, report)) {
+                    v.confirmed = equal;
+                    if !equal {
+                        self.contradicts(voter, s, sink);
+                    }
                 }
                 passed
             }
             Vote::Effect { call, .. } | Vote::Took { call } => v.has_made(call.saturating_add(1), now_us),
             Vote::Stuck { call } => v.promises(call, now_us),
+            // The others ask themselves for what is still to come.
+            Vote::Rejoin { .. } if returning => Ok(()),
             Vote::Rejoin { thread, call } => {
                 self.rejoins.ask(voter, Request { thread, call });
                 Ok(())
@@ -204,7 +211,7 @@ impl Clerk {
     /// `voter` says what cannot be: from now on it neither counts nor is waited for.
     fn contradicts(&mut self, voter: u32, s: u64, sink: &mut impl Sink) {
         if let Some(v) = self.voters.get_mut(voter as usize)
-            && v.live()
+            && v.heard()
         {
             v.out = true;
             sink.progress(Progress::Contradicts { voter, s });
@@ -232,15 +239,31 @@ impl Clerk {
             Verdict::WrongOutput { voter, .. }
             | Verdict::WrongState { voter, .. }
             | Verdict::Malformed { voter, .. }
+            | Verdict::Silent { voter, .. }
             | Verdict::Crashed { voter } => {
                 self.on_out(voter);
                 if !self.leaving.contains(&voter) {
                     let _room = self.leaving.push(voter);
                 }
             }
+            Verdict::Restarted { voter, epoch } => self.on_restarted(voter, epoch),
             Verdict::Exit { .. } | Verdict::NoQuorum { .. } => self.ended = true,
             Verdict::Late { .. } | Verdict::CaughtUp { .. } => {}
         }
+    }
+
+    /// Verdicts were lost: whom we knew to be wrong may have been begun anew. The others know.
+    pub fn on_verdicts_lost(&mut self) {
+        self.leaving.clear();
+    }
+
+    /// `voter` is another kernel from now on. Votes of it may be lost: its ring is read from where it begins, or later.
+    fn on_restarted(&mut self, voter: u32, epoch: u64) {
+        let Some(v) = self.voters.get_mut(voter as usize) else { return };
+        *v = Voter { member: v.member, returning: Some(epoch), lost: true, ..Voter::default() };
+        self.leaving.retain(|d| *d != voter);
+        self.points.forget(voter);
+        self.rejoins.forget(voter);
     }
 
     /// Nothing is ordered any more: the program, the output or the recording has ended.

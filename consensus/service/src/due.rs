@@ -1,6 +1,7 @@
 //! When the next entry is due: flow, back pressure, a reason.
 
 use crate::clerk::{Agreed, Clerk, Config, Sink, flow_point};
+use crate::voter::Voter;
 use abi::vote::{NO_DEADLINE, Progress};
 use consensus::line::{Proposal, Voters};
 
@@ -21,6 +22,7 @@ impl Clerk {
             return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
         }
         self.permit_leave(now_us, log);
+        self.permit_join(now_us, log);
         self.decide_stuck(now_us, log, sink);
         self.permit_rejoins(now_us, log);
         self.permit_next(now_us, log, sink);
@@ -33,15 +35,36 @@ impl Clerk {
             self.quorum = agreed.quorum;
             for (i, v) in self.voters.iter_mut().enumerate() {
                 v.member = agreed.set >> i & 1 == 1;
+                v.returning = v.returning.filter(|epoch| !v.member || agreed.epoch <= *epoch);
             }
         }
     }
 
-    /// Whom the gate proved wrong leaves the voters, one at a time, as long as two are left; of those who stay a majority decides.
+    /// Who was begun anew joins when it has passed the sync point that the others would be waited for at, and says of it what they say.
+    fn permit_join(&mut self, now_us: u64, log: &mut impl Agreed) {
+        let (next, Voters { epoch, set, .. }) = (log.next(), log.voters());
+        for (i, v) in self.voters.iter_mut().enumerate().filter(|(_, v)| v.returning.is_some() && !v.member) {
+            let set = set | 1u64.checked_shl(i as u32).unwrap_or(0);
+            let quorum = set.count_ones() / 2 + 1;
+            let join = Proposal::Voters(Voters { epoch: epoch.saturating_add(1), set, quorum });
+            if v.out {
+                log.forbid(&join);
+                v.returning = None;
+            } else if v.confirmed && !v.lost && v.passed > flow_point(next) {
+                log.permit(join, now_us);
+            }
+        }
+    }
+
+    /// Whom the gate proved wrong, and whom EL2 began anew though it voted, leaves the voters, one at a time, as long as two are left; of those who stay a majority decides.
     fn permit_leave(&mut self, now_us: u64, log: &mut impl Agreed) {
         let Voters { epoch, set, .. } = log.voters();
         let rest = |d: u32| set & !1u64.checked_shl(d).unwrap_or(0);
-        let Some(set) = self.leaving.iter().map(|d| rest(*d)).find(|rest| *rest != set) else { return };
+        let begun = |(_, v): &(usize, &Voter)| v.returning.is_some() && v.member;
+        let begun = self.voters.iter().enumerate().filter(begun).map(|(i, _)| i as u32);
+        let Some(set) = self.leaving.iter().copied().chain(begun).map(rest).find(|rest| *rest != set) else {
+            return;
+        };
         let left = set.count_ones();
         if left >= 2 {
             let voters = Voters { epoch: epoch.saturating_add(1), set, quorum: left / 2 + 1 };

@@ -3,9 +3,9 @@
 //! ```text
 //! hello:  0x48 ("H"; no version of `consensus::wire`) · Ed25519 [32] · X25519 [32] · share [32]
 //! ```
-//! Whose ring it stands in says EL2, by who maps it writable. At the start of the machine each waits for the hello of all four. The run's seed is the hash of
-//! all shares, so nobody chooses it. A replica that was restarted says hello with new keys; the others answer with theirs, and order
-//! a `Member` entry, which ends the epoch.
+//! Whose ring it stands in says EL2, by who maps it writable. Whose hellos count at the start of the machine says `start.rs`. The run's seed is the hash of
+//! their shares, so nobody chooses it. A replica that was restarted, or was left out at the start, says hello again and again; the others answer with
+//! theirs, and order a `Member` entry, which ends the epoch.
 
 use consensus::REPLICAS;
 use consensus::auth::{Identity, Members};
@@ -40,9 +40,15 @@ impl Hello {
     pub fn decode(record: &[u8]) -> Option<Self> {
         let bytes: &[u8; SIZE] = record.try_into().ok()?;
         let (tag, rest) = bytes.split_first()?;
-        let (identity, share) = rest.split_first_chunk()?;
-        let share = share.try_into().ok()?;
-        (*tag == TAG).then_some(Hello { identity: Identity(*identity), share })
+        (*tag == TAG).then_some(Self::from_body(rest.try_into().ok()?))
+    }
+
+    /// From what stands behind the tag.
+    pub(crate) fn from_body(body: &[u8; SIZE - 1]) -> Self {
+        let (mut identity, mut share) = ([0; 64], [0; 32]);
+        identity.copy_from_slice(&body[..64]);
+        share.copy_from_slice(&body[64..]);
+        Hello { identity: Identity(identity), share }
     }
 }
 
@@ -51,15 +57,13 @@ pub fn share(entropy: &[u8; 32]) -> [u8; 32] {
     blake3::derive_key("tetrarch replica 1 share of the seed", entropy)
 }
 
-/// The identities and the run's seed, once all hellos are there.
-pub fn assemble(hellos: &[Option<Hello>; REPLICAS]) -> Option<(Members, [u8; 32])> {
+/// The identities, once all hellos are there.
+pub fn members(hellos: &[Option<Hello>; REPLICAS]) -> Option<Members> {
     let mut members = [Identity([0; 64]); REPLICAS];
-    let mut hasher = blake3::Hasher::new_derive_key("tetrarch replica 1 seed of the run");
     for (member, hello) in members.iter_mut().zip(hellos) {
         *member = hello.as_ref()?.identity;
-        hasher.update(&hello.as_ref()?.share);
     }
-    Some((members, *hasher.finalize().as_bytes()))
+    Some(members)
 }
 
 #[cfg(test)]
@@ -67,19 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_is_heard_and_each_share_counts() {
+    fn what_is_said_is_heard() {
         let mut hellos: [Option<Hello>; REPLICAS] = core::array::from_fn(|i| {
             Some(Hello { identity: Identity([i as u8; 64]), share: share(&[i as u8; 32]) })
         });
         for hello in hellos.iter().flatten() {
             assert_eq!(Hello::decode(&hello.encode()), Some(*hello));
         }
-        let (members, seed) = assemble(&hellos).unwrap();
-        assert_eq!(members[3], Identity([3; 64]));
-        hellos[2] = hellos[2].map(|h| Hello { share: share(&[9; 32]), ..h });
-        assert_ne!(assemble(&hellos).unwrap().1, seed);
+        assert_eq!(members(&hellos).unwrap()[3], Identity([3; 64]));
         hellos[1] = None;
-        assert!(assemble(&hellos).is_none());
+        assert!(members(&hellos).is_none());
     }
 
     #[test]

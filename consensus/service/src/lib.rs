@@ -6,7 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`clerk`] | what is due: the next Sync, a Skip or Go, a Rejoin, other voters |
-//! | [`hello`] | how replicas learn each other's keys |
+//! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
 //! | [`liar`] | equivocation on demand, for tests |
 //!
 //! `shell_main.rs` has the rings.
@@ -19,6 +19,7 @@ pub mod hello;
 pub mod liar;
 mod points;
 mod rejoin;
+pub mod start;
 mod stuck;
 mod voter;
 

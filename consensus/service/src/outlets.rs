@@ -10,6 +10,7 @@ use replica::Board;
 use replica::clerk::Sink;
 use replica::hello::{self, Hello};
 use replica::liar::Liar;
+use replica::start;
 use shell::Broadcast;
 
 /// Messages to the others, entries to the kernels, progress to gate, devices and manager.
@@ -18,10 +19,14 @@ pub struct Outlets {
     agreed: Broadcast,
     progress: Broadcast,
     hello: [u8; hello::SIZE],
+    /// What it said last at the start; those that come late need it.
+    pub last_word: Option<[u8; start::SIZE]>,
     /// It equivocates, on demand.
     pub liar: Option<Liar>,
     fork: [[u8; M]; 2],
     told: (u64, u64),
+    /// It has told that its ring does not hold the log's beginning any more.
+    forgotten: bool,
 }
 
 impl Outlets {
@@ -38,16 +43,33 @@ impl Outlets {
             agreed: named("agreed-"),
             progress: named("progress-"),
             hello: hello.encode(),
+            last_word: None,
             liar: None,
             fork: [[0; M]; 2],
             told: (0, 0),
+            forgotten: false,
         }
     }
 
-    /// Says hello, at once.
+    /// Says hello, at once; and who began, for who does not know.
     pub fn hello(&mut self) {
         self.peer.write(&self.hello);
+        self.repeat_last_word();
         self.peer.ring();
+    }
+
+    /// Says `record` to the other replicas, at once.
+    pub fn say(&mut self, record: &[u8]) {
+        self.peer.write(record);
+        self.peer.ring();
+    }
+
+    /// Says again who began.
+    pub fn repeat_last_word(&mut self) {
+        if let Some(word) = &self.last_word {
+            self.peer.write(word);
+            self.peer.ring();
+        }
     }
 
     /// Tells how far input is ordered and who votes, if that is new. It is agreed: others take it on f + 1 equal words.
@@ -56,6 +78,9 @@ impl Outlets {
         let (input, epoch) = core::mem::replace(&mut self.told, (line.done(0), voters.epoch));
         if input != line.done(0) {
             self.progress(Progress::Ordered { input: line.done(0) });
+        }
+        if self.agreed.has_wrapped() && !core::mem::replace(&mut self.forgotten, true) {
+            self.progress(Progress::Forgotten);
         }
         if epoch != voters.epoch {
             let (epoch, set, quorum) = (voters.epoch, voters.set, voters.quorum);

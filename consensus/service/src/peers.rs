@@ -8,6 +8,7 @@ use consensus::line::Proposal;
 use consensus::{REPLICAS, ReplicaId};
 use ipc::{BroadcastReader, ReadError};
 use replica::hello::{self, Hello};
+use replica::start::{Outcome, Start};
 use shell::Clock;
 
 /// So many messages are taken of one ring before the others have their turn.
@@ -49,17 +50,48 @@ impl Peers {
     }
 
     /// Hears only what is said from now on.
-    pub fn skip_to_head(&mut self) {
+    fn skip_to_head(&mut self) {
         self.rings.iter_mut().flatten().for_each(BroadcastReader::skip_to_head);
     }
 
-    /// Waits for the hellos of all others: at the start of the machine the first record of each ring, after a restart the answers. Says its own
-    /// until then, now and again: who was too busy to answer the first time hears the next.
-    pub fn gather(&mut self, own: Hello, clock: &Clock, out: &mut Outlets) -> (Members, [u8; 32]) {
+    /// The start of the machine: who begins, and with which seed. `None`: the others begin without this one.
+    pub fn begin(&mut self, own: Hello, clock: &Clock, out: &mut Outlets) -> Option<(Members, [u8; 32])> {
+        let mut start = Start::new(self.me, own, clock.now_us());
+        let (mut said, mut again) = (0, 0);
+        loop {
+            for from in 0..REPLICAS as ReplicaId {
+                while let Some(record) = self.next(from) {
+                    start.take(from, record);
+                }
+            }
+            let outcome = start.poll(clock.now_us());
+            let records = start.records().count();
+            if records != said || clock.now_us() >= again {
+                said = records;
+                again = clock.now_us().saturating_add(REKEY_EVERY_US);
+                out.last_word = start.last_word();
+                out.hello();
+                start.records().for_each(|record| out.say(&record));
+            }
+            match outcome {
+                Some(Outcome::Begin(members, seed)) => return Some((members, seed)),
+                Some(Outcome::LeftOut) => return None,
+                None => {
+                    let next = start.until(clock.now_us()).into_iter().chain([again]).min();
+                    runtime::wait(clock.deadline(next));
+                }
+            };
+        }
+    }
+
+    /// Waits for the others' answers to the hello of one that was restarted, or left out at the start, and says it until then, now and again: who was too
+    /// busy to answer the first time hears the next.
+    pub fn gather(&mut self, own: Hello, clock: &Clock, out: &mut Outlets) -> Members {
         let mut hellos = [None; REPLICAS];
         if let Some(slot) = hellos.get_mut(usize::from(self.me)) {
             *slot = Some(own);
         }
+        self.skip_to_head();
         loop {
             out.hello();
             let again = clock.now_us().saturating_add(REKEY_EVERY_US);
@@ -71,7 +103,7 @@ impl Peers {
                         *hello = Hello::decode(record);
                     }
                 }
-                if let Some(all) = hello::assemble(&hellos) {
+                if let Some(all) = hello::members(&hellos) {
                     return all;
                 }
                 runtime::wait(clock.deadline(Some(again)));
@@ -108,8 +140,13 @@ impl Peers {
         let Some(greeted) = self.greeted.get_mut(usize::from(from)) else { return };
         let known = node.member(from) == Some(hello.identity);
         let soon = greeted.is_some_and(|(_, at)| now_us < at.saturating_add(REKEY_EVERY_US));
-        if known || soon {
+        if soon {
             return;
+        }
+        if known {
+            // It may have missed who begins.
+            *greeted = Some((hello.identity, now_us));
+            return out.repeat_last_word();
         }
         if let Some((old, _)) = greeted.replace((hello.identity, now_us))
             && old != hello.identity

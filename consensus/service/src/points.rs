@@ -73,6 +73,20 @@ impl Points {
         }
     }
 
+    /// Whether `report` is what is believed of `s`; `None`: nothing is, or not any more.
+    pub fn compare(&self, s: u64, report: Report) -> Option<bool> {
+        self.agreed(s).map(|agreed| agreed == report)
+    }
+
+    /// What `voter` reported is forgotten: it was another kernel.
+    pub fn forget(&mut self, voter: u32) {
+        for row in &mut self.ring {
+            if let Some(report) = row.reports.get_mut(voter as usize) {
+                *report = None;
+            }
+        }
+    }
+
     /// Takes `voter`'s report of `s`. Returns the voters that are contradicted by what is now believed, a bit a domain.
     pub fn report(&mut self, voter: u32, s: u64, report: Report) -> u64 {
         let need = self.need;

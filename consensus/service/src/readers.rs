@@ -17,6 +17,8 @@ struct Voter {
     ring: BroadcastReader<'static>,
     /// A vote that speaks of an entry which is still to be executed here.
     held: Option<Vote<'static>>,
+    /// It was begun anew, and has not begun its epoch of the ring yet.
+    renewed: bool,
 }
 
 /// The rings.
@@ -28,7 +30,8 @@ pub struct Readers {
     record: [u8; RECORD_MAX],
     /// An input record that found no room, and its length.
     waiting: ([u8; RECORD_MAX], Option<usize>),
-    domain: u32,
+    /// Its name in orders.
+    own: u32,
 }
 
 impl Readers {
@@ -36,7 +39,7 @@ impl Readers {
     pub fn open(boot: &'static BootInfo) -> Self {
         let mut voters = [const { None }; DOMAINS_MAX];
         for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
-            *slot = Some(Voter { domain, ring, held: None });
+            *slot = Some(Voter { domain, ring, held: None, renewed: false });
         }
         Readers {
             voters,
@@ -45,7 +48,7 @@ impl Readers {
             input: shell::reader(boot, "input"),
             record: [0; RECORD_MAX],
             waiting: ([0; RECORD_MAX], None),
-            domain: boot.domain,
+            own: boot.incarnation(),
         }
     }
 
@@ -73,12 +76,28 @@ impl Readers {
         let mut record = [0; 256];
         for _ in 0..BUDGET {
             match self.verdicts.receive::<Verdict>(&mut record) {
-                Ok(Some(verdict)) => clerk.on_verdict(&verdict),
+                Ok(Some(verdict)) => {
+                    clerk.on_verdict(&verdict);
+                    if let Verdict::Restarted { voter, .. } = verdict {
+                        self.renew(voter);
+                    }
+                }
                 Ok(None) => return,
                 Err(ReceiveError::Malformed) => {}
-                // The newest Released says all.
-                Err(ReceiveError::Ring(_)) => self.verdicts.skip_to_head(),
+                // The newest Released says all that is needed.
+                Err(ReceiveError::Ring(_)) => {
+                    self.verdicts.skip_to_head();
+                    clerk.on_verdicts_lost();
+                }
             }
+        }
+    }
+
+    /// What is left of a kernel in its ring is not its successor's.
+    fn renew(&mut self, domain: u32) {
+        for voter in self.voters.iter_mut().flatten().filter(|v| v.domain == domain) {
+            voter.ring.skip_to_head();
+            (voter.held, voter.renewed) = (None, true);
         }
     }
 
@@ -114,7 +133,7 @@ impl Readers {
         let mut wanted = false;
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
-                Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.domain,
+                Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
                 Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),
@@ -156,6 +175,7 @@ fn take_votes(
                 clerk.on_lost(domain);
                 voter.ring.skip_to_head();
             }
+            Err(ReceiveError::Ring(ReadError::NewEpoch)) if core::mem::take(&mut voter.renewed) => {}
             Err(ReceiveError::Ring(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch)) => {
                 clerk.on_out(domain);
                 return false;

@@ -55,6 +55,12 @@ impl Rejoins {
         }
     }
 
+    /// `voter` does not ask any more: it was another kernel.
+    pub fn forget(&mut self, voter: u32) {
+        let bit = 1u64.checked_shl(voter).unwrap_or(0);
+        self.rows.iter_mut().for_each(|row| row.asked &= !bit);
+    }
+
     /// A free row, else the oldest that is done: that one has been in the log for long.
     fn free(&mut self) -> Option<usize> {
         if let Some(at) = self.rows.iter().position(|r| r.asked == 0) {

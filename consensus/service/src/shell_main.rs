@@ -12,6 +12,7 @@ use replica::Board;
 use replica::clerk::{Clerk, Config};
 use replica::hello::{self, Hello};
 use replica::liar::Liar;
+use replica::start;
 use shell::Clock;
 use zeroize::Zeroize;
 
@@ -89,6 +90,8 @@ impl Service {
                 let now = self.clock.now_us();
                 match Hello::decode(record) {
                     Some(hello) => self.peers.on_hello(from, &hello, now, node, &mut self.out),
+                    // Of who began later than this one.
+                    None if start::is_of_start(record) => {}
                     None => node.on_message(from, record, now, &mut self.out),
                 }
                 taken += 1;
@@ -130,17 +133,22 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let restarted = boot.restarts > 0;
     defmt::info!("starts: replica {=u8}, restarted {=u64} times", me, boot.restarts);
     let mut peers = Peers::open(boot);
-    if restarted {
-        peers.skip_to_head();
-    }
     let mut out = Outlets::open(boot, &hello);
-    let (members, seed) = peers.gather(hello, &clock, &mut out);
+    let begun = if restarted { None } else { peers.begin(hello, &clock, &mut out) };
+    let (members, seed) = match begun {
+        Some(begun) => begun,
+        // Boot is over: its own share matters no more.
+        None => (peers.gather(hello, &clock, &mut out), hello.share),
+    };
     let (line, mut clerk) = line(boot, seed);
     let keys = Vector::new(me, secret, 0, &members);
-    let mut node = match restarted {
-        false => Node::new(config(boot, me), keys, &members, line),
-        true => Node::restarted(config(boot, me), keys, &members, line),
+    let mut node = match begun {
+        Some(_) => Node::new(config(boot, me), keys, &members, line),
+        None => Node::restarted(config(boot, me), keys, &members, line),
     };
+    if members.iter().any(|m| m.0 == [0; 64]) {
+        runtime::say!("begins without one that said nothing, or not the same to all");
+    }
     let readers = Readers::open(boot);
     let mut service = Service { clock, peers, readers, out, hello_us: clock.now_us() };
     let (mut word, mut lies) = (1 << NOTIFY_DOMAIN, false);

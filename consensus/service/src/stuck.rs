@@ -13,7 +13,8 @@ impl Clerk {
     /// Permits the answers to promises that can be given now.
     pub(crate) fn decide_stuck(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
         for i in 0..self.voters.len() {
-            let Some(call) = self.voters.get(i).filter(|v| v.live()).and_then(|v| v.promise) else {
+            // One that returns may promise what the others did long ago.
+            let Some(call) = self.voters.get(i).filter(|v| v.heard()).and_then(|v| v.promise) else {
                 continue;
             };
             let (skip, go) = (Proposal::Skip { call }, Proposal::Go { call });

@@ -25,6 +25,10 @@ pub struct Voter {
     pub heard_at_us: u64,
     /// Votes were lost (its ring lapped us): nothing is checked until its next sync point.
     pub lost: bool,
+    /// It was begun anew in this epoch of the voters, and neither counts nor is waited for until it is named by a later one.
+    pub returning: Option<u64>,
+    /// It returns, and what it reported of a sync point is what is believed.
+    pub confirmed: bool,
     pub(crate) last_promise: Option<u64>,
     pub(crate) passed_call: u64,
 }
@@ -36,7 +40,12 @@ pub struct Implausible;
 impl Voter {
     /// It counts.
     pub fn live(&self) -> bool {
-        self.member && !self.out
+        self.member && !self.out && self.returning.is_none()
+    }
+
+    /// It is listened to: it counts, or may do so later.
+    pub fn heard(&self) -> bool {
+        self.live() || self.returning.is_some() && !self.out
     }
 
     /// It began with the snapshot of `s`; only at its beginning.

@@ -20,7 +20,7 @@ const KNOWN: &[(Bug, u64)] = &[
     (Bug::OneReportBelieved, 38),
     (Bug::CommittedReplaced, 157),
     (Bug::BatchDigestUnchecked, 7),
-    (Bug::SupplyUnchecked, 684),
+    (Bug::SupplyUnchecked, 1593),
     (Bug::ProposalUnchecked, 5),
     (Bug::PrimaryPrepares, 1151),
     (Bug::PreparedByTooFew, 5),

@@ -1,43 +1,17 @@
-//! Keyed BLAKE3 of exactly one block, with keys kept as words.
+//! Keyed BLAKE3 of exactly one block, with keys kept as words; where there is no NEON (`wide.rs`).
 //!
 //! It is the same function as `blake3::keyed_hash` of 64 bytes (the test holds one against the other), without what a hasher of any length does around it: on
 //! a processor without unaligned loads that is a third of each tag, and tags are most of what agreement costs. Names as in the BLAKE3 paper, section 2.2.
 
+use super::blake::{Key, SCHEDULE, words};
 use crate::wire::HEADER;
 
-/// A key as words.
-pub type Key = [u32; 8];
 /// A block as words.
-pub type Block = [u32; 16];
+type Block = [u32; 16];
 
 const IV: [u32; 4] = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a];
 /// CHUNK_START, CHUNK_END, ROOT, KEYED_HASH.
 const FLAGS: u32 = 1 | 2 | 8 | 16;
-/// The message word that each round takes at each place: the permutation of table 2, applied again for each round.
-const SCHEDULE: [[usize; 16]; 7] = schedule();
-
-const fn schedule() -> [[usize; 16]; 7] {
-    const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
-    let mut rounds = [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]; 7];
-    let mut round = 1;
-    while round < 7 {
-        let mut i = 0;
-        while i < 16 {
-            rounds[round][i] = rounds[round - 1][PERMUTATION[i]];
-            i += 1;
-        }
-        round += 1;
-    }
-    rounds
-}
-
-/// The words of `bytes`.
-#[inline(always)]
-pub fn words<const WORDS: usize>(bytes: &[u8]) -> [u32; WORDS] {
-    let (chunks, _) = bytes.as_chunks::<4>();
-    core::array::from_fn(|i| chunks.get(i).map_or(0, |b| u32::from_le_bytes(*b)))
-}
-
 #[inline(always)]
 fn g(v: &mut Block, [a, b, c, d]: [usize; 4], x: u32, y: u32) {
     v[a] = v[a].wrapping_add(v[b]).wrapping_add(x);
@@ -63,8 +37,9 @@ fn round<const R: usize>(v: &mut Block, m: &Block) {
     g(v, [3, 4, 9, 14], m[s[14]], m[s[15]]);
 }
 
-/// The first 16 bytes of the keyed hash of `block`.
-pub fn tag(key: &Key, block: &Block) -> [u32; 4] {
+/// The first 16 bytes of the keyed hash of a header.
+pub fn tag(key: &Key, header: &[u8; HEADER]) -> [u32; 4] {
+    let block = &words(header);
     let [k0, k1, k2, k3, k4, k5, k6, k7] = *key;
     let [i0, i1, i2, i3] = IV;
     let mut v = [k0, k1, k2, k3, k4, k5, k6, k7, i0, i1, i2, i3, 0, 0, HEADER as u32, FLAGS];
@@ -88,7 +63,7 @@ mod tests {
         fn it_is_blake3(key in any::<[u8; 32]>(), block in any::<[u8; 32]>(), rest in any::<[u8; 32]>()) {
             let bytes = [block, rest].concat();
             let expected = blake3::keyed_hash(&key, &bytes);
-            let tag = tag(&words(&key), &words(&bytes));
+            let tag = tag(&words(&key), bytes.first_chunk().unwrap());
             prop_assert_eq!(&tag.map(u32::to_le_bytes).concat()[..], &expected.as_bytes()[..16]);
         }
     }

@@ -7,10 +7,16 @@
 //! are its [`Identity`]. Each ordered pair of replicas has a MAC key for each epoch, derived from their shared secret, the epoch and the
 //! direction. Secrets and derived keys are wiped when dropped.
 
+mod blake;
+#[cfg(any(test, not(target_feature = "neon")))]
 mod block;
+#[cfg(any(test, target_feature = "neon"))]
+mod lanes;
 mod null;
 mod signed;
 mod vector;
+#[cfg(any(test, target_feature = "neon"))]
+mod wide;
 
 pub use null::Null;
 pub use signed::Signed;
@@ -147,6 +153,19 @@ mod tests {
         binds(|i| Vector::new(i, secret(i), 0, &members));
         binds(|i| Signed::new(secret(i), &members));
         binds(|i| Null::new(Null::identity(i, 0), &Null::members()));
+    }
+
+    #[test]
+    fn nobody_signs_for_a_member_without_keys() {
+        let mut members = members();
+        members[3] = Identity([0; 64]);
+        let one = Vector::new(1, secret(1), 0, &members);
+        let header = [7; HEADER];
+        let mut small_order = [0; 64];
+        small_order[0] = 1;
+        for signature in [[0; 64], small_order, secret(3).sign.sign(&header).to_bytes()] {
+            assert!(!one.verify(3, &header, &signature));
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! A tag of 16 bytes for each receiver: keyed BLAKE3 of the header. Ed25519 only for what travels.
 
-use super::block::{Key, tag, words};
+use super::blake::{Key, words};
+#[cfg(not(target_feature = "neon"))]
+use super::block::tag;
+#[cfg(target_feature = "neon")]
+use super::wide::{hash, tag};
 use super::{Authenticator, Members, Secret, Verifiers, sign};
 use crate::wire::{HEADER, TRAILER, Trailer};
 use crate::{Digest, REPLICAS, ReplicaId};
@@ -55,12 +59,11 @@ impl Authenticator for Vector {
 
     #[inline]
     fn seal(&self, header: &[u8; HEADER]) -> Trailer {
-        let block = words(header);
         let mut trailer = [0; TRAILER];
         for (i, (slot, key)) in trailer.chunks_exact_mut(TAG).zip(&self.keys.to).enumerate() {
             if i != usize::from(self.me) {
                 let (words, _) = slot.as_chunks_mut::<4>();
-                for (to, word) in words.iter_mut().zip(tag(key, &block)) {
+                for (to, word) in words.iter_mut().zip(tag(key, header)) {
                     *to = word.to_le_bytes();
                 }
             }
@@ -72,7 +75,7 @@ impl Authenticator for Vector {
     fn check(&self, sender: ReplicaId, header: &[u8; HEADER], trailer: &Trailer) -> bool {
         let Some(key) = self.keys.from.get(usize::from(sender)) else { return false };
         let Some(own) = trailer.chunks_exact(TAG).nth(usize::from(self.me)) else { return false };
-        let (is, should) = (tag(key, &words(header)), words::<4>(own));
+        let (is, should) = (tag(key, header), words::<4>(own));
         let differs = is.iter().zip(should).fold(0, |d, (is, should)| d | (is ^ should));
         sender != self.me && differs.ct_eq(&0).into()
     }
@@ -86,6 +89,11 @@ impl Authenticator for Vector {
     }
 
     fn digest(bytes: &[u8]) -> Digest {
-        *blake3::hash(bytes).as_bytes()
+        hash(bytes)
     }
+}
+
+#[cfg(not(target_feature = "neon"))]
+fn hash(bytes: &[u8]) -> Digest {
+    *blake3::hash(bytes).as_bytes()
 }

@@ -13,7 +13,7 @@ pub use proposal::{Proposal, Voters};
 pub use recording::Recording;
 
 use crate::Ticks;
-use crate::batch::{Batch, BatchWriter, Item};
+use crate::batch::{Batch, BatchWriter, Item, Run};
 use crate::inputs::Full;
 use crate::intake::Intake;
 use crate::replica::{Application, Check, Output, Rekey};
@@ -143,10 +143,15 @@ impl<'a, const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Line<'a, 
         self.rules.start_time_us.saturating_add(now)
     }
 
-    fn check_item(&self, now: Ticks, item: &Item<'_>) -> Check {
-        if item.origin != PROPOSALS {
-            return self.intake.check(item);
+    fn check_run(&self, now: Ticks, run: Run<'_>) -> Check {
+        if run.origin != PROPOSALS {
+            return self.intake.check(run);
         }
+        let mut checks = run.items().map(|item| self.check_proposal(now, &item));
+        checks.find(|c| *c != Check::Valid).unwrap_or(Check::Valid)
+    }
+
+    fn check_proposal(&self, now: Ticks, item: &Item<'_>) -> Check {
         let Ok((what, [])) = postcard::take_from_bytes::<Proposal>(item.payload) else {
             return Check::Invalid;
         };
@@ -235,11 +240,8 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Application
     }
 
     fn check(&self, now: Ticks, batch: Batch<'_>) -> Check {
-        batch
-            .items()
-            .map(|item| self.check_item(now, &item))
-            .find(|c| *c != Check::Valid)
-            .unwrap_or(Check::Valid)
+        let mut checks = batch.runs().map(|run| self.check_run(now, run));
+        checks.find(|c| *c != Check::Valid).unwrap_or(Check::Valid)
     }
 
     fn execute(&mut self, n: u64, batch: Batch<'_>, out: &mut impl Output) -> Option<Rekey> {

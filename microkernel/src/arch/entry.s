@@ -113,7 +113,6 @@ mmu_on:
 
 // Enters the domain whose registers stand at TPIDR_EL2, on an EL2 stack that holds nothing but the address of this core's state (x1) and
 // room for two registers.
-    .text
     .global enter_lower
 enter_lower:
     sub     sp, x0, #32
@@ -196,7 +195,6 @@ restore:
     b       own_end
     .endm
 
-    .text
 own_end:
     mov     x4, sp
     mrs     x5, mpidr_el1

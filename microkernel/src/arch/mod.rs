@@ -2,6 +2,7 @@
 #![allow(unsafe_code)] // This module and `memory` are where it lives; each block says why it is sound.
 
 pub mod entry;
+pub mod float;
 pub mod log;
 pub mod percpu;
 pub mod registers;

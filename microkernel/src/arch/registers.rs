@@ -1,5 +1,6 @@
 //! What EL2 sets for itself and for those below, each odd value with its reason. All are this core's own registers.
 
+use super::float;
 use crate::hole::{Hole, hole};
 use aarch64_cpu::asm::barrier::{self, dsb, isb};
 use aarch64_cpu::registers::*;
@@ -13,13 +14,12 @@ const HCR_KERNEL: u64 = 1 << 31 | 1 << 22 | 1 << 21 | 1 << 20 | 1 << 19 | 0b111 
 const HCR_TWI: u64 = 1 << 13;
 /// HCR_EL2 for flat services: RW, TGE, TSC, DC, AMO, IMO, FMO, VM (platform.md).
 const HCR_SERVICE: u64 = 1 << 31 | 1 << 27 | 1 << 19 | 1 << 12 | 0b111 << 3 | 1;
-/// CPTR_EL2: RES1 without and with TFP. EL2 itself is built without floating point.
-const CPTR_KERNEL: u64 = 0x33ff;
-const CPTR_SERVICE: u64 = 0x33ff | 1 << 10;
 /// MDCR_EL2: TDRA, TDOSA, TDA, TPM, TPMCR: debug and performance registers trap, they would reach the other level.
 const MDCR: u64 = 1 << 11 | 1 << 10 | 1 << 9 | 1 << 6 | 1 << 5;
 /// SCTLR_EL1 with the MMU off: RES1 only.
 const SCTLR_EL1_OFF: u64 = 0x30d0_0800;
+/// CPACR_EL1.FPEN: EL1 takes no FP/SIMD of EL0 for itself.
+const CPACR_SERVICE: u64 = 0b11 << 20;
 /// SCTLR_EL1 as EL0 services feel it: RES1, UCI, UCT, DZE (cache maintenance by address, DC ZVA); WFI and WFE trap.
 const SCTLR_EL1_SERVICE: u64 = SCTLR_EL1_OFF | 1 << 26 | 1 << 15 | 1 << 14;
 
@@ -43,8 +43,13 @@ impl Controls {
     pub const KERNEL: Controls =
         Controls { sctlr: SCTLR_EL1_OFF, cpacr: 0, cntkctl: 0, mdscr: 0, hcr: HCR_KERNEL, thread: [0; 2] };
     /// Those of a service: it may read the virtual counter.
-    pub const SERVICE: Controls =
-        Controls { sctlr: SCTLR_EL1_SERVICE, cntkctl: 0b10, hcr: HCR_SERVICE, ..Controls::KERNEL };
+    pub const SERVICE: Controls = Controls {
+        sctlr: SCTLR_EL1_SERVICE,
+        cpacr: CPACR_SERVICE,
+        cntkctl: 0b10,
+        hcr: HCR_SERVICE,
+        ..Controls::KERNEL
+    };
 
     /// What stands in the registers.
     #[inline(always)]
@@ -76,22 +81,23 @@ impl Controls {
 }
 
 /// Makes the processor that of a kernel or of services, with stage 2 `vttbr`. VMIDs differ, so nothing is flushed. At no moment is a
-/// kernel's stage 1 walked under a service's VMID or the other way round (platform.md has the order).
+/// kernel's stage 1 walked under a service's VMID or the other way round (platform.md has the order). `float`: the FP/SIMD registers are its
+/// own as they are.
 #[inline(always)]
-pub fn become_kernel(vttbr: u64, controls: &Controls) {
+pub fn become_kernel(vttbr: u64, controls: &Controls, float: bool) {
     controls.set();
     VTTBR_EL2.set(vttbr);
     isb(barrier::SY);
     HCR_EL2.set(if hole(Hole::Smc) { controls.hcr & !(1 << 19) } else { controls.hcr });
-    CPTR_EL2.set(CPTR_KERNEL);
+    float::allow(float);
     isb(barrier::SY);
 }
 
 /// As [`become_kernel`]. A service's controls never change but for its thread register.
 #[inline(always)]
-pub fn become_service(vttbr: u64, thread: u64) {
+pub fn become_service(vttbr: u64, thread: u64, float: bool) {
     HCR_EL2.set(HCR_SERVICE);
-    CPTR_EL2.set(CPTR_SERVICE);
+    float::allow(float);
     isb(barrier::SY);
     VTTBR_EL2.set(vttbr);
     Controls { thread: [thread, 0], ..Controls::SERVICE }.set();
@@ -103,7 +109,7 @@ pub fn prepare() {
     VTCR_EL2.set(VTCR);
     VTTBR_EL2.set(0);
     HCR_EL2.set(HCR_SERVICE);
-    CPTR_EL2.set(CPTR_SERVICE);
+    float::allow(false);
     // HPMN (the low bits) keeps its reset value, the number of counters.
     MDCR_EL2.set(MDCR_EL2.get() & 0x1f | MDCR);
     // EL1 may read the physical counter and use its timer, whose interrupt stays disabled: Linux expects both.
@@ -174,17 +180,17 @@ pub fn syndrome() -> u64 {
 
 /// A service with stage 2 `vttbr` follows a kernel, whose controls are the answer.
 #[inline(always)]
-pub fn kernel_to_service(vttbr: u64, thread: u64) -> Controls {
+pub fn kernel_to_service(vttbr: u64, thread: u64, float: bool) -> Controls {
     let old = Controls::now();
-    become_service(vttbr, thread);
+    become_service(vttbr, thread, float);
     old
 }
 
 /// A kernel follows a service, whose thread register is the answer.
 #[inline(always)]
-pub fn service_to_kernel(vttbr: u64, controls: &Controls) -> u64 {
+pub fn service_to_kernel(vttbr: u64, controls: &Controls, float: bool) -> u64 {
     let old = TPIDR_EL0.get();
-    become_kernel(vttbr, controls);
+    become_kernel(vttbr, controls, float);
     old
 }
 
@@ -276,6 +282,36 @@ pub fn stop_guest_timer() {
 /// Wakes cores that wait by WFE.
 pub fn wake_others() {
     aarch64_cpu::asm::sev();
+}
+
+/// What a kernel that is gone left in the registers of its level is gone too: all that stays in place while services run (`Controls` has the rest).
+pub fn forget_kernel() {
+    VBAR_EL1.set(0);
+    TTBR0_EL1.set(0);
+    TTBR1_EL1.set(0);
+    TCR_EL1.set(0);
+    MAIR_EL1.set(0);
+    TPIDR_EL1.set(0);
+    set_el1_exception(0, 0, 0);
+    FAR_EL1.set(0);
+    stop_guest_timer();
+    CNTV_CVAL_EL0.set(0);
+    CNTP_CTL_EL0.set(0);
+    // SAFETY: (1) the registers are EL1's, whose user is gone; (2) nothing of EL1 or EL0 runs before all are set; (3) the translations that they governed are flushed by the caller (`forget`).
+    unsafe {
+        asm!(
+            "msr sp_el1, xzr",
+            "msr contextidr_el1, xzr",
+            "msr amair_el1, xzr",
+            "msr afsr0_el1, xzr",
+            "msr afsr1_el1, xzr",
+            "msr par_el1, xzr",
+            "msr csselr_el1, xzr",
+            "msr cntp_cval_el0, xzr",
+            options(nostack)
+        )
+    };
+    isb(barrier::SY);
 }
 
 /// Sleeps until an interrupt is pending, masked or not.

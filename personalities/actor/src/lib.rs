@@ -18,5 +18,6 @@ mod pipes;
 mod post;
 mod proc;
 mod process;
+mod snapshot;
 mod terminal;
 mod turns;

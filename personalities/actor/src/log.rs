@@ -40,6 +40,8 @@ pub(crate) struct Log {
     syncs: VecDeque<Sync>,
     last: u64,
     decisions: BTreeMap<u64, Decision>,
+    /// Of a kernel that began with a snapshot: its sync point, and the calls made before it.
+    passed: Option<(u64, u64)>,
 }
 
 /// The first record.
@@ -51,17 +53,33 @@ pub fn boot(record: &[u8]) -> Result<Boot<'_>, Broken> {
 }
 
 impl Log {
+    /// What stands before sync point `s`, and about calls below `calls`, is passed over.
+    pub fn behind(s: u64, calls: u64) -> Log {
+        Log { passed: Some((s, calls)), ..Log::default() }
+    }
+
+    /// Whether to read on: a kernel that begins late finds the whole log at once, and takes it in pieces.
+    pub fn has_room(&self) -> bool {
+        self.syncs.len() < AHEAD_MAX / 2
+    }
+
     /// Takes a record.
     pub fn add(&mut self, record: &[u8]) -> Result<(), Broken> {
+        let (passed, calls) = self.passed.unwrap_or((0, 0));
         match postcard::from_bytes(record).map_err(|_| Broken::NotAnEntry)? {
+            Entry::Boot(_) if self.passed.is_some() && self.last == 0 => {}
             Entry::Boot(_) => return Err(Broken::OutOfOrder),
             Entry::Sync(sync) => {
                 if sync.s != self.last + 1 {
                     return Err(Broken::OutOfOrder);
                 }
                 self.last = sync.s;
+                if sync.s <= passed {
+                    return Ok(());
+                }
                 self.syncs.push_back(Sync { s: sync.s, time_us: sync.time_us, events: sync.events.to_vec() });
             }
+            Entry::Skip { call } | Entry::Go { call } if call < calls => {}
             Entry::Skip { call } => drop(self.decisions.insert(call, Decision::Skip)),
             Entry::Go { call } => drop(self.decisions.insert(call, Decision::Go)),
         }
@@ -101,6 +119,10 @@ mod test {
         assert_eq!(log.add(&[200, 1, 2]), Err(Broken::NotAnEntry));
         assert!(log.take(2).is_none());
         assert_eq!(log.take(1).map(|e| e.s), Some(1));
+        let mut behind = Log::behind(1, 10);
+        assert_eq!((behind.add(&sync(1)), behind.add(&record(&Entry::Go { call: 9 }))), (Ok(()), Ok(())));
+        assert_eq!((behind.take(1), behind.decision(9)), (None, None));
+        assert_eq!((behind.add(&sync(2)), behind.take(2).map(|e| e.s)), (Ok(()), Some(2)));
         assert_eq!((log.decision(8), log.decision(9), log.decision(10)), (None, Some(Decision::Skip), None));
     }
 }

@@ -114,6 +114,12 @@ pub trait Machine {
     fn domain(&self) -> u32;
     /// The table for debuggers.
     fn monitor(&self) -> Option<Monitor<'static>>;
+    /// Whether somebody may read snapshots of this kernel's.
+    fn keeps_snapshots(&self) -> bool;
+    /// Writes a record of a snapshot, encoded.
+    fn write_snapshot(&mut self, record: &[u8]);
+    /// Tells the readers of snapshots that there are records.
+    fn ring_snapshot(&mut self);
     /// A line in the kernel's log.
     fn tell(&mut self, event: Event);
 }

@@ -78,10 +78,11 @@ impl Pipes {
         self.pipes.get(&id).map(|p| p.made).unwrap_or_default()
     }
 
-    /// Ends more. The first reader and the first writer of a FIFO wake who waits in open.
+    /// Ends more. The first reader and the first writer of a FIFO wake who waits in open: who does holds an other end. (The opener itself does not
+    /// wait yet, so it is none of them.)
     pub fn open(&mut self, id: PipeId, reads: bool, writes: bool, post: &mut Post) {
         let Some(p) = self.pipes.get_mut(&id) else { return };
-        let first = reads && p.readers == 0 || writes && p.writers == 0;
+        let first = reads && p.readers == 0 && p.writers > 0 || writes && p.writers == 0 && p.readers > 0;
         p.readers += u32::from(reads);
         p.writers += u32::from(writes);
         p.readers_seen += u64::from(reads);
@@ -169,6 +170,47 @@ impl Pipes {
             }
         }
         bits as u16
+    }
+
+    /// Ends that have ever come to the other side of a pipe, and whether one is there; `reads`: this side is the readers'.
+    pub fn others(&self, id: PipeId, reads: bool) -> (u64, bool) {
+        self.pipes.get(&id).map_or((0, false), |p| match reads {
+            true => (p.writers_seen, p.writers > 0),
+            false => (p.readers_seen, p.readers > 0),
+        })
+    }
+
+    /// Number of the next pipe.
+    pub fn next(&self) -> u64 {
+        self.next + 1
+    }
+
+    /// A pipe of a snapshot, without ends yet. Of a FIFO: its number is made up.
+    pub fn restore(&mut self, number: Option<PipeId>, made: Stamp, data: &[u8]) -> PipeId {
+        let id = number.unwrap_or_else(|| {
+            self.next_fifo += 1;
+            FIFOS + self.next_fifo
+        });
+        let data = data.iter().copied().collect();
+        self.pipes.insert(id, Pipe { data, readers: 0, writers: 0, readers_seen: 0, writers_seen: 0, made });
+        id
+    }
+
+    /// Whether a pipe has an end.
+    pub fn is_held(&self, id: PipeId) -> bool {
+        self.pipes.get(&id).is_some_and(|p| p.readers > 0 || p.writers > 0)
+    }
+
+    /// Whether each has an end.
+    pub fn are_held(&self) -> bool {
+        self.pipes.keys().all(|id| self.is_held(*id))
+    }
+
+    /// The next pipe's number is `next` from now on. `false`: it cannot be.
+    pub fn count_from(&mut self, next: u64) -> bool {
+        self.next = next.saturating_sub(1);
+        let last = self.pipes.keys().rev().find(|id| **id < FIFOS);
+        next > 0 && next < FIFOS && last.is_none_or(|id| *id < next)
     }
 
     /// The bytes held, for the state digest.

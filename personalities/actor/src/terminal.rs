@@ -1,8 +1,11 @@
 //! The terminal server: modes, size, whose terminal it is, and the input queue. Line editing and output happen behind the gate.
 
+use crate::bytes::u32_at;
 use crate::post::{Note, Post};
 use crate::process::Info;
+use crate::snapshot::Out;
 use crate::turns::Thing;
+use abi::snapshot::{self, Record};
 use abi::turn::TTY_INPUT_MAX;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -32,7 +35,7 @@ fn initial() -> [u8; TERMIOS] {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Item {
     Byte(u8),
-    /// The end of a line unit.
+    /// The end of a unit that no newline ends, or an end of file.
     End,
 }
 
@@ -66,7 +69,7 @@ impl Terminal {
     }
 
     fn lflag(&self) -> u32 {
-        crate::bytes::u32_at(&self.modes, LFLAG_AT)
+        u32_at(&self.modes, LFLAG_AT)
     }
 
     fn canonical(&self) -> bool {
@@ -92,7 +95,7 @@ impl Terminal {
     fn room(&self) -> usize {
         let mut before = Item::End;
         let takes_room = |item: &&Item| {
-            let counts = **item != Item::End || before == Item::End;
+            let counts = **item != Item::End || matches!(before, Item::End | Item::Byte(b'\n'));
             before = **item;
             counts
         };
@@ -110,7 +113,8 @@ impl Terminal {
     pub fn line(&mut self, bytes: &[u8], post: &mut Post) {
         let room = self.room();
         self.queue.extend(bytes.iter().take(room).map(|b| Item::Byte(*b)));
-        if room > 0 {
+        let marked = !bytes.is_empty() && self.queue.back() == Some(&Item::Byte(b'\n'));
+        if room > 0 && !marked {
             self.queue.push_back(Item::End);
         }
         post.send(Note::Wake(Thing::Terminal));
@@ -124,22 +128,13 @@ impl Terminal {
         post.send(Note::Group(self.foreground, Info::kernel(signal)));
     }
 
-    /// Bytes of the first line, and of its end in the queue, if a line is complete. Units' ends behind data without a newline end its line.
+    /// Bytes of the first line, and items with its end, if a line is complete: a newline ends one, and so does an end behind bytes without. An end
+    /// that stands alone is an end of file.
     fn first_line(&self) -> Option<(usize, usize)> {
-        let mut taken = 0;
-        for item in &self.queue {
-            taken += 1;
-            match item {
-                // A newline that came as data ends a line; one of a line unit stands before its unit's end.
-                Item::Byte(b'\n') => {
-                    let with_end = self.queue.get(taken) == Some(&Item::End);
-                    return Some((taken, taken + usize::from(with_end)));
-                }
-                Item::Byte(_) => {}
-                Item::End => return Some((taken - 1, taken)),
-            }
-        }
-        None
+        let ends = |i: &Item| matches!(i, Item::End | Item::Byte(b'\n'));
+        let at = self.queue.iter().position(ends)?;
+        let is_byte = self.queue.get(at) != Some(&Item::End);
+        Some((at + usize::from(is_byte), at + 1))
     }
 
     /// What read would give without waiting, or how long it waits.
@@ -187,6 +182,50 @@ impl Terminal {
         }
         let end = self.queue.iter().rposition(|i| matches!(i, Item::End | Item::Byte(b'\n')));
         end.map_or(0, |end| self.queue.iter().take(end + 1).filter(is_byte).count())
+    }
+
+    /// This server's part of a snapshot.
+    pub fn write(&self, out: &mut Out<'_>) {
+        let (mut bytes, mut ends) = (0u32, Vec::new());
+        for item in &self.queue {
+            match item {
+                Item::Byte(_) => bytes += 1,
+                Item::End => ends.extend_from_slice(&bytes.to_le_bytes()),
+            }
+        }
+        let [rows, columns, x_pixels, y_pixels] = self.size;
+        out(&Record::Terminal(snapshot::Terminal {
+            modes: &self.modes,
+            rows,
+            columns,
+            x_pixels,
+            y_pixels,
+            session: self.session.unwrap_or(0),
+            foreground: self.foreground,
+            queue: &self.queued(),
+            ends: &ends,
+        }));
+    }
+
+    /// As a snapshot has it; what is wrong with that.
+    pub fn restore(t: &snapshot::Terminal<'_>) -> Result<Terminal, &'static str> {
+        let modes = t.modes.try_into().map_err(|_| "terminal modes of a wrong size")?;
+        let ends: Vec<usize> = t.ends.chunks(4).map(|end| u32_at(end, 0) as usize).collect();
+        let in_order = ends.is_sorted() && ends.last().is_none_or(|end| *end <= t.queue.len());
+        if !t.ends.len().is_multiple_of(4) || !in_order || t.queue.len() > TTY_INPUT_MAX {
+            return Err("a terminal queue that cannot be");
+        }
+        let mut queue = VecDeque::new();
+        let mut ends = ends.into_iter().peekable();
+        for at in 0..=t.queue.len() {
+            while ends.next_if_eq(&at).is_some() {
+                queue.push_back(Item::End);
+            }
+            queue.extend(t.queue.get(at).map(|b| Item::Byte(*b)));
+        }
+        let size = [t.rows, t.columns, t.x_pixels, t.y_pixels];
+        let session = Some(t.session).filter(|s| *s != 0);
+        Ok(Terminal { modes, size, foreground: t.foreground, session, queue })
     }
 
     /// The bytes queued, for the state digest.
@@ -241,6 +280,14 @@ mod test {
         t.data(b"y\nz", &mut p);
         assert_eq!(bytes(&mut t, 9).as_deref(), Some(&b"y\n"[..]));
         assert!(!t.readable());
+        // An end of file behind a line that came as data is one.
+        let (mut t, mut p) = terminal();
+        t.data(b"y\n", &mut p);
+        t.line(b"", &mut p);
+        assert_eq!(
+            (bytes(&mut t, 9).as_deref(), bytes(&mut t, 9).as_deref()),
+            (Some(&b"y\n"[..]), Some(&b""[..]))
+        );
     }
 
     #[test]

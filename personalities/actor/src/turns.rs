@@ -75,6 +75,14 @@ impl Turns {
         }
     }
 
+    /// Behind sync point `s`, with the round as it was there.
+    pub fn restore(boot_us: u64, base_us: u64, s: u64, calls: u64, round: &[Serial]) -> Turns {
+        let mut turns = Turns { base_us, calls, next_sync: s + 1, ..Turns::new(boot_us) };
+        round.iter().for_each(|serial| turns.enter(*serial));
+        turns.sync_due = round.is_empty();
+        turns
+    }
+
     /// Who holds the turn.
     pub fn head(&self) -> Option<Serial> {
         self.round.front().copied()

@@ -38,15 +38,7 @@ impl<H: Hardware> Kernel<H> {
         let mut pipes: Vec<u32> = Vec::new();
         for f in &files {
             let Some(f) = self.open.get(*f) else { continue };
-            let kind: u64 = match f.kind {
-                Kind::File | Kind::Path => 0,
-                Kind::Directory => 1,
-                Kind::PipeRead(_) => 2,
-                Kind::PipeWrite(_) | Kind::PipeBoth(_) => 3,
-                Kind::Terminal => 4,
-                Kind::Device(_) => 5,
-                Kind::Text(_) => 6,
-            };
+            let kind = u64::from(f.kind.number());
             let pipe = f.pipe().map(|p| p.0);
             let inode = if pipe.is_some() { 0 } else { f.inode };
             let offset = if pipe.is_some() || f.kind == Kind::Terminal { 0 } else { f.offset };

@@ -181,7 +181,7 @@ impl<H: Hardware> Kernel<H> {
             None => None,
         };
         let main = Loaded { header, program, bias };
-        let space = self.memory.new_space(layout, 0);
+        let space = self.memory.new_space(self.execs, layout, 0);
         let in_call = core::mem::replace(&mut self.memory.in_call, true);
         let built = self.build(space, file, &main, interpreter.as_ref(), given, request, &layout);
         self.memory.in_call = in_call;
@@ -383,7 +383,7 @@ impl<H: Hardware> Kernel<H> {
         self.set_fp(serial, FpState::default());
         if let Some(t) = self.threads.get_mut(&serial) {
             t.registers = registers;
-            t.alt = AltStack::default();
+            (t.alt, t.clear_child_tid, t.robust_list) = (AltStack::default(), 0, 0);
             t.stand = Stand::User;
             if let Some(mask) = t.saved_mask.take() {
                 t.mask = mask;

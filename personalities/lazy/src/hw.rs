@@ -178,6 +178,12 @@ pub trait Hardware {
     fn control(&mut self, buffer: &mut [u8]) -> Option<usize>;
     /// Posts a vote.
     fn post(&mut self, record: &[u8]);
+    /// Whether there is a channel for snapshots.
+    fn takes_snapshots(&self) -> bool;
+    /// Puts a record into it.
+    fn snapshot(&self, record: &[u8]);
+    /// The snapshot that this kernel begins with.
+    fn beginning(&self) -> Option<&'static [u8]>;
     /// Rings whoever reads votes, if any were posted since the last time.
     fn ring(&mut self);
     /// Sleeps until a doorbell or `until_us`.

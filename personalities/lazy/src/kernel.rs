@@ -10,6 +10,8 @@ use crate::pipe::Pipe;
 use crate::process::{Fault, Place, Process, Stand, Thread};
 use crate::sched;
 use crate::slab::Slab;
+use crate::snapshot::Taking;
+use crate::snapshot::read::Refused;
 use crate::terminal::Terminal;
 use crate::turn::Turn;
 use abi::log::{ENTRY_MAX, Entry, VERSION};
@@ -64,6 +66,8 @@ pub struct Kernel<H> {
     /// Sync number of the next entry to come in.
     next_entry: u64,
     buffer: Box<[u8]>,
+    /// Boot's entry as it stood in the log.
+    pub boot: Vec<u8>,
     /// Of Boot.
     pub seed: [u8; 32],
     /// Of Boot.
@@ -90,6 +94,8 @@ pub struct Kernel<H> {
     pub fp_owner: Option<u64>,
     /// System calls that programs wanted and nobody offers, each told once.
     pub unknown: u128,
+    /// A snapshot that is not finished.
+    pub taking: Option<Box<Taking>>,
     /// For whoever watches.
     pub tally: crate::monitor::Tally,
 }
@@ -111,6 +117,7 @@ impl<H: Hardware> Kernel<H> {
             log: VecDeque::new(),
             next_entry: 1,
             buffer: vec![0; ENTRY_MAX].into_boxed_slice(),
+            boot: Vec::new(),
             seed: [0; 32],
             boot_us: 0,
             digest_interval: 0,
@@ -125,6 +132,7 @@ impl<H: Hardware> Kernel<H> {
             diverges: false,
             fp_owner: None,
             unknown: 0,
+            taking: None,
             tally: Default::default(),
         }
     }
@@ -172,6 +180,13 @@ impl<H: Hardware> Kernel<H> {
 
     /// Takes Boot; whether it was there.
     fn begin(&mut self) -> bool {
+        if let Some(snapshot) = self.memory.physical.hw.beginning() {
+            if let Err(Refused { record, why }) = self.begin_with(snapshot) {
+                self.memory.physical.hw.say(format_args!("lazy: record {record} of the snapshot: {why}"));
+                self.memory.physical.hw.fail("the snapshot is none to begin with");
+            }
+            return true;
+        }
         let length = match self.memory.physical.hw.log(&mut self.buffer) {
             Ok(Some(n)) => n,
             Ok(None) => return false,
@@ -179,23 +194,32 @@ impl<H: Hardware> Kernel<H> {
         };
         let record = self.buffer.get(..length).unwrap_or(&[]).to_vec();
         match postcard::from_bytes(&record) {
-            Ok(Entry::Boot(boot)) if boot.version == VERSION => self.start(&boot),
+            Ok(Entry::Boot(boot)) if boot.version == VERSION => {
+                self.boot = record.clone();
+                self.start(&boot);
+            }
             Ok(Entry::Boot(_)) => self.memory.physical.hw.fail("the log is of another version"),
             _ => self.memory.physical.hw.fail("the log does not begin with Boot"),
         }
         true
     }
 
-    /// Takes what the log has.
+    /// Takes what the log has, or a good part of it: who begins late finds all of it at once.
     fn read_log(&mut self) {
-        loop {
+        while self.log.len() < AHEAD_MAX / 2 {
             let length = match self.memory.physical.hw.log(&mut self.buffer) {
                 Ok(Some(n)) => n,
                 Ok(None) => return,
                 Err(e) => self.memory.physical.hw.fail(e),
             };
-            let entry = postcard::from_bytes::<Entry<'_>>(self.buffer.get(..length).unwrap_or(&[]));
-            match entry {
+            let record = self.buffer.get(..length).unwrap_or(&[]);
+            match postcard::from_bytes::<Entry<'_>>(record) {
+                // What lies before the snapshot that this kernel began with is passed over.
+                Ok(Entry::Boot(_)) if self.next_entry == 1 && record == self.boot => {}
+                Ok(Entry::Sync(sync)) if sync.s == self.next_entry && sync.s < self.turn.sync => {
+                    self.next_entry += 1;
+                }
+                Ok(Entry::Skip { call } | Entry::Go { call }) if call < self.turn.call => {}
                 Ok(Entry::Sync(sync)) if sync.s == self.next_entry => {
                     self.next_entry += 1;
                     self.log.push_back(SyncEntry { time_us: sync.time_us, events: sync.events.to_vec() });

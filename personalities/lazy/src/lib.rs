@@ -28,6 +28,7 @@ pub mod radix;
 pub mod sched;
 pub mod signal;
 pub mod slab;
+pub mod snapshot;
 pub mod stack;
 pub mod step;
 pub mod terminal;

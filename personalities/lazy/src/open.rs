@@ -25,6 +25,21 @@ pub enum Kind {
     Path,
 }
 
+impl Kind {
+    /// Its number in state digests and snapshots.
+    pub fn number(&self) -> u8 {
+        match self {
+            Kind::File | Kind::Path => 0,
+            Kind::Directory => 1,
+            Kind::PipeRead(_) => 2,
+            Kind::PipeWrite(_) | Kind::PipeBoth(_) => 3,
+            Kind::Terminal => 4,
+            Kind::Device(_) => 5,
+            Kind::Text(_) => 6,
+        }
+    }
+}
+
 /// An open file description.
 pub struct OpenFile {
     /// What it is.
@@ -39,6 +54,8 @@ pub struct OpenFile {
     pub refs: u32,
     /// Directory and name by which it was opened, for links in /proc.
     pub entry: Option<(u64, Vec<u8>)>,
+    /// What its link shows, if a snapshot said so and no entry gives it.
+    pub path: Option<Vec<u8>>,
     /// Opened with O_NONBLOCK while no writer had come yet: writers seen then.
     pub quiet_hangup: Option<u64>,
 }

@@ -3,6 +3,7 @@
 use crate::hw::{Access, Exception, FpState, Registers};
 use crate::sched::Entity;
 use crate::turn::Key;
+use abi::turn::{FDS_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -58,8 +59,8 @@ pub enum Continuation {
     Poll(Option<u64>),
     /// Under a mask of its own, for a signal.
     Suspended,
-    /// For a vfork child.
-    Vfork(u64),
+    /// For a vfork child: its serial, and its pid, which is kept here because the child may be gone already.
+    Vfork(u64, u32),
     /// In a FIFO's open, as one of its ends: the pipe, and how it opens.
     Opening {
         /// The FIFO's pipe.
@@ -132,10 +133,52 @@ pub struct Thread {
     pub saved_mask: Option<u64>,
     /// Alternate stack.
     pub alt: AltStack,
+    /// set_tid_address' and CLONE_CHILD_CLEARTID's.
+    pub clear_child_tid: u64,
+    /// set_robust_list's head.
+    pub robust_list: u64,
     /// Calls made.
     pub calls: u64,
+    /// Number of the call at which the one that it is in was last made.
+    pub made: u64,
     /// For the scheduler between calls.
     pub entity: Entity,
+}
+
+impl Thread {
+    /// In the round, in user code; all else zero or empty.
+    pub fn new(serial: u64) -> Thread {
+        Thread {
+            serial,
+            registers: Registers::default(),
+            fp: Box::default(),
+            place: Place::Round,
+            stand: Stand::User,
+            continuation: None,
+            keys: Vec::new(),
+            deadline: None,
+            mask: 0,
+            saved_mask: None,
+            alt: AltStack::default(),
+            clear_child_tid: 0,
+            robust_list: 0,
+            calls: 0,
+            made: 0,
+            entity: Entity::default(),
+        }
+    }
+}
+
+/// Soft and hard limit `resource` of process 1 at its start ("Processes" in `docs/linux-abi.md`).
+pub fn limit_at_start(resource: u64) -> (u64, u64) {
+    const INFINITE: u64 = u64::MAX;
+    match resource {
+        3 => (abi::layout::STACK_MAX, INFINITE),
+        4 => (0, INFINITE),
+        6 => (PROCESSES_MAX as u64, PROCESSES_MAX as u64),
+        7 => (FDS_MAX as u64, FDS_MAX as u64),
+        _ => (INFINITE, INFINITE),
+    }
 }
 
 /// A descriptor.

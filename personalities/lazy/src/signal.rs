@@ -131,7 +131,7 @@ impl<H: Hardware> Kernel<H> {
         p.infos.insert(signal, info);
         let Some(t) = self.threads.get(&serial) else { return };
         let felt =
-            t.mask & bit(signal) == 0 && !ignored && !matches!(t.continuation, Some(Continuation::Vfork(_)));
+            t.mask & bit(signal) == 0 && !ignored && !matches!(t.continuation, Some(Continuation::Vfork(..)));
         match t.place {
             Place::Waiting if felt => self.to_round(serial),
             Place::Stopped if signal == SIGKILL => self.to_round(serial),

@@ -12,9 +12,10 @@ impl<H: Hardware> Kernel<H> {
     /// The head's call takes effect; its number, if it was a system call.
     pub fn step(&mut self, head: u64) -> u16 {
         self.diverge(head);
+        self.take_own(head);
         self.post_memory_digest(head);
         let vfork =
-            self.threads.get(&head).is_some_and(|t| matches!(t.continuation, Some(Continuation::Vfork(_))));
+            self.threads.get(&head).is_some_and(|t| matches!(t.continuation, Some(Continuation::Vfork(..))));
         if !vfork && self.look(head, When::Before) == Looked::Decided {
             return NO_NUMBER;
         }
@@ -33,6 +34,7 @@ impl<H: Hardware> Kernel<H> {
     fn call(&mut self, head: u64) {
         let Some(t) = self.threads.get_mut(&head) else { return };
         let continuation = t.continuation.take();
+        t.made = self.turn.call;
         let (number, args) = (t.registers.x[8], arguments(&t.registers));
         let result = match self.dispatch(head, number, &args, continuation) {
             Ok(Outcome::Done(value)) => value,
@@ -58,7 +60,7 @@ impl<H: Hardware> Kernel<H> {
     fn block(&mut self, head: u64, wait: Wait) {
         let Some(t) = self.threads.get_mut(&head) else { return };
         t.continuation = Some(wait.next);
-        let vfork = matches!(wait.next, Continuation::Vfork(_));
+        let vfork = matches!(wait.next, Continuation::Vfork(..));
         if !vfork && self.interrupted(head) && self.look(head, When::Before) == Looked::Decided {
             return;
         }

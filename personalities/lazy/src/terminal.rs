@@ -89,19 +89,43 @@ impl Terminal {
         self.queue.clear();
     }
 
+    /// Takes over a queue: its bytes, and where units end that no '\n' ends (ascending).
+    pub fn fill(&mut self, bytes: &[u8], ends: &[usize]) {
+        self.queue.clear();
+        let mut ends = ends.iter().copied().peekable();
+        for at in 0..=bytes.len() {
+            while ends.next_if(|end| *end <= at).is_some() {
+                self.queue.push_back(Item::End);
+            }
+            self.queue.extend(bytes.get(at).map(|b| Item::Byte(*b)));
+        }
+    }
+
     /// Bytes queued.
     pub fn bytes(&self) -> Vec<u8> {
         self.queue.iter().filter_map(|i| if let Item::Byte(b) = i { Some(*b) } else { None }).collect()
     }
 
-    fn ends(item: &Item) -> bool {
+    /// Where units end that no '\n' ends: bytes before each.
+    pub fn ends(&self) -> impl Iterator<Item = usize> {
+        let mut before = 0;
+        self.queue.iter().filter_map(move |item| match item {
+            Item::Byte(_) => {
+                before += 1;
+                None
+            }
+            Item::End => Some(before),
+        })
+    }
+
+    fn is_end(item: &Item) -> bool {
         matches!(item, Item::End | Item::Byte(b'\n'))
     }
 
     /// Whether a read would find something.
     pub fn readable(&self) -> bool {
         if self.has(ICANON) {
-            self.queue.iter().any(Self::ends)
+            self.queue.iter().any(Self::is_end)
         } else {
             self.queue.iter().any(|i| matches!(i, Item::Byte(_)))
         }
@@ -113,7 +137,7 @@ impl Terminal {
         if !self.has(ICANON) {
             return count(&mut self.queue.iter());
         }
-        match self.queue.iter().rposition(Self::ends) {
+        match self.queue.iter().rposition(Self::is_end) {
             Some(last) => count(&mut self.queue.iter().take(last + 1)),
             None => 0,
         }

@@ -160,6 +160,7 @@ impl<H: Hardware> Kernel<H> {
     pub fn skip(&mut self, head: u64) {
         let call = self.turn.call;
         self.note(Note::Skipped(head, call));
+        self.give_snapshot_up(head);
         self.leave_round(head, Place::Outside { call, asked: false });
         self.skipped_signals(head);
         self.count_call();
@@ -173,14 +174,19 @@ impl<H: Hardware> Kernel<H> {
         self.turn.since = 0;
         self.turn.sync += 1;
         let entry = abi::log::Sync { s, time_us, events };
+        let mut asked = false;
         for event in entry.events() {
             match event {
+                Ok(Event::Snapshot) => asked = true,
                 Ok(event) => self.event(event),
                 Err(_) => self.memory.physical.hw.fail("the log holds an event that is none"),
             }
         }
         self.timers();
         self.deadlines();
+        if asked {
+            self.take_snapshot(s);
+        }
         self.pass(s);
     }
 
@@ -197,6 +203,7 @@ impl<H: Hardware> Kernel<H> {
                     self.to_round(thread);
                 }
             }
+            // When the rest of the entry is done: `take_sync`.
             Event::Snapshot => {}
         }
     }

@@ -63,7 +63,7 @@ proptest! {
         let mut m = Memory::new(Machine::new(4096));
         m.in_call = true;
         let free = m.physical.available();
-        let first = m.new_space(layout(&[0; 32], 0), 0);
+        let first = m.new_space(0, layout(&[0; 32], 0), 0);
         let mut spaces: Vec<(u32, Model)> = vec![(first, Model::new())];
         for (op, which, page, count, value) in ops {
             let at = which % spaces.len();

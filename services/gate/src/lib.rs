@@ -54,6 +54,7 @@ pub struct Config {
 /// An effect that a voter posted and that is not released yet.
 #[derive(Clone, Copy)]
 struct Held {
+    n: u64,
     /// The gate's own digest of its own copy.
     digest: Digest,
     /// What the voter claims its digest is.
@@ -64,10 +65,18 @@ struct Held {
 
 struct Voter {
     domain: u32,
+    /// The row is somebody's.
+    used: bool,
     member: bool,
-    /// Wrong, malformed or crashed: it does not count any more.
+    /// Wrong, malformed, crashed or silent: it does not count any more.
     out: bool,
+    /// Begun anew, and not in the voters yet: it does not count, what it says is compared as far as that is possible.
+    returning: bool,
     late: bool,
+    /// It said something since the last poll, and when that was.
+    heard: (bool, u64),
+    /// When it became a voter.
+    joined_us: u64,
     /// Its next effect's number.
     next_effect: u64,
     /// Its next sync point.
@@ -78,9 +87,13 @@ struct Voter {
 
 const NOBODY: Voter = Voter {
     domain: 0,
+    used: false,
     member: false,
     out: false,
+    returning: false,
     late: false,
+    heard: (false, 0),
+    joined_us: 0,
     next_effect: 0,
     next_sync: 0,
     held: None,
@@ -115,7 +128,7 @@ pub struct Gate {
 enum Judged {
     Fine,
     Malformed,
-    Effect(Held, u64),
+    Effect(Held),
     State(Key, u32, Digest),
 }
 
@@ -135,23 +148,43 @@ impl Gate {
         let mut slots = gate.voters.iter_mut();
         for domain in (0..DOMAINS_MAX as u32).filter(|d| config.voters >> d & 1 == 1) {
             let voter = slots.next()?;
-            (voter.domain, voter.member) = (domain, true);
+            (voter.domain, voter.used, voter.member) = (domain, true, true);
         }
         let members = config.voters.count_ones();
         (config.quorum > 0 && config.quorum <= members).then_some(gate)
     }
 
-    /// From now on these vote, and so many equal votes release: an agreed entry. Nobody joins whom [`Gate::new`] did not know.
-    pub fn set_voters(&mut self, epoch: u64, set: u64, quorum: u32) {
+    /// From now on these vote, and so many equal votes release: an agreed entry. Nobody joins whom [`Gate::new`] did not know. Who joins has
+    /// the grace from now on.
+    pub fn set_voters(&mut self, epoch: u64, set: u64, quorum: u32, now_us: u64) {
         self.policy = Policy::Quorum { k: quorum };
         self.epoch = epoch;
-        for voter in &mut self.voters {
-            voter.member &= set >> voter.domain & 1 == 1;
+        for voter in self.voters.iter_mut().filter(|v| v.used) {
+            let member = set >> voter.domain & 1 == 1;
+            if member && !core::mem::replace(&mut voter.member, member) {
+                (voter.returning, voter.joined_us) = (false, now_us);
+            }
+            voter.member = member;
         }
     }
 
+    /// EL2 begins `domain`'s kernel anew: nothing that its predecessor said counts any more, and it neither, until it is a voter again.
+    pub fn on_restarted(&mut self, domain: u32, sink: &mut impl Sink) {
+        let Some(slot) = self.voters.iter().position(|v| v.used && v.domain == domain) else { return };
+        let Some(voter) = self.voters.get_mut(slot) else { return };
+        (voter.out, voter.returning, voter.late, voter.held) = (false, true, false, None);
+        (voter.next_effect, voter.next_sync) = (0, 0);
+        self.states.forget(slot);
+        sink.verdict(Verdict::Restarted { voter: domain, epoch: self.epoch });
+    }
+
+    /// Whether `domain` was begun anew and does not vote yet: then its ring may have a new epoch, and what is lost of it is lost.
+    pub fn is_returning(&self, domain: u32) -> bool {
+        self.slot(domain).and_then(|slot| self.voters.get(slot)).is_some_and(|v| v.returning)
+    }
+
     fn slot(&self, domain: u32) -> Option<usize> {
-        self.voters.iter().position(|v| v.member && v.domain == domain)
+        self.voters.iter().position(|v| (v.member || v.returning) && v.domain == domain)
     }
 
     /// Where to copy the next record of `domain`'s ring; `None`: it is not to be read now.
@@ -168,14 +201,15 @@ impl Gate {
         if voter.out || voter.held.is_some() {
             return;
         }
+        voter.heard.0 = true;
         match voter.judge(length) {
             Judged::Fine => {}
             Judged::Malformed => self.on_malformed(domain, position, sink),
             Judged::State(key, pid, digest) => self.compare_state(slot, key, pid, digest, sink),
-            Judged::Effect(held, n) if n < self.history.count() => {
-                self.compare_late(slot, held, n, position, sink);
+            Judged::Effect(held) if held.n < self.history.count() => {
+                self.compare_late(slot, held, position, sink);
             }
-            Judged::Effect(held, _) => voter.held = Some(held),
+            Judged::Effect(held) => voter.held = Some(held),
         }
     }
 
@@ -203,7 +237,12 @@ impl Gate {
 
 impl Voter {
     fn live(&self) -> bool {
-        self.member && !self.out
+        self.member && !self.out && !self.returning
+    }
+
+    /// `number` is the one that follows `next`. Of one that returns some may be lost.
+    fn follows(&self, number: u64, next: u64) -> bool {
+        number == next || self.returning && number > next
     }
 
     /// Reads one vote and holds it against what a correct kernel could say here.
@@ -211,7 +250,7 @@ impl Voter {
         let Some(record) = self.record.get(..length) else { return Judged::Malformed };
         let Ok((vote, [])) = postcard::take_from_bytes::<Vote>(record) else { return Judged::Malformed };
         match vote {
-            Vote::Passed { s, state, .. } if s == self.next_sync => {
+            Vote::Passed { s, state, .. } if self.follows(s, self.next_sync) => {
                 self.next_sync = s.saturating_add(1);
                 state.map_or(Judged::Fine, |digest| Judged::State(Key { s, process: 0 }, 0, digest))
             }
@@ -219,9 +258,9 @@ impl Voter {
                 Judged::State(Key { s, process }, pid, digest)
             }
             Vote::Effect { n, call, kind, digest: claimed, payload }
-                if n == self.next_effect && payload.len() <= PAYLOAD_MAX =>
+                if self.follows(n, self.next_effect) && payload.len() <= PAYLOAD_MAX =>
             {
-                Judged::Effect(Held { digest: effect_digest(n, call, kind, payload), claimed, length }, n)
+                Judged::Effect(Held { n, digest: effect_digest(n, call, kind, payload), claimed, length })
             }
             Vote::Passed { .. } | Vote::Memory { .. } | Vote::Effect { .. } => Judged::Malformed,
             Vote::Snapshot { s, effects, .. } if self.next_sync == 0 && self.next_effect == 0 => {

@@ -7,6 +7,9 @@ use abi::digest::Digest;
 use abi::vote::{EffectKind, Output, Verdict};
 use consensus::verdict::{Ballot, Decision, EFFECT, Evidence, Subject};
 
+/// A voter that is late is taken for dead when its ring has held nothing new for so many graces.
+const SILENT_GRACES: u64 = 10;
+
 impl Gate {
     /// Releases what can be released. Call it when a record was taken, a domain's state changed, the device made room, and when
     /// [`Gate::wake_at`] has come. `true`: something was released, so there may be more to read.
@@ -14,6 +17,11 @@ impl Gate {
         self.begin();
         // One round at most: each voter holds one effect, and the next is only read after this returns.
         let released = self.end == End::Running && self.release(now_us, sink);
+        for voter in &mut self.voters {
+            if core::mem::take(&mut voter.heard.0) {
+                voter.heard.1 = now_us;
+            }
+        }
         self.check_late(now_us, sink);
         let count = self.history.count();
         if core::mem::replace(&mut self.told, count) != count {
@@ -46,9 +54,23 @@ impl Gate {
 
     /// When to call [`Gate::poll`] again though nothing has arrived.
     pub fn wake_at(&self, now_us: u64) -> Option<u64> {
-        let missing = self.voters.iter().filter(|v| v.live() && !v.late);
-        let since = missing.filter_map(|v| self.history.get(v.next_effect));
-        since.map(|r| r.at_us.saturating_add(self.grace_us)).filter(|at| *at > now_us).min()
+        let missing = self.voters.iter().filter(|v| v.live());
+        let due = missing.filter_map(|v| {
+            let released = self.history.get(v.next_effect)?;
+            Some(if v.late { self.silent_at(v, released) } else { self.late_at(v, released) })
+        });
+        due.filter(|at| *at > now_us).min()
+    }
+
+    /// When `voter`, who misses the effect `released`, is late.
+    fn late_at(&self, voter: &Voter, released: &Released) -> u64 {
+        released.at_us.max(voter.joined_us).saturating_add(self.grace_us)
+    }
+
+    /// When it is taken for dead, should nothing come.
+    fn silent_at(&self, voter: &Voter, released: &Released) -> u64 {
+        let since = released.at_us.max(voter.joined_us).max(voter.heard.1);
+        since.saturating_add(self.grace_us.saturating_mul(SILENT_GRACES))
     }
 
     /// The votes on the next effect, by slot.
@@ -97,15 +119,17 @@ impl Gate {
         }
         self.history.push(Released { digest, call, agreed, at_us: now_us });
         for slot in 0..self.voters.len() {
-            if let Some(held) = self.voters.get_mut(slot).and_then(|v| v.held.take()) {
-                self.compare(slot, held, n, sink);
+            // One that returns may have lost its place and be ahead.
+            if let Some(held) = self.voters.get_mut(slot).and_then(|v| v.held.take_if(|h| h.n == n)) {
+                self.compare(slot, held, sink);
             }
         }
         true
     }
 
-    /// Holds a vote for the released effect `n` against the quorum's.
-    fn compare(&mut self, slot: usize, held: Held, n: u64, sink: &mut impl Sink) {
+    /// Holds a vote for a released effect against the quorum's.
+    fn compare(&mut self, slot: usize, held: Held, sink: &mut impl Sink) {
+        let n = held.n;
         let Some(released) = self.history.get(n).copied() else { return };
         let Some(voter) = self.voters.get_mut(slot) else { return };
         if held.is_for(&released.digest) {
@@ -131,24 +155,20 @@ impl Gate {
                 }
             }
             ballot.cast(slot as u8, &subject, held.vote());
-            sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member) });
+            sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member || v.returning) });
         }
     }
 
     /// A vote that comes after its effect was released.
-    pub(crate) fn compare_late(
-        &mut self,
-        slot: usize,
-        held: Held,
-        n: u64,
-        position: u64,
-        sink: &mut impl Sink,
-    ) {
-        if self.history.get(n).is_some() {
-            return self.compare(slot, held, n, sink);
+    pub(crate) fn compare_late(&mut self, slot: usize, held: Held, position: u64, sink: &mut impl Sink) {
+        if self.history.get(held.n).is_some() {
+            return self.compare(slot, held, sink);
         }
-        if let Some(domain) = self.voters.get(slot).map(|v| v.domain) {
-            self.on_malformed(domain, position, sink);
+        match self.voters.get_mut(slot) {
+            // Too long ago to be compared.
+            Some(voter) if voter.returning => voter.next_effect = held.n.saturating_add(1),
+            Some(&mut Voter { domain, .. }) => self.on_malformed(domain, position, sink),
+            None => {}
         }
     }
 
@@ -170,24 +190,33 @@ impl Gate {
                 let quorum = agreed.digest;
                 sink.verdict(Verdict::WrongState { voter, s: key.s, process: pid, own, quorum });
                 let ballot = ballot(&agreed.votes, key, self.epoch);
-                sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member) });
+                sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member || v.returning) });
             }
         }
     }
 
     fn check_late(&mut self, now_us: u64, sink: &mut impl Sink) {
-        let (history, grace_us) = (&self.history, self.grace_us);
-        for voter in self.voters.iter_mut().filter(|v| v.live()) {
-            let n = voter.next_effect;
-            let behind = n < history.count();
-            let since = history.get(n).map_or(0, |r| r.at_us);
-            if voter.late && !behind {
-                voter.late = false;
-                sink.verdict(Verdict::CaughtUp { voter: voter.domain });
-            } else if !voter.late && behind && now_us >= since.saturating_add(grace_us) {
-                voter.late = true;
-                sink.verdict(Verdict::Late { voter: voter.domain, n });
+        for slot in 0..self.voters.len() {
+            let Some(voter) = self.voters.get(slot).filter(|v| v.live()) else { continue };
+            let (domain, n, late) = (voter.domain, voter.next_effect, voter.late);
+            let missing = self.history.get(n);
+            let late_now = missing.is_some_and(|r| now_us >= self.late_at(voter, r));
+            let silent = missing.is_some_and(|r| now_us >= self.silent_at(voter, r));
+            if late && n >= self.history.count() {
+                self.set_late(slot, false);
+                sink.verdict(Verdict::CaughtUp { voter: domain });
+            } else if !late && late_now {
+                self.set_late(slot, true);
+                sink.verdict(Verdict::Late { voter: domain, n });
+            } else if late && silent && self.expel(domain) {
+                sink.verdict(Verdict::Silent { voter: domain, n });
             }
+        }
+    }
+
+    fn set_late(&mut self, slot: usize, late: bool) {
+        if let Some(voter) = self.voters.get_mut(slot) {
+            voter.late = late;
         }
     }
 }

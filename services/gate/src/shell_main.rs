@@ -5,7 +5,7 @@ use abi::hypercall::NOTIFY_DOMAIN;
 use abi::vote::{Output, PAYLOAD_MAX, Verdict};
 use consensus::verdict::Evidence;
 use gate::{Config, Gate, Sink};
-use ipc::{BroadcastReader, Send, StreamWriter};
+use ipc::{BroadcastReader, ReadError, Send, StreamWriter};
 use runtime::Channel;
 use shell::{Broadcast, Clock, Replicas, Voters};
 
@@ -84,15 +84,36 @@ impl Out {
     }
 }
 
+/// One voter's ring.
+struct Ring {
+    voter: u32,
+    reader: BroadcastReader<'static>,
+    /// EL2 had begun it anew so often when we looked last.
+    restarts: u64,
+    /// Since then it has not begun its epoch.
+    renewed: bool,
+}
+
 /// Takes what the gate wants of one voter's ring. `true`: it took something.
-fn take(voter: u32, ring: &mut BroadcastReader<'static>, gate: &mut Gate, out: &mut Out) -> bool {
+fn take(ring: &mut Ring, gate: &mut Gate, out: &mut Out) -> bool {
     let mut taken = false;
+    let Ring { voter, reader: ring, restarts, renewed } = ring;
+    let voter = *voter;
+    if core::mem::replace(restarts, shell::restarts(voter)) != *restarts {
+        // What is left of its predecessor is not its own.
+        ring.skip_to_head();
+        *renewed = true;
+        gate.on_restarted(voter, out);
+    }
     for _ in 0..BUDGET {
         let position = ring.position();
         let Some(record) = gate.wants(voter) else { break };
         match ring.read(record) {
             Ok(Some(length)) => gate.on_record(voter, length, position, out),
             Ok(None) => break,
+            // A newcomer goes on in its predecessor's ring; what it said faster than we could read is passed over.
+            Err(ReadError::NewEpoch) if core::mem::take(renewed) => {}
+            Err(ReadError::Overrun) if gate.is_returning(voter) => ring.skip_to_head(),
             // Whatever it is, no correct kernel does it.
             Err(_) => gate.on_malformed(voter, position, out),
         }
@@ -132,22 +153,22 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let verdicts = Broadcast::new(boot, "verdicts");
     let evidence = Broadcast::new(boot, "evidence");
     let mut out = Out { verdicts, evidence, channel, stream, buffer: [0; PAYLOAD_MAX + 64], written: false };
-    let mut rings: [Option<(u32, BroadcastReader)>; DOMAINS_MAX] = [const { None }; _];
-    for (slot, ring) in rings.iter_mut().zip(shell::voters(boot)) {
-        *slot = Some(ring);
+    let mut rings: [Option<Ring>; DOMAINS_MAX] = [const { None }; _];
+    for (slot, (voter, reader)) in rings.iter_mut().zip(shell::voters(boot)) {
+        *slot = Some(Ring { voter, reader, restarts: 0, renewed: false });
     }
     let mut word = 1 << NOTIFY_DOMAIN;
     loop {
         let mut more = replicas.take(|_, _| {});
         if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
             defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
-            gate.set_voters(new.epoch, new.set, new.quorum);
+            gate.set_voters(new.epoch, new.set, new.quorum, clock.now_us());
             voters = new;
         }
-        for (voter, ring) in rings.iter_mut().flatten() {
-            more |= take(*voter, ring, &mut gate, &mut out);
-            if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(*voter) {
-                gate.on_crashed(*voter, &mut out);
+        for ring in rings.iter_mut().flatten() {
+            more |= take(ring, &mut gate, &mut out);
+            if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(ring.voter) {
+                gate.on_crashed(ring.voter, &mut out);
             }
         }
         let now_us = clock.now_us();

@@ -80,6 +80,15 @@ impl States {
         row.agreed.map(|digest| Agreed { digest, votes: row.votes })
     }
 
+    /// What voter `slot` said is forgotten: it was another kernel.
+    pub fn forget(&mut self, slot: usize) {
+        for row in &mut self.rows {
+            if let Some(vote) = row.votes.get_mut(slot) {
+                *vote = None;
+            }
+        }
+    }
+
     fn row(&mut self, slot: usize, key: Key) -> Option<&mut Row> {
         let at = match self.rows.iter().position(|r| r.used && r.key == key) {
             Some(at) => at,

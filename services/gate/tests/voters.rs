@@ -310,3 +310,86 @@ proptest! {
         }
     }
 }
+
+/// Three of four go on; the fourth crashed, left, and is begun anew.
+fn returning(released: u64) -> (Box<Gate>, Out) {
+    let (mut gate, mut out) = (gate(), Out::default());
+    gate.on_crashed(7, &mut out);
+    gate.set_voters(2, 0x70, 2, 0);
+    for n in 0..released {
+        put_all(&mut gate, 4..7, &effect(n), 10, &mut out);
+    }
+    gate.on_restarted(7, &mut out);
+    (gate, out)
+}
+
+#[test]
+fn a_newcomer_releases_nothing_again_is_never_late_and_counts_when_it_joins() {
+    let (mut gate, mut out) = returning(3);
+    assert_eq!(out.found(), [Verdict::Crashed { voter: 7 }, Verdict::Restarted { voter: 7, epoch: 2 }]);
+    assert!(gate.is_returning(7));
+    put_all(&mut gate, 7..8, &effect(0), 20, &mut out);
+    gate.poll(100 * GRACE, &mut out);
+    // What was lost of it is passed over.
+    put_all(&mut gate, 7..8, &effect(2), 20, &mut out);
+    assert_eq!((out.outputs.len(), out.found().len()), (3, 2));
+    // Its vote is none: with it two would agree.
+    put_all(&mut gate, 7..8, &effect(3), 20, &mut out);
+    put_all(&mut gate, 4..5, &effect(3), 20, &mut out);
+    assert_eq!(out.outputs.len(), 3);
+    put_all(&mut gate, 5..7, &effect(3), 20, &mut out);
+    assert_eq!(out.outputs.len(), 4);
+    gate.set_voters(3, 0xf0, 3, 30);
+    assert!(!gate.is_returning(7));
+    put_all(&mut gate, 4..6, &effect(4), 40, &mut out);
+    put_all(&mut gate, 7..8, &effect(4), 40, &mut out);
+    assert_eq!(out.outputs.len(), 5);
+    put_all(&mut gate, 7..8, &effect(6), 40, &mut out);
+    assert_eq!(
+        out.found().last(),
+        Some(&Verdict::Malformed { voter: 7, position: 77 }),
+        "a voter leaves no gap"
+    );
+}
+
+#[test]
+fn a_newcomer_that_says_something_else_is_accused_before_it_votes() {
+    let (mut gate, mut out) = returning(3);
+    put_all(&mut gate, 7..8, &effect_of(0, EffectKind::TtyOutput, b"lie"), 20, &mut out);
+    assert!(matches!(out.found()[2..], [Verdict::WrongOutput { voter: 7, n: 0, .. }]), "{:?}", out.found());
+    assert!(gate.wants(7).is_none());
+    // Another is begun in its place, and too long ago is too long ago.
+    let (mut gate, mut out) = returning(HISTORY + 2);
+    put_all(&mut gate, 7..8, &effect_of(0, EffectKind::TtyOutput, b"lie"), 20, &mut out);
+    assert_eq!(out.found().len(), 2);
+}
+
+#[test]
+fn a_state_that_a_predecessor_voted_is_not_its_successors() {
+    let (mut gate, mut out) = (gate(), Out::default());
+    for s in 0..1 {
+        put_all(&mut gate, 7..8, &state(s, Some([9; 32])), 0, &mut out);
+    }
+    gate.on_crashed(7, &mut out);
+    gate.set_voters(2, 0x70, 2, 0);
+    gate.on_restarted(7, &mut out);
+    put_all(&mut gate, 4..8, &state(0, Some([1; 32])), 0, &mut out);
+    assert_eq!(out.found().len(), 2, "{:?}", out.found());
+}
+
+#[test]
+fn who_is_late_and_says_nothing_at_all_is_taken_for_dead() {
+    let (mut gate, mut out) = (gate(), Out::default());
+    put_all(&mut gate, 4..7, &effect(0), 10, &mut out);
+    gate.poll(10 + GRACE, &mut out);
+    assert_eq!(out.found(), [Verdict::Late { voter: 7, n: 0 }]);
+    // It still says something, if not that.
+    put(&mut gate, 7, &state(0, None), &mut out);
+    gate.poll(10 + 5 * GRACE, &mut out);
+    let dead = 10 + 15 * GRACE;
+    assert_eq!(gate.wake_at(10 + 5 * GRACE), Some(dead));
+    gate.poll(dead - 1, &mut out);
+    assert_eq!(out.found().len(), 1);
+    gate.poll(dead, &mut out);
+    assert_eq!(out.found()[1..], [Verdict::Silent { voter: 7, n: 0 }]);
+}

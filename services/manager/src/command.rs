@@ -2,18 +2,20 @@
 
 use crate::line::Line;
 use crate::{Board, Manager, Out, Row};
+use abi::bootinfo::incarnation;
 use abi::hypercall::Inject;
 use abi::vote::Control;
 use consensus::verdict::Causes;
 use core::fmt;
 
-const HELP: [&str; 8] = [
+const HELP: [&str; 9] = [
     "help                   this text",
     "status                 every domain, and how each voter stands",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
     "inject equivocate R    replica R says different things to different others",
     "restart R              replica R loses its memory and its keys, and begins anew",
+    "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "K: a domain's name, or the number of a voter (1: the first)",
 ];
@@ -61,6 +63,10 @@ impl Manager {
             [Some("restart"), Some(target), None, ..] => self.harm("restart", Fault::Restart, target, board),
             [Some("pause"), Some(target), None, ..] => self.harm("pause", Fault::Pause, target, board),
             [Some("resume"), Some(target), None, ..] => self.harm("resume", Fault::Resume, target, board),
+            [Some("replace"), Some(target), design, None] => self.replace(target, design, board),
+            [Some("replace"), ..] => {
+                self.say(board, format_args!("usage: replace K [design], e.g. `replace k2 lazy`"));
+            }
             [Some("inject"), ..] => {
                 self.say(
                     board,
@@ -121,15 +127,15 @@ impl Manager {
             Fault::Resume => board.inject(domain, Inject::Resume),
             Fault::Restart => board.inject(domain, Inject::Restart),
             Fault::Lie => {
-                board.control(Control::Lie { domain });
+                board.control(Control::Lie { domain: self.incarnation(domain) });
                 Ok(())
             }
             Fault::Diverge => {
-                board.control(Control::Diverge { domain });
+                board.control(Control::Diverge { domain: self.incarnation(domain) });
                 Ok(())
             }
             Fault::Equivocate => {
-                board.control(Control::Equivocate { domain });
+                board.control(Control::Equivocate { domain: self.incarnation(domain) });
                 Ok(())
             }
         };
@@ -143,8 +149,14 @@ impl Manager {
         }
     }
 
+    /// How an order names `domain` as it is now.
+    fn incarnation(&self, domain: u32) -> u32 {
+        let status = self.rows.get(domain as usize).and_then(|r| r.status);
+        incarnation(domain, status.map_or(0, |s| s.restarts.into()))
+    }
+
     /// The domain named `target`, or the voter of that number.
-    fn domain(&self, target: &str) -> Option<u32> {
+    pub(crate) fn domain(&self, target: &str) -> Option<u32> {
         if let Some(domain) = (0..self.config.domains).find(|d| self.name(*d) == target) {
             return Some(domain);
         }
@@ -170,15 +182,24 @@ impl Manager {
                 ),
             );
         }
+        self.say(board, format_args!("   domain           core design     state       exits vote"));
         for domain in 0..self.config.domains {
             let Some(row) = self.rows.get(domain as usize) else { break };
-            let standing = Standing { row, voter: self.voter(domain) };
+            let standing = Standing { row, voter: self.voter(domain), returning: self.returning(domain) };
             let state = match row.status.map(|s| s.state) {
                 Some(1) => "running",
                 Some(2) => "crashed",
+                Some(3) => "scrubbed",
                 _ => "absent",
             };
-            self.say(board, format_args!("{domain:>2} {:<16} {state:<8} {standing}", self.name(domain)));
+            let (core, exits) = (self.config.cores.get(domain as usize).map_or(0, |c| *c), row.exits());
+            let (name, design) = (self.name(domain), self.image(domain));
+            self.say(
+                board,
+                format_args!(
+                    "{domain:>2} {name:<16} {core:>4} {design:<10} {state:<8} {exits:>8} {standing}"
+                ),
+            );
         }
     }
 }
@@ -187,16 +208,19 @@ impl Manager {
 struct Standing<'a> {
     row: &'a Row,
     voter: bool,
+    returning: Option<&'static str>,
 }
 
 impl fmt::Display for Standing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.row.out, self.row.late, self.row.lagging) {
             _ if !self.voter => Ok(()),
+            _ if self.returning.is_some() => f.write_str(self.returning.unwrap_or_default()),
             (Some(Out::WrongOutput(n)), ..) => write!(f, "wrong since effect {n}"),
             (Some(Out::WrongState(s)), ..) => write!(f, "wrong since sync point {s}"),
             (Some(Out::Malformed), ..) => write!(f, "wrong: its ring is malformed"),
             (Some(Out::Crashed), ..) => write!(f, "crashed"),
+            (Some(Out::Silent), ..) => write!(f, "silent"),
             (Some(Out::Contradicts(s)), ..) => write!(f, "wrong: contradicts at sync point {s}"),
             (_, Some(n), _) => write!(f, "late since effect {n}"),
             (_, _, Some(s)) => write!(f, "lagging since sync point {s}"),

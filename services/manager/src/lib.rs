@@ -3,22 +3,25 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
+//! `iteration.rs` brings lost kernels back, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod command;
+mod iteration;
 mod line;
 mod replicas;
 mod report;
 
-use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Name, name_str};
+use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
+use iteration::Return;
+pub use iteration::{DESIGNS, Design};
 
-/// Epochs of the voters whose policies are remembered: each voter may leave once.
-const EPOCHS: usize = DOMAINS_MAX;
+/// Epochs of the voters whose policies are remembered.
+const EPOCHS: usize = 16;
 /// Longest command, bytes.
 const COMMAND_MAX: usize = 128;
 
@@ -30,6 +33,10 @@ pub trait Board {
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// EL2 begins `domain` anew, with kernel number `image` of the bundle; `None`: as it was.
+    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error>;
+    /// Microseconds since some moment.
+    fn now_us(&self) -> u64;
     /// A fault that the kernel itself causes.
     fn control(&mut self, control: Control);
     /// Turns the machine off.
@@ -37,7 +44,7 @@ pub trait Board {
 }
 
 /// The parameters of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Names of the domains.
     pub names: [Name; DOMAINS_MAX],
@@ -51,6 +58,14 @@ pub struct Config {
     pub replicas: u64,
     /// For the text of a late voter.
     pub grace_ms: u32,
+    /// What becomes of a lost kernel.
+    pub iteration: Iteration,
+    /// The kernels that can take its place.
+    pub designs: heapless::Vec<Design, DESIGNS>,
+    /// On which core each domain runs.
+    pub cores: [u32; DOMAINS_MAX],
+    /// With which image each domain began.
+    pub images: [Name; DOMAINS_MAX],
 }
 
 /// Why a voter does not count any more.
@@ -60,6 +75,7 @@ enum Out {
     WrongState(u64),
     Malformed,
     Crashed,
+    Silent,
     Contradicts(u64),
 }
 
@@ -73,8 +89,12 @@ struct Row {
 }
 
 impl Row {
+    fn exits(&self) -> u64 {
+        self.status.map_or(0, |s| s.exits)
+    }
+
     fn crashed(&self) -> bool {
-        self.status.is_some_and(|s| s.state == DomainState::Crashed as u32)
+        self.status.is_some_and(|s| s.state == DomainState::Crashed as u16)
     }
 }
 
@@ -96,6 +116,12 @@ pub struct Manager {
     policies: heapless::LinearMap<u64, Policy, EPOCHS>,
     /// Accusations by cause.
     causes: Causes,
+    /// Who votes, once that is agreed: a bit a domain.
+    set: Option<u64>,
+    /// The replicas do not have the log's beginning any more.
+    forgotten: bool,
+    /// By domain: how a lost kernel comes back.
+    returns: [Return; DOMAINS_MAX],
 }
 
 impl Manager {
@@ -114,12 +140,18 @@ impl Manager {
             tally: replicas::Tally::default(),
             policies: heapless::LinearMap::new(),
             causes: Causes::default(),
+            set: None,
+            forgotten: false,
+            returns: [Return::default(); DOMAINS_MAX],
         }
     }
 
     /// Takes the state of `domain` as EL2's table has it now.
     pub fn on_domain(&mut self, domain: u32, status: DomainStatus, board: &mut impl Board) {
         let voter = self.voter(domain);
+        if voter {
+            self.watch(domain, status, board);
+        }
         let Some(row) = self.rows.get_mut(domain as usize) else { return };
         let crashed_before = row.crashed();
         row.status = Some(status);

@@ -1,8 +1,8 @@
 //! Verdicts and progress in words. One line each; it names the culprit, and what was found.
 
 use crate::line::Short;
-use crate::{Board, Manager, Out};
-use abi::bootinfo::DomainStatus;
+use crate::{Board, EPOCHS, Manager, Out};
+use abi::bootinfo::{DomainStatus, EL2_CRASHED, ENDED_ITSELF};
 use abi::vote::{Progress, Verdict as Told};
 use consensus::verdict::{Evidence, History, Policy, Verdict};
 use core::fmt;
@@ -27,17 +27,17 @@ pub struct Cause(pub DomainStatus);
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let DomainStatus { cause, pc, address, .. } = self.0;
-        if cause == 0 {
-            return write!(f, "it ended itself, pc {pc:#x}");
+        match cause {
+            ENDED_ITSELF => write!(f, "it ended itself, pc {pc:#x}"),
+            EL2_CRASHED => write!(f, "its core's EL2 crashed, pc {pc:#x}"),
+            _ => write!(f, "exception class {cause:#x}, pc {pc:#x}, address {address:#x}"),
         }
-        write!(f, "exception class {cause:#x}, pc {pc:#x}, address {address:#x}")
     }
 }
 
 impl Manager {
     /// Takes what the gate says.
     pub fn on_verdict(&mut self, verdict: &Told, board: &mut impl Board) {
-        self.note_verdict(verdict);
         let name = |d: u32| self.name(d);
         match *verdict {
             Told::Released { .. } => {}
@@ -75,13 +75,23 @@ impl Manager {
                 ),
             ),
             Told::Crashed { voter } => self.crashed(voter, board),
+            Told::Silent { voter, n } => self.say(
+                board,
+                format_args!(
+                    "verdict: {} silent: effect {n} is missing, and nothing else has come for ten graces",
+                    name(voter)
+                ),
+            ),
+            // `watch` tells how that goes on.
+            Told::Restarted { .. } => {}
             Told::NoQuorum { n } => self
                 .say(board, format_args!("verdict: no quorum is possible for effect {n}: output stops here")),
             Told::Exit { status } => self.exit(status, board),
         }
+        self.note_verdict(verdict, board);
     }
 
-    fn note_verdict(&mut self, verdict: &Told) {
+    fn note_verdict(&mut self, verdict: &Told, board: &mut impl Board) {
         let (voter, out) = match *verdict {
             Told::Released { effects } => {
                 self.released = self.released.max(effects);
@@ -91,22 +101,17 @@ impl Manager {
             Told::WrongState { voter, s, .. } => (voter, Out::WrongState(s)),
             Told::Malformed { voter, .. } => (voter, Out::Malformed),
             Told::Crashed { voter } => (voter, Out::Crashed),
+            Told::Silent { voter, .. } => (voter, Out::Silent),
             Told::Late { voter, n } => return self.set_late(voter, Some(n)),
             Told::CaughtUp { voter } => return self.set_late(voter, None),
-            Told::NoQuorum { .. } | Told::Exit { .. } => return,
+            Told::Restarted { .. } | Told::NoQuorum { .. } | Told::Exit { .. } => return,
         };
-        self.set_out(voter, out);
+        self.lost(voter, out, board);
     }
 
     fn set_late(&mut self, voter: u32, late: Option<u64>) {
         if let Some(row) = self.rows.get_mut(voter as usize) {
             row.late = late;
-        }
-    }
-
-    fn set_out(&mut self, voter: u32, out: Out) {
-        if let Some(row) = self.rows.get_mut(voter as usize) {
-            row.out.get_or_insert(out);
         }
     }
 
@@ -175,7 +180,6 @@ impl Manager {
                 self.say(board, format_args!("progress: {name} has caught up at sync point {s}"));
             }
             Progress::Contradicts { voter, s } => {
-                self.set_out(voter, Out::Contradicts(s));
                 let name = self.name(voter);
                 self.say(
                     board,
@@ -183,13 +187,20 @@ impl Manager {
                         "progress: {name} contradicts the others at sync point {s}: not heard any more"
                     ),
                 );
+                self.lost(voter, Out::Contradicts(s), board);
             }
             Progress::Skipped { call } => self.say(
                 board,
                 format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
             ),
             Progress::Ordered { .. } => {}
+            Progress::Forgotten => self.forgotten = true,
             Progress::Voters { epoch, set, quorum } => {
+                if self.policies.len() == EPOCHS
+                    && let Some(oldest) = self.policies.keys().min().copied()
+                {
+                    self.policies.remove(&oldest);
+                }
                 let _room = self.policies.insert(epoch, Policy::Quorum { k: quorum });
                 // The first are those of the manifest.
                 if epoch > 1 {
@@ -201,6 +212,7 @@ impl Manager {
                         ),
                     );
                 }
+                self.on_voters(set, board);
             }
         }
     }

@@ -1,19 +1,21 @@
 //! UART 1, verdicts and progress.
 
-use abi::bootinfo::{BootInfo, name_str};
+use abi::bootinfo::{BootInfo, NAME_MAX, name_from, name_str};
+use abi::bundle::{Bundle, Kind};
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
 use abi::vote::Control;
 use consensus::verdict::EVIDENCE;
 use ipc::{BroadcastReader, Receive, ReceiveError};
-use manager::{Board, Config, Manager};
+use manager::{Board, Config, DESIGNS, Design, Manager};
 use serde::de::DeserializeOwned;
 use shell::serial::Serial;
-use shell::{Broadcast, Replicas};
+use shell::{Broadcast, Clock, Replicas};
 
 /// So many records are taken of one ring before the others have their turn.
 const BUDGET: usize = 256;
 
 struct Desk {
+    clock: Clock,
     port: Serial,
     control: Broadcast,
 }
@@ -39,6 +41,18 @@ impl Board for Desk {
             inject as u64
         );
         runtime::inject(domain as usize, inject)
+    }
+
+    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error> {
+        defmt::warn!("domain {=u32} begins anew", domain);
+        match image {
+            Some(place) => runtime::replace(domain as usize, place),
+            None => runtime::inject(domain as usize, Inject::Restart),
+        }
+    }
+
+    fn now_us(&self) -> u64 {
+        self.clock.now_us()
     }
 
     fn control(&mut self, control: Control) {
@@ -103,6 +117,17 @@ fn replicas(boot: &BootInfo) -> u64 {
     peers.fold(0, |mask, c| mask | 1u64.checked_shl(c.writer).unwrap_or(0))
 }
 
+/// The kernels in the bundle, if the manifest gives it to this domain.
+fn designs(boot: &'static BootInfo) -> heapless::Vec<Design, DESIGNS> {
+    let bundle = runtime::channel::module(boot, "bundle").and_then(|bytes| Bundle::trusted(bytes).ok());
+    let kernels = bundle.iter().flat_map(|b| b.entries()).filter(|e| e.kind == Kind::Kernel);
+    kernels
+        .enumerate()
+        .filter_map(|(place, e)| Some(Design { name: name_from(e.name)?, place }))
+        .take(DESIGNS)
+        .collect()
+}
+
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
@@ -118,8 +143,13 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         voters: boot.run.voters,
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
+        iteration: boot.run.iteration(),
+        designs: designs(boot),
+        cores: core::array::from_fn(|d| boot.partitions.get(d).map_or(0, |p| p.core)),
+        images: core::array::from_fn(|d| boot.partitions.get(d).map_or([0; NAME_MAX], |p| p.image)),
     });
-    let mut desk = Desk { port: Serial::new(boot), control: Broadcast::new(boot, "control") };
+    let mut desk =
+        Desk { clock: Clock::new(boot), port: Serial::new(boot), control: Broadcast::new(boot, "control") };
     let mut verdicts = shell::reader(boot, "verdicts");
     let mut replicas = Replicas::open(boot);
     let mut evidence = shell::reader(boot, "evidence");

@@ -1,10 +1,10 @@
 //! What the operator reads and types.
 
-use abi::bootinfo::{DOMAINS_MAX, DomainStatus, name_from};
+use abi::bootinfo::{DOMAINS_MAX, DomainStatus, Iteration, name_from};
 use abi::hypercall::{Error, Inject};
 use abi::vote::{Control, Progress, Verdict};
 use consensus::verdict::{Ballot, EFFECT, Evidence, Subject};
-use manager::{Board, Config, Manager};
+use manager::{Board, Config, Design, Manager};
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -12,6 +12,7 @@ struct Desk {
     lines: Vec<String>,
     echo: Vec<u8>,
     acts: Vec<String>,
+    now_us: u64,
 }
 
 impl Board for Desk {
@@ -25,6 +26,13 @@ impl Board for Desk {
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         self.acts.push(format!("{inject:?} {domain}"));
         if domain == 3 { Err(Error::Denied) } else { Ok(()) }
+    }
+    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error> {
+        self.acts.push(format!("begin {domain} {image:?}"));
+        Ok(())
+    }
+    fn now_us(&self) -> u64 {
+        self.now_us
     }
     fn control(&mut self, control: Control) {
         self.acts.push(format!("{control:?}"));
@@ -40,7 +48,23 @@ fn manager() -> Manager {
     for (slot, name) in names.iter_mut().zip(all) {
         *slot = name_from(name).unwrap();
     }
-    Manager::new(Config { names, domains: 8, own: 0, voters: 0xf0, replicas: 2, grace_ms: 50 })
+    let design = |(i, name): (usize, &&str)| Design { name: name_from(name).unwrap(), place: i + 4 };
+    let designs = ["classic", "lazy", "actor"].iter().enumerate().map(design).collect();
+    let image = |d| name_from(if d < 4 { "service" } else { "classic" }).unwrap();
+    let images = core::array::from_fn(image);
+    let (iteration, grace_ms) = (Iteration::Rotate, 50);
+    Manager::new(Config {
+        names,
+        domains: 8,
+        own: 0,
+        voters: 0xf0,
+        replicas: 2,
+        grace_ms,
+        iteration,
+        designs,
+        cores: core::array::from_fn(|d| d as u32 / 4),
+        images,
+    })
 }
 
 fn type_in(manager: &mut Manager, text: &str) -> Desk {
@@ -55,7 +79,7 @@ fn type_in(manager: &mut Manager, text: &str) -> Desk {
 fn a_verdict_is_one_line_that_names_the_culprit() {
     let (mut m, mut desk) = (manager(), Desk::default());
     let (own, quorum) = ([0x3f; 32], [0x9b; 32]);
-    let status = DomainStatus { state: 2, cause: 0x21, pc: 0x4000, address: 0x10, exits: 0 };
+    let status = DomainStatus { state: 2, restarts: 0, cause: 0x21, pc: 0x4000, address: 0x10, exits: 0 };
     m.on_domain(6, status, &mut desk);
     for verdict in [
         Verdict::Released { effects: 17 },
@@ -101,7 +125,7 @@ fn status_shows_how_each_voter_stands() {
     let (mut m, mut desk) = (manager(), Desk::default());
     for domain in 0..8 {
         let state = if domain == 7 { 2 } else { 1 };
-        let status = DomainStatus { state, cause: 0, pc: 0, address: 0, exits: 5 };
+        let status = DomainStatus { state, restarts: 0, cause: 0, pc: 0, address: 0, exits: 5 };
         m.on_domain(domain, status, &mut desk);
     }
     let (own, quorum) = ([1; 32], [2; 32]);
@@ -121,14 +145,15 @@ fn status_shows_how_each_voter_stands() {
     let desk = type_in(&mut m, "status\r");
     let expect = [
         "program waiting; sync point 256, call 4096, 12 effects released",
-        " 0 manager          running  ",
-        " 1 r1               running  ",
-        " 2 gate             running  ",
-        " 3 devices          running  ",
-        " 4 k1               running  wrong since effect 2",
-        " 5 k2               running  lagging since sync point 40",
-        " 6 k3               running  voting",
-        " 7 k4               crashed  crashed",
+        "   domain           core design     state       exits vote",
+        " 0 manager             0 service    running         5 ",
+        " 1 r1                  0 service    running         5 ",
+        " 2 gate                0 service    running         5 ",
+        " 3 devices             0 service    running         5 ",
+        " 4 k1                  1 classic    running         5 wrong since effect 2",
+        " 5 k2                  1 classic    running         5 lagging since sync point 40",
+        " 6 k3                  1 classic    running         5 voting",
+        " 7 k4                  1 classic    crashed         5 crashed",
     ];
     assert_eq!(desk.lines, expect);
 }
@@ -170,14 +195,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 8);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 9);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 8);
+    assert_eq!(desk.lines.len(), 9);
 }
 
 proptest! {
@@ -222,5 +247,89 @@ fn evidence_is_judged_once_more_and_names_everybody() {
     assert_eq!(
         status[1],
         "accusations by cause: transient 0, one kernel 0, common mode 0, attack 0, undetermined 1"
+    );
+}
+
+/// Two replicas say it.
+fn agreed(m: &mut Manager, progress: Progress, desk: &mut Desk) {
+    for replica in [0, 1] {
+        m.on_progress(replica, &progress, desk);
+    }
+}
+
+fn begun(m: &mut Manager, domain: u32, restarts: u16, desk: &mut Desk) {
+    for state in [3, 1] {
+        let restarts = if state == 1 { restarts } else { restarts - 1 };
+        m.on_domain(domain, DomainStatus { state, restarts, cause: 0, pc: 0, address: 0, exits: 0 }, desk);
+    }
+}
+
+#[test]
+fn a_lost_kernel_is_begun_anew_with_the_next_design_and_told_of_until_it_votes() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    agreed(&mut m, Progress::Voters { epoch: 1, set: 0xf0, quorum: 3 }, &mut desk);
+    m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
+    assert!(desk.acts.is_empty(), "it votes still");
+    agreed(&mut m, Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 }, &mut desk);
+    desk.now_us = 70_000;
+    begun(&mut m, 5, 1, &mut desk);
+    desk.now_us = 500_000;
+    agreed(&mut m, Progress::Voters { epoch: 3, set: 0xf0, quorum: 3 }, &mut desk);
+    assert_eq!(desk.acts, ["begin 5 Some(5)"]);
+    let expect = [
+        "verdict: k2 crashed",
+        "voters 2: k1 k3 k4 vote, 2 equal votes decide",
+        "return: k2 (classic, crashed) is begun anew as lazy",
+        "return: k2 runs on scrubbed memory 70 ms after it was lost, and follows the log from its beginning",
+        "voters 3: k1 k2 k3 k4 vote, 3 equal votes decide",
+        "return: k2 votes as lazy, 500 ms after it was lost (crashed), 430 ms of them following the log: four vote again",
+    ];
+    assert_eq!(desk.lines, expect);
+    // Its orders have another name now.
+    assert_eq!(type_in(&mut m, "inject lie k2\r").acts, ["Lie { domain: 261 }"]);
+}
+
+#[test]
+fn a_newcomer_that_fails_is_begun_anew_until_it_is_enough() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    m.on_verdict(&Verdict::Silent { voter: 5, n: 3 }, &mut desk);
+    agreed(&mut m, Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 }, &mut desk);
+    for restarts in 1..=3 {
+        begun(&mut m, 5, restarts, &mut desk);
+        m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
+    }
+    assert_eq!(desk.acts, ["begin 5 Some(5)", "begin 5 Some(6)", "begin 5 Some(4)"]);
+    assert_eq!(
+        desk.lines.last().unwrap(),
+        "return: k2 stays out: begun anew 3 times, and lost again before it voted"
+    );
+}
+
+#[test]
+fn replace_says_what_it_does_or_why_not() {
+    let m = &mut manager();
+    let mut desk = Desk::default();
+    agreed(m, Progress::Voters { epoch: 1, set: 0xf0, quorum: 3 }, &mut desk);
+    for (typed, answer) in [
+        ("replace", "usage: replace K [design], e.g. `replace k2 lazy`"),
+        ("replace r1", "no kernel `r1`: give a name of `status`, or its number from 1"),
+        ("replace k1 linux", "no design `linux`: there are classic lazy actor"),
+    ] {
+        let desk = type_in(m, &format!("{typed}\r"));
+        assert_eq!((desk.lines, desk.acts), (vec![answer.to_owned()], vec![]));
+    }
+    let desk = type_in(m, "replace k1 actor\r");
+    assert_eq!(desk.acts, ["begin 4 Some(6)"]);
+    assert_eq!(desk.lines, ["return: k1 (classic, replaced by order) is begun anew as actor"]);
+    let mut desk = Desk::default();
+    agreed(m, Progress::Voters { epoch: 2, set: 0x30, quorum: 2 }, &mut desk);
+    assert_eq!(type_in(m, "replace k1\r").lines, ["k1 is needed: fewer than three vote"]);
+    agreed(m, Progress::Forgotten, &mut desk);
+    let desk = type_in(m, "replace k3\r");
+    assert_eq!(
+        desk.lines,
+        [
+            "return: k3 stays out: the log is longer than the rings keep it, nobody can follow it from its beginning"
+        ]
     );
 }

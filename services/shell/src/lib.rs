@@ -69,6 +69,11 @@ impl Broadcast {
         sent
     }
 
+    /// Whether the first record has been overwritten.
+    pub fn has_wrapped(&self) -> bool {
+        self.writer.has_wrapped()
+    }
+
     /// Rings the readers if something was written since the last time: one bell for all of it.
     pub fn ring(&mut self) {
         if core::mem::take(&mut self.written) {
@@ -102,7 +107,13 @@ pub fn voters(boot: &'static BootInfo) -> impl Iterator<Item = (u32, BroadcastRe
     })
 }
 
+/// How often EL2 has begun `domain` anew, or is about to.
+pub fn restarts(domain: u32) -> u64 {
+    runtime::channel::status(domain as usize)
+        .map_or(0, |s| u64::from(s.restarts) + u64::from(s.state == DomainState::Restarting as u16))
+}
+
 /// Whether EL2 says that `domain` crashed.
 pub fn crashed(domain: u32) -> bool {
-    runtime::channel::status(domain as usize).is_some_and(|s| s.state == DomainState::Crashed as u32)
+    runtime::channel::status(domain as usize).is_some_and(|s| s.state == DomainState::Crashed as u16)
 }

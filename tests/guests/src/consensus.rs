@@ -10,7 +10,7 @@ fn main() {}
 #[cfg(target_os = "none")]
 mod guest {
     use consensus::ReplicaId;
-    use consensus::auth::{Members, Secret, Vector};
+    use consensus::auth::{Authenticator, Members, Secret, Vector};
     use consensus::replica::{Channel, Config, Note, Output, Replica};
     use consensus::requests::Requests;
     use core::hint::black_box;
@@ -85,6 +85,18 @@ mod guest {
         assert_eq!(queue.delivered, 4 * *number);
     }
 
+    /// This target's digests against the crate's, and a vector that the host compares with its own.
+    fn authenticators(members: &Members) {
+        const LONGEST: usize = 5200;
+        let text: [u8; LONGEST] = core::array::from_fn(|i| (i * i % 251) as u8);
+        for length in (0..=LONGEST).step_by(13) {
+            let text = &text[..length];
+            assert!(Vector::digest(text) == *blake3::hash(text).as_bytes(), "digest of {length} bytes");
+        }
+        let trailer = Vector::new(0, Secret::new(&[1; 32]), 0, members).seal(&[7; 64]);
+        trailer.chunks(16).for_each(|tag| say!("sealed {tag:?}"));
+    }
+
     fn measure(nodes: &mut [Node; 4], queue: &mut Queue, number: &mut u64, burst: u64, hz: u64) -> u64 {
         let mut copy = [0; RECORD];
         // Whole checkpoint intervals, so that each instance bears its share of them.
@@ -104,6 +116,7 @@ mod guest {
             }
         }
         let members: Members = [1, 2, 3, 4].map(|s| Secret::new(&[s; 32]).identity());
+        authenticators(&members);
         let node = |id: usize| {
             let quiet =
                 Config { timeout: u64::MAX / 4096, status_every: u64::MAX / 4, ..Config::new(id as u8) };

@@ -66,7 +66,7 @@ mod guest {
         say!("three device interrupts");
     }
 
-    fn state(domain: usize) -> u32 {
+    fn state(domain: usize) -> u16 {
         channel::status(domain).map_or(0, |s| s.state)
     }
 
@@ -86,7 +86,7 @@ mod guest {
         assert!(calls::any(7, 99, 1).0 == Error::BadArgument as i64);
         assert!(calls::any(7, 3, 9).0 == Error::BadArgument as i64);
         assert!(calls::any(5, 4000, 0).0 == Error::BadArgument as i64);
-        let crashed = DomainState::Crashed as u32;
+        let crashed = DomainState::Crashed as u16;
         t.until("trespasser stopped", |_| state(1) == crashed);
         for n in 1..=20 {
             t.order(n);
@@ -109,6 +109,11 @@ mod guest {
         calls::inject(4, Inject::Crash).expect("inject");
         t.until("two crashed on demand", |_| state(4) == crashed);
         calls::inject(2, Inject::Hang).expect("inject");
+        // One of the two has the FP/SIMD registers of their core, the other has not.
+        for lodger in [5, 7] {
+            calls::inject(lodger, Inject::Restart).expect("inject");
+        }
+        t.until("lodgers anew", |_| [5, 7].iter().all(|d| state(*d) == crashed));
         let exits = channel::status(0).map_or(0, |s| s.exits);
         // At least a signal and a wait for each ping.
         say!("exits counted: {}", if exits >= 40 { "ok" } else { "WRONG" });

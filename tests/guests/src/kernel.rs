@@ -6,6 +6,8 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+mod float;
+#[cfg(target_os = "none")]
 mod fuzz;
 #[cfg(target_os = "none")]
 mod step;
@@ -161,12 +163,18 @@ guest_dead:
         if el0_controls() != HOSTILE {
             say!("WRONG: {:x?}", el0_controls());
         }
+        if !crate::float::is_filled(FLOAT) {
+            say!("WRONG FP/SIMD registers");
+        }
         say!("soak ok");
     }
 
     /// SCTLR_EL1 (RES1, and big-endian loads at EL0), CNTKCTL_EL1, CPACR_EL1, TPIDR_EL0, TPIDRRO_EL0: what a service on this core must
     /// not feel, and what it must not change.
     const HOSTILE: [u64; 5] = [0x30d0_0800 | 1 << 24, 1, 0b01 << 20, 0xbad0, 0xbad1];
+
+    /// Mark of this kernel's FP/SIMD registers; its CPACR_EL1 lets itself use them, and not EL0.
+    const FLOAT: u64 = 0xf10a;
 
     fn set_el0_controls([sctlr, cntkctl, cpacr, own, read_only]: [u64; 5]) {
         // SAFETY: none of them concerns this kernel's own code.
@@ -205,6 +213,10 @@ guest_dead:
             gicv(0x0).write_volatile(1);
         }
         set_el0_controls(HOSTILE);
+        if !crate::float::is_zero() {
+            say!("WRONG: FP/SIMD registers of another");
+        }
+        crate::float::fill(FLOAT);
         arm_timer(true);
         // SAFETY: the handlers stand.
         unsafe { asm!("msr daifclr, #2") };

@@ -1,8 +1,12 @@
-//! A service on a kernel's core: whatever that kernel does to the registers that govern EL0, the service must not feel it.
+//! A service on a kernel's core: whatever that kernel, or another such service, does to the registers that govern EL0, and to those of
+//! floating point, the service must not feel it, nor see what they hold.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
 fn main() {}
+
+#[cfg(target_os = "none")]
+mod float;
 
 #[cfg(target_os = "none")]
 mod guest {
@@ -35,6 +39,9 @@ mod guest {
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         let mark = WORD + u64::from(boot.domain);
+        assert!(crate::float::is_zero(), "WRONG: FP/SIMD registers of another");
+        assert!(boot.restarts == 0, "anew with clean registers");
+        crate::float::fill(mark);
         // SAFETY: the register is this service's own.
         unsafe { asm!("msr tpidr_el0, {}", in(reg) mark, options(nomem, nostack)) };
         let mut bytes = [0; 16];
@@ -49,6 +56,7 @@ mod guest {
             longest = longest.max(calls::now() - until);
             assert!(thread_registers() == [mark, 0], "thread registers in round {round}");
             assert!(unaligned(&bytes) == WORD, "a load in round {round}");
+            assert!(crate::float::is_filled(mark), "FP/SIMD registers in round {round}");
             if round % 16 == 0 {
                 // SAFETY: sleeping gives the rest of the slice away.
                 unsafe { asm!("wfi") };

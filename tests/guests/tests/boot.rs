@@ -2,6 +2,7 @@
 
 mod harness;
 
+use consensus::auth::{Authenticator, Secret, Vector};
 use harness::*;
 use std::path::Path;
 use std::process::Command;
@@ -17,8 +18,8 @@ fn guests_get_what_is_promised_and_no_more() {
         kernel: shipped(),
     };
     let expected = [
-        "el2: 7 domains on 3 cores, core 3, 4, 5 spare",
-        "director: 7 domains, entropy true",
+        "el2: 8 domains on 3 cores, core 3, 4, 5 spare",
+        "director: 8 domains, entropy true",
         "[one] hello from one with 2 MiB?",
         "[one] ticks ok",
         "[two] ticks ok",
@@ -33,6 +34,7 @@ fn guests_get_what_is_promised_and_no_more() {
         "[two] fuzz ok",
         "[lodger-one] lodger ok",
         "[lodger-two] lodger ok",
+        "[lodger-three] lodger ok",
         "[one] soak ok",
         "[two] soak ok",
         "el2: one crashed: write forbidden by stage 2 at 0x200012c0",
@@ -40,6 +42,8 @@ fn guests_get_what_is_promised_and_no_more() {
         "news of domains: ok",
         "el2: two crashed: its exception vector 0x100000200",
         "two crashed on demand: ok",
+        "el2: lodger-one crashed: gave up: anew with clean registers",
+        "el2: lodger-three crashed: gave up: anew with clean registers",
         "exits counted: ok",
         "el2: power off",
     ];
@@ -185,28 +189,6 @@ fn no_device_tree_is_told() {
     assert!(text.contains("el2: cannot start: no device tree at 0x0 (x0)"), "{text}");
 }
 
-#[test]
-fn images_that_start_badly_are_named_and_the_rest_goes_on() {
-    let images = [
-        ("guest-flooder", "guest-flooder", 2),
-        ("broken-service", "guest-broken", 2),
-        ("broken-kernel", "guest-broken", 1),
-        ("guest-spinner", "guest-spinner", 2),
-    ];
-    let (tree, bundle) = (tree_of("misfits.dts"), bundle(&images));
-    let machine = Machine { name: "misfits", machine: MACHINE, tree, bundle, qemu: &[], kernel: shipped() };
-    let expected = [
-        "el2: broken crashed: undefined instruction",
-        "el2: broken-kernel crashed: ",
-        "el2: flooder has printed 64 KiB; what else it prints is dropped",
-        "[beside] spinning",
-    ];
-    let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
-}
-
 /// A build of EL2 that dies when asked: by its stack, and by a panic. The other core goes on, and a tool finds the record.
 #[test]
 fn a_crash_of_el2_is_told_with_its_calls() {
@@ -334,17 +316,18 @@ fn a_record_costs_few_instructions() {
     assert!(figure(&text, "ring_doorbell_64") > figure(&text, "ring_send_receive_64"));
 }
 
-/// A step backwards is noticed; the goals of 75,000 and 150,000 are not reached, and why stands in `docs/consensus.md`.
+/// The goals, and that this target's own BLAKE3 is BLAKE3.
 #[test]
 fn agreement_costs_few_instructions() {
     let (tree, bundle) = (tree_of("consensus.dts"), bundle(&[("guest-cons", "guest-consensus", 2)]));
     let qemu = ["-icount", "shift=0,sleep=off"];
     let text = Machine { name: "consensus", machine: MACHINE, tree, bundle, qemu: &qemu, kernel: shipped() }
         .boot(&["el2: power off"]);
-    let figure = |key: &str| -> u64 {
-        let line = text.lines().find_map(|l| l.split_once(key)).unwrap_or_else(|| panic!("no {key}"));
-        line.1.trim().parse().expect("a number")
-    };
-    assert!(figure("consensus_instructions_per_instance") <= 75_000);
-    assert!(figure("consensus_instructions_per_batch_64") <= 580_000);
+    let members = [1, 2, 3, 4].map(|s| Secret::new(&[s; 32]).identity());
+    let trailer = Vector::new(0, Secret::new(&[1; 32]), 0, &members).seal(&[7; 64]);
+    for tag in trailer.chunks(16) {
+        assert!(text.contains(&format!("sealed {tag:?}")), "the host seals {tag:?}");
+    }
+    assert!(figure(&text, "consensus_instructions_per_instance") <= 75_000);
+    assert!(figure(&text, "consensus_instructions_per_batch_64") <= 150_000);
 }

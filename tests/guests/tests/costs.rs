@@ -48,7 +48,7 @@ const LOCAL: [(&str, u64); 13] = [
     ("cap_copy", 330),
     ("cap_delete", 290),
     ("revoke_per_child", 120),
-    ("retype_frame_fresh", 700),
+    ("retype_frame_fresh", 690),
     ("map", 340),
     ("unmap", 270),
 ];
@@ -58,7 +58,7 @@ const LOCAL: [(&str, u64); 13] = [
 fn calls_cost_few_instructions() {
     let text = boot("bench", "6", SIX);
     assert!(text.contains("a domain came and went"));
-    for (name, most) in LOCAL.into_iter().chain([("signal_cross_core_round_trip", 2000)]) {
+    for (name, most) in LOCAL.into_iter().chain([("signal_cross_core_round_trip", 1900)]) {
         assert!(figure(&text, name) <= most, "{name}");
     }
 }

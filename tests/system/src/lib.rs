@@ -153,8 +153,14 @@ impl Session {
 
     /// Waits for a line on the operator's console that holds all of `words`.
     pub fn operator_says(&mut self, words: &[&str]) -> Result<String> {
-        self.until(&format!("the operator's console says {words:?}"), |s| {
-            s.operator.lines.iter().find(|l| words.iter().all(|w| l.contains(w))).cloned()
+        self.operator_has_said(words, 1)
+    }
+
+    /// Waits until there are `times` such lines; the last of them.
+    pub fn operator_has_said(&mut self, words: &[&str], times: usize) -> Result<String> {
+        self.until(&format!("the operator's console says {words:?}, {times} times"), |s| {
+            let lines = s.operator.lines.iter();
+            lines.filter(|l| words.iter().all(|w| l.contains(w))).nth(times.checked_sub(1)?).cloned()
         })
     }
 
@@ -164,6 +170,16 @@ impl Session {
         while Instant::now() < end && self.open {
             self.pump();
         }
+    }
+
+    /// What `make state` says of this machine: an error if tables, capabilities and manifest do not agree.
+    pub fn state(&self) -> Result<String> {
+        xtask::look::look(&Tools::find()?, &["capabilities".into()])
+    }
+
+    /// Fills the memory of domain `name` with ones.
+    pub fn ruin(&self, name: &str) -> Result<()> {
+        xtask::look::ruin(&Tools::find()?, name)
     }
 
     /// QEMU's process.

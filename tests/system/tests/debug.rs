@@ -51,6 +51,35 @@ fn gdb_stops_at_every_level_with_source_lines() {
     }
 }
 
+/// On the line that ships: at rest, while programs run, when a replica began anew, and when a kernel is gone.
+#[test]
+fn tables_capabilities_and_manifest_agree_while_the_system_works() {
+    let mut s = Session::shell(&strict()).unwrap();
+    let agree = |s: &Session| {
+        let text = s.state().unwrap();
+        assert!(text.contains("agree"), "{text}");
+        text
+    };
+    let text = agree(&s);
+    for core in 0..6 {
+        assert!(text.contains(&format!("core {core}: ")), "{text}");
+    }
+    s.send("seq 1 3000 | md5sum\r").unwrap();
+    for _ in 0..5 {
+        s.run_for(Duration::from_millis(200));
+        agree(&s);
+    }
+    s.expect("  -\r\n").unwrap();
+    s.operate("restart r1").unwrap();
+    s.operator_says(&["restarted: r1"]).unwrap();
+    agree(&s);
+    s.operate("inject crash k2").unwrap();
+    s.operator_says(&["verdict: k2 crashed"]).unwrap();
+    println!("{}", agree(&s));
+    s.send("exit\r").unwrap();
+    assert_eq!(s.finish().unwrap().status, Some(0));
+}
+
 #[test]
 fn a_kernel_that_stands_still_is_lagging_not_lost() {
     let mut s = Session::shell(&strict()).unwrap();

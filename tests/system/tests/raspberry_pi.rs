@@ -83,7 +83,7 @@ fn the_image_is_a_card_that_firmware_can_read() {
     assert!(file("start4.elf").len() > 1 << 20 && file("bundle.bin").len() > 1 << 20);
     // What firmware loads must not meet: kernel, tree, bundle, then the partitions.
     assert!(file("kernel8.img").len() < 0x70_0000 - 0x20_0000 && file(sdcard::TREE).len() < 0x10_0000);
-    assert!(file("bundle.bin").len() < 0x0a00_0000 - 0x0800_0000);
+    assert!(file("bundle.bin").len() < 0x0900_0000 - 0x0800_0000);
 
     assert_eq!(sha256(&card), sha256(&image("again.img", &Card::default())), "the image does not repeat");
 }

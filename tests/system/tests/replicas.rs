@@ -25,7 +25,8 @@ fn stream(s: &mut Session, lines: std::ops::Range<u32>, faults: &[(u32, &str)]) 
 }
 
 fn session(inputs: u32) {
-    let mut s = Session::shell(&Options::default()).unwrap();
+    // At its end kernels fail one after the other, until two are left.
+    let mut s = Session::shell(&Options { iteration: Some("none"), ..Options::default() }).unwrap();
     s.command("echo $((6 * 7)); stty -echo").unwrap();
     s.send("cat\r").unwrap();
     let part = inputs / 5;
@@ -116,4 +117,23 @@ fn all_four_are_restarted_one_after_the_other() {
     let f = s.finish().unwrap();
     assert_eq!(f.status, Some(8));
     assert!(f.accusations().is_empty(), "{:?}", f.accusations());
+}
+
+/// Three replicas begin without one whose image is no replica: a backup, or the first primary.
+#[test]
+fn three_begin_without_one_that_says_nothing() {
+    for silent in ["r4", "r1"] {
+        let options = Options { images: vec![(silent.into(), "gate".into())], ..Options::default() };
+        let mut s = Session::shell(&options).unwrap();
+        for r in ["r1", "r2", "r3", "r4"].into_iter().filter(|r| *r != silent) {
+            s.operator_says(&[&format!("[{r}] begins without one")]).unwrap();
+        }
+        s.command("stty -echo").unwrap();
+        s.send("cat\r").unwrap();
+        stream(&mut s, 0..400, &[]);
+        s.send("\x04").unwrap();
+        s.expect(system_tests::PROMPT).unwrap();
+        s.send("exit 6\r").unwrap();
+        assert_eq!(s.finish().unwrap().status, Some(6));
+    }
 }

@@ -178,7 +178,8 @@ fn no_file_is_dead() {
 #[test]
 fn unsafe_is_where_it_is_meant_to_be() {
     // Each of these is a crate root; the modules that may use it are allowed there one by one, or the crate is all hardware.
-    const MEANT: [&str; 15] = [
+    const MEANT: [&str; 16] = [
+        "consensus/src/lib.rs",
         "loader/src/main.rs",
         "microkernel/src/main.rs",
         "personalities/actor/src/main.rs",

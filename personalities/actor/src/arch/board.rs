@@ -22,6 +22,7 @@ pub struct Board {
     log: AgreedLog<'static>,
     control: Option<BroadcastReader<'static>>,
     monitor: Option<Monitor<'static>>,
+    snapshots: Option<(BroadcastWriter<'static>, Channel)>,
     scratch: Box<[u8]>,
 }
 
@@ -76,9 +77,12 @@ impl Board {
         let control = Channel::find(boot, "control").and_then(|c| BroadcastReader::new(c.words()));
         let monitor = Channel::find(boot, &format!("monitor-{name}"));
         let monitor = monitor.and_then(|c| Monitor::new(c.words().get(OFFSET_DATA / 8..)?));
+        let snapshots = Channel::find(boot, &format!("snapshot-{name}")).filter(Channel::writes);
+        let snapshots = snapshots.and_then(|c| Some((BroadcastWriter::new(c.words())?, c)));
         let scratch = alloc::vec![0; PAYLOAD_MAX + 256].into_boxed_slice();
         defmt::info!("the kernel has its channels; stuck after {=u32} ms", boot.run.stuck_ms);
-        Board { boot, spaces: Spaces::default(), effects, effects_channel, log, control, monitor, scratch }
+        let spaces = Spaces::default();
+        Board { boot, spaces, effects, effects_channel, log, control, monitor, snapshots, scratch }
     }
 
     /// Waits for the log's first record.
@@ -179,11 +183,29 @@ impl Machine for Board {
     }
 
     fn domain(&self) -> u32 {
-        self.boot.domain
+        self.boot.incarnation()
     }
 
     fn monitor(&self) -> Option<Monitor<'static>> {
         self.monitor
+    }
+
+    fn keeps_snapshots(&self) -> bool {
+        self.snapshots.is_some()
+    }
+
+    fn write_snapshot(&mut self, record: &[u8]) {
+        if let Some((ring, _)) = &mut self.snapshots
+            && ring.write(record).is_err()
+        {
+            runtime::crash(b"a record of a snapshot does not fit its ring");
+        }
+    }
+
+    fn ring_snapshot(&mut self) {
+        if let Some((_, channel)) = &self.snapshots {
+            channel.ring();
+        }
     }
 
     fn tell(&mut self, event: Event) {

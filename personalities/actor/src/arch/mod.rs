@@ -13,7 +13,6 @@ mod spaces;
 
 use abi::bootinfo::BootInfo;
 use actor::kernel::{Kernel, Setup};
-use actor::log;
 use alloc::boxed::Box;
 use board::Board;
 
@@ -25,14 +24,25 @@ extern "C" fn kernel_main(boot: &'static BootInfo) -> ! {
     enter::start();
     gic::start();
     let mut board = Board::new(boot);
-    let record: Box<[u8]> = board.first_record();
-    let entry = log::boot(&record).unwrap_or_else(|_| runtime::crash(b"the log does not begin with Boot"));
     let image = runtime::channel::module(boot, "root").unwrap_or(&[]);
-    let setup = Setup { boot: entry, image, stuck_us: u64::from(boot.run.stuck_ms) * 1000 };
-    let mut kernel = match Kernel::new(board, &setup) {
-        Ok(kernel) => kernel,
+    let stuck_us = u64::from(boot.run.stuck_ms) * 1000;
+    if let Some(snapshot) = runtime::channel::module(boot, "snapshot") {
+        match Kernel::resume(board, snapshot, image, stuck_us) {
+            Ok(kernel) => run(kernel),
+            Err(wrong) => {
+                panic!("the snapshot cannot be begun with: record {}: {}", wrong.record, wrong.what)
+            }
+        }
+    }
+    let entry: Box<[u8]> = board.first_record();
+    let setup = Setup { entry: &entry, image, stuck_us };
+    match Kernel::new(board, &setup) {
+        Ok(kernel) => run(kernel),
         Err(why) => panic!("process 1 cannot begin: {why:?}"),
-    };
+    }
+}
+
+fn run(mut kernel: Kernel<Board>) -> ! {
     loop {
         if let Err(broken) = kernel.go() {
             panic!("the log cannot be followed: {broken:?}");

@@ -22,6 +22,11 @@ impl Data {
         Data { size: bytes.len() as u64, image: Some(bytes), pages: Rc::default() }
     }
 
+    /// A file that was made or changed, with the pages that count.
+    pub fn of_pages(size: u64, pages: BTreeMap<u64, Grant>) -> Data {
+        Data { size, image: None, pages: Rc::new(pages) }
+    }
+
     /// Pages counted.
     pub fn counted(&self) -> u64 {
         self.pages.len() as u64

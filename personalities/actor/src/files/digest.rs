@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 
 /// Handles in the order in which the digest comes across them.
 #[derive(Default)]
-pub struct Numbering(Vec<HandleId>);
+pub struct Numbering(pub(super) Vec<HandleId>);
 
 impl Numbering {
-    fn of(&mut self, handle: HandleId) -> u64 {
+    pub(super) fn of(&mut self, handle: HandleId) -> u64 {
         let at = self.0.iter().position(|h| *h == handle).unwrap_or_else(|| {
             self.0.push(handle);
             self.0.len() - 1

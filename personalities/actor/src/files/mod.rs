@@ -10,6 +10,8 @@ mod make;
 pub mod node;
 mod open;
 mod rename;
+mod restore;
+mod snapshot;
 mod stat;
 pub mod table;
 #[cfg(test)]
@@ -37,6 +39,8 @@ pub use walk::Follow;
 pub struct Files {
     nodes: BTreeMap<NodeId, Node>,
     next_node: NodeId,
+    /// What the image has, by number from ROOT on: the bytes of regular files, and the time of all.
+    members: Vec<(Option<&'static [u8]>, Stamp)>,
     /// Numbers from here on were made since the start.
     first_made: NodeId,
     /// Pages counted against FILE_PAGES.
@@ -61,6 +65,7 @@ impl Files {
         let mut files = Files {
             nodes: BTreeMap::new(),
             next_node: ROOT + 1,
+            members: alloc::vec![(None, boot)],
             first_made: 0,
             pages: 0,
             made: 0,
@@ -99,11 +104,13 @@ impl Files {
             if let Some(root) = self.nodes.get_mut(&ROOT) {
                 root.mode = S_IFDIR | m.mode & 0o7777;
                 (root.uid, root.gid, root.times) = (m.uid, m.gid, [time; 3]);
+                self.members[0].1 = time;
             }
             return;
         };
         let id = self.next_node;
         self.next_node += 1;
+        self.members.push(((m.mode & S_IFMT == S_IFREG).then_some(m.data), time));
         let mut parent = ROOT;
         for part in parts {
             match self.directory(parent).ok().and_then(|d| d.find(part)) {

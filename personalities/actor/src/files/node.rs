@@ -53,6 +53,21 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Microseconds since 1970, of a moment on the program's clock.
+    pub fn us(&self) -> u64 {
+        self.seconds as u64 * 1_000_000 + u64::from(self.nanoseconds / 1000)
+    }
+
+    /// Nanoseconds since 1970; the nearest that there is, for what a program may set.
+    pub fn ns(&self) -> i64 {
+        self.seconds.saturating_mul(1_000_000_000).saturating_add(self.nanoseconds.into())
+    }
+
+    pub fn from_ns(ns: i64) -> Stamp {
+        let nanoseconds = ns.rem_euclid(1_000_000_000) as u32;
+        Stamp { seconds: ns.div_euclid(1_000_000_000), nanoseconds }
+    }
+
     pub fn from_us(us: u64) -> Stamp {
         Stamp { seconds: (us / 1_000_000) as i64, nanoseconds: (us % 1_000_000 * 1000) as u32 }
     }
@@ -73,8 +88,24 @@ impl Directory {
         Directory { parent, ..Directory::default() }
     }
 
+    /// The sequence number that the next entry gets.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
     pub fn find(&self, name: &[u8]) -> Option<NodeId> {
         self.entries.get(self.index.get(name)?).map(|(_, node)| *node)
+    }
+
+    /// An entry of a snapshot. `false`: its name or number is taken.
+    pub fn restore(&mut self, sequence: u64, name: &[u8], node: NodeId) -> bool {
+        let new = self.entries.insert(sequence, (name.to_vec(), node)).is_none();
+        new && self.index.insert(name.to_vec(), sequence).is_none()
+    }
+
+    /// The next entry gets this sequence number.
+    pub fn count_from(&mut self, next: u64) {
+        self.next = next;
     }
 
     /// A new entry at the end.

@@ -112,7 +112,7 @@ impl Files {
         Ok(Opening { what, node, name })
     }
 
-    fn what(&self, node: NodeId, writes: bool) -> Res<What> {
+    pub(super) fn what(&self, node: NodeId, writes: bool) -> Res<What> {
         if self.is_directory(node) {
             return Ok(What::Directory);
         }

@@ -44,7 +44,7 @@ pub struct Handle {
     pub offset: u64,
     /// Of a FIFO opened without waiting: how many writers had come before.
     pub writers_before: Option<u64>,
-    refs: u32,
+    pub(super) refs: u32,
 }
 
 impl Handle {

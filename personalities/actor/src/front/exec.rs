@@ -9,7 +9,7 @@ use crate::files::node::NodeId;
 use crate::kernel::{Again, Flow, Kernel, Out, Thread, Want};
 use crate::machine::{Event, Machine, User};
 use crate::memory::elf::{self, Elf};
-use crate::memory::{Label, Source};
+use crate::memory::{Label, Source, Space};
 use crate::page::PAGE;
 use crate::post::Note;
 use crate::turns::{Serial, Thing};
@@ -185,7 +185,8 @@ impl<M: Machine> Kernel<M> {
         };
         let layout = abi::layout::layout(self.seed(), self.execs);
         let arguments = elf::Arguments { path: &given, argv: &plan.argv, env: &plan.env };
-        let image = elf::image(&program, interpreter.as_ref(), layout, &arguments)?;
+        let empty = Space::new(layout, self.execs);
+        let image = elf::image(&program, interpreter.as_ref(), empty, &arguments)?;
         let stack = image.space.stack().map_or(0, |(_, start)| (layout.stack_top - start) / PAGE);
         let least = image.space.charged() - stack + stack.max(STACK_PAGES);
         let space = self.memory.admit(image.space, least)?;

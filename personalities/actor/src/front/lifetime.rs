@@ -33,7 +33,11 @@ impl<M: Machine> Kernel<M> {
                 Ok(Flow::Gone)
             }
             nr::wait4 => self.wait4(me, a),
-            nr::getpid | nr::gettid | nr::set_tid_address => id(self.processes.get(me).map(|p| p.pid)),
+            nr::getpid | nr::gettid => id(self.processes.get(me).map(|p| p.pid)),
+            nr::set_tid_address => id(self.processes.get_mut(me).map(|p| {
+                p.clear_child_tid = a.0[0];
+                p.pid
+            })),
             nr::getppid => id(self.processes.get(me).map(|p| self.parent_pid(p.parent))),
             nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => DONE,
             nr::getpgid => id(self.of_pid(me, a.int(0)).and_then(|s| Ok(self.processes.get(s)?.pgid))),
@@ -96,6 +100,9 @@ impl<M: Machine> Kernel<M> {
         }
         if flags & u64::from(linux::CLONE_CHILD_SETTID) != 0 {
             let _ = self.bytes_out(child, a.0[4], &pid.to_le_bytes());
+        }
+        if flags & u64::from(linux::CLONE_CHILD_CLEARTID) != 0 {
+            self.processes.get_mut(child)?.clear_child_tid = a.0[4];
         }
         self.turns.enter(child);
         if !vfork {

@@ -19,6 +19,7 @@ mod status;
 mod system;
 mod times;
 mod tty;
+mod waited;
 
 use crate::error::{Res, e};
 use crate::kernel::{DONE, Flow, Kernel, Out};

@@ -7,7 +7,6 @@ use crate::files::node::{NodeId, Stamp};
 use crate::files::{Device, Opened, Target, What};
 use crate::kernel::{Flow, Kernel, OpenEnd, Out};
 use crate::machine::Machine;
-use crate::pipes::PipeId;
 use crate::turns::{Serial, Thing};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -102,14 +101,6 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// Others that have come to a FIFO, and whether one is there.
-    fn others(&self, pipe: PipeId, reads: bool) -> (u64, bool) {
-        self.pipes.get(pipe).map_or((0, false), |p| match reads {
-            true => (p.writers_seen, p.writers > 0),
-            false => (p.readers_seen, p.readers > 0),
-        })
-    }
-
     fn open_fifo(
         &mut self,
         me: Serial,
@@ -126,14 +117,14 @@ impl<M: Machine> Kernel<M> {
             Ready::Opened(Opened { target, node, name: name.clone(), writers_before })
         };
         if let Some(end) = held {
-            let (seen, there) = self.others(end.pipe, end.reads);
+            let (seen, there) = self.pipes.others(end.pipe, end.reads);
             if there || seen != end.others_seen {
                 return Ok(opened(end.pipe, None));
             }
             return Ok(self.wait_for_other_end(me, end));
         }
         let nonblocking = flags & O_NONBLOCK != 0;
-        if nonblocking && writes && !reads && !known.is_some_and(|p| self.others(p, false).1) {
+        if nonblocking && writes && !reads && !known.is_some_and(|p| self.pipes.others(p, false).1) {
             return Err(e::ENXIO);
         }
         if !reads && !writes {
@@ -147,7 +138,7 @@ impl<M: Machine> Kernel<M> {
             *slot = Some(pipe);
         }
         self.pipes.open(pipe, reads, writes, &mut self.post);
-        let (others_seen, there) = self.others(pipe, reads);
+        let (others_seen, there) = self.pipes.others(pipe, reads);
         if reads && writes || there {
             return Ok(opened(pipe, None));
         }
@@ -166,7 +157,7 @@ impl<M: Machine> Kernel<M> {
 }
 
 /// Whether flags open for reading and for writing.
-fn ends(flags: u32) -> (bool, bool) {
+pub fn ends(flags: u32) -> (bool, bool) {
     match flags & O_ACCMODE {
         0 => (true, false),
         O_WRONLY => (false, true),

@@ -42,7 +42,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The things whose change may make a descriptor ready.
-    fn things(&self, me: Serial, fd: u32, things: &mut Vec<Thing>) {
+    pub(super) fn things(&self, me: Serial, fd: u32, things: &mut Vec<Thing>) {
         let Ok(handle) = self.files.active(me, fd) else { return };
         let mut add = |thing| {
             if !things.contains(&thing) {

@@ -23,7 +23,11 @@ impl<M: Machine> Kernel<M> {
             nr::getrandom => self.getrandom(me, a),
             nr::sched_getaffinity => self.getaffinity(me, a),
             nr::futex => self.futex(me, a),
-            nr::sched_yield | nr::set_robust_list | nr::syslog => DONE,
+            nr::set_robust_list => self.processes.get_mut(me).map(|p| {
+                p.robust_list = a.0[0];
+                Flow::Done(0)
+            }),
+            nr::sched_yield | nr::syslog => DONE,
             nr::socket => Err(e::EAFNOSUPPORT),
             nr::rseq | nr::membarrier | nr::clone3 => Err(e::ENOSYS),
             _ => return None,

@@ -157,7 +157,8 @@ impl<M: Machine> Kernel<M> {
         let now = self.now_us();
         let old = self.processes.get(me)?.timer_us;
         let due = if new.0 == 0 { 0 } else { now.saturating_add(new.0) };
-        self.processes.get_mut(me)?.timer_us = (due, new.1);
+        // As Linux: a timer that is off has no interval.
+        self.processes.get_mut(me)?.timer_us = (due, if due == 0 { 0 } else { new.1 });
         if a.0[2] != 0 {
             let left = if old.0 == 0 { 0 } else { old.0.saturating_sub(now).max(1) };
             let mut out = time(old.1, 1);

@@ -23,8 +23,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Pages that a process is charged for.
     pub(crate) fn charge_of(&self, serial: Serial) -> u64 {
-        let payer = self.threads.get(&serial).filter(|t| !t.guest);
-        payer.and_then(|t| self.memory.space(t.space)).map_or(0, |s| s.charge)
+        crate::snapshot::charge(&self.threads, &self.memory, serial)
     }
 
     pub(crate) fn parent_pid(&self, parent: Serial) -> u32 {

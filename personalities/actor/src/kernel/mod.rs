@@ -3,7 +3,11 @@
 mod digest;
 mod end;
 mod outside;
+mod resume;
 mod run;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_test;
 mod speech;
 mod step;
 mod sync;
@@ -19,9 +23,9 @@ use crate::memory::{Memory, SpaceId};
 use crate::pipes::{PipeId, Pipes};
 use crate::post::{Note, Post};
 use crate::process::Processes;
+pub use crate::snapshot::Wrong;
 use crate::terminal::Terminal;
 use crate::turns::{Serial, Thing, Turns};
-use abi::log::Boot;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -64,6 +68,8 @@ pub(crate) struct OpenEnd {
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Again {
     pub blocked: bool,
+    /// Number of the call at which it was last made.
+    pub at: u64,
     pub restart: Restart,
     /// Bytes done.
     pub done: u64,
@@ -144,6 +150,10 @@ pub struct Kernel<M: Machine> {
     head_ran_us: (u64, u64),
     /// Process 1 has ended.
     over: bool,
+    /// The log's first entry, as it stood there.
+    boot: Vec<u8>,
+    /// A snapshot that is being taken.
+    taking: Option<crate::snapshot::Taking>,
     corrupt_next: bool,
     unknown: BTreeSet<u64>,
     watch: watch::Watch,
@@ -152,7 +162,7 @@ pub struct Kernel<M: Machine> {
 /// How a kernel comes to be.
 pub struct Setup<'a> {
     /// The log's first entry.
-    pub boot: Boot<'a>,
+    pub entry: &'a [u8],
     /// The root image.
     pub image: &'static [u8],
     /// A thread without a call for so long is stuck.
@@ -162,6 +172,8 @@ pub struct Setup<'a> {
 /// Why there is no kernel.
 #[derive(Debug)]
 pub enum Unfit {
+    /// The log does not begin with Boot.
+    Log,
     /// The program's description is none.
     Program,
     /// Process 1 cannot be executed; the error's number.
@@ -171,9 +183,24 @@ pub enum Unfit {
 impl<M: Machine> Kernel<M> {
     /// Everything at sync point 0, process 1 ready to run. The servers get their first messages here.
     pub fn new(machine: M, setup: &Setup<'_>) -> Result<Kernel<M>, Unfit> {
-        let boot = &setup.boot;
+        let mut kernel = Kernel::empty(machine, setup)?;
+        let boot = crate::log::boot(setup.entry).map_err(|_| Unfit::Log)?;
         let program: abi::log::Program = postcard::from_bytes(boot.program).map_err(|_| Unfit::Program)?;
-        let mut kernel = Kernel {
+        let list = |bytes| abi::log::strings(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let me = kernel.processes.first(boot.time_us);
+        kernel.files.first(me, 1);
+        kernel
+            .first_program(me, program.path.as_bytes(), &list(program.argv), &list(program.env))
+            .map_err(|errno| Unfit::Exec(errno.0))?;
+        kernel.turns.enter(me);
+        kernel.begin();
+        Ok(kernel)
+    }
+
+    /// All servers, without a process.
+    fn empty(machine: M, setup: &Setup<'_>) -> Result<Kernel<M>, Unfit> {
+        let boot = crate::log::boot(setup.entry).map_err(|_| Unfit::Log)?;
+        Ok(Kernel {
             machine,
             memory: Memory::default(),
             files: Files::new(setup.image, boot.time_us),
@@ -194,19 +221,12 @@ impl<M: Machine> Kernel<M> {
             yielded: false,
             head_ran_us: (0, 0),
             over: false,
+            boot: setup.entry.to_vec(),
+            taking: None,
             corrupt_next: false,
             unknown: BTreeSet::new(),
             watch: watch::Watch::default(),
-        };
-        let list = |bytes| abi::log::strings(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
-        let me = kernel.processes.first(boot.time_us);
-        kernel.files.first(me, 1);
-        kernel
-            .first_program(me, program.path.as_bytes(), &list(program.argv), &list(program.env))
-            .map_err(|errno| Unfit::Exec(errno.0))?;
-        kernel.turns.enter(me);
-        kernel.begin();
-        Ok(kernel)
+        })
     }
 
     /// Delivers all notes, oldest first.

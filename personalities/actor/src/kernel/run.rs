@@ -45,7 +45,9 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn listen(&mut self) -> Result<(), crate::log::Broken> {
-        while let Some(length) = self.machine.receive(&mut self.buffer) {
+        while self.log.has_room()
+            && let Some(length) = self.machine.receive(&mut self.buffer)
+        {
             self.log.add(self.buffer.get(..length).unwrap_or(&[]))?;
         }
         let domain = self.machine.domain();
@@ -98,6 +100,7 @@ impl<M: Machine> Kernel<M> {
 
     fn skip(&mut self, head: Serial, call: u64) {
         self.machine.tell(Event::Skipped { serial: head, call });
+        self.lose_private(head);
         self.turns.skip();
         self.call_made(call, false);
         self.signal_outside(head);

@@ -21,6 +21,13 @@ pub struct Speech {
     pub lies: bool,
 }
 
+impl Speech {
+    /// Of a kernel that begins behind so many calls and effects.
+    pub fn begin_at(&mut self, calls: u64, effects: u64) {
+        (self.said, self.effects) = (calls, effects);
+    }
+}
+
 impl<M: Machine> Kernel<M> {
     /// An effect of the call that is made.
     pub(crate) fn effect(&mut self, kind: EffectKind, payload: &[u8]) {

@@ -24,6 +24,7 @@ impl<M: Machine> Kernel<M> {
         let now = self.turns.clock_us();
         self.files.set_time(now);
         self.corrupt(me);
+        self.take_private(me);
         self.say_memory(me);
         self.watch_call(me);
         let in_vfork = self.threads.get(&me).is_some_and(|t| t.again.vfork.is_some());
@@ -45,13 +46,16 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn carry_out(&mut self, me: Serial) {
-        match self.threads.get(&me).map(|t| t.want) {
-            Some(Want::Call) => {
+        let call = self.turns.calls();
+        let Some(t) = self.threads.get_mut(&me) else { return };
+        match t.want {
+            Want::Call => {
+                t.again.at = call;
                 let out = self.perform(me, Growth::Turn);
                 self.settle(me, out);
             }
-            Some(Want::Fault(fault)) => self.fault(me, fault),
-            _ => {}
+            Want::Fault(fault) => self.fault(me, fault),
+            Want::Run => {}
         }
     }
 

@@ -20,15 +20,20 @@ impl<M: Machine> Kernel<M> {
         let now = self.turns.base_us();
         self.files.set_time(now);
         let borrowed = abi::log::Sync { s: entry.s, time_us: entry.time_us, events: &entry.events };
+        let mut wanted = false;
         for event in borrowed.events() {
             // What is no event ends the entry: on all kernels alike.
             let Ok(event) = event else { break };
+            wanted |= event == Event::Snapshot;
             self.event(event);
             self.deliver();
         }
         self.timers(now);
         self.turns.deadlines();
         let s = self.turns.end_sync();
+        if wanted {
+            self.take_snapshot(s);
+        }
         self.report(s);
     }
 
@@ -46,6 +51,7 @@ impl<M: Machine> Kernel<M> {
                 self.post.send(crate::post::Note::Group(self.terminal.foreground, info));
             }
             Event::Rejoin { thread, call } => self.turns.rejoin(thread, call),
+            // Taken when all else is done.
             Event::Snapshot => {}
         }
     }
@@ -61,7 +67,8 @@ impl<M: Machine> Kernel<M> {
             if let Ok(p) = self.processes.get_mut(serial) {
                 let interval = p.timer_us.1;
                 let periods = (now - at).checked_div(interval).map_or(0, |n| n + 1);
-                p.timer_us.0 = if interval == 0 { 0 } else { at + periods * interval };
+                p.timer_us.0 =
+                    if interval == 0 { 0 } else { at.saturating_add(periods.saturating_mul(interval)) };
             }
             self.processes.generate(serial, Info::kernel(sig::SIGALRM), &mut self.post);
             self.deliver();

@@ -9,7 +9,7 @@ use abi::vote::{Control, EffectKind, Vote};
 use std::collections::{HashMap, VecDeque};
 
 /// What a scripted program does: number and arguments of its next call, when it knows what its last answered. `None`: it computes.
-pub type Script = Box<dyn FnMut(&User) -> Option<[u64; 7]>>;
+pub type Script = Box<dyn FnMut(&mut User) -> Option<[u64; 7]>>;
 
 /// Votes as text that can be compared.
 type Said = Vec<String>;
@@ -19,10 +19,11 @@ type Said = Vec<String>;
 pub struct Fake {
     clock_us: std::cell::Cell<u64>,
     /// By the value of x28, which the test gives to each thread.
-    scripts: HashMap<u64, Script>,
-    log: VecDeque<Vec<u8>>,
-    said: Said,
-    output: Vec<u8>,
+    pub scripts: HashMap<u64, Script>,
+    pub log: VecDeque<Vec<u8>>,
+    pub said: Said,
+    pub output: Vec<u8>,
+    pub snapshot: Vec<u8>,
 }
 
 impl Machine for Fake {
@@ -92,15 +93,26 @@ impl Machine for Fake {
         None
     }
 
+    fn keeps_snapshots(&self) -> bool {
+        true
+    }
+
+    fn write_snapshot(&mut self, record: &[u8]) {
+        self.snapshot.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.snapshot.extend_from_slice(record);
+    }
+
+    fn ring_snapshot(&mut self) {}
+
     fn tell(&mut self, _: Event) {}
 }
 
-const START: u64 = 5_000_000;
+pub const START: u64 = 5_000_000;
 /// Writable memory of the test's program.
-const DATA: u64 = 0x41_0000;
+pub const DATA: u64 = 0x41_0000;
 
 /// A root image with one program of two segments.
-fn root() -> &'static [u8] {
+pub fn root() -> &'static [u8] {
     let mut elf = vec![0u8; 0x1000];
     elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     elf[16..20].copy_from_slice(&[2, 0, 183, 0]);
@@ -130,11 +142,11 @@ fn root() -> &'static [u8] {
     out.leak()
 }
 
-fn kernel() -> Kernel<Fake> {
+pub fn kernel() -> Kernel<Fake> {
     let mut program = [0; 64];
     let program =
         postcard::to_slice(&abi::log::Program { path: "/init", argv: b"init\0", env: b"" }, &mut program);
-    let boot = Boot {
+    let boot = abi::log::Boot {
         version: abi::log::VERSION,
         seed: [3; 32],
         time_us: START,
@@ -143,7 +155,9 @@ fn kernel() -> Kernel<Fake> {
         columns: 80,
         program: program.unwrap(),
     };
-    Kernel::new(Fake::default(), &Setup { boot, image: root(), stuck_us: 50_000 }).unwrap()
+    let mut buffer = [0; 256];
+    let entry: &[u8] = postcard::to_slice(&Entry::Boot(boot), &mut buffer).unwrap();
+    Kernel::new(Fake::default(), &Setup { entry, image: root(), stuck_us: 50_000 }).unwrap()
 }
 
 impl Kernel<Fake> {
@@ -152,12 +166,12 @@ impl Kernel<Fake> {
         self.machine.scripts.insert(name, Box::new(move |_| calls.pop_front()));
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) {
+    pub(super) fn entry(&mut self, entry: &Entry<'_>) {
         let mut buffer = [0; 512];
         self.machine.log.push_back(postcard::to_slice(entry, &mut buffer).unwrap().to_vec());
     }
 
-    fn sync(&mut self, s: u64, time_us: u64, events: &[abi::log::Event<'_>]) {
+    pub(super) fn sync(&mut self, s: u64, time_us: u64, events: &[abi::log::Event<'_>]) {
         let mut buffer = [0; 256];
         let mut length = 0;
         for event in events {
@@ -166,16 +180,16 @@ impl Kernel<Fake> {
         self.entry(&Entry::Sync(abi::log::Sync { s, time_us, events: &buffer[..length] }));
     }
 
-    fn turn(&mut self, rounds: usize) {
+    pub(super) fn turn(&mut self, rounds: usize) {
         (0..rounds).for_each(|_| self.go().unwrap());
     }
 
-    fn put(&mut self, at: u64, bytes: &[u8]) {
+    pub(super) fn put(&mut self, at: u64, bytes: &[u8]) {
         self.bytes_out(1, at, bytes).unwrap();
     }
 }
 
-fn call(number: u64, arguments: &[u64]) -> [u64; 7] {
+pub fn call(number: u64, arguments: &[u64]) -> [u64; 7] {
     let mut out = [0; 7];
     out[0] = number;
     out[1..=arguments.len()].copy_from_slice(arguments);
@@ -293,6 +307,16 @@ fn a_handler_without_a_stack_kills_its_process_and_nobody_else() {
     k.turn(4);
     assert!(k.is_over());
     assert!(k.machine.said.last().unwrap().contains("payload: [11, 0, 0, 0]"));
+}
+
+#[test]
+fn who_opens_a_fifo_first_does_not_wake_itself() {
+    let mut k = kernel();
+    k.put(DATA, b"/p\0");
+    let at = -100i64 as u64;
+    k.script(0, vec![call(nr::mknodat, &[at, DATA, 0o010600, 0]), call(nr::openat, &[at, DATA, 0, 0])]);
+    k.turn(6);
+    assert_eq!((k.turns.calls(), k.turns.round_length()), (2, 0));
 }
 
 #[test]

@@ -136,6 +136,7 @@ impl Memory {
         }
         check_type(request, rights, file.as_ref())?;
         let mut region = Region::plain(at + length, rights);
+        region.shared = request.flags as u32 & linux::MAP_TYPE != linux::MAP_PRIVATE;
         if let Some(MapFile { source: Some(source), label, .. }) = file {
             region.backing = Some(Backing { source, offset: request.offset, label });
         }

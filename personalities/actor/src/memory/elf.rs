@@ -5,7 +5,7 @@ use super::{Backing, Label, Region, Rights, Source, Space, page_up};
 use crate::bytes::{Out, u16_at, u32_at, u64_at};
 use crate::error::{Res, e};
 use crate::page::{Grant, PAGE};
-use abi::layout::{Layout, MMAP_MIN, TASK_SIZE};
+use abi::layout::{MMAP_MIN, TASK_SIZE};
 use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -195,8 +195,13 @@ pub struct Image {
 }
 
 /// Makes the image of `program`, with its interpreter if it asked for one.
-pub fn image(program: &Elf, interpreter: Option<&Elf>, layout: Layout, arguments: &Arguments) -> Res<Image> {
-    let mut space = Space::new(layout);
+pub fn image(
+    program: &Elf,
+    interpreter: Option<&Elf>,
+    mut space: Space,
+    arguments: &Arguments,
+) -> Res<Image> {
+    let layout = space.layout;
     let main = program.load(&mut space, layout.pie_base)?;
     space.brk_start = main.end + layout.brk_gap;
     space.brk = space.brk_start;

@@ -5,6 +5,8 @@ mod calls;
 mod copy;
 mod describe;
 pub mod elf;
+mod restore;
+mod snapshot;
 mod space;
 #[cfg(test)]
 mod test;
@@ -15,6 +17,7 @@ use abi::turn::{CHARGE_PAGES, MEMORY_PAGES};
 use alloc::collections::BTreeMap;
 pub use calls::{MapFile, MapRequest, Remap};
 pub use copy::{TRAMPOLINE, Trouble};
+pub use restore::Ground;
 pub use space::{Access, Backing, Label, Region, Rights, Source, Space};
 
 /// Names an address space; never used again.

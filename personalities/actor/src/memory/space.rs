@@ -121,13 +121,15 @@ pub struct Region {
     pub stack: bool,
     /// Made by brk.
     pub heap: bool,
+    /// MAP_SHARED, which is read-only and else as private.
+    pub shared: bool,
     pub backing: Option<Backing>,
 }
 
 impl Region {
     pub fn plain(end: u64, rights: Rights) -> Region {
         let charged = rights.contains(Rights::WRITE);
-        Region { end, rights, charged, stack: false, heap: false, backing: None }
+        Region { end, rights, charged, stack: false, heap: false, shared: false, backing: None }
     }
 
     /// The same region as it looks from `by` bytes further up.
@@ -140,7 +142,7 @@ impl Region {
     }
 
     fn continues(&self, start: u64, next: &Region) -> bool {
-        let flags = |r: &Region| (r.rights, r.charged, r.stack, r.heap);
+        let flags = |r: &Region| (r.rights, r.charged, r.stack, r.heap, r.shared);
         let origin = match (&self.backing, &next.backing) {
             (None, None) => true,
             (Some(a), Some(b)) => {
@@ -158,6 +160,8 @@ pub struct Space {
     /// Pages that exist, by address / PAGE.
     pub pages: BTreeMap<u64, Grant>,
     pub layout: Layout,
+    /// The exec that drew the layout, of the system's from 0.
+    pub exec: u64,
     pub brk_start: u64,
     pub brk: u64,
     /// Stack pointer at exec: says which region is [stack].
@@ -169,11 +173,13 @@ pub struct Space {
 }
 
 impl Space {
-    pub fn new(layout: Layout) -> Space {
+    /// Empty, with the layout that exec number `exec` drew.
+    pub fn new(layout: Layout, exec: u64) -> Space {
         Space {
             regions: BTreeMap::new(),
             pages: BTreeMap::new(),
             layout,
+            exec,
             brk_start: 0,
             brk: 0,
             stack_start: 0,
@@ -322,6 +328,7 @@ impl Space {
             regions: self.regions.clone(),
             pages: self.pages.clone(),
             layout: self.layout,
+            exec: self.exec,
             brk_start: self.brk_start,
             brk: self.brk,
             stack_start: self.stack_start,

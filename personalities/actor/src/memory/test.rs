@@ -15,7 +15,7 @@ const MOVE_FIXED: u64 = 3;
 
 fn space() -> (Memory, SpaceId) {
     let mut memory = Memory::default();
-    let id = memory.admit(Space::new(layout(&[1; 32], 0)), 0).unwrap();
+    let id = memory.admit(Space::new(layout(&[1; 32], 0), 0), 0).unwrap();
     (memory, id)
 }
 
@@ -161,7 +161,7 @@ proptest! {
         let label = Rc::new(Label { path: vec![], dev: 1, inode: 2 });
         if let Ok(elf) = Elf::parse(Source::Still(bytes), label) {
             let arguments = Arguments { path: b"x", argv: &[], env: &[] };
-            let _ = image(&elf, None, layout(&[1; 32], 0), &arguments);
+            let _ = image(&elf, None, Space::new(layout(&[1; 32], 0), 0), &arguments);
         }
     }
 }
@@ -186,7 +186,12 @@ fn load(file: Vec<u8>) -> crate::error::Res<super::elf::Image> {
     let label = Rc::new(Label { path: vec![], dev: 1, inode: 2 });
     let elf = Elf::parse(Source::Still(file.leak()), label)?;
     let (argv, env) = ([b"a".to_vec(), b"bc".to_vec()], [b"E=1".to_vec()]);
-    image(&elf, None, layout(&[1; 32], 0), &Arguments { path: b"/bin/a", argv: &argv, env: &env })
+    image(
+        &elf,
+        None,
+        Space::new(layout(&[1; 32], 0), 0),
+        &Arguments { path: b"/bin/a", argv: &argv, env: &env },
+    )
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod end;
 mod groups;
 mod signals;
+mod snapshot;
 mod wait;
 
 use crate::error::{Res, e};
@@ -65,12 +66,50 @@ pub struct Process {
     pub no_new_privs: bool,
     pub death_signal: u64,
     pub start_us: u64,
+    /// set_tid_address(2), which nobody looks at as long as there are no threads.
+    pub clear_child_tid: u64,
+    /// set_robust_list(2), likewise.
+    pub robust_list: u64,
     /// Bytes of its random stream that it has read.
     pub random_read: u64,
     /// ITIMER_REAL: when it is due and its interval, µs; 0: off.
     pub timer_us: (u64, u64),
     /// Its memory may differ between kernels ("Signals" in the turn rule).
     pub unagreed: bool,
+}
+
+impl Process {
+    /// As process 1 is at the start, alone in its group and session.
+    fn new(serial: Serial, pid: u32, now_us: u64) -> Process {
+        Process {
+            serial,
+            pid,
+            parent: 0,
+            pgid: pid,
+            sid: pid,
+            name: Vec::new(),
+            cmdline: Vec::new(),
+            ended: None,
+            stopped: None,
+            stop_news: false,
+            continue_news: false,
+            has_execed: true,
+            calls: 0,
+            children_calls: 0,
+            signals: Signals::default(),
+            limits: default_limits(),
+            nice: 0,
+            dumpable: 1,
+            no_new_privs: false,
+            death_signal: 0,
+            start_us: now_us,
+            clear_child_tid: 0,
+            robust_list: 0,
+            random_read: 0,
+            timer_us: (0, 0),
+            unagreed: false,
+        }
+    }
 }
 
 /// The server's state.
@@ -113,33 +152,7 @@ impl Processes {
     /// Process 1.
     pub fn first(&mut self, now_us: u64) -> Serial {
         (self.last_serial, self.last_pid) = (1, 1);
-        let process = Process {
-            serial: 1,
-            pid: 1,
-            parent: 0,
-            pgid: 1,
-            sid: 1,
-            name: Vec::new(),
-            cmdline: Vec::new(),
-            ended: None,
-            stopped: None,
-            stop_news: false,
-            continue_news: false,
-            has_execed: true,
-            calls: 0,
-            children_calls: 0,
-            signals: Signals::default(),
-            limits: default_limits(),
-            nice: 0,
-            dumpable: 1,
-            no_new_privs: false,
-            death_signal: 0,
-            start_us: now_us,
-            random_read: 0,
-            timer_us: (0, 0),
-            unagreed: false,
-        };
-        self.all.insert(1, process);
+        self.all.insert(1, Process::new(1, 1, now_us));
         1
     }
 
@@ -168,6 +181,7 @@ impl Processes {
         child.signals.pending.clear();
         child.timer_us = (0, 0);
         child.death_signal = 0;
+        (child.clear_child_tid, child.robust_list) = (0, 0);
         child.start_us = now_us;
         self.all.insert(child.serial, child);
         Ok((self.last_serial, pid))
@@ -182,6 +196,7 @@ impl Processes {
         p.has_execed = true;
         p.unagreed = false;
         p.dumpable = 1;
+        (p.clear_child_tid, p.robust_list) = (0, 0);
         p.signals.exec();
         Ok(())
     }

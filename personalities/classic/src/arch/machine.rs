@@ -45,7 +45,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
     defmt::info!("starts: {=u64} KiB, {=usize} frames free", boot.memory_size >> 10, frames.left());
     runtime::say!("classic: {} KiB, {} frames free", boot.memory_size >> 10, frames.left());
     let setup = Setup {
-        domain: boot.domain,
+        domain: boot.incarnation(),
         root,
         log,
         effects: (effects.words(), effects.index as u32),

@@ -63,7 +63,7 @@ impl Board {
         }
         Board {
             hz: boot.counter_hz,
-            domain: boot.domain,
+            domain: boot.incarnation(),
             log,
             look: true,
             votes,

@@ -1,13 +1,14 @@
 //! [`Hardware`] on the board.
 
+use super::channels::{OwnName, channel, own, own_channel};
 use super::heap;
-use abi::bootinfo::{BootInfo, MEMORY_IPA, name_str};
+use abi::bootinfo::{BootInfo, MEMORY_IPA};
 use abi::hypercall::TIMER_INTID;
 use abi::monitor::Monitor;
 use abi::ring::RECORD_MAX;
 use core::arch::asm;
+use core::cell::RefCell;
 use core::fmt::Arguments;
-use core::sync::atomic::AtomicU64;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
 use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
@@ -63,28 +64,11 @@ pub struct Board {
     control: Option<BroadcastReader<'static>>,
     effects: (Channel, BroadcastWriter<'static>),
     posted: bool,
+    snapshots: Option<(Channel, RefCell<BroadcastWriter<'static>>)>,
+    beginning: Option<&'static [u8]>,
     active: (Frame, u16),
     stepping: bool,
     monitor: Option<Monitor<'static>>,
-}
-
-/// The channel `name`, if there is one.
-fn find(boot: &'static BootInfo, name: &str, offset: u64) -> Option<Channel> {
-    let info = boot.channels.iter().find(|c| c.role != 0 && name_str(&c.name) == name);
-    // SAFETY: (1) boot mapped all channels of this domain at `offset`, for ever; (2) no stream is among those asked for.
-    info.and_then(|c| unsafe { Channel::at(boot, name, c.ipa + offset) })
-}
-
-fn channel(boot: &'static BootInfo, name: &str, offset: u64) -> Channel {
-    match find(boot, name, offset) {
-        Some(c) => c,
-        None => panic!("the manifest gives this kernel no channel `{name}`"),
-    }
-}
-
-/// The words of a channel of this kernel's own that it can do without.
-fn own(boot: &'static BootInfo, prefix: &str, offset: u64) -> Option<&'static [AtomicU64]> {
-    find(boot, OwnName::new(prefix, boot).text(), offset).filter(Channel::writes).map(|c| c.words())
 }
 
 /// Makes the kernel and runs it. Frames begin at `free` (physical).
@@ -99,8 +83,11 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     // SAFETY: boot mapped all channels at `offset`, for ever.
     let log = unsafe { AgreedLog::open(boot, offset) };
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
+    let snapshots = own_channel(boot, "snapshot-", offset)
+        .and_then(|c| Some((c, RefCell::new(BroadcastWriter::new(c.words())?))));
     // SAFETY: boot mapped all modules at `offset`, read-only, for ever.
-    let image = unsafe { runtime::channel::module_at(boot, "root", offset) };
+    let module = |name| unsafe { runtime::channel::module_at(boot, name, offset) };
+    let (image, beginning) = (module("root"), module("snapshot"));
     let (Some(writer), Some(log), Some(image)) = (writer, log, image) else {
         panic!(
             "the manifest gives this kernel no root image, no channels `agreed-`, or a channel that is too small"
@@ -116,6 +103,8 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
         control,
         effects: (effects, writer),
         posted: false,
+        snapshots,
+        beginning,
         active: (Frame(0), 0),
         stepping: false,
         monitor,
@@ -123,27 +112,7 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     board.gic_write(GIC_PMR, 0xff);
     board.gic_write(GIC_CTLR, 1);
     say!("lazy: {} MiB, kernel at {:#x}", boot.memory_size >> 20, MEMORY_IPA.wrapping_add(offset));
-    Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.domain).run()
-}
-
-/// `PREFIX-NAME` without a heap.
-struct OwnName([u8; 32], usize);
-
-impl OwnName {
-    fn new(prefix: &str, boot: &BootInfo) -> OwnName {
-        let mut n = OwnName([0; 32], 0);
-        for b in prefix.bytes().chain(name_str(&boot.name).bytes()) {
-            if let Some(slot) = n.0.get_mut(n.1) {
-                *slot = b;
-                n.1 += 1;
-            }
-        }
-        n
-    }
-
-    fn text(&self) -> &str {
-        core::str::from_utf8(self.0.get(..self.1).unwrap_or(&[])).unwrap_or("")
-    }
+    Kernel::new(board, u64::from(boot.run.stuck_ms) * 1000, boot.incarnation()).run()
 }
 
 impl Board {
@@ -343,6 +312,22 @@ impl Hardware for Board {
         } else {
             self.fail("a vote that no ring holds");
         }
+    }
+
+    fn takes_snapshots(&self) -> bool {
+        self.snapshots.is_some()
+    }
+
+    fn snapshot(&self, record: &[u8]) {
+        if let Some((channel, ring)) = &self.snapshots {
+            // A record has at most `abi::snapshot::RECORD_MAX` bytes: it fits.
+            let _fits = ring.borrow_mut().write(record);
+            channel.ring();
+        }
+    }
+
+    fn beginning(&self) -> Option<&'static [u8]> {
+        self.beginning
     }
 
     fn ring(&mut self) {

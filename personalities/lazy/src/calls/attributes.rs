@@ -18,9 +18,9 @@ impl<H: Hardware> Kernel<H> {
         match stat.dev {
             1 => {
                 let i = self.files.inodes.get_mut(&stat.ino).ok_or(ENOENT)?;
+                i.changed = true;
                 change(i);
                 i.times[2] = now;
-                i.changed = true;
                 done(0)
             }
             2 | 3 => Err(EROFS),
@@ -116,8 +116,9 @@ impl<H: Hardware> Kernel<H> {
                     *slot = t;
                 }
             }
-            // "Times do not count" as a change.
+            // "Times do not count" as a change, what was changed before does.
             i.changed = changed;
+            i.touched = true;
         })
     }
 

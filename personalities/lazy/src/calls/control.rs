@@ -3,29 +3,15 @@
 use super::*;
 use crate::exec::Request;
 use crate::files::{Files, ROOT, Time, device};
-use crate::hw::FpState;
 use crate::open::{Kind, O_RDWR, OpenFile};
-use crate::process::{Action, AltStack, Descriptor, Place, Process, Stand, Thread};
-use crate::sched::Entity;
+use crate::process::{Action, Descriptor, Process, Thread};
 use abi::log::{Boot, Program, strings};
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 
 impl<H: Hardware> Kernel<H> {
     /// Sync point 0.
     pub fn start(&mut self, boot: &Boot<'_>) {
-        self.seed = boot.seed;
-        self.boot_us = boot.time_us;
-        self.digest_interval = boot.digest_interval.into();
-        self.turn.base_us = boot.time_us;
-        self.turn.sync = 1;
-        (self.terminal.size[0], self.terminal.size[1]) = (boot.rows, boot.columns);
-        self.make_trampoline();
-        let image = self.memory.physical.hw.image();
-        match Files::from_image(image, Time::of_us(boot.time_us)) {
-            Some(files) => self.files = files,
-            None => self.memory.physical.hw.fail("the root image is no newc archive"),
-        }
+        self.take_boot(boot);
         let program: Program<'_> = match postcard::from_bytes(boot.program) {
             Ok(p) => p,
             Err(_) => self.memory.physical.hw.fail("the log's Boot names no program"),
@@ -41,6 +27,22 @@ impl<H: Hardware> Kernel<H> {
             self.memory.physical.hw.fail("process 1 cannot be executed");
         }
         self.pass(0);
+    }
+
+    /// All of Boot but the program.
+    pub fn take_boot(&mut self, boot: &Boot<'_>) {
+        self.seed = boot.seed;
+        self.boot_us = boot.time_us;
+        self.digest_interval = boot.digest_interval.into();
+        self.turn.base_us = boot.time_us;
+        self.turn.sync = 1;
+        (self.terminal.size[0], self.terminal.size[1]) = (boot.rows, boot.columns);
+        self.make_trampoline();
+        let image = self.memory.physical.hw.image();
+        match Files::from_image(image, Time::of_us(boot.time_us)) {
+            Some(files) => self.files = files,
+            None => self.memory.physical.hw.fail("the root image is no newc archive"),
+        }
     }
 
     fn make_trampoline(&mut self) {
@@ -60,6 +62,7 @@ impl<H: Hardware> Kernel<H> {
             offset: 0,
             refs: 3,
             entry: Some((device::DEV, b"console".to_vec())),
+            path: None,
             quiet_hangup: None,
         };
         let file = self.open.insert(console);
@@ -98,22 +101,7 @@ impl<H: Hardware> Kernel<H> {
             started: self.boot_us,
         };
         self.processes.insert(1, p);
-        let t = Thread {
-            serial: 1,
-            registers: Registers::default(),
-            fp: Box::new(FpState::default()),
-            place: Place::Round,
-            stand: Stand::User,
-            continuation: None,
-            keys: Vec::new(),
-            deadline: None,
-            mask: 0,
-            saved_mask: None,
-            alt: AltStack::default(),
-            calls: 0,
-            entity: Entity::default(),
-        };
-        self.threads.insert(1, t);
+        self.threads.insert(1, Thread::new(1));
         self.turn.round.push_back(1);
         self.terminal.session = 1;
         self.terminal.foreground = 1;

@@ -266,15 +266,21 @@ impl<H: Hardware> Kernel<H> {
             self.memory.unmap(id, start + new, old_end);
             return done(start);
         }
-        if old_end > m.end {
+        let kept = old.min(new);
+        let end = s.map.end_of(start).ok_or(EFAULT)?;
+        if start + kept > end {
+            // Linux frees the new place and cuts off what is too long before it finds out.
+            if fixed {
+                self.memory.unmap(id, target, target + new);
+                self.memory.unmap(id, start + kept, old_end);
+            }
             return Err(EFAULT);
         }
-        let kept = old.min(new);
         let more = if m.charged { (new - kept) / PAGE } else { 0 };
-        let fewer = if m.charged { (old - kept) / PAGE } else { 0 };
+        let fewer = s.map.charged_within(start + kept, old_end);
         let replaced = if fixed { s.map.charged_within(target, target + new) } else { 0 };
-        let in_place =
-            !fixed && old_end == m.end && s.map.is_free(old_end, start + new) && start + new <= LIMIT;
+        let grown = start.saturating_add(new);
+        let in_place = !fixed && old_end == end && grown <= LIMIT && s.map.is_free(old_end, grown);
         let to = if fixed {
             target
         } else if in_place {
@@ -298,25 +304,28 @@ impl<H: Hardware> Kernel<H> {
         if from.0 + kept < from.1 {
             self.memory.unmap(id, from.0 + kept, from.1);
         }
-        let Some(mut moved) = self.memory.take(id, from.0, from.0 + kept).pop() else { return };
-        moved.start = to.0;
-        moved.end = to.0 + kept;
-        if moved.kind == MapKind::Stack {
-            moved.kind = MapKind::Anonymous;
+        let mut moved = self.memory.take(id, from.0, from.0 + kept);
+        for piece in &mut moved {
+            piece.end = to.0 + (piece.end - from.0);
+            piece.start = to.0 + (piece.start - from.0);
+            if piece.kind == MapKind::Stack {
+                piece.kind = MapKind::Anonymous;
+            }
         }
+        let Some(last) = moved.last_mut() else { return };
         let mut grows = (to.0 + kept, to.1);
         // A file's mapping grows into the file; zeros grow as zeros, unless the object holds something there.
-        let index = moved.offset + kept / PAGE;
+        let index = last.offset + last.pages();
         let mut used = matches!(m.kind, MapKind::Stack);
-        if let Some(o) = self.memory.objects.get(moved.object) {
+        if let Some(o) = self.memory.objects.get(last.object) {
             used |= o.refs > 1 || matches!(o.source, Source::Shadow(_));
             o.pages.visit(index, index + (grows.1 - grows.0) / PAGE, &mut |_, _, _| used = true);
         }
         if !used || matches!(m.kind, MapKind::File(..)) {
-            moved.end = to.1;
+            last.end = to.1;
             grows.0 = to.1;
         }
-        self.memory.insert(id, moved);
+        moved.into_iter().for_each(|piece| self.memory.insert(id, piece));
         if grows.0 < grows.1 {
             let object = self.memory.object(Source::Zero);
             self.memory.insert(

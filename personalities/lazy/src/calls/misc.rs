@@ -1,12 +1,22 @@
 //! What is left: limits, names, numbers.
 
 use super::*;
-use abi::turn::{FDS_MAX, MEMORY_PAGES, PROCESSES_MAX};
+use abi::turn::MEMORY_PAGES;
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_umask(&mut self, serial: u64, mask: u64) -> CallResult {
         let p = self.process_mut(serial)?;
         done(core::mem::replace(&mut p.umask, mask as u32 & 0o777).into())
+    }
+
+    pub(super) fn sys_set_tid_address(&mut self, serial: u64, address: u64) -> CallResult {
+        self.threads.get_mut(&serial).ok_or(ESRCH)?.clear_child_tid = address;
+        done(self.process(serial)?.pid.into())
+    }
+
+    pub(super) fn sys_set_robust_list(&mut self, serial: u64, head: u64) -> CallResult {
+        self.threads.get_mut(&serial).ok_or(ESRCH)?.robust_list = head;
+        done(0)
     }
 
     pub(super) fn sys_uname(&mut self, serial: u64, address: u64) -> CallResult {
@@ -110,15 +120,8 @@ impl<H: Hardware> Kernel<H> {
                 Some((self.memory.read_u64(space, new)?, self.memory.read_u64(space, new.wrapping_add(8))?));
         }
         let target = self.named(serial, pid)?.serial;
-        let infinite = u64::MAX;
-        let default = match resource {
-            3 => (8 << 20, infinite),
-            4 => (0, infinite),
-            6 => (PROCESSES_MAX as u64, PROCESSES_MAX as u64),
-            7 => (FDS_MAX as u64, FDS_MAX as u64),
-            _ => (infinite, infinite),
-        };
-        let before = self.process(target)?.limits.get(&resource).copied().unwrap_or(default);
+        let set_before = self.process(target)?.limits.get(&resource).copied();
+        let before = set_before.unwrap_or_else(|| crate::process::limit_at_start(resource));
         if let Some((soft, hard)) = set {
             if soft > hard {
                 return Err(EINVAL);

@@ -204,8 +204,7 @@ impl<H: Hardware> Kernel<H> {
             }
             _ => {}
         }
-        let terminal = matches!(number, device::TTY_NUMBER | device::CONSOLE_NUMBER | device::SERIAL_NUMBER);
-        let kind = if terminal { Kind::Terminal } else { Kind::Device(number) };
+        let kind = if device::is_terminal(number) { Kind::Terminal } else { Kind::Device(number) };
         self.install(serial, fd, kind, inode, status, cloexec, entry)
     }
 
@@ -302,8 +301,16 @@ impl<H: Hardware> Kernel<H> {
         entry: Option<(u64, Vec<u8>)>,
     ) -> CallResult {
         self.files.hold(inode);
-        let file =
-            self.open.insert(OpenFile { kind, inode, flags, offset: 0, refs: 1, entry, quiet_hangup: None });
+        let file = self.open.insert(OpenFile {
+            kind,
+            inode,
+            flags,
+            offset: 0,
+            refs: 1,
+            entry,
+            path: None,
+            quiet_hangup: None,
+        });
         self.process_mut(serial)?.set_descriptor(fd, Some(Descriptor { file, cloexec }));
         done(fd as u64)
     }

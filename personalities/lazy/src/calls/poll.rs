@@ -49,7 +49,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// What a file's readiness can be waited for by.
-    fn keys(&self, f: &OpenFile, keys: &mut Vec<Key>) {
+    pub fn keys(&self, f: &OpenFile, keys: &mut Vec<Key>) {
         let mut add = |k| {
             if !keys.contains(&k) {
                 keys.push(k);
@@ -65,6 +65,32 @@ impl<H: Hardware> Kernel<H> {
         } else if f.kind == Kind::Terminal {
             add(Key::Terminal);
         }
+    }
+
+    /// The descriptors that a ppoll or pselect6 asks for, in the order of its list.
+    pub fn polled(&mut self, serial: u64, number: u64, a: &[u64; 6]) -> Result<Vec<u64>> {
+        let space = self.space(serial)?;
+        if number == nr::ppoll {
+            let count = (a[1] as u32).min(256);
+            let mut list = alloc::vec![0; count as usize * 8];
+            self.memory.read(space, a[0], &mut list)?;
+            let fds = list.chunks_exact(8).map(|e| i32::from_le_bytes([e[0], e[1], e[2], e[3]]));
+            return Ok(fds.filter(|fd| *fd >= 0).map(|fd| fd as u64).collect());
+        }
+        let sets = self.sets(space, a)?;
+        Ok(wanted(&sets, (a[0] as usize).min(256)).into_iter().map(|fd| fd as u64).collect())
+    }
+
+    /// The three sets of a pselect6.
+    fn sets(&mut self, space: u32, a: &[u64; 6]) -> Result<[Vec<u8>; 3]> {
+        let bytes = (a[0] as usize).min(256).div_ceil(64) * 8;
+        let mut sets = [alloc::vec![0u8; bytes], alloc::vec![0; bytes], alloc::vec![0; bytes]];
+        for (set, address) in sets.iter_mut().zip([a[1], a[2], a[3]]) {
+            if address != 0 {
+                self.memory.read(space, address, set)?;
+            }
+        }
+        Ok(sets)
     }
 
     /// A timespec as µs, rounded up; `None`: none given.
@@ -164,14 +190,8 @@ impl<H: Hardware> Kernel<H> {
         }
         let n = (a[0] as usize).min(256);
         let bytes = n.div_ceil(64) * 8;
-        let mut sets = [alloc::vec![0u8; bytes], alloc::vec![0; bytes], alloc::vec![0; bytes]];
-        for (set, address) in sets.iter_mut().zip([a[1], a[2], a[3]]) {
-            if address != 0 {
-                self.memory.read(space, address, set)?;
-            }
-        }
-        let has = |set: &[u8], fd: usize| set.get(fd / 8).is_some_and(|b| b >> (fd % 8) & 1 == 1);
-        let wanted: Vec<usize> = (0..n).filter(|fd| sets.iter().any(|s| has(s, *fd))).collect();
+        let sets = self.sets(space, a)?;
+        let wanted = wanted(&sets, n);
         if from.is_none() && wanted.iter().any(|fd| self.file(serial, *fd as u64).is_err()) {
             return Err(EBADF);
         }
@@ -214,4 +234,13 @@ impl<H: Hardware> Kernel<H> {
         }
         self.memory.read_u64(space, address).map(Some)
     }
+}
+
+fn has(set: &[u8], fd: usize) -> bool {
+    set.get(fd / 8).is_some_and(|b| b >> (fd % 8) & 1 == 1)
+}
+
+/// The descriptors below `n` that one of the sets has.
+fn wanted(sets: &[Vec<u8>; 3], n: usize) -> Vec<usize> {
+    (0..n).filter(|fd| sets.iter().any(|s| has(s, *fd))).collect()
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exec::Request;
 use crate::hw::{Event, FpState};
-use crate::process::{AltStack, Place, Process, Stand, Thread};
+use crate::process::{AltStack, Process, Thread};
 use crate::sched::Entity;
 use abi::turn::{MEMORY_PAGES, PID_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
@@ -25,9 +25,8 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_clone(&mut self, serial: u64, a: &[u64; 6], from: Option<Continuation>) -> CallResult {
-        if let Some(Continuation::Vfork(child)) = from {
-            // Its pid was kept where the child may be gone already.
-            return done(child);
+        if let Some(Continuation::Vfork(_, pid)) = from {
+            return done(pid.into());
         }
         let [flags, stack, parent_tid, tls, child_tid, _] = *a;
         let vfork = flags & !0xff == CLONE_VM | CLONE_VFORK;
@@ -62,6 +61,11 @@ impl<H: Hardware> Kernel<H> {
         let child = self.last_serial;
         self.copy_process(serial, child, pid, child_space, vfork)?;
         self.copy_thread(serial, child, stack)?;
+        if flags & CLONE_CHILD_CLEARTID != 0
+            && let Some(t) = self.threads.get_mut(&child)
+        {
+            t.clear_child_tid = child_tid;
+        }
         if flags & CLONE_PARENT_SETTID != 0 {
             let _ = self.put(serial, parent_tid, &pid.to_le_bytes());
         }
@@ -71,7 +75,7 @@ impl<H: Hardware> Kernel<H> {
         self.turn.round.push_back(child);
         if vfork {
             self.process_mut(child)?.vfork_parent = Some(serial);
-            return wait_for(Key::Vfork(child), Continuation::Vfork(pid.into()));
+            return wait_for(Key::Vfork(child), Continuation::Vfork(child, pid));
         }
         done(pid.into())
     }
@@ -134,19 +138,12 @@ impl<H: Hardware> Kernel<H> {
         }
         let fp: Box<FpState> = t.fp.clone();
         let copy = Thread {
-            serial: child,
             registers,
             fp,
-            place: Place::Round,
-            stand: Stand::User,
-            continuation: None,
-            keys: Vec::new(),
-            deadline: None,
             mask: t.mask,
-            saved_mask: None,
             alt: if self.process(child)?.borrowed { AltStack::default() } else { t.alt },
-            calls: 0,
             entity: Entity { used: t.entity.used, deadline: t.entity.deadline },
+            ..Thread::new(child)
         };
         self.threads.insert(child, copy);
         Ok(())

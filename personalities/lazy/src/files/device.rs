@@ -67,6 +67,11 @@ pub fn is_dev(ino: u64) -> bool {
     (DEV..super::procfs::PROC).contains(&ino)
 }
 
+/// Whether device `number` is the terminal, by one of its names.
+pub fn is_terminal(number: u64) -> bool {
+    matches!(number, TTY_NUMBER | CONSOLE_NUMBER | SERIAL_NUMBER)
+}
+
 /// Whether device `number` is one that this kernel knows.
 pub fn known(number: u64) -> bool {
     ENTRIES.iter().any(|(_, e)| matches!(e, Entry::Device(n, _) if *n == number))

@@ -57,6 +57,7 @@ fn inode(mode: u32, uid: u32, gid: u32, time: Time, body: Body) -> Inode {
         nlink,
         times: [time; 3],
         changed: false,
+        touched: false,
         written: false,
         held: 0,
         made: false,
@@ -74,6 +75,7 @@ impl Files {
         loop {
             let (m, next) = member(image, at)?;
             if m.name == b"TRAILER!!!" {
+                files.first = files.next;
                 return Some(files);
             }
             files.add_member(image, &m)?;
@@ -105,6 +107,9 @@ impl Files {
         let ino = self.next;
         self.next += 1;
         let is_directory = m.mode & S_IFMT == S_IFDIR;
+        if matches!(body, Body::File(_)) {
+            self.members.insert(ino, (m.data as u64, m.size as u64));
+        }
         self.inodes.insert(ino, inode(m.mode, m.uid, m.gid, time, body));
         let above = self.inodes.get_mut(&parent)?;
         above.nlink += u32::from(is_directory);

@@ -55,7 +55,8 @@ pub struct Directory {
     /// Entries by sequence number: name and inode.
     pub entries: BTreeMap<u64, (Vec<u8>, u64)>,
     names: BTreeMap<Vec<u8>, u64>,
-    next: u64,
+    /// Sequence number of the next entry.
+    pub next: u64,
 }
 
 impl Directory {
@@ -69,7 +70,8 @@ impl Directory {
         self.names.get(name).and_then(|s| self.entries.get(s)).map(|(_, ino)| *ino)
     }
 
-    fn add(&mut self, name: &[u8], ino: u64) {
+    /// Adds an entry behind all others.
+    pub fn add(&mut self, name: &[u8], ino: u64) {
         self.entries.insert(self.next, (name.to_vec(), ino));
         self.names.insert(name.to_vec(), self.next);
         self.next += 1;
@@ -109,6 +111,8 @@ pub struct Inode {
     pub times: [Time; 3],
     /// Made, or changed.
     pub changed: bool,
+    /// Its times were set by a call, which is no change.
+    pub touched: bool,
     /// A file's content was changed: its pages count.
     pub written: bool,
     /// Open file descriptions and current directories that lead here.
@@ -130,12 +134,21 @@ pub struct Files {
     pub made: u64,
     /// Pages counted.
     pub pages: u64,
+    /// First number that no member of the image has.
+    pub first: u64,
+    /// Where the bytes of the image's regular files lie in it: offset and length by inode.
+    pub members: BTreeMap<u64, (u64, u64)>,
 }
 
 impl Files {
     /// The inode `ino`.
     pub fn inode(&self, ino: u64) -> Result<&Inode> {
         self.inodes.get(&ino).ok_or(ENOENT)
+    }
+
+    /// What the image has of regular file `ino`, whatever became of it.
+    pub fn member(&self, ino: u64) -> Option<Content> {
+        self.members.get(&ino).map(|(offset, size)| Content::of_image(*offset, *size))
     }
 
     /// The directory `ino`.
@@ -184,6 +197,7 @@ impl Files {
             nlink,
             times: [now; 3],
             changed: true,
+            touched: false,
             written: true,
             held: 0,
             made: true,

@@ -3,7 +3,7 @@
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, Mapping, Rights};
-use crate::open::Kind;
+use crate::open::{Kind, OpenFile};
 use crate::process::{Place, Process};
 use abi::turn::MEMORY_PAGES;
 use alloc::format;
@@ -147,32 +147,34 @@ impl<H: Hardware> Kernel<H> {
                 Some(p.exe.1.clone())
             }
             Node::Entry(pid, b"cwd") => self.path_of(self.by_pid(pid).filter(|p| !p.zombie)?.cwd),
-            Node::Link(pid, fd) => {
-                let file = self.open.get(self.by_pid(pid)?.descriptor(fd)?.file)?;
-                if let Some((p, ..)) = file.pipe()
-                    && file.inode == 0
-                {
-                    return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
-                }
-                let (dir, name) = file.entry.as_ref()?;
-                let gone = self.lookup(*dir, name).ok() != Some(file.inode) && file.kind != Kind::Directory;
-                let mut path = if file.kind == Kind::Directory {
-                    self.path_of(file.inode)?
-                } else {
-                    let mut path = self.path_of(*dir)?;
-                    if path.last() != Some(&b'/') {
-                        path.push(b'/');
-                    }
-                    path.extend_from_slice(name);
-                    path
-                };
-                if gone {
-                    path.extend_from_slice(b" (deleted)");
-                }
-                Some(path)
-            }
+            Node::Link(pid, fd) => self.shown(self.open.get(self.by_pid(pid)?.descriptor(fd)?.file)?),
             _ => None,
         }
+    }
+
+    /// What the link of an open file description shows.
+    pub fn shown(&self, file: &OpenFile) -> Option<Vec<u8>> {
+        if file.path.is_some() {
+            return file.path.clone();
+        }
+        if let Some((p, ..)) = file.pipe()
+            && file.inode == 0
+        {
+            return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
+        }
+        if file.kind == Kind::Directory {
+            return self.path_of(file.inode);
+        }
+        let (dir, name) = file.entry.as_ref()?;
+        let mut path = self.path_of(*dir)?;
+        if path.last() != Some(&b'/') {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        if self.lookup(*dir, name).ok() != Some(file.inode) {
+            path.extend_from_slice(b" (deleted)");
+        }
+        Some(path)
     }
 
     /// The text of a file of /proc, as it is now.
@@ -284,7 +286,7 @@ impl<H: Hardware> Kernel<H> {
         let mut merged: Vec<Mapping> = Vec::new();
         for m in s.map.0.values() {
             match merged.last_mut() {
-                Some(last) if joins(last, m) => last.end = m.end,
+                Some(last) if last.joins(m) => last.end = m.end,
                 _ => merged.push(m.clone()),
             }
         }
@@ -319,18 +321,4 @@ impl<H: Hardware> Kernel<H> {
         }
         out
     }
-}
-
-/// Whether Linux would show the two as one line.
-fn joins(a: &Mapping, b: &Mapping) -> bool {
-    let continues = match &a.kind {
-        MapKind::File(..) => a.offset + a.pages() == b.offset,
-        _ => true,
-    };
-    a.end == b.start
-        && a.rights == b.rights
-        && a.charged == b.charged
-        && a.shared == b.shared
-        && a.kind == b.kind
-        && continues
 }

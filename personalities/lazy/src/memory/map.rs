@@ -71,6 +71,18 @@ impl Mapping {
         self.offset + (address - self.start) / PAGE
     }
 
+    /// Whether `next` goes on where this ends, and is to a program the same mapping: Linux keeps the two as one.
+    pub fn joins(&self, next: &Mapping) -> bool {
+        let goes_on = match &self.kind {
+            Kind::File(..) => self.offset + self.pages() == next.offset,
+            _ => true,
+        };
+        self.end == next.start
+            && (self.rights, self.charged, self.shared) == (next.rights, next.charged, next.shared)
+            && self.kind == next.kind
+            && goes_on
+    }
+
     /// Pages.
     pub fn pages(&self) -> u64 {
         (self.end - self.start) / PAGE
@@ -90,6 +102,15 @@ impl Map {
     /// As [`Map::find`], to change.
     pub fn find_mut(&mut self, address: u64) -> Option<&mut Mapping> {
         self.0.range_mut(..=address).next_back().map(|(_, m)| m).filter(|m| address < m.end)
+    }
+
+    /// Where the mapping that holds `address` ends, those that it goes on in included.
+    pub fn end_of(&self, address: u64) -> Option<u64> {
+        let mut last = self.find(address)?;
+        while let Some(next) = self.0.get(&last.end).filter(|next| last.joins(next)) {
+            last = next;
+        }
+        Some(last.end)
     }
 
     /// The lowest mapping that ends above `address`.

@@ -104,6 +104,22 @@ impl<H: Hardware> Memory<H> {
         Found::Zero
     }
 
+    /// The bytes of page `index` of object `id`, whatever holds them; nothing is made.
+    pub fn page_bytes(&self, id: u32, index: u64, out: &mut [u8; PAGE]) {
+        let mut at = id;
+        out.fill(0);
+        while let Some(o) = self.objects.get(at) {
+            if let Some(f) = o.pages.get(index) {
+                return self.physical.read(f, 0, out);
+            }
+            match &o.source {
+                Source::Zero => return,
+                Source::Shadow(of) => at = *of,
+                Source::File(content) => return content.read_page(&self.physical, index, out),
+            }
+        }
+    }
+
     /// A page of the file behind object `id`: the image's or the file's own frame where there is a whole one, else a copy that the object keeps.
     fn file_page(&mut self, id: u32, index: u64) -> Found {
         let Some(Object { source: Source::File(content), .. }) = self.objects.get(id) else {

@@ -21,6 +21,8 @@ pub struct Space {
     pub break_start: u64,
     /// Where it is.
     pub break_at: u64,
+    /// The number of its exec.
+    pub exec: u64,
     /// The places drawn at its exec.
     pub layout: Layout,
     /// Processes that run in it (two during vfork).
@@ -63,13 +65,14 @@ pub fn chunks(pages: u64) -> u64 {
 
 impl<H: Hardware> Memory<H> {
     /// A space without mappings, charged `charge` pages (already counted by the caller).
-    pub fn new_space(&mut self, layout: Layout, charge: u64) -> u32 {
+    pub fn new_space(&mut self, exec: u64, layout: Layout, charge: u64) -> u32 {
         self.spaces.insert(Space {
             map: Map::default(),
             tables: None,
             charge,
             break_start: 0,
             break_at: 0,
+            exec,
             layout,
             users: 1,
         })
@@ -124,6 +127,7 @@ impl<H: Hardware> Memory<H> {
             charge: s.charge,
             break_start: s.break_start,
             break_at: s.break_at,
+            exec: s.exec,
             layout: s.layout,
             users: 1,
         };

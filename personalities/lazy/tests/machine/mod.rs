@@ -78,6 +78,16 @@ impl Hardware for Machine {
     }
 
     fn post(&mut self, _: &[u8]) {}
+    fn takes_snapshots(&self) -> bool {
+        false
+    }
+
+    fn snapshot(&self, _: &[u8]) {}
+
+    fn beginning(&self) -> Option<&'static [u8]> {
+        None
+    }
+
     fn ring(&mut self) {}
     fn wait(&mut self, _: Option<u64>) {}
     fn monitor(&self) -> Option<abi::monitor::Monitor<'static>> {

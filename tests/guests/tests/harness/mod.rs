@@ -1,6 +1,8 @@
 //! Boots EL2 with small guests under QEMU.
 #![allow(dead_code)] // Each test file uses a part.
 
+pub mod look;
+
 use abi::bundle::{ALIGN, Bundle, ENTRY_SIZE, HEADER_SIZE, MAGIC, VERSION};
 use elf::{ElfBytes, abi::PT_LOAD, endian::LittleEndian};
 use std::io::{BufRead, BufReader};
@@ -11,6 +13,9 @@ use xtask::build::{Tools, tree_source};
 use xtask::sdcard::debian_tree;
 
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+/// Target of the images with floating point, and those.
+pub const TARGET_FLOAT: &str = "aarch64-unknown-none";
+const FLOAT: [&str; 1] = ["guest-consensus"];
 /// Name in the bundle, file, kind.
 pub type Image = (&'static str, &'static str, u32);
 pub const GUESTS: [Image; 5] = [
@@ -45,6 +50,17 @@ pub fn images() -> &'static Path {
     IMAGES.get_or_init(|| build(&["-p", "loader", "-p", "microkernel", "-p", "guests", "--bins"], "images"))
 }
 
+/// The file of guest `name`.
+fn image(name: &str) -> PathBuf {
+    static IMAGES: OnceLock<PathBuf> = OnceLock::new();
+    if !FLOAT.contains(&name) {
+        return images().join(name);
+    }
+    let bins: Vec<&str> = FLOAT.iter().flat_map(|bin| ["--bin", bin]).collect();
+    let what = [&["-p", "guests"], &bins[..]].concat();
+    IMAGES.get_or_init(|| build_for(TARGET_FLOAT, &what, "images", &[])).join(name)
+}
+
 /// EL2 as it ships.
 pub fn shipped() -> PathBuf {
     images().join("microkernel")
@@ -66,14 +82,18 @@ fn build(what: &[&str], directory: &str) -> PathBuf {
 }
 
 fn build_with(what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
+    build_for(TARGET, what, directory, environment)
+}
+
+fn build_for(triple: &str, what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
     // Its own target directory: the test runs while cargo holds the lock of the usual one.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(root()).args(["build", "--release"]).args(what);
-    cargo.args(["--target", TARGET, "--target-dir"]).arg(&target);
-    cargo.envs(environment.iter().copied());
+    cargo.args(["--target", triple, "--target-dir"]).arg(&target);
+    cargo.env_remove("RUSTFLAGS").envs(environment.iter().copied());
     run(&mut cargo);
-    target.join(TARGET).join("release")
+    target.join(triple).join("release")
 }
 
 pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -84,7 +104,7 @@ pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 pub fn bundle(list: &[Image]) -> Vec<u8> {
     let mut out = vec![0u8; HEADER_SIZE + list.len() * ENTRY_SIZE];
     for (i, (name, file, kind)) in list.iter().enumerate() {
-        let file = std::fs::read(images().join(file)).expect("image");
+        let file = std::fs::read(image(file)).expect("image");
         let elf = ElfBytes::<LittleEndian>::minimal_parse(&file).expect("elf");
         let at = HEADER_SIZE + i * ENTRY_SIZE;
         out.resize(out.len().next_multiple_of(ALIGN), 0);
@@ -146,6 +166,11 @@ impl Machine<'_> {
 
     /// As [`Machine::boot`], and looks at the machine with `look` before it ends.
     pub fn boot_and(&self, expected: &[&str], look: impl FnOnce()) -> String {
+        self.boot_for(120, expected, look)
+    }
+
+    /// The same with another limit, in seconds.
+    pub fn boot_for(&self, limit: u64, expected: &[&str], look: impl FnOnce()) -> String {
         let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join(self.name);
         std::fs::create_dir_all(&work).expect("directory");
         let (flat, initrd, dts, dtb) =
@@ -156,7 +181,7 @@ impl Machine<'_> {
         run(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb", "-o"]).arg(&dtb).arg(&dts));
         let mut qemu = Command::new("timeout");
         // Who looks for a mistake does not want to wait for two minutes each time.
-        let seconds = std::env::var("BOOT_SECONDS").unwrap_or("120".into());
+        let seconds = std::env::var("BOOT_SECONDS").unwrap_or(limit.to_string());
         qemu.args([&seconds, "qemu-system-aarch64", "-M", self.machine, "-cpu", "cortex-a72"]);
         let cores = if self.machine == RASPBERRY_PI_4 { "4" } else { "6" };
         qemu.args(["-smp", cores, "-m", "2G", "-display", "none", "-monitor", "none", "-net", "none"]);
@@ -165,13 +190,10 @@ impl Machine<'_> {
         // The operator's console is the second port.
         qemu.arg("-serial").arg(format!("file:{}", work.join("uart0").display()));
         qemu.args(["-serial", "stdio"]);
-        let mut child = qemu
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("qemu-system-aarch64 and timeout");
+        let child = qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = Running(child.expect("qemu-system-aarch64 and timeout"));
         let mut text = String::new();
-        for line in BufReader::new(child.stdout.take().expect("stdout")).lines() {
+        for line in BufReader::new(child.0.stdout.take().expect("stdout")).lines() {
             let line = line.expect("text");
             println!("{line}");
             text.push_str(&line);
@@ -181,10 +203,18 @@ impl Machine<'_> {
             }
         }
         look();
-        // SIGTERM to `timeout`, which passes it on to QEMU.
-        run(Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", child.id())]));
-        child.wait().expect("qemu");
         text
+    }
+}
+
+/// QEMU below `timeout`; it ends with the test, however that ends.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SIGTERM to `timeout`, which passes it on to QEMU.
+        let _ = Command::new("sh").args(["-c", &format!("kill {} 2>/dev/null; true", self.0.id())]).status();
+        let _ = self.0.wait();
     }
 }
 

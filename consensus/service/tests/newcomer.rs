@@ -1,0 +1,134 @@
+//! A kernel begun anew: it disturbs nobody, and joins when it stands where the others do.
+
+mod common;
+
+use abi::log::Entry;
+use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
+use common::{Single, program};
+use replica::clerk::{Config, Sink};
+
+const GRACE: u64 = 50_000;
+
+#[derive(Default)]
+struct Log {
+    entries: Vec<String>,
+    progress: Vec<Progress>,
+}
+
+impl common::Log for Log {
+    fn entry(&mut self, entry: &Entry<'_>) {
+        self.entries.push(match entry {
+            Entry::Boot(_) => "boot".into(),
+            Entry::Sync(s) => format!("sync {}", s.s),
+            Entry::Skip { call } => format!("skip {call}"),
+            Entry::Go { call } => format!("go {call}"),
+        });
+    }
+}
+
+impl Sink for Log {
+    fn progress(&mut self, progress: Progress) {
+        self.progress.push(progress);
+    }
+}
+
+fn passed(s: u64, runnable: bool) -> Vote<'static> {
+    Vote::Passed { s, call: s * 16, effects: s, runnable, deadline_us: NO_DEADLINE, state: None }
+}
+
+/// Sync points that the three have passed before the fourth is begun anew; the program waits at the last.
+const LAST: u64 = 6;
+
+/// Voter 7 crashed, left, and is begun anew.
+fn lost() -> (Single, Log) {
+    let config = Config {
+        voters: 0xf0,
+        quorum: 3,
+        grace_us: GRACE,
+        start_time_us: 1000,
+        seed: [1; 32],
+        recorded: None,
+    };
+    let (mut line, mut log) = (Single::new(config, program(), None), Log::default());
+    line.on_verdict(&Verdict::Released { effects: 1000 });
+    line.poll(0, &mut log);
+    line.on_verdict(&Verdict::Crashed { voter: 7 });
+    line.poll(1, &mut log);
+    assert_eq!(line.voters.last().map(|v| (v.epoch, v.set, v.quorum)), Some((2, 0x70, 2)));
+    for s in 0..=LAST {
+        for voter in 4..7 {
+            line.on_vote(voter, &passed(s, s + 1 < LAST), 10 + s, &mut log);
+        }
+        line.poll(10 + s, &mut log);
+    }
+    line.on_verdict(&Verdict::Restarted { voter: 7, epoch: 2 });
+    line.poll(100, &mut log);
+    (line, log)
+}
+
+#[test]
+fn it_joins_when_it_has_passed_what_the_others_have() {
+    let (mut line, mut log) = lost();
+    let last = line.issued().unwrap();
+    for s in 0..=last {
+        assert_eq!(line.voters.len(), 2, "before {s}");
+        line.on_vote(7, &passed(s, s + 1 < LAST), 200, &mut log);
+        if s + 1 < last {
+            line.poll(200, &mut log);
+        }
+    }
+    line.poll(200, &mut log);
+    assert_eq!(line.voters.last().map(|v| (v.epoch, v.set, v.quorum)), Some((3, 0xf0, 3)));
+    assert!(
+        log.progress.iter().all(|p| !matches!(p, Progress::Lagging { .. } | Progress::Contradicts { .. }))
+    );
+    // What the verdicts said of its predecessor is over.
+    line.poll(300, &mut log);
+    assert_eq!(line.voters.len(), 3);
+}
+
+#[test]
+fn one_that_reports_something_else_does_not_join() {
+    let (mut line, mut log) = lost();
+    for s in 0..=line.issued().unwrap() {
+        let call = if s == 3 { 1 + s * 16 } else { s * 16 };
+        let vote = Vote::Passed {
+            s,
+            call,
+            effects: s,
+            runnable: s + 1 < LAST,
+            deadline_us: NO_DEADLINE,
+            state: None,
+        };
+        line.on_vote(7, &vote, 200, &mut log);
+        line.poll(200, &mut log);
+    }
+    assert_eq!(line.voters.len(), 2);
+    assert!(log.progress.contains(&Progress::Contradicts { voter: 7, s: 3 }), "{:?}", log.progress);
+}
+
+#[test]
+fn its_promise_of_old_is_answered_by_go_and_makes_no_skip() {
+    let (mut line, mut log) = lost();
+    line.on_vote(7, &passed(0, true), 200, &mut log);
+    line.on_vote(7, &Vote::Stuck { call: 3 }, 200, &mut log);
+    line.poll(200, &mut log);
+    assert_eq!(log.entries.last().unwrap(), "go 3");
+    // Of a call that nobody has made it proves nothing.
+    let (mut line, mut log) = lost();
+    let before = log.entries.len();
+    for s in 0..=line.issued().unwrap() {
+        line.on_vote(7, &passed(s, s + 1 < LAST), 200, &mut log);
+    }
+    line.on_vote(7, &Vote::Stuck { call: 16 * LAST + 1 }, 200, &mut log);
+    line.poll(200 + 100 * GRACE, &mut log);
+    assert_eq!(log.entries.len(), before, "{:?}", log.entries);
+}
+
+#[test]
+fn one_that_is_begun_anew_while_it_votes_leaves_first() {
+    let (mut line, mut log) = lost();
+    line.on_verdict(&Verdict::Restarted { voter: 6, epoch: 2 });
+    line.poll(300, &mut log);
+    assert_eq!(line.voters.last().map(|v| (v.epoch, v.set, v.quorum)), Some((3, 0x30, 2)));
+}

@@ -1,0 +1,259 @@
+//! What becomes of a kernel that was lost: by policy or by order it is begun anew, with the same or another design, until it votes again.
+//!
+//! Nothing here decides who votes. The gate accuses, the replicas agree on the voters; in between stands only the order to EL2 to begin a
+//! kernel anew, which they all see.
+
+use crate::{Board, Manager, Out};
+use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
+use core::fmt;
+
+/// Designs known at most.
+pub const DESIGNS: usize = 8;
+/// So often a kernel is begun anew before it votes; then somebody must look.
+const ATTEMPTS: u32 = 3;
+
+/// A kernel's image in the bundle.
+#[derive(Clone, Copy, Debug)]
+pub struct Design {
+    /// Its name there.
+    pub name: Name,
+    /// Its number among the kernels there.
+    pub place: usize,
+}
+
+/// How far a kernel has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// It votes, or nobody has said otherwise.
+    #[default]
+    Votes,
+    /// It is accused, and to leave the voters.
+    Lost,
+    /// EL2 takes its memory back.
+    Begins,
+    /// It follows the log.
+    Follows,
+}
+
+/// Why a kernel is begun anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Why {
+    #[default]
+    Order,
+    Accused(Out),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Order => "replaced by order",
+            Why::Accused(Out::WrongOutput(_)) => "wrong output",
+            Why::Accused(Out::WrongState(_)) => "wrong state",
+            Why::Accused(Out::Malformed) => "malformed",
+            Why::Accused(Out::Crashed) => "crashed",
+            Why::Accused(Out::Silent) => "silent",
+            Why::Accused(Out::Contradicts(_)) => "contradicts the others",
+        })
+    }
+}
+
+/// One kernel on its way back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Return {
+    stage: Stage,
+    why: Why,
+    /// When it was lost, when its successor began to run.
+    since: [u64; 2],
+    attempts: u32,
+    /// Its design, as a place in [`crate::Config::designs`]; and the one that an order names.
+    design: Option<usize>,
+    wish: Option<usize>,
+}
+
+impl Manager {
+    /// `voter` is accused. One that was to return failed: it may try once more.
+    pub(crate) fn lost(&mut self, voter: u32, why: Out, board: &mut impl Board) {
+        let now = board.now_us();
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
+        if r.stage == Stage::Votes {
+            (r.since, r.why) = ([now, now], Why::Accused(why));
+        }
+        let Some(row) = self.rows.get_mut(voter as usize) else { return };
+        row.out.get_or_insert(why);
+        r.stage = Stage::Lost;
+        if self.set.is_some_and(|set| set >> voter & 1 == 0) {
+            self.iterate(voter, board);
+        }
+    }
+
+    /// An agreed entry: these vote.
+    pub(crate) fn on_voters(&mut self, set: u64, board: &mut impl Board) {
+        self.set = Some(set);
+        for voter in 0..self.config.domains {
+            let votes = set >> voter & 1 == 1;
+            match self.returns.get(voter as usize).map(|r| r.stage) {
+                Some(Stage::Lost) if !votes => self.iterate(voter, board),
+                Some(Stage::Follows) if votes => self.is_back(voter, set.count_ones(), board),
+                _ => {}
+            }
+        }
+    }
+
+    /// The policy's answer to a lost kernel that votes no more.
+    fn iterate(&mut self, voter: u32, board: &mut impl Board) {
+        let Some(r) = self.returns.get(voter as usize).copied() else { return };
+        let name = self.name(voter);
+        if self.config.iteration == Iteration::None {
+            return self.say(
+                board,
+                format_args!("return: {name} stays out (iteration is none); `replace {name}` brings it back"),
+            );
+        }
+        if r.attempts >= ATTEMPTS {
+            return self.say(
+                board,
+                format_args!(
+                    "return: {name} stays out: begun anew {ATTEMPTS} times, and lost again before it voted"
+                ),
+            );
+        }
+        let count = self.config.designs.len();
+        let next = self.design(voter).map(|d| (d + 1) % count.max(1));
+        let design = if self.config.iteration == Iteration::Rotate { next } else { self.design(voter) };
+        self.begin(voter, r.wish.or(design), board);
+    }
+
+    /// Begins `voter` anew with design `design`; `None`: as it was.
+    fn begin(&mut self, voter: u32, design: Option<usize>, board: &mut impl Board) {
+        let name = self.name(voter);
+        if self.forgotten {
+            return self.say(
+                board,
+                format_args!("return: {name} stays out: the log is longer than the rings keep it, nobody can follow it from its beginning"),
+            );
+        }
+        let place = design.and_then(|d| self.config.designs.get(d)).map(|d| d.place);
+        if let Err(e) = board.begin(voter, place) {
+            return self
+                .say(board, format_args!("return: {name} stays out: EL2 refuses to begin it anew: {e:?}"));
+        }
+        let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
+        let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
+        self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}"));
+        if let Some(r) = self.returns.get_mut(voter as usize) {
+            (r.stage, r.design, r.wish, r.attempts) = (Stage::Begins, design, None, r.attempts + 1);
+        }
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            (row.out, row.late, row.lagging) = (None, None, None);
+        }
+    }
+
+    /// What EL2's table says of a kernel.
+    pub(crate) fn watch(&mut self, voter: u32, status: DomainStatus, board: &mut impl Board) {
+        let now = board.now_us();
+        let known = self.rows.get(voter as usize).and_then(|r| r.status).map_or(0, |s| s.restarts);
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
+        let runs = status.state == DomainState::Running as u16;
+        if r.stage == Stage::Begins && runs && status.restarts != known {
+            let [lost, begun] = &mut r.since;
+            *begun = now;
+            let ms = now.saturating_sub(*lost) / 1000;
+            r.stage = Stage::Follows;
+            let name = self.name(voter);
+            self.say(
+                board,
+                format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost, and follows the log from its beginning"),
+            );
+        }
+    }
+
+    fn is_back(&mut self, voter: u32, count: u32, board: &mut impl Board) {
+        let now = board.now_us();
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
+        let ([lost, begun], why, design) = (r.since, r.why, r.design);
+        *r = Return { design, ..Return::default() };
+        let (name, new) = (self.name(voter), self.design_name(design));
+        let (all, followed) = (now.saturating_sub(lost) / 1000, now.saturating_sub(begun) / 1000);
+        let count = ["no", "one", "two", "three", "four"].get(count as usize).copied().unwrap_or("more");
+        self.say(
+            board,
+            format_args!("return: {name} votes as {new}, {all} ms after it was lost ({why}), {followed} ms of them following the log: {count} vote again"),
+        );
+    }
+
+    /// `replace K [design]`.
+    pub(crate) fn replace(&mut self, target: &str, design: Option<&str>, board: &mut impl Board) {
+        let Some(voter) = self.domain(target).filter(|d| self.voter(*d)) else {
+            return self.say(
+                board,
+                format_args!("no kernel `{target}`: give a name of `status`, or its number from 1"),
+            );
+        };
+        let find = |name: &str| self.config.designs.iter().position(|d| name_str(&d.name) == name);
+        let wish = match design {
+            Some(name) => match find(name) {
+                None => {
+                    let there_are = Designs(self);
+                    return self.say(board, format_args!("no design `{name}`: there are{there_are}"));
+                }
+                found => found,
+            },
+            None => self.design(voter),
+        };
+        let votes = self.set.is_none_or(|set| set >> voter & 1 == 1);
+        if votes && self.set.is_none_or(|set| set.count_ones() < 3) {
+            return self.say(board, format_args!("{} is needed: fewer than three vote", self.name(voter)));
+        }
+        let now = board.now_us();
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
+        if r.stage == Stage::Votes {
+            (r.since, r.why) = ([now, now], Why::Order);
+        }
+        r.attempts = 0;
+        if r.stage == Stage::Lost && votes {
+            // The voters are to agree that it leaves first.
+            r.wish = wish;
+            return;
+        }
+        self.begin(voter, wish, board);
+    }
+
+    /// Whether `voter` is on its way back, in a word for the table.
+    pub(crate) fn returning(&self, voter: u32) -> Option<&'static str> {
+        match self.returns.get(voter as usize)?.stage {
+            Stage::Votes | Stage::Lost => None,
+            Stage::Begins => Some("begins anew"),
+            Stage::Follows => Some("follows the log"),
+        }
+    }
+
+    /// The design of `voter`, as a place in the list.
+    fn design(&self, voter: u32) -> Option<usize> {
+        let image = self.config.images.get(voter as usize)?;
+        let first = || self.config.designs.iter().position(|d| d.name == *image);
+        self.returns.get(voter as usize)?.design.or_else(first)
+    }
+
+    /// The image that `domain` runs.
+    pub(crate) fn image(&self, domain: u32) -> &str {
+        match self.design(domain) {
+            Some(design) => self.design_name(Some(design)),
+            None => self.config.images.get(domain as usize).map_or("", name_str),
+        }
+    }
+
+    fn design_name(&self, design: Option<usize>) -> &str {
+        design.and_then(|d| self.config.designs.get(d)).map_or("the same", |d| name_str(&d.name))
+    }
+}
+
+/// The names of all designs.
+struct Designs<'a>(&'a Manager);
+
+impl fmt::Display for Designs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.config.designs.iter().try_for_each(|d| write!(f, " {}", name_str(&d.name)))
+    }
+}
+
+const _: () = assert!(DOMAINS_MAX <= 64);
