@@ -74,15 +74,7 @@ impl State {
 
     fn digest_open(&self, e: &mut Encoder, open: u64, pipes: &mut Vec<u64>) {
         let Some(o) = self.opens.get(&open) else { return };
-        let kind = match o.leads {
-            Leads::File(_) | Leads::Path => 0,
-            Leads::Directory(_) => 1,
-            Leads::Pipe(_, true, false) => 2,
-            Leads::Pipe(..) => 3,
-            Leads::Terminal => 4,
-            Leads::Device(_) => 5,
-            Leads::Text(_) => 6,
-        };
+        let kind = o.kind();
         let pipe = if let Leads::Pipe(n, ..) = o.leads { Some(n) } else { None };
         if let Some(n) = pipe
             && !pipes.contains(&n)
@@ -91,7 +83,7 @@ impl State {
         }
         let inode = if pipe.is_some() { 0 } else { self.stat(o.node).map_or(0, |s| s.inode) };
         let offset = if pipe.is_some() || kind == 4 { 0 } else { o.offset };
-        e.u64(kind).u64(inode).u64(o.flags.into()).u64(offset);
+        e.u64(kind.into()).u64(inode).u64(o.flags.into()).u64(offset);
     }
 
     fn digest_file(&self, e: &mut Encoder, number: u64, i: &crate::fs::Inode) {

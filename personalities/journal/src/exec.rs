@@ -119,7 +119,7 @@ impl State {
         let image = self.parse(inode)?;
         let places = layout(&self.birth.seed, self.execs);
         let mut space = Space::new(self.pool.clone());
-        space.mmap_top = places.mmap_top;
+        (space.exec, space.mmap_top) = (self.execs, places.mmap_top);
         space.add_stack(places.stack_top);
         let bias = if image.dynamic { places.pie_base.wrapping_sub(image.span().0) } else { 0 };
         self.map_image(&mut space, inode, &image, bias, exe)?;
@@ -231,12 +231,12 @@ impl State {
             let handler = if action.handler == crate::signals::IGNORE { crate::signals::IGNORE } else { 0 };
             *action = crate::signals::Action { handler, ..Default::default() };
         }
-        p.signals.alternate = (0, 2, 0);
+        p.signals.alternate = (0, 0, 0);
         let last = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
         p.name = last[..last.len().min(15)].to_vec();
         p.exe = exe.into();
         p.arguments = a.argv.iter().flat_map(|s| s.iter().copied().chain([0])).collect::<Vec<u8>>().into();
-        (p.execed, p.unagreed, p.clear_tid) = (true, false, 0);
+        (p.execed, p.unagreed, p.clear_tid, p.robust) = (true, false, 0, 0);
     }
 }
 

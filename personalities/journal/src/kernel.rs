@@ -5,6 +5,9 @@ mod birth;
 mod faulting;
 mod log;
 mod post;
+mod snapshot;
+
+pub(crate) use birth::first_process;
 
 use crate::Map;
 use crate::faults::{Cause, cause};
@@ -58,6 +61,11 @@ pub struct Kernel<M: Machine> {
     counts: [u64; 6],
     last_run: u64,
     buffer: Vec<u8>,
+    /// The log's first entry.
+    boot: Vec<u8>,
+    /// Entries of sync points up to here were taken before the snapshot with which it began; 0: it began with Boot.
+    from: u64,
+    taking: Option<snapshot::Taking>,
 }
 
 impl<M: Machine> Kernel<M> {
@@ -90,6 +98,9 @@ impl<M: Machine> Kernel<M> {
             counts: [0; 6],
             last_run: 0,
             buffer: alloc::vec![0; abi::log::ENTRY_MAX + abi::log::NUMBER_SIZE],
+            boot: Vec::new(),
+            from: 0,
+            taking: None,
         })
     }
 
@@ -120,6 +131,7 @@ impl<M: Machine> Kernel<M> {
         let (call, wants) = (state.call, state.process(head).wanted != Wanted::Nothing);
         let skipped = self.skips.contains(&call);
         if skipped && (wants || self.ran_us >= self.stuck_us) {
+            self.snapshot_without(head);
             self.state().skip();
             self.after_call();
         } else if wants && self.promised == Some(call) && !self.goes.contains(&call) {
@@ -133,6 +145,7 @@ impl<M: Machine> Kernel<M> {
 
     fn turn(&mut self, head: u64, call: u64) {
         self.before_call(head);
+        self.snapshot_before(head);
         self.state().turn();
         self.unsaid = true;
         let long = self.ran_us > self.stuck_us / 2 && self.promised != Some(call);

@@ -32,6 +32,7 @@ pub mod regions;
 pub mod shadow;
 pub mod sigframe;
 pub mod signals;
+pub mod snapshot;
 pub mod space;
 pub mod state;
 pub mod store;

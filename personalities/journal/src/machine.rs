@@ -57,6 +57,8 @@ pub trait Machine {
     fn sync_code(&mut self, page: u32);
     /// Posts a vote.
     fn post(&mut self, vote: &Vote<'_>);
+    /// Writes a record to this kernel's channel of snapshots; `false`: there is none.
+    fn snapshot(&mut self, record: &[u8]) -> bool;
     /// The next entry of the agreed log, copied into `out`.
     fn entry(&mut self, out: &mut [u8]) -> Option<usize>;
     /// What the operator asks of kernels.

@@ -3,7 +3,7 @@
 use crate::errno::*;
 use crate::fs::node::Node;
 use crate::process::Thing;
-use crate::state::State;
+use crate::state::{State, Wake};
 use abi::turn::{PIPE_BUF, PIPE_CAPACITY, PIPES_MAX};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -86,8 +86,9 @@ impl State {
         p.readers_seen += u64::from(read);
         p.writers_seen += u64::from(write);
         if p.fifo && first {
-            let inode = p.inode;
-            self.wake(Thing::Opening(inode));
+            // Who opens does not wait yet, and does not wake itself.
+            let waiting = self.queues.get(&Thing::Opening(p.inode)).cloned().unwrap_or_default();
+            self.wakes.extend(waiting.into_iter().map(Wake::Thread));
         }
     }
 

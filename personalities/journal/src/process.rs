@@ -32,12 +32,14 @@ pub enum Thing {
 pub struct Progress {
     /// It blocked or was cut into steps before: what is made now is a repetition.
     pub begun: bool,
+    /// Number of the call at which it was last made, if begun.
+    pub at: u64,
     /// Bytes that were written.
     pub done: u64,
     /// When a sleep ends.
     pub deadline: Option<u64>,
-    /// The pid that vfork returns.
-    pub child: Option<u32>,
+    /// The vfork child: its serial, and the pid that vfork returns.
+    pub child: Option<(u64, u32)>,
     /// A FIFO end that counts already: inode, read, write, and generations of the other ends.
     pub opening: Option<Opening>,
 }
@@ -174,6 +176,8 @@ pub struct Process {
     pub controls: [u64; 3],
     /// Where a zero is written at its end.
     pub clear_tid: u64,
+    /// set_robust_list's head.
+    pub robust: u64,
     /// A handler began outside a turn: its memory is not compared.
     pub unagreed: bool,
     /// A memory digest is due since this sync point.

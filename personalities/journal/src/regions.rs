@@ -24,6 +24,23 @@ pub fn round_up(length: u64) -> Option<u64> {
     Some(length.checked_add(PAGE - 1)? & !(PAGE - 1))
 }
 
+impl Region {
+    /// Whether `next`, which begins at its end, is one mapping with it.
+    fn is_continued(&self, start: u64, next: &Region) -> bool {
+        let label = |r: &Region| r.label.as_ref().map(|l| (l.inode, l.path.clone()));
+        let goes_on = match (&self.backing, &next.backing) {
+            (Backing::Anonymous, Backing::Anonymous) | (Backing::Stack, Backing::Stack) => true,
+            (Backing::File(a, from), Backing::File(b, to)) => {
+                let same = Rc::ptr_eq(a, b) || a.base.is_some() && a.base == b.base && a.size == b.size;
+                same && from + (self.end - start) / PAGE == *to
+            }
+            _ => false,
+        };
+        let flags = |r: &Region| (r.rights, r.charged, r.shared);
+        goes_on && flags(self) == flags(next) && label(self) == label(next)
+    }
+}
+
 impl Space {
     /// Cuts regions so that `at` is inside none.
     fn split(&mut self, at: u64) {
@@ -115,8 +132,16 @@ impl Space {
     /// Maps `length` bytes at `at`, replacing what is there.
     pub fn add(&mut self, at: u64, length: u64, rights: u8, backing: Backing, label: Option<Label>) {
         self.remove(at, at + length);
-        let region = Region { end: at + length, rights, charged: rights & WRITE != 0, backing, label };
+        let (end, charged) = (at + length, rights & WRITE != 0);
+        let region = Region { end, rights, charged, shared: false, backing, label };
         self.regions.insert_mut(at, region);
+    }
+
+    /// What was just mapped at `at` is MAP_SHARED.
+    pub fn share(&mut self, at: u64) {
+        if let Some(r) = self.regions.get_mut(&at) {
+            r.shared = true;
+        }
     }
 
     /// mprotect: changes up to the first hole, which is ENOMEM.
@@ -179,6 +204,7 @@ impl Space {
 
     /// mremap; `old` and `new` lengths are whole pages, not 0.
     pub fn remap(&mut self, at: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
+        self.join(at);
         let (_, r) = self.region(at).ok_or(EFAULT)?;
         let r = r.clone();
         let mut old = old;
@@ -223,6 +249,19 @@ impl Space {
             self.extend(target, target + new);
         }
         Ok(target)
+    }
+
+    /// The region that holds `at` takes in those behind it that are its continuation: one mapping, whatever made it.
+    fn join(&mut self, at: u64) {
+        while let Some((start, r)) = self.region(at)
+            && let Some(next) = self.regions.get(&r.end)
+            && r.is_continued(start, next)
+        {
+            let (next_start, end) = (r.end, next.end);
+            let joined = Region { end, ..r.clone() };
+            self.regions.remove_mut(&next_start);
+            self.regions.insert_mut(start, joined);
+        }
     }
 
     /// The region that holds `at` grows to `end`.

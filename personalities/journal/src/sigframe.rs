@@ -34,8 +34,12 @@ impl State {
         let action = p.signals.action(info.signal);
         let (base, flags, size) = p.signals.alternate;
         let user = &p.user;
-        let on_it = flags != 2 && user.sp > base && user.sp - base <= size;
-        let top = if action.flags & ONSTACK != 0 && flags != 2 && !on_it { base + size } else { user.sp };
+        let on_it = size != 0 && user.sp > base && user.sp - base <= size;
+        let top = if action.flags & ONSTACK != 0 && size != 0 && !on_it {
+            base.wrapping_add(size)
+        } else {
+            user.sp
+        };
         let record = (top.wrapping_sub(RECORD as u64)) & !15;
         let at = record.wrapping_sub(FRAME as u64) & !15;
         let mut f = alloc::vec![0u8; FRAME];
@@ -44,9 +48,7 @@ impl State {
         set(&mut f, 16, &info.fields[0].to_le_bytes());
         set(&mut f, 24, &info.fields[1].to_le_bytes());
         set(&mut f, STACK_AT, &base.to_le_bytes());
-        // A stack that was never set is all zero.
-        let shown = if flags == 2 && size == 0 { 0 } else { flags };
-        set(&mut f, STACK_AT + 8, &shown.to_le_bytes());
+        set(&mut f, STACK_AT + 8, &flags.to_le_bytes());
         set(&mut f, STACK_AT + 16, &size.to_le_bytes());
         set(&mut f, MASK_AT, &p.signals.saved.unwrap_or(p.signals.mask).to_le_bytes());
         set(&mut f, CONTEXT_AT, &info.far.to_le_bytes());

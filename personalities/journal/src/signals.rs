@@ -82,7 +82,7 @@ pub struct Signals {
     pub saved: Option<u64>,
     /// By signal - 1.
     pub actions: Vec<Action>,
-    /// ss_sp, ss_flags, ss_size.
+    /// ss_sp, ss_flags, ss_size as last set; no size: there is none.
     pub alternate: (u64, u32, u64),
 }
 
@@ -94,7 +94,7 @@ impl Default for Signals {
             mask: 0,
             saved: None,
             actions: alloc::vec![Action::default(); 64],
-            alternate: (0, 2, 0),
+            alternate: (0, 0, 0),
         }
     }
 }

@@ -24,8 +24,8 @@ pub const MAP_END: u64 = TASK_SIZE - 16 * PAGE;
 pub struct Shot {
     /// Its pages that are not the image's own.
     pub pages: Map<u64, Page>,
-    /// First page in the image, if its data lies there.
-    pub base: Option<u32>,
+    /// First page in the image and how many, if its data lies there.
+    pub base: Option<(u32, u64)>,
     /// Bytes.
     pub size: u64,
 }
@@ -36,7 +36,7 @@ impl Shot {
         if let Some(p) = self.pages.get(&index) {
             return Some(p.clone());
         }
-        self.base.map(|b| Page::Image(b + index as u32))
+        self.base.filter(|b| index < b.1).map(|b| Page::Image(b.0 + index as u32))
     }
 }
 
@@ -69,6 +69,8 @@ pub struct Region {
     pub rights: u8,
     /// Is or was writable and private.
     pub charged: bool,
+    /// Of MAP_SHARED (read-only).
+    pub shared: bool,
     /// What lies below what was written.
     pub backing: Backing,
     /// Its name.
@@ -99,6 +101,8 @@ pub struct Space {
     pub brk: (u64, u64),
     /// Mappings lie below.
     pub mmap_top: u64,
+    /// Number of the exec that made it.
+    pub exec: u64,
     /// Lowest touched address of the stack, page-aligned.
     pub touched: u64,
     /// Chunks that are charged.
@@ -116,6 +120,7 @@ impl Space {
             pages: Map::new(),
             brk: (0, 0),
             mmap_top: 0,
+            exec: 0,
             touched: u64::MAX,
             chunks: 0,
             stale: Vec::new(),
@@ -318,6 +323,7 @@ impl Space {
             end: top,
             rights: READ | WRITE,
             charged: true,
+            shared: false,
             backing: Backing::Stack,
             label: Some(Label { inode: 0, path: Rc::from(&b"[stack]"[..]) }),
         };

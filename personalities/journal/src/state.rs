@@ -53,6 +53,21 @@ pub struct Open {
     pub hangup_after: u64,
 }
 
+impl Open {
+    /// Its kind, as digests and snapshots have it (`docs/linux-abi.md`, "State digest").
+    pub fn kind(&self) -> u8 {
+        match self.leads {
+            Leads::File(_) | Leads::Path => 0,
+            Leads::Directory(_) => 1,
+            Leads::Pipe(_, true, false) => 2,
+            Leads::Pipe(..) => 3,
+            Leads::Terminal => 4,
+            Leads::Device(_) => 5,
+            Leads::Text(_) => 6,
+        }
+    }
+}
+
 /// What the log's first entry said.
 #[derive(Clone)]
 pub struct Birth {
@@ -126,6 +141,8 @@ pub struct State {
     pub wakes: Vec<Wake>,
     /// What happened since the shell looked.
     pub records: Vec<Record>,
+    /// The entry that was taken last asked for a snapshot.
+    pub snapshot_due: bool,
     /// Process 1 ended.
     pub halted: bool,
     /// Frames.

@@ -99,9 +99,11 @@ impl Tty {
     /// Takes what a read of `count` bytes gets; none: it waits.
     pub fn take(&mut self, count: usize) -> Option<Vec<u8>> {
         if !self.is_canonical() {
-            self.ends.clear();
             let n = count.min(self.bytes.len());
-            return (n > 0).then(|| self.bytes.drain(..n).collect());
+            let out = (n > 0).then(|| self.bytes.drain(..n).collect());
+            // Ends of units are forgotten; a '\n' stays one.
+            self.ends = self.lines().collect();
+            return out;
         }
         let end = *self.ends.front()?;
         let n = count.min(end);
@@ -111,6 +113,11 @@ impl Tty {
             self.ends.pop_front();
         }
         Some(out)
+    }
+
+    /// The places behind each '\n' of the queue.
+    pub fn lines(&self) -> impl Iterator<Item = usize> + '_ {
+        self.bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1)
     }
 
     /// FIONREAD.

@@ -87,19 +87,25 @@ impl State {
     }
 
     fn mark_begun(&mut self, head: u64) {
+        let at = self.call;
         if let Wanted::Call { progress, .. } = &mut self.process_mut(head).wanted {
-            progress.begun = true;
+            (progress.begun, progress.at) = (true, at);
         }
     }
 
     fn block(&mut self, head: u64, wait: Wait) {
+        self.stand_in_line(head, wait);
+        self.round.retain(|s| *s != head);
+    }
+
+    /// A thread waits: it stands in the FIFOs of all that it waits for.
+    pub fn stand_in_line(&mut self, head: u64, wait: Wait) {
         for thing in &wait.things {
             let mut queue = self.queues.get(thing).cloned().unwrap_or_default();
             queue.push(head);
             self.queues.insert_mut(*thing, queue);
         }
         self.process_mut(head).place = Place::Waiting(wait);
-        self.round.retain(|s| *s != head);
     }
 
     /// "Wake-ups it causes are carried out at its end, in the order in which it caused them."
@@ -219,7 +225,7 @@ impl State {
             let timer = &mut self.process_mut(serial).timer;
             timer.0 = match timer.1 {
                 0 => 0,
-                interval => time + ((now - time) / interval + 1) * interval,
+                interval => time.saturating_add(((now - time) / interval + 1).saturating_mul(interval)),
             };
             self.signal(serial, Info { signal: SIGALRM, code: SI_KERNEL, ..Info::default() });
         }
@@ -242,7 +248,7 @@ impl State {
                     self.enter_round(*thread);
                 }
             }
-            Event::Snapshot => {}
+            Event::Snapshot => self.snapshot_due = true,
         }
     }
 

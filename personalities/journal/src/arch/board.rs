@@ -24,6 +24,7 @@ pub struct Board {
     look: bool,
     votes: Channel,
     effects: BroadcastWriter<'static>,
+    snapshots: Option<(Channel, BroadcastWriter<'static>)>,
     control: Option<BroadcastReader<'static>>,
     monitor: Option<Monitor<'static>>,
     scratch: [u8; PAYLOAD_MAX + 512],
@@ -68,6 +69,9 @@ impl Board {
             look: true,
             votes,
             effects,
+            snapshots: channel(boot, "snapshot-")
+                .filter(Channel::writes)
+                .and_then(|c| Some((c, BroadcastWriter::new(c.words())?))),
             control: channel(boot, "control").and_then(|c| BroadcastReader::new(c.words())),
             monitor,
             scratch: [0; PAYLOAD_MAX + 512],
@@ -154,6 +158,13 @@ impl Machine for Board {
             panic!("a vote does not fit its ring");
         }
         self.votes.ring();
+    }
+
+    fn snapshot(&mut self, record: &[u8]) -> bool {
+        let Some((channel, ring)) = &mut self.snapshots else { return false };
+        let written = ring.write(record).is_ok();
+        channel.ring();
+        written
     }
 
     fn entry(&mut self, out: &mut [u8]) -> Option<usize> {

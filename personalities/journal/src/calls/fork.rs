@@ -45,7 +45,7 @@ impl State {
 
     /// clone.
     pub fn clone_call(&mut self, s: u64, a: &Args) -> Result<Outcome> {
-        if let Some(pid) = self.progress(s).child {
+        if let Some((_, pid)) = self.progress(s).child {
             return done(pid);
         }
         let [flags, stack, parent_tid, _, child_tid, _] = *a;
@@ -73,7 +73,7 @@ impl State {
             (Place::Waiting(Wait { things: Vec::new(), deadline: u64::MAX }), Wanted::Nothing);
         (child.calls, child.child_calls, child.random, child.started) = (0, 0, 0, self.clock());
         (child.vfork, child.execed, child.timer, child.news) = (waits, false, (0, 0), None);
-        (child.clear_tid, child.digest_due) = (0, None);
+        (child.clear_tid, child.robust, child.digest_due) = (0, 0, None);
         child.controls[0] = 0;
         let mine = child.signals;
         child.signals = Signals { pending: 0, infos: Vec::new(), saved: None, ..mine };
@@ -104,7 +104,7 @@ impl State {
         self.records.push(Record::Forked { parent: s, child: serial, spaces });
         self.wakes.push(Wake::Enter(serial));
         if waits {
-            self.progress(s).child = Some(pid);
+            self.progress(s).child = Some((serial, pid));
             return Ok(Outcome::Wait(Wait::on(Thing::Vfork(s))));
         }
         done(pid)

@@ -17,11 +17,8 @@ impl State {
                 Ok(self.process(s).pid.into())
             }
             nr::set_robust_list => {
-                if a[1] == 24 {
-                    Ok(0)
-                } else {
-                    Err(EINVAL)
-                }
+                self.process_mut(s).robust = a[0];
+                if a[1] == 24 { Ok(0) } else { Err(EINVAL) }
             }
             nr::sigaltstack => self.sigaltstack(s, a[0], a[1]),
             nr::getrandom => self.getrandom(s, a[0], a[1], a[2]),

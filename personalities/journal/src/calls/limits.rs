@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 pub const NOFILE: u32 = 7;
 const INFINITY: u64 = u64::MAX;
 
-fn default(resource: u32) -> (u64, u64) {
+/// What a limit is at the start: soft, hard.
+pub fn default(resource: u32) -> (u64, u64) {
     match resource {
         3 => (abi::layout::STACK_MAX, INFINITY),
         4 => (0, INFINITY),

@@ -56,6 +56,9 @@ fn map_anonymous(space: &mut Space, a: &Args) -> Result<u64> {
         _ => return Err(EINVAL),
     }
     space.add(at, length, rights(a[2]), Backing::Anonymous, None);
+    if a[3] & 0xf == SHARED {
+        space.share(at);
+    }
     Ok(at)
 }
 
@@ -161,6 +164,9 @@ impl State {
         let mut trial = self.space(serial).clone();
         let label = Some(Label { inode, path: open.path.clone() });
         trial.add(at, length, rights(prot), Backing::File(shot, offset / PAGE), label);
+        if kind != PRIVATE {
+            trial.share(at);
+        }
         let needed = trial.chunks_needed();
         if needed > trial.chunks {
             self.charge(serial, needed)?;

@@ -289,7 +289,7 @@ impl State {
         self.files.change(inode, |i| {
             i.times[0] = wanted[0].unwrap_or(i.times[0]);
             i.times[1] = wanted[1].unwrap_or(i.times[1]);
-            i.times[2] = now;
+            (i.times[2], i.dated) = (now, true);
         });
         ok()
     }

@@ -39,7 +39,7 @@ impl State {
         let already = self.progress(s).done;
         let mut moved = 0;
         let outcome = loop {
-            let step = (count - already - moved).min(65536) as usize;
+            let step = count.saturating_sub(already + moved).min(65536) as usize;
             let mut bytes = alloc::vec![0; step];
             let n = self.files.read(inode, at + moved, &mut bytes);
             bytes.truncate(n);

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
 const ALTERNATE_MIN: u64 = 5120;
+/// SA_ flags that Linux keeps (UAPI_SA_FLAGS).
+const KNOWN_FLAGS: u64 = 0xdc00_0807;
 
 impl State {
     fn user_info(&self, s: u64, signal: u8, code: i32) -> Info {
@@ -74,7 +76,7 @@ impl State {
             let space = self.space(s);
             wanted = Some(Action {
                 handler: space.get_u64(new)?,
-                flags: space.get_u64(new + 8)?,
+                flags: space.get_u64(new + 8)? & KNOWN_FLAGS,
                 restorer: space.get_u64(new + 16)?,
                 mask: space.get_u64(new + 24)? & !UNBLOCKABLE,
             });
@@ -167,7 +169,7 @@ impl State {
         let p = self.process(s);
         let (base, flags, size) = p.signals.alternate;
         let sp = p.user.sp;
-        let on_it = flags != 2 && sp > base && sp - base <= size;
+        let on_it = size != 0 && sp > base && sp - base <= size;
         let mut wanted = None;
         if new != 0 {
             let space = self.space(s);
@@ -185,7 +187,11 @@ impl State {
             };
         }
         if old != 0 {
-            let shown = if on_it { 1 } else { flags };
+            let shown = match (on_it, size) {
+                (true, _) => 1,
+                (false, 0) => 2,
+                _ => flags,
+            };
             let mut out = [0; 24];
             out[..8].copy_from_slice(&base.to_le_bytes());
             out[8..12].copy_from_slice(&shown.to_le_bytes());

@@ -53,7 +53,8 @@ impl State {
         if count == 0 {
             return ok();
         }
-        let bytes = match self.gather(s, parts, already, (count - already).min(TTY_SLICE as u64)) {
+        let bytes = match self.gather(s, parts, already, count.saturating_sub(already).min(TTY_SLICE as u64))
+        {
             Err(_) if already > 0 => return done(already),
             other => other?,
         };

@@ -169,7 +169,7 @@ impl State {
         if which as u32 == 0 {
             let now = self.clock();
             let next = if values[1] == 0 { 0 } else { now.saturating_add(values[1]) };
-            self.process_mut(s).timer = (next, values[0]);
+            self.process_mut(s).timer = (next, if next == 0 { 0 } else { values[0] });
         }
         if old != 0 {
             self.space(s).put(old, &before)?;

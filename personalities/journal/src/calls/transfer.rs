@@ -289,7 +289,7 @@ impl State {
         }
         let room = p.room() as u64;
         let nonblock = open.flags & NONBLOCK != 0;
-        let left = count - already;
+        let left = count.saturating_sub(already);
         let fits = if count <= PIPE_BUF as u64 && left > room { 0 } else { left.min(room) };
         if fits == 0 {
             return if nonblock {

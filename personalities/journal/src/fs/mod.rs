@@ -5,6 +5,7 @@ pub mod device;
 pub mod names;
 pub mod node;
 pub mod path;
+pub mod restore;
 pub mod snapshot;
 pub mod texts;
 
@@ -56,6 +57,8 @@ pub struct Inode {
     pub base: Option<u64>,
     /// Was made or changed.
     pub touched: bool,
+    /// Its times were set.
+    pub dated: bool,
     /// Was made.
     pub made: bool,
     /// Of a directory: the next entry's sequence number.
@@ -103,14 +106,19 @@ pub struct Files {
     made: u64,
     pages: u64,
     image: u32,
+    /// Of the image's members from inode 2 on: where their bytes are, and how many.
+    origins: Rc<[(u64, u64)]>,
     pool: Rc<Pool>,
 }
 
 impl Files {
     /// Of the archive in the pages from `image` on, `size` bytes long; what the image does not say happened at `boot_ns`.
     pub fn new(pool: Rc<Pool>, image: u32, size: u64, boot_ns: i64) -> core::result::Result<Files, Broken> {
-        let mut files = Files { store: Store::default(), next: 2, made: 0, pages: 0, image, pool };
+        let mut files =
+            Files { store: Store::default(), next: 2, made: 0, pages: 0, image, origins: Rc::from([]), pool };
         let members = cpio::members(size, &|at, out| files.read_image(at, out))?;
+        let named = members.iter().filter(|m| !m.path.is_empty());
+        files.origins = named.map(|m| (m.at, m.size)).collect();
         let mut root = blank(DIRECTORY | 0o755, boot_ns);
         (root.links, root.parent, root.size) = (2, ROOT, 4096);
         files.set(ROOT, root);
@@ -156,7 +164,7 @@ impl Files {
             .try_fold(ROOT, |dir, name| self.lookup(dir, name))
     }
 
-    fn read_image(&self, at: u64, out: &mut [u8]) {
+    pub(super) fn read_image(&self, at: u64, out: &mut [u8]) {
         let (mut at, mut rest) = (at, out);
         while !rest.is_empty() {
             let inside = (at % PAGE) as usize;
@@ -292,24 +300,6 @@ impl Files {
         n
     }
 
-    /// The first change of an image's file: its first `size` bytes become pages of the writable layer.
-    fn copy_up(&mut self, number: u64, size: u64) -> Result<()> {
-        let Some(Inode { base: Some(base), size: old, .. }) = self.inode(number).cloned() else {
-            return Ok(());
-        };
-        let count = size.min(old).div_ceil(PAGE);
-        if count > self.pages_left() {
-            return Err(ENOSPC);
-        }
-        for index in 0..count {
-            let page = self.lift(base, old, index).ok_or(ENOSPC)?;
-            self.store.put(Key::Page(number, index), Value::Page(page));
-        }
-        self.pages += count;
-        self.change(number, |i| (i.base, i.pages, i.touched) = (None, count, true));
-        Ok(())
-    }
-
     /// Writes what fits.
     pub fn write(&mut self, number: u64, offset: u64, data: &[u8], now: i64) -> Result<usize> {
         if data.is_empty() {
@@ -388,6 +378,7 @@ fn blank(mode: u32, ns: i64) -> Inode {
         target: None,
         base: None,
         touched: false,
+        dated: false,
         made: false,
         sequence: 0,
         parent: 0,

@@ -37,7 +37,7 @@ impl Files {
     }
 
     /// An entry goes.
-    fn leave(&mut self, dir: u64, name: &[u8]) {
+    pub(super) fn leave(&mut self, dir: u64, name: &[u8]) {
         let key = Key::Name(dir, name.into());
         if let Some(Value::Slot(slot)) = self.store.get(&key) {
             let entry = Key::Entry(dir, *slot);
@@ -144,11 +144,21 @@ impl Files {
         Some(path)
     }
 
-    /// All that were touched and have a name or a holder, by number.
-    pub fn touched(&self) -> impl Iterator<Item = (u64, &super::Inode)> + '_ {
+    /// All that a snapshot holds: those, and those of which only the times were set.
+    pub fn changed(&self) -> impl Iterator<Item = (u64, &super::Inode)> + '_ {
+        self.all().filter(|(_, i)| (i.touched || i.dated) && (i.links > 0 || i.held > 0))
+    }
+
+    /// All files, by number.
+    pub fn all(&self) -> impl Iterator<Item = (u64, &super::Inode)> + '_ {
         self.store.range(&Key::Inode(0), &Key::Inode(u64::MAX)).filter_map(|(k, v)| match (k, v) {
-            (Key::Inode(n), Value::Inode(i)) if i.touched && (i.links > 0 || i.held > 0) => Some((*n, i)),
+            (Key::Inode(n), Value::Inode(i)) => Some((*n, i)),
             _ => None,
         })
+    }
+
+    /// All that were touched and have a name or a holder, by number.
+    pub fn touched(&self) -> impl Iterator<Item = (u64, &super::Inode)> + '_ {
+        self.all().filter(|(_, i)| i.touched && (i.links > 0 || i.held > 0))
     }
 }

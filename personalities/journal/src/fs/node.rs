@@ -4,7 +4,7 @@ use super::device::{self, Kind};
 use super::{CHARACTER, DIRECTORY, FIFO, ROOT, SYMLINK};
 use crate::errno::*;
 use crate::page::PAGE;
-use crate::state::State;
+use crate::state::{Open, State};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -22,6 +22,35 @@ pub enum Node {
     Pipe(u64),
 }
 
+/// Inode number of /proc.
+const BASE: u64 = 1 << 33;
+/// A process' numbers are apart by so much; its descriptors' begin at [`FDS`].
+const STRIDE: u64 = 1024;
+const FDS: u64 = 256;
+
+impl Node {
+    /// The node that has this inode number, whether or not it is there; none: no node has it, or a pipe.
+    pub fn of_inode(inode: u64) -> Option<Node> {
+        if inode < device::INODE {
+            return (inode > 0).then_some(Node::File(inode));
+        }
+        if inode < BASE {
+            let place = (inode - device::INODE) as usize;
+            return (place <= device::TABLE.len()).then(|| Node::Device(place.checked_sub(1)));
+        }
+        let (pid, place) = (u32::try_from((inode - BASE) / STRIDE).ok()?, (inode - BASE) % STRIDE);
+        Some(Node::Proc(match (pid, place) {
+            (0, 0) => Proc::Root,
+            (0, n) if n as usize <= FIXED_COUNT => Proc::Fixed(n as usize - 1),
+            (0, _) => return None,
+            (_, 0) => Proc::Pid(pid),
+            (_, n) if n as usize <= ENTRIES.len() => Proc::Entry(pid, n as usize - 1),
+            (_, n) if n >= FDS => Proc::Fd(pid, (n - FDS) as u32),
+            _ => return None,
+        }))
+    }
+}
+
 /// A node of /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proc {
@@ -36,6 +65,9 @@ pub enum Proc {
     /// A descriptor's link.
     Fd(u32, u32),
 }
+
+/// Behind the path of an open file without a name.
+pub const DELETED: &[u8] = b" (deleted)";
 
 /// Entries of /proc before the pids.
 pub const FIXED: [&str; 10] =
@@ -137,7 +169,6 @@ impl State {
     }
 
     fn stat_proc(&self, p: Proc, fixed: impl Fn(u64, u64, u32, u32, u64) -> Stat) -> Result<Stat> {
-        const BASE: u64 = 1 << 33;
         let alive = |pid| self.by_pid(pid).ok_or(ENOENT);
         let live = self.processes.size() as u32;
         Ok(match p {
@@ -233,16 +264,20 @@ impl State {
             Node::Proc(Proc::Entry(pid, EXE)) => Some(self.by_pid(pid)?.exe.to_vec()),
             Node::Proc(Proc::Entry(pid, CWD)) => self.path_of(self.by_pid(pid)?.cwd),
             Node::Proc(Proc::Fd(pid, fd)) => {
-                let open = self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?;
-                match open.node {
-                    Node::Pipe(n) => Some(format!("pipe:[{}]", self.pipes.get(&n)?.inode).into_bytes()),
-                    Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0) => {
-                        Some([&open.path[..], b" (deleted)"].concat())
-                    }
-                    _ => Some(open.path.to_vec()),
-                }
+                self.open_text(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?)
             }
             _ => None,
+        }
+    }
+
+    /// What the link of a descriptor in /proc shows.
+    pub fn open_text(&self, open: &Open) -> Option<Vec<u8>> {
+        match open.node {
+            Node::Pipe(n) => Some(format!("pipe:[{}]", self.pipes.get(&n)?.inode).into_bytes()),
+            Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0) => {
+                Some([&open.path[..], DELETED].concat())
+            }
+            _ => Some(open.path.to_vec()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bytes of the image as pages, and files as they are at one moment.
 
-use super::Files;
+use super::{Files, Inode, Key, Value};
 use crate::Map;
 use crate::errno::*;
 use crate::page::{PAGE, PAGE_SIZE, Page};
@@ -21,21 +21,44 @@ impl Files {
         Some(Page::Own(frame))
     }
 
+    /// The first change of an image's file: its first `size` bytes become pages of the writable layer.
+    pub(super) fn copy_up(&mut self, number: u64, size: u64) -> Result<()> {
+        let Some(Inode { base: Some(base), size: old, .. }) = self.inode(number).cloned() else {
+            return Ok(());
+        };
+        let count = size.min(old).div_ceil(PAGE);
+        if count > self.pages_left() {
+            return Err(ENOSPC);
+        }
+        for index in 0..count {
+            let page = self.lift(base, old, index).ok_or(ENOSPC)?;
+            self.store.put(Key::Page(number, index), Value::Page(page));
+        }
+        self.pages += count;
+        self.change(number, |i| (i.base, i.pages, i.touched) = (None, count, true));
+        Ok(())
+    }
+
     /// The file as it is now, to be mapped.
     pub fn shot(&self, number: u64) -> Result<Shot> {
         let inode = self.inode(number).ok_or(ENOENT)?;
         let mut pages = Map::new();
-        let Some(base) = inode.base else {
-            for (index, page) in self.counted(number) {
-                pages.insert_mut(index, page.clone());
-            }
-            return Ok(Shot { pages, base: None, size: inode.size });
-        };
-        let whole = inode.size / PAGE;
-        let aligned = base.is_multiple_of(PAGE);
-        for index in if aligned { whole } else { 0 }..inode.size.div_ceil(PAGE) {
-            pages.insert_mut(index, self.lift(base, inode.size, index).ok_or(ENOMEM)?);
+        if let Some(base) = inode.base {
+            return self.image_shot(base, inode.size);
         }
-        Ok(Shot { pages, base: aligned.then(|| self.image + (base / PAGE) as u32), size: inode.size })
+        for (index, page) in self.counted(number) {
+            pages.insert_mut(index, page.clone());
+        }
+        Ok(Shot { pages, base: None, size: inode.size })
+    }
+
+    /// `size` bytes of the image from `base` on.
+    pub(super) fn image_shot(&self, base: u64, size: u64) -> Result<Shot> {
+        let mut pages = Map::new();
+        let (whole, aligned) = (size / PAGE, base.is_multiple_of(PAGE));
+        for index in if aligned { whole } else { 0 }..size.div_ceil(PAGE) {
+            pages.insert_mut(index, self.lift(base, size, index).ok_or(ENOMEM)?);
+        }
+        Ok(Shot { pages, base: aligned.then(|| (self.image + (base / PAGE) as u32, whole)), size })
     }
 }

@@ -17,7 +17,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-fn first_process(clock: u64) -> Process {
+pub(crate) fn first_process(clock: u64) -> Process {
     Process {
         serial: 1,
         pid: 1,
@@ -48,6 +48,7 @@ fn first_process(clock: u64) -> Process {
         timer: (0, 0),
         controls: [0, 1, 0],
         clear_tid: 0,
+        robust: 0,
         unagreed: false,
         digest_due: None,
     }
@@ -93,6 +94,7 @@ impl<M: Machine> Kernel<M> {
             last_pid: 1,
             wakes: Vec::new(),
             records: Vec::new(),
+            snapshot_due: false,
             halted: false,
             pool: self.pool.clone(),
         };
@@ -104,7 +106,6 @@ impl<M: Machine> Kernel<M> {
         let list = |bytes| strings(bytes).map(<[u8]>::to_vec).collect();
         let arguments = Arguments { argv: list(program.argv), env: list(program.env) };
         state.execute(1, program.path.as_bytes(), arguments).map_err(|_| "process 1 cannot be started")?;
-        state.process_mut(1).execed = false;
         self.state = Some(state);
         self.drain();
         self.passed(0);

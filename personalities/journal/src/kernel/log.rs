@@ -15,11 +15,13 @@ impl<M: Machine> Kernel<M> {
             let Some(bytes) = buffer.get(..n) else { break };
             match postcard::from_bytes::<Entry<'_>>(bytes) {
                 Ok(Entry::Boot(boot)) if self.state.is_none() => {
+                    self.boot = bytes.to_vec();
                     if let Err(why) = self.boot(&boot) {
                         panic!("cannot begin: {why}");
                     }
                 }
                 Ok(Entry::Boot(_)) => {}
+                Ok(Entry::Sync(s)) if s.s <= self.from => {}
                 Ok(Entry::Sync(s)) => {
                     self.entries.push_back(Waiting { time_us: s.time_us, events: s.events.to_vec() });
                 }
@@ -39,6 +41,9 @@ impl<M: Machine> Kernel<M> {
         self.state().take_entry(entry.time_us, &events);
         self.ran_us = 0;
         self.drain();
+        if core::mem::take(&mut self.state().snapshot_due) {
+            self.begin_snapshot(s);
+        }
         self.passed(s);
     }
 
