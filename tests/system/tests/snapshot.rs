@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 use system_tests::{Finished, Options, images, run};
+use xtask::machine::KERNELS;
 use xtask::session::{Record, replay};
 use xtask::snapshot::{asking, difference, last};
-
-/// The kernels that give and take snapshots.
-const KERNELS: [&str; 3] = ["classic", "lazy", "actor"];
 
 /// What runs; in the middle of it snapshots are taken.
 const SCRIPTS: [&str; 3] = [
