@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+.PHONY: help setup run-qemu-aarch64 demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -15,6 +15,9 @@ setup: ## install what is missing (Debian 12), saying what and why
 
 run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,actor,journal: by slot
 	@$(XTASK) run $(RUN_ARGUMENTS)
+
+demo: setup ## a short tour: four unlike kernels, one lies, one crashes, one is replaced; the answers stay right
+	@$(XTASK) demo
 
 sdcard: setup ## target/tetrarch-rpi4.img for a Raspberry Pi 4, and how to flash it; FIRMWARE=directory: without network; ARMSTUB=file: e.g. Trusted Firmware
 	@$(XTASK) sdcard $(if $(FIRMWARE),--firmware $(FIRMWARE)) $(if $(ARMSTUB),--armstub $(ARMSTUB))
@@ -95,7 +98,7 @@ diversity: ## how unlike the kernels are: lines and machine functions that pairs
 	@scripts/diversity
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; eleven builds of EL2 with a hole each, which tests must find; a core and 64 MiB lent 1,000 times; 10^5 inputs while replicas stop, come back and lie; each fault in each kernel, and back to four
-	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas --test return -- --ignored --nocapture --test-threads=1
+	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas --test return --test snapshot -- --ignored --nocapture --test-threads=1
 	cargo test --quiet -p guests --test holes --test leases -- --ignored --nocapture
 
 clean: ## remove what was built

@@ -304,21 +304,17 @@ impl<M: Memory> Store<M> {
         let record = self.tables.import(peer, index);
         if self.word(record, import::PHASE) == 2 {
             let slot = Slot(record + import::SLOT);
+            let what = Leased::from_word(self.word(record, import::WHAT));
+            let core = self.word(record, import::BASE) as u8;
             match self.revoke(slot) {
-                Status::Done => {}
-                Status::InProgress => {
+                Status::Done if what != Leased::Core || self.forget_answers(core) => {}
+                // Other cores have to give back what was lent on, or still carry out what was asked of them.
+                Status::Done | Status::InProgress => {
                     set_bit(&mut self.imports_busy, peer, index, false);
                     set_bit(&mut self.imports_waiting, peer, index, true);
                     return true;
                 }
                 _ => return true,
-            }
-            let what = Leased::from_word(self.word(record, import::WHAT));
-            if what == Leased::Core && !self.forget_answers(self.word(record, import::BASE) as u8) {
-                // What was asked there is still being carried out.
-                set_bit(&mut self.imports_busy, peer, index, false);
-                set_bit(&mut self.imports_waiting, peer, index, true);
-                return true;
             }
             self.unlink(slot);
             self.set_word(record, import::PHASE, 3);

@@ -1,8 +1,7 @@
 //! One core's whole state, and which domain it runs next.
 //!
-//! At most one of the domains is a kernel: its EL1 state stays in place while services run. Who has budget left goes before who has none, a
-//! service before a kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. A
-//! budget is a guarantee and no cap: who has used his up runs when nobody else wants to.
+//! A kernel's EL1 state stays in place while services run, until another kernel of the core does. Who has budget left goes before who has none, a service before a
+//! kernel (it is there to answer others), else round robin with a slice only when two want to run; no tick otherwise. Who has used his up runs when nobody else wants to.
 
 use crate::arch::float;
 use crate::arch::registers::{self, Controls};
@@ -54,7 +53,7 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let mut direct = Direct { gic, ready: Default::default(), current: 0, float: 0 };
+        let mut direct = Direct { gic, ready: Default::default(), current: 0, loaded: 0, float: 0 };
         direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;
@@ -147,15 +146,25 @@ impl Core {
         at != 0 && self.saved(at).is_free() && self.store.is_runnable(at)
     }
 
+    /// Whether an interrupt waits for the kernel at `at`: its timer's, or with `any` also the doorbell's.
+    fn interrupted(&self, at: u64, any: bool) -> bool {
+        if self.store.memory.loaded == at {
+            return if any { self.gic.guest_pending() } else { self.gic.guest_timer_pending() };
+        }
+        let Saved { interrupts, el1, .. } = self.saved(at);
+        let timer = interrupts.timer_pending() || el1.timer() <= registers::now();
+        timer || any && interrupts.doorbell_pending()
+    }
+
     /// Answers a domain of the manifest that waits, if there is a reason to.
     fn try_wake(&mut self, at: u64) {
         let saved = self.saved(at);
         let (kernel, index, deadline) = (saved.is_kernel(), saved.index as usize, saved.deadline);
         match saved.hold {
-            hold::ASLEEP if self.gic.guest_pending() => self.release(at, hold::ASLEEP),
+            hold::ASLEEP if self.interrupted(at, true) => self.release(at, hold::ASLEEP),
             hold::WAITS => {
                 let word = shared::take_word(index.wrapping_sub(1));
-                let interrupted = kernel && self.gic.guest_timer_pending();
+                let interrupted = kernel && self.interrupted(at, false);
                 if word == 0 && !interrupted && registers::now() < deadline {
                     return;
                 }
@@ -189,9 +198,10 @@ impl Core {
             }
             self.try_wake(at);
             let saved = self.saved(at);
-            if saved.hold == hold::WAITS {
-                self.deadline = self.deadline.min(saved.deadline);
-            }
+            let waits = if saved.hold == hold::WAITS { saved.deadline } else { u64::MAX };
+            // The timer of a kernel that has not got EL1 is EL2's to watch.
+            let timer = if self.store.memory.loaded == at { u64::MAX } else { saved.el1.timer() };
+            self.deadline = self.deadline.min(waits).min(timer);
         }
         self.store.memory.take_note(note::NEWS);
     }
@@ -315,6 +325,9 @@ impl Core {
     pub fn load(&mut self, next: u64, vttbr: u64) {
         self.store.memory.current = next;
         registers::save_registers_at(memory::frame_address(next));
+        if self.saved(next).is_kernel() && self.store.memory.loaded != next {
+            self.store.memory.give_el1(next);
+        }
         let (saved, owns) = (self.saved(next), self.store.memory.float == next);
         if saved.is_kernel() {
             registers::become_kernel(vttbr, &saved.controls, owns);

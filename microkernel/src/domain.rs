@@ -1,7 +1,9 @@
 //! What the microkernel keeps of a domain: the part of its page that the capability model leaves free.
 
+use crate::arch::el1::El1;
 use crate::arch::float;
 use crate::arch::registers::Controls;
+use crate::gic::Virtual;
 use abi::capability::FAULT_SKIP;
 use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::memory::PAGE;
@@ -67,6 +69,10 @@ pub struct Saved {
     pub frame: Frame,
     /// What of EL1 governs EL0, while another domain has the processor.
     pub controls: Controls,
+    /// A kernel's registers and interrupts, while another kernel of its core has EL1.
+    pub el1: El1,
+    /// See `el1`.
+    pub interrupts: Virtual,
     /// 1 for an EL1 kernel.
     pub kernel: u64,
     /// Why it does not run, see [`hold`].

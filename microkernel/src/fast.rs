@@ -179,11 +179,11 @@ fn hand_over(core: &mut Core, from: u64, to: u64, space: (u64, u64), now: u64) {
             let controls = registers::kernel_to_service(vttbr, controls.thread[0], float == to);
             memory.saved_mut(from).controls = controls;
         }
-        (false, true) => {
+        (false, true) if memory.loaded == to => {
             let thread = registers::service_to_kernel(vttbr, controls, float == to);
             memory.saved_mut(from).controls.thread[0] = thread;
         }
-        (true, true) => {
+        (_, true) => {
             memory.saved_mut(from).controls = registers::Controls::now();
             core.load(to, vttbr);
         }

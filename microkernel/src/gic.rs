@@ -95,12 +95,45 @@ pub struct Gic {
     hypervisor: &'static HypervisorInterface,
     /// List registers can be linked to physical interrupts.
     linked: bool,
+    /// The virtual timer's interrupt.
+    timer: u32,
 }
 
 impl core::fmt::Debug for Gic {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Gic")
     }
+}
+
+/// A kernel's virtual interface, while another kernel of its core has the hardware's.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Virtual {
+    vmcr: u32,
+    apr: u32,
+    lr: [u32; 2],
+}
+
+impl Virtual {
+    /// Whether the timer's interrupt waits to be taken.
+    pub fn timer_pending(&self) -> bool {
+        self.lr[LR_TIMER] & LR_PENDING != 0
+    }
+
+    /// Whether the doorbell does.
+    pub fn doorbell_pending(&self) -> bool {
+        self.lr[LR_DOORBELL] & LR_PENDING != 0
+    }
+
+    /// See [`Gic::doorbell_to_guest`].
+    pub fn ring(&mut self) {
+        self.lr[LR_DOORBELL] = rung(self.lr[LR_DOORBELL]);
+    }
+}
+
+/// The doorbell's list register when it is rung: pending, or pending again if it is being handled.
+fn rung(lr: u32) -> u32 {
+    lr & LR_STATE | LR_PENDING | LR_PRIORITY | DOORBELL_INTID
 }
 
 /// An interrupt that was taken and must be ended.
@@ -130,12 +163,13 @@ pub fn reset_distributor(board: &board::Gic) {
 
 impl Gic {
     /// This core's interfaces, with private interrupts `enabled` on.
-    pub fn start(board: &board::Gic, enabled: &[u32]) -> Gic {
+    pub fn start(board: &board::Gic, enabled: &[u32], timer: u32) -> Gic {
         let gic = Gic {
             distributor: memory::device(board.distributor),
             cpu: memory::device(board.cpu),
             hypervisor: memory::device(board.hypervisor),
             linked: memory::device::<Distributor>(board.distributor).iidr.get() & IIDR_KIND == GIC_400,
+            timer,
         };
         gic.distributor.igroupr[0].set(0);
         gic.distributor.icenabler[0].set(u32::MAX);
@@ -200,16 +234,17 @@ impl Gic {
     }
 
     /// Gives the guest its timer interrupt; the physical one stays active.
-    pub fn timer_to_guest(&self, intid: u32) {
+    pub fn timer_to_guest(&self) {
+        let intid = self.timer;
         let end = if self.linked { LR_LINKED | intid << LR_PHYSICAL_SHIFT } else { LR_EOI };
         self.hypervisor.lr[LR_TIMER].set(LR_PENDING | LR_PRIORITY | end | intid);
     }
 
     /// The guest ended something: deactivate the physical timer interrupt if that was it.
-    pub fn maintain(&self, timer_intid: u32) {
+    pub fn maintain(&self) {
         if self.hypervisor.eisr0.get() & 1 << LR_TIMER != 0 {
             self.hypervisor.lr[LR_TIMER].set(0);
-            self.cpu.dir.set(timer_intid);
+            self.cpu.dir.set(self.timer);
         }
     }
 
@@ -231,10 +266,40 @@ impl Gic {
         self.guest_timer_pending() || self.hypervisor.lr[LR_DOORBELL].get() & LR_PENDING != 0
     }
 
-    /// Rings the guest's doorbell: pending, or pending again if it is being handled.
+    /// Rings the guest's doorbell.
     pub fn doorbell_to_guest(&self) {
         let lr = &self.hypervisor.lr[LR_DOORBELL];
-        lr.set(lr.get() & LR_STATE | LR_PENDING | LR_PRIORITY | DOORBELL_INTID);
+        lr.set(rung(lr.get()));
+    }
+
+    /// The virtual interface becomes nobody's; what was in it. The physical timer interrupt is no longer active.
+    pub fn save(&self) -> Virtual {
+        let h = self.hypervisor;
+        let lr = [h.lr[LR_TIMER].get(), h.lr[LR_DOORBELL].get()];
+        if self.keeps_active(lr[LR_TIMER]) {
+            self.cpu.dir.set(self.timer);
+        }
+        h.lr[LR_TIMER].set(0);
+        h.lr[LR_DOORBELL].set(0);
+        Virtual { vmcr: h.vmcr.get(), apr: h.apr.get(), lr }
+    }
+
+    /// The virtual interface becomes that of a guest.
+    pub fn load(&self, guest: &Virtual) {
+        let h = self.hypervisor;
+        h.vmcr.set(guest.vmcr);
+        h.apr.set(guest.apr);
+        if self.keeps_active(guest.lr[LR_TIMER]) {
+            self.distributor.isactiver[0].set(1 << (self.timer & 31));
+        }
+        h.lr[LR_TIMER].set(guest.lr[LR_TIMER]);
+        h.lr[LR_DOORBELL].set(guest.lr[LR_DOORBELL]);
+    }
+
+    /// Whether the physical timer interrupt is active because of this list register: until the guest has ended it, by hand also until that
+    /// was seen (`Gic::maintain`).
+    fn keeps_active(&self, lr: u32) -> bool {
+        lr & LR_STATE != 0 || !self.linked && lr != 0
     }
 
     /// The guest took its notification word: a doorbell not yet seen has no news.

@@ -19,7 +19,7 @@ pub fn start(plan: &Plan, core: usize) -> Gic {
     let private = [SGI_KNOCK, board.timer.hypervisor_intid, board.gic.maintenance, board.timer.virtual_intid];
     let kernel = plan.on_core(core).any(|(_, d)| d.is(KERNEL));
     let enabled = if kernel { &private[..] } else { &private[..2] };
-    let gic = Gic::start(&board.gic, enabled);
+    let gic = Gic::start(&board.gic, enabled, board.timer.virtual_intid);
     for (_, domain) in plan.on_core(core) {
         domain.interrupts.iter().filter(|i| **i != 0).for_each(|&i| gic.claim_device(i));
     }
@@ -48,10 +48,10 @@ fn one(core: &mut Core, taken: Taken) {
         i if i == board.timer.virtual_intid => {
             // It stays active until the guest has ended it (`Gic::maintain`).
             core.gic.drop_priority(taken);
-            core.gic.timer_to_guest(i);
+            core.gic.timer_to_guest();
         }
         i if i == board.gic.maintenance => {
-            core.gic.maintain(board.timer.virtual_intid);
+            core.gic.maintain();
             core.gic.end(taken);
         }
         i => {
@@ -86,7 +86,11 @@ fn rung(core: &mut Core, domain: usize) {
     core.store.memory.note(note::NEWS);
     let Some(at) = core.domain_of(domain).filter(|_| kernel) else { return };
     if core.saved(at).hold & (hold::WAITS | hold::DEAD) == 0 {
-        core.gic.doorbell_to_guest();
+        if core.store.memory.loaded == at {
+            core.gic.doorbell_to_guest();
+        } else {
+            core.saved_mut(at).interrupts.ring();
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Direct {
     pub current: u64,
     /// The domain whose FP/SIMD registers the processor has, 0 for nobody's. Only while it is `current` those below may use them.
     pub float: u64,
+    /// The kernel that has EL1, its timers and the virtual interrupts; services run beside it. 0 for none.
+    pub loaded: u64,
 }
 
 impl Memory for Direct {
@@ -84,10 +86,31 @@ impl Memory for Direct {
             self.note(note::STOPPED);
             self.saved_mut(domain).controls = Controls::now();
         }
+        // Its page may go.
+        if domain == self.loaded {
+            self.give_el1(0);
+        }
     }
 }
 
 impl Direct {
+    /// Another kernel than the last gets EL1, or nobody (0). The current domain's controls are saved, and those of who runs next follow.
+    #[inline(never)]
+    pub fn give_el1(&mut self, to: u64) {
+        registers::leave_kernel();
+        let (from, gic) = (core::mem::replace(&mut self.loaded, to), self.gic);
+        if from != 0 {
+            let saved = self.saved_mut(from);
+            saved.el1.save();
+            saved.interrupts = gic.save();
+        }
+        if to != 0 {
+            let saved = self.saved(to);
+            saved.el1.load();
+            gic.load(&saved.interrupts);
+        }
+    }
+
     /// The microkernel's part of the domain at `domain`.
     #[inline(always)]
     pub fn saved(&self, domain: u64) -> &Saved {

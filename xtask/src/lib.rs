@@ -5,6 +5,7 @@ pub mod build;
 pub mod bundle;
 pub mod cpio;
 pub mod debug;
+pub mod demo;
 pub mod header;
 pub mod image;
 pub mod logs;

@@ -18,6 +18,7 @@ const USAGE: &str = "usage: xtask build
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
        xtask snapshot FILE [FILE]
+       xtask demo
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
        xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL
@@ -56,6 +57,7 @@ fn command(args: Vec<String>) -> Result<u8> {
             print!("{text}");
             0
         }),
+        "demo" => xtask::demo::demo(&Images::build(&tools)?).map(|status| status as u8),
         "replay" => replay(&tools, Arguments::parse(rest)?),
         "snapshot" => snapshot(rest),
         _ => bail!("{USAGE}"),

@@ -42,8 +42,6 @@ pub enum Problem {
     TooMany(&'static str, usize),
     /// `/cpus` has no such core.
     NoSuchCore(u32),
-    /// The core has this personality already.
-    SharedCore(u32, Found),
     /// Memory starts or ends off a 2 MiB boundary, or is empty, or larger than [`MEMORY_SIZE_MAX`].
     Unaligned(Range),
     /// Memory is not RAM of this machine.
@@ -92,9 +90,6 @@ impl fmt::Display for ManifestError {
             Problem::DuplicateName => write!(f, "a second node of this name; rename one"),
             Problem::TooMany(what, max) => write!(f, "more than {max} {what}; remove some"),
             Problem::NoSuchCore(c) => write!(f, "core {c} is not in /cpus; choose one that is"),
-            Problem::SharedCore(c, p) => {
-                write!(f, "core {c} has the personality `{p}`, and room for one only; choose another")
-            }
             Problem::Unaligned(r) => write!(
                 f,
                 "memory {:#x}+{:#x} is not 1 to {} blocks of 2 MiB; align address and size",

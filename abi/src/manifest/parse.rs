@@ -90,11 +90,6 @@ impl Manifest {
         if !tree.cpus().any(|c| c.ids().first() == core as usize) {
             return at.fail(Problem::NoSuchCore(core));
         }
-        let personality = DomainKind::Personality;
-        let shares = |d: &&Domain| d.core == core && kind == personality && d.kind == personality;
-        if let Some(other) = self.domains.iter().find(shares) {
-            return at.fail(Problem::SharedCore(core, path(&[other.name()])));
-        }
         let memory = at.range("memory")?;
         let whole = memory.base.is_multiple_of(MEMORY_ALIGN) && memory.size.is_multiple_of(MEMORY_ALIGN);
         if !whole || memory.size == 0 || memory.size > MEMORY_SIZE_MAX {

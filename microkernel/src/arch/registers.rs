@@ -93,6 +93,12 @@ pub fn become_kernel(vttbr: u64, controls: &Controls, float: bool) {
     isb(barrier::SY);
 }
 
+/// EL1's stage 1 is not walked from now on until [`become_kernel`].
+pub fn leave_kernel() {
+    HCR_EL2.set(HCR_SERVICE);
+    isb(barrier::SY);
+}
+
 /// As [`become_kernel`]. A service's controls never change but for its thread register.
 #[inline(always)]
 pub fn become_service(vttbr: u64, thread: u64, float: bool) {

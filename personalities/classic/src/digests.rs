@@ -50,14 +50,8 @@ impl<M: Machine> Kernel<M> {
             }
         }
         let ids = [p.serial, p.pid.into(), self.pid_of(p.parent).into(), p.pgid.into(), p.sid.into()];
-        for value in ids.into_iter().chain([
-            state,
-            p.status as u64,
-            p.pending.0,
-            ignored.0,
-            caught.0,
-            self.charge_of(p),
-        ]) {
+        let sets = if p.life == Life::Zombie { [0; 3] } else { [p.pending.0, ignored.0, caught.0] };
+        for value in ids.into_iter().chain([state, p.status as u64]).chain(sets).chain([self.charge_of(p)]) {
             e.u64(value);
         }
     }

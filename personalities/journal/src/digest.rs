@@ -57,10 +57,10 @@ impl State {
         };
         let parent = self.processes.get(&p.parent).map_or(0, |q| q.pid);
         e.u64(p.serial).u64(p.pid.into()).u64(parent.into()).u64(p.group.into()).u64(p.session.into());
-        e.u64(place).u64(p.status as u32 as u64).u64(p.signals.pending);
-        e.u64(set_of(p, |a| a.handler == IGNORE))
-            .u64(set_of(p, |a| a.handler > IGNORE))
-            .u64(self.charge_of(p));
+        e.u64(place).u64(p.status as u32 as u64);
+        let live = |set| if p.is_zombie() { 0 } else { set };
+        e.u64(live(p.signals.pending)).u64(live(set_of(p, |a| a.handler == IGNORE)));
+        e.u64(live(set_of(p, |a| a.handler > IGNORE))).u64(self.charge_of(p));
         for (fd, f) in p.fds.iter() {
             let at = opens.iter().position(|o| *o == f.open).unwrap_or_else(|| {
                 opens.push(f.open);

@@ -72,9 +72,10 @@ impl<H: Hardware> Kernel<H> {
             Some(Place::Outside { .. }) => 4,
         };
         e.u64(p.serial).u64(p.pid.into()).u64(parent.into()).u64(p.group.into()).u64(p.session.into());
-        e.u64(state).u64(p.status as u32 as u64).u64(p.pending);
+        e.u64(state).u64(p.status as u32 as u64).u64(if p.zombie { 0 } else { p.pending });
         let set = |f: &dyn Fn(u64) -> bool| {
-            (1..=64u32).filter(|s| f(p.actions[*s as usize].handler)).fold(0, |set, s| set | bit(s))
+            let has = |s: &u32| !p.zombie && f(p.actions[*s as usize].handler);
+            (1..=64).filter(has).fold(0, |set, s| set | bit(s))
         };
         e.u64(set(&|h| h == 1)).u64(set(&|h| h > 1));
         let charge =

@@ -1,7 +1,7 @@
-//! What EL2's calls cost, in instructions, and that they do what they should: five domains, of which four share a core.
+//! What EL2's calls cost, in instructions, and that they do what they should: six domains, of which five share a core.
 //!
 //! `client` is the root task: it makes the objects, hands them out, and measures. `server` answers; `faulter` faults, and later is
-//! woken by signals; `kernel` (`bench_el1.rs`) calls from EL1; `far` is on another core.
+//! woken by signals; `kernel` and `second` (`bench_el1.rs`) call from EL1; `far` is on another core.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -36,7 +36,11 @@ mod guest {
     const TABLE: u64 = root::FREE + 6;
     const FRAME: u64 = root::FREE + 7;
     const SPACE_FOR: u64 = root::FREE + 8;
-    const MANY: u64 = root::FREE + 16;
+    const PEER: u64 = root::FREE + 16;
+    const PEER_REPLY: u64 = root::FREE + 17;
+    const MANY: u64 = root::FREE + 24;
+    /// What the faulter's last call says.
+    const LAST: u64 = 0x1a57;
     /// Where a page is mapped: nothing of the boot's is there.
     const WINDOW: u64 = 0x6000_0000;
 
@@ -242,7 +246,7 @@ mod guest {
         say!("a domain came and went");
     }
 
-    fn faults(hz: u64, channels: &Channels) {
+    fn faults(channels: &Channels) {
         done(root::DOMAINS + 2, label::CONFIGURE, &[0, 0, FAULTS]);
         tell(&channels.own, 2);
         let mut registers = Registers::new(FAULTS, &[]);
@@ -263,10 +267,7 @@ mod guest {
         say!("fault_round_trip {}", registers.x[2]);
         let mut answer = Registers::new(FAULT_REPLY, &[]);
         invoke(label::SEND, &mut answer);
-        let _ = hz;
     }
-
-    const LAST: u64 = 0x1a57;
 
     struct Channels {
         own: Channel,
@@ -288,18 +289,18 @@ mod guest {
             far: Channel::find(boot, "far"),
         };
         assert!(boot.untyped[0].size >= 2 << 20, "free memory {:x?}", boot.untyped[0]);
-        for (slot, kind) in
-            [(ENDPOINT, kind::ENDPOINT), (NOTIFICATION, kind::NOTIFICATION), (FAULTS, kind::ENDPOINT)]
+        for (kind, slots) in
+            [(kind::ENDPOINT, [ENDPOINT, FAULTS, PEER]), (kind::REPLY, [REPLY, FAULT_REPLY, PEER_REPLY])]
         {
-            make(kind, 0, slot, 1);
+            slots.iter().for_each(|slot| make(kind, 0, *slot, 1));
         }
-        make(kind::NOTIFICATION, 0, IDLE, 1);
-        make(kind::REPLY, 0, REPLY, 1);
-        make(kind::REPLY, 0, FAULT_REPLY, 1);
-        equip(1, REPLY);
-        equip(2, FAULT_REPLY);
-        equip(3, REPLY);
-        done(SPACE_FOR + 2, label::COPY, &[4, RADIX, root::CNODE, FAULTS, 64, 15]);
+        [NOTIFICATION, IDLE].iter().for_each(|slot| make(kind::NOTIFICATION, 0, *slot, 1));
+        for (index, reply) in (1..).zip([REPLY, FAULT_REPLY, REPLY, PEER_REPLY]) {
+            equip(index, reply);
+        }
+        for (index, endpoint) in [(2, FAULTS), (3, PEER), (4, PEER)] {
+            done(SPACE_FOR + 2 * (index - 1), label::COPY, &[4, RADIX, root::CNODE, endpoint, 64, 15]);
+        }
         tell(&channels.own, 1);
         until(&channels.server, 1);
         let empty = empty(hz);
@@ -308,7 +309,7 @@ mod guest {
         slots(hz, empty);
         mappings(hz, empty);
         newcomer();
-        faults(hz, &channels);
+        faults(&channels);
         until(&channels.faulter, 2);
         tell(&channels.own, 3);
         until(&channels.kernel, 3);

@@ -12,7 +12,7 @@ mod guest {
     use runtime::{calls, channel, say};
 
     /// Units, words that each goes through, and its calls.
-    const UNITS: u64 = 500_000;
+    const UNITS: u64 = 200_000;
     const WORDS: usize = 4096;
     const CALLS: u64 = 10;
 

@@ -66,7 +66,7 @@ mod guest {
         let own = find("overseer");
         faults_in_a_loop(&own, boot.counter_hz, &find("prompt"), &find("hog"));
         let status = channel::status(GARBAGE).expect("a status");
-        assert!(status.state == DomainState::Crashed as u32, "garbage runs");
+        assert!(u32::from(status.state) == DomainState::Crashed as u32, "garbage runs");
         say!("overseer: garbage crashed, exception class {:#x}, pc {:#x}", status.cause, status.pc);
         say!("overseer: all are told");
         loop {

@@ -56,6 +56,34 @@ fn guests_get_what_is_promised_and_no_more() {
     }
 }
 
+/// Two kernels on one core: each has EL1, its timer and its interrupts in turn.
+#[test]
+fn two_kernels_share_a_core() {
+    let tree = guests_tree()
+        + "/ { tetrarch { partitions { two { core = <1>; }; lodger-two { core = <1>; }; }; }; };";
+    let bundle = bundle(&GUESTS);
+    let machine = Machine { name: "two", machine: MACHINE, tree, bundle, qemu: &[], kernel: shipped() };
+    let expected = [
+        "el2: 8 domains on 2 cores, core 2, 3, 4, 5 spare",
+        "[one] ticks ok",
+        "[two] ticks ok",
+        "[two] doorbells ok",
+        "pings: ok",
+        "[lodger-one] lodger ok",
+        "[lodger-two] lodger ok",
+        "[one] soak ok",
+        "[two] soak ok",
+        "el2: power off",
+    ];
+    let text = machine.boot(&expected);
+    for line in expected {
+        assert!(text.contains(line), "missing: {line}");
+    }
+    for wrong in ["WRONG", "CRASH"] {
+        assert!(!text.contains(wrong), "found: {wrong}");
+    }
+}
+
 /// The kernel image of the other tests: where it lies, its console, its interrupt controller and how cores start are in the tree.
 #[test]
 fn the_same_image_boots_on_a_raspberry_pi_4() {

@@ -15,7 +15,7 @@ const FIRST: u64 = 3;
 impl Files {
     /// Entries behind position `after`: d_off, name, node.
     fn entries_after(&self, directory: NodeId, after: u64) -> Res<Vec<(u64, Vec<u8>, NodeId)>> {
-        let dots = [(1, b".".to_vec(), directory), (2, b"..".to_vec(), self.listed_parent(directory))];
+        let dots = [(1, b".".to_vec(), directory), (2, b"..".to_vec(), self.up(directory))];
         let mut all: Vec<_> = dots.into_iter().filter(|(at, ..)| *at > after).collect();
         let from = (after + 1).saturating_sub(FIRST);
         if realm(directory) == Realm::Root {
@@ -26,12 +26,6 @@ impl Files {
             all.extend(entries.filter(|(s, ..)| *s >= from).map(|(s, name, node)| (s + FIRST, name, node)));
         }
         Ok(all)
-    }
-
-    /// The root of a mount lists itself as "..", as Linux does.
-    fn listed_parent(&self, directory: NodeId) -> NodeId {
-        let up = self.up(directory);
-        if realm(up) == realm(directory) { up } else { directory }
     }
 
     /// As many whole entries as fit into `room` bytes, and the position behind them.

@@ -41,7 +41,12 @@ impl<M: Machine> Kernel<M> {
         for p in self.processes.iter() {
             e.u64(p.serial).u64(p.pid.into()).u64(self.parent_pid(p.parent).into()).u64(p.pgid.into());
             e.u64(p.sid.into()).u64(self.state_number(p.serial)).u64(p.ended.unwrap_or(0) as u32 as u64);
-            e.u64(p.signals.pending_set()).u64(p.signals.ignored_set()).u64(p.signals.caught_set());
+            match p.ended {
+                Some(_) => e.u64(0).u64(0).u64(0),
+                None => {
+                    e.u64(p.signals.pending_set()).u64(p.signals.ignored_set()).u64(p.signals.caught_set())
+                }
+            };
             e.u64(self.charge_of(p.serial));
             self.files.digest_table(p.serial, &mut numbering, &mut e);
         }

@@ -191,7 +191,7 @@ impl State {
         (r.mask, r.saved_mask) = (p.signals.mask, p.signals.saved);
         (r.call, r.vfork) = (self.call_of(p), self.vfork_child(p));
         out(&Record::Process(r));
-        in_pieces(&p.arguments, out, |b| Record::CommandLine(b));
+        in_pieces(&p.arguments, out, Record::CommandLine);
         self.write_signals(p, out);
         for (resource, (soft, hard)) in p.limits.iter() {
             if crate::calls::limits::default(*resource) != (*soft, *hard) {
@@ -253,7 +253,7 @@ impl State {
             path: &path,
         }));
         if let Leads::Text(text) = &o.leads {
-            in_pieces(text, out, |b| Record::Text(b));
+            in_pieces(text, out, Record::Text);
         }
     }
 
@@ -265,7 +265,7 @@ impl State {
             let made_us = if p.fifo { 0 } else { p.made as u64 / 1000 };
             out(&Record::Pipe(Pipe { number: p.inode, fifo: p.fifo, made_us }));
             let bytes: Vec<u8> = p.bytes.iter().copied().collect();
-            in_pieces(&bytes, out, |b| Record::PipeData(b));
+            in_pieces(&bytes, out, Record::PipeData);
         }
     }
 

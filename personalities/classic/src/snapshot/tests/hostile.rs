@@ -66,7 +66,8 @@ fn what_is_cut_off_or_out_of_order_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    // PROPTEST_CASES can ask for more.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(1500)))]
 
     /// Whatever bytes are changed, records exchanged or written twice.
     #[test]

@@ -185,8 +185,17 @@ impl Case {
         let last = *plain.passed.last_key_value().unwrap().0;
         let ended = plain.effects.values().any(|e| e.contains("Exit"));
         assert!(ended, "it runs to its end: {:?}", plain.effects);
-        let all = (1..=last).filter_map(|s| self.round_trip(s, &plain));
-        all.collect()
+        let all: Vec<Vec<u8>> = (1..=last).filter_map(|s| self.round_trip(s, &plain)).collect();
+        // Who began with one takes the next as if it had been there all the time.
+        for (one, next) in all.iter().zip(all.iter().skip(1)) {
+            let s = head(next).s;
+            let (_, taken) = self.run(Some(s), Some(one), 20_000);
+            let wanted = [lines(one), lines(next)].concat();
+            let differ = wanted.into_iter().zip(lines(&taken)).find(|(a, b)| a != b);
+            assert_eq!(differ, None, "{s}, begun at {}", head(one).s);
+            assert!(taken == [&one[..], next].concat(), "{s}: its end");
+        }
+        all
     }
 
     fn round_trip(&self, s: u64, plain: &Said) -> Option<Vec<u8>> {
