@@ -180,11 +180,13 @@ impl State {
         if flags & !(CLOEXEC | NONBLOCK) != 0 {
             return Err(EINVAL);
         }
+        let numbers = (self.next_pipe, self.pipe_inodes);
         let pipe = self.add_pipe(None)?;
         self.open_pipe(pipe, true, true);
         let result = self.pipe_ends(s, at, pipe, flags);
         if result.is_err() {
             self.pipes.remove_mut(&pipe);
+            (self.next_pipe, self.pipe_inodes) = numbers;
         }
         result
     }

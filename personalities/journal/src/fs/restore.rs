@@ -12,7 +12,12 @@ use alloc::vec::Vec;
 
 /// Refuses at record `at` unless all is as it must be.
 pub fn check(at: u64, right: bool, why: &'static str) -> Result<(), Refused> {
-    if right { Ok(()) } else { Err(Refused { record: at, why }) }
+    if right { Ok(()) } else { refuse(at, why) }
+}
+
+/// Refuses at record `at`.
+pub fn refuse<T>(at: u64, why: &'static str) -> Result<T, Refused> {
+    Err(Refused { record: at, why })
 }
 
 fn is_name(name: &[u8]) -> bool {
@@ -144,7 +149,7 @@ impl Files {
             check(c.at, fits, "a page that its file has not")?;
             least = p.at + 1;
             let Some(frame) = self.pool.frame() else {
-                return check(c.at, false, "there are too few frames");
+                return refuse(c.at, "there are too few frames");
             };
             frame.write(0, p.bytes);
             self.store.put(Key::Page(c.inode.number, p.at), Value::Page(Page::Own(frame)));
@@ -159,7 +164,7 @@ impl Files {
         let mut open = alloc::vec![ROOT];
         while let Some(dir) = open.pop() {
             for (_, _, number) in self.entries(dir, 0) {
-                let Some(i) = self.inode(number) else { return check(0, false, "a name of no file") };
+                let Some(i) = self.inode(number) else { return refuse(0, "a name of no file") };
                 let count = named.get(&number).copied().unwrap_or(0);
                 if i.mode & TYPE == DIRECTORY {
                     check(0, count == 0 && i.parent == dir, "a directory with two places")?;

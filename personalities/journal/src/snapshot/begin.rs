@@ -5,7 +5,7 @@ use super::take::{CONTINUED, has_address};
 use crate::Map;
 use crate::fs::Files;
 use crate::fs::node::Node;
-use crate::fs::restore::check;
+use crate::fs::restore::{check, refuse};
 use crate::page::Pool;
 use crate::pipe::Pipe;
 use crate::process::{Place, Process, Progress, Wait, Wanted};
@@ -51,7 +51,7 @@ pub fn state_of(module: &[u8], pool: Rc<Pool>, image: (u32, u64)) -> Result<Begu
     let parsed = parse(module)?;
     let head = &parsed.head;
     let Ok(Entry::Boot(boot)) = postcard::from_bytes(head.boot) else {
-        return check(0, false, "it holds no Boot").map(|()| unreachable!("refused"));
+        return refuse(0, "it holds no Boot");
     };
     check(0, head.version == VERSION && boot.version == abi::log::VERSION, "another version")?;
     let small =
@@ -84,7 +84,7 @@ fn empty(parsed: &Parsed<'_>, boot: &Boot<'_>, pool: &Rc<Pool>, image: (u32, u64
     let head = &parsed.head;
     let files = Files::new(pool.clone(), image.0, image.1, boot.time_us as i64 * 1000);
     let Ok(files) = files else {
-        return check(0, false, "the root image is no archive").map(|()| unreachable!("refused"));
+        return refuse(0, "the root image is no archive");
     };
     Ok(State {
         birth: Birth { seed: boot.seed, time_us: boot.time_us, digest_interval: boot.digest_interval.into() },
@@ -169,7 +169,7 @@ impl State {
             let right = o.number as usize == i && o.offset <= i64::MAX as u64 && o.path.len() <= 8192;
             check(*at, right && (o.kind == 6 || text.is_empty()), "an open file that cannot be")?;
             let Some((leads, node)) = self.lead_to(o, text) else {
-                return check(*at, false, "an open file that leads nowhere");
+                return refuse(*at, "an open file that leads nowhere");
             };
             let mut hangup_after = 0;
             if let Leads::Pipe(n, read, write) = leads
@@ -262,7 +262,7 @@ impl State {
         if !zombie {
             let dir =
                 Node::of_inode(r.directory).filter(|n| matches!(n, Node::Proc(_)) || self.is_directory(*n));
-            let Some(dir) = dir else { return check(at, false, "a working directory that is none") };
+            let Some(dir) = dir else { return refuse(at, "a working directory that is none") };
             if let Node::File(inode) = dir {
                 self.files.hold(inode);
             }
@@ -285,7 +285,7 @@ impl State {
     fn restore_signals(&self, held: &Held<'_>, p: &mut Process) -> Result<(), Refused> {
         for a in &held.actions {
             let slot = p.signals.actions.get_mut(usize::from(a.signal).wrapping_sub(1));
-            let Some(slot) = slot else { return check(held.at, false, "an action on no signal") };
+            let Some(slot) = slot else { return refuse(held.at, "an action on no signal") };
             check(held.at, bit(a.signal) & UNBLOCKABLE == 0, "an action on SIGKILL or SIGSTOP")?;
             *slot = Action {
                 handler: a.handler,
@@ -343,7 +343,7 @@ impl State {
                 continue;
             };
             let Wanted::Call { number, args, .. } = self.process(r.serial).wanted.clone() else {
-                return check(at, false, "a call of a thread that stands before none");
+                return refuse(at, "a call of a thread that stands before none");
             };
             check(at, call.at < self.call && r.state != Stand::Zombie, "a call that was never made")?;
             let mut progress = Progress { begun: true, at: call.at, ..Progress::default() };
@@ -361,7 +361,7 @@ impl State {
             self.process_mut(r.serial).wanted = Wanted::Call { number, args, progress };
             if r.state == Stand::Waiting {
                 let Some(things) = self.waited_for(r.serial, number, &args) else {
-                    return check(at, false, "a thread waits in a call that does not wait");
+                    return refuse(at, "a thread waits in a call that does not wait");
                 };
                 waiting.push((call.at, r.serial, Wait { things, deadline: call.deadline_us }));
             }
@@ -375,7 +375,7 @@ impl State {
 
     fn restore_own(&mut self, own: &Own<'_>, parsed: &Parsed<'_>) -> Result<(), Refused> {
         let held = parsed.processes.iter().find(|h| h.process.serial == own.private.serial);
-        let Some(held) = held else { return check(own.at, false, "an own part of nobody") };
+        let Some(held) = held else { return refuse(own.at, "an own part of nobody") };
         self.restore_registers(own)?;
         let lent = held.process.state == Stand::Waiting && held.process.vfork.is_some();
         check(own.at, !lent || own.mappings.is_empty(), "mappings of a thread that waits in vfork")?;

@@ -2,7 +2,7 @@
 
 use super::begin::Refused;
 use super::parse::{Held, Own, Parsed};
-use crate::fs::restore::check;
+use crate::fs::restore::{check, refuse};
 use crate::page::{PAGE, PAGE_SIZE, Page};
 use crate::process::{Progress, Wanted};
 use crate::space::{Backing, Label, MAP_END, Region, Shot, Space, WRITE};
@@ -71,7 +71,7 @@ impl State {
             check(*at, rights && m.path.len() <= 8192, "a mapping that cannot be")?;
             let mut start = m.start;
             let region = self.region_of(m, own, &mut shots);
-            let Some(region) = region else { return check(*at, false, "there are too few frames") };
+            let Some(region) = region else { return refuse(*at, "there are too few frames") };
             if m.kind == Kind::Stack {
                 check(*at, m.end <= places.stack_top, "a stack above its place")?;
                 if space.touched == u64::MAX {
@@ -140,7 +140,7 @@ impl State {
         for p in pages {
             let inside = p.at % PAGE == 0 && (least..m.end).contains(&p.at) && m.kind != Kind::Beyond;
             check(at, inside && p.bytes.len() <= PAGE_SIZE, "a page that its mapping has not")?;
-            let Some(frame) = self.pool.frame() else { return check(at, false, "there are too few frames") };
+            let Some(frame) = self.pool.frame() else { return refuse(at, "there are too few frames") };
             frame.write(0, p.bytes);
             space.pages.insert_mut(p.at / PAGE, Page::Own(frame));
             least = p.at + PAGE;
@@ -154,7 +154,7 @@ impl State {
                 let number = m.start / PAGE + (index - first);
                 if space.pages.get(&number).is_none() {
                     let Some(frame) = self.pool.frame() else {
-                        return check(at, false, "there are too few frames");
+                        return refuse(at, "there are too few frames");
                     };
                     space.pages.insert_mut(number, Page::Own(frame));
                 }
@@ -173,14 +173,14 @@ impl State {
                 .get(&child)
                 .filter(|c| child > r.serial && !c.is_zombie() && c.parent == r.serial);
             let Some((space, free)) = lent.map(|c| (c.space, !c.vfork)) else {
-                return check(held.at, false, "a vfork without its child");
+                return refuse(held.at, "a vfork without its child");
             };
             check(held.at, free && r.charge.is_multiple_of(CHARGE_PAGES), "a vfork that cannot be")?;
             self.process_mut(child).vfork = true;
             self.process_mut(r.serial).space = space;
             let chunks = r.charge / CHARGE_PAGES;
             let Some(s) = self.spaces.get_mut(&space) else {
-                return check(held.at, false, "a vfork without space");
+                return refuse(held.at, "a vfork without space");
             };
             check(
                 held.at,
