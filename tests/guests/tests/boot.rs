@@ -143,7 +143,7 @@ fn what_cannot_start_says_why() {
         ("el1", "virt,gic-version=2", guests_tree(), good.clone(), "entered below or above EL2"),
         ("corrupt", MACHINE, guests_tree(), corrupt, "bundle is corrupt"),
         ("short", MACHINE, guests_tree(), good[..good.len() / 2].to_vec(), "bundle is truncated"),
-        ("seedless", MACHINE, tree(""), good.clone(), "/tetrarch/partitions/r1: entropy wanted"),
+        ("seedless", MACHINE, tree(""), good.clone(), "/tetrarch/partitions/k1: entropy wanted"),
         (
             "imageless",
             MACHINE,
