@@ -5,14 +5,14 @@
 
 use crate::arch::float;
 use crate::arch::registers::{self, Controls};
-use crate::domain::{Frame, Saved, hold, pending};
+use crate::domain::{Frame, Saved, pending};
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
 use crate::plan::Plan;
 use crate::ready::{BACKGROUND, WOKEN, note};
 use crate::restart::{self, Restart};
-use crate::{interrupts, invoke, mail, shared};
+use crate::{interrupts, invoke, mail};
 use abi::bootinfo::{DOMAINS_MAX, MEMORY_IPA};
 use abi::handover::Domain;
 use capability_model::Store;
@@ -37,12 +37,14 @@ pub struct Core {
     /// The domains of the manifest, which have notification words.
     pub domains: Vec<u64, DOMAINS_MAX>,
     /// The earliest time at which one of those who wait must wake.
-    deadline: u64,
+    pub deadline: u64,
     /// Until then a kernel in which a crash was injected is watched: its vectors may be gone, and then it faults for ever without
     /// EL2 noticing.
     pub watch_until: u64,
     /// A domain that begins anew.
     pub restart: Option<Restart>,
+    /// When to go on with that, at the earliest; `u64::MAX`: never. Apart, because each dispatch asks.
+    pub restart_due: u64,
     /// What the alarm is set to.
     alarm: u64,
     slice: u64,
@@ -67,6 +69,7 @@ impl Core {
             deadline: u64::MAX,
             watch_until: 0,
             restart: None,
+            restart_due: u64::MAX,
             alarm: u64::MAX,
             slice,
         }
@@ -146,64 +149,11 @@ impl Core {
         at != 0 && self.saved(at).is_free() && self.store.is_runnable(at)
     }
 
-    /// Whether an interrupt waits for the kernel at `at`: its timer's, or with `any` also the doorbell's.
-    fn interrupted(&self, at: u64, any: bool) -> bool {
-        if self.store.memory.loaded == at {
-            return if any { self.gic.guest_pending() } else { self.gic.guest_timer_pending() };
-        }
-        let Saved { interrupts, el1, .. } = self.saved(at);
-        let timer = interrupts.timer_pending() || el1.timer() <= registers::now();
-        timer || any && interrupts.doorbell_pending()
-    }
-
-    /// Answers a domain of the manifest that waits, if there is a reason to.
-    fn try_wake(&mut self, at: u64) {
-        let saved = self.saved(at);
-        let (kernel, index, deadline) = (saved.is_kernel(), saved.index as usize, saved.deadline);
-        match saved.hold {
-            hold::ASLEEP if self.interrupted(at, true) => self.release(at, hold::ASLEEP),
-            hold::WAITS => {
-                let word = shared::take_word(index.wrapping_sub(1));
-                let interrupted = kernel && self.interrupted(at, false);
-                if word == 0 && !interrupted && registers::now() < deadline {
-                    return;
-                }
-                let frame = &mut self.saved_mut(at).frame;
-                (frame.x[0], frame.x[1]) = (0, word);
-                self.release(at, hold::WAITS);
-            }
-            _ => {}
-        }
-    }
-
-    /// The current domain waits for its word until `deadline`, unless there is a reason to go on at once.
-    pub fn wait(&mut self, deadline: u64) {
-        let current = self.current();
-        let saved = self.saved_mut(current);
-        saved.deadline = deadline;
-        saved.hold |= hold::WAITS;
-        self.try_wake(current);
-        self.deadline = self.deadline.min(deadline);
-        self.store.memory.note(note::STOPPED);
-    }
-
-    /// Looks after all who wait.
-    #[inline(never)]
-    fn wake_all(&mut self) {
-        self.deadline = u64::MAX;
-        for i in 0..self.domains.len() {
-            let at = self.domains[i];
-            if self.saved(at).hold & (hold::WAITS | hold::ASLEEP) == 0 {
-                continue;
-            }
-            self.try_wake(at);
-            let saved = self.saved(at);
-            let waits = if saved.hold == hold::WAITS { saved.deadline } else { u64::MAX };
-            // The timer of a kernel that has not got EL1 is EL2's to watch.
-            let timer = if self.store.memory.loaded == at { u64::MAX } else { saved.el1.timer() };
-            self.deadline = self.deadline.min(waits).min(timer);
-        }
-        self.store.memory.take_note(note::NEWS);
+    /// When to go on with [`Core::restart`].
+    pub fn restart_again_at(&mut self, due: u64) {
+        self.restart_due = due;
+        self.deadline = self.deadline.min(due);
+        self.store.memory.note(note::NEWS);
     }
 
     /// Takes what the current domain used from its budget.
@@ -261,7 +211,7 @@ impl Core {
             let now = registers::now();
             self.charge(now);
             self.sort_woken(now);
-            if self.restart.as_ref().is_some_and(|r| now >= r.due) {
+            if now >= self.restart_due {
                 restart::step(self);
             }
             if self.choose(now) {
@@ -349,7 +299,7 @@ impl Core {
 
     /// Earliest deadline of those who wait, refill of those in the background, and the end of the slice if another wants to run.
     fn set_alarm(&mut self, now: u64, running: bool) {
-        let mut at = self.deadline.min(self.restart.as_ref().map_or(u64::MAX, |r| r.due));
+        let mut at = self.deadline;
         let mut next = self.store.memory.first(BACKGROUND);
         while let Some(domain) = next {
             at = at.min(self.saved(domain).refill_at);

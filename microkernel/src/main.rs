@@ -52,6 +52,7 @@ mod stage2;
 mod tables;
 #[cfg(target_os = "none")]
 mod traps;
+mod waiting;
 
 /// The host has no EL2; the stub lets `cargo test --workspace` build.
 #[cfg(not(target_os = "none"))]

@@ -28,8 +28,6 @@ pub struct Restart {
     partition: &'static Domain,
     /// Memory below is zero.
     next: u64,
-    /// Before that time others may run.
-    pub due: u64,
 }
 
 /// Stops the domain at `at`, dead or alive, and begins to take its memory back. One at a time: another of this core waits in the mailbox.
@@ -48,7 +46,8 @@ pub fn begin(core: &mut Core, at: u64) {
     }
     shared::set_restarting(index);
     traps::tell_of_change(core);
-    core.restart = Some(Restart { at, index, partition, next: partition.memory.base, due: 0 });
+    core.restart = Some(Restart { at, index, partition, next: partition.memory.base });
+    core.restart_again_at(0);
     core.store.memory.note(note::NEWS);
 }
 
@@ -60,8 +59,10 @@ pub fn step(core: &mut Core) {
     let end = all.min(restart.next + STEP * PAGE);
     (restart.next..end).step_by(PAGE as usize).for_each(registers::scrub);
     let now = registers::now();
-    (restart.next, restart.due) = (end, now + (now - began));
+    restart.next = end;
     core.restart = (end < all).then_some(restart);
+    // Until then others may run.
+    core.restart_again_at(if end < all { now + (now - began) } else { u64::MAX });
     if core.restart.is_none() {
         finish(core, &restart);
     }
