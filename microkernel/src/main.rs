@@ -52,6 +52,7 @@ mod stage2;
 mod tables;
 #[cfg(target_os = "none")]
 mod traps;
+#[cfg(target_os = "none")]
 mod waiting;
 
 /// The host has no EL2; the stub lets `cargo test --workspace` build.
