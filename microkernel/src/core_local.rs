@@ -5,7 +5,7 @@
 
 use crate::arch::float;
 use crate::arch::registers::{self, Controls};
-use crate::domain::{Frame, Saved, pending};
+use crate::domain::{Frame, Saved, hold, pending};
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
 use crate::memory::{self, Direct};
@@ -276,7 +276,12 @@ impl Core {
         self.store.memory.current = next;
         registers::save_registers_at(memory::frame_address(next));
         if self.saved(next).is_kernel() && self.store.memory.loaded != next {
+            let from = self.store.memory.loaded;
             self.store.memory.give_el1(next);
+            // The timer of a kernel that sleeps without EL1 is EL2's to watch from now on.
+            if from != 0 && self.saved(from).hold & (hold::WAITS | hold::ASLEEP) != 0 {
+                self.deadline = self.deadline.min(self.saved(from).el1.timer());
+            }
         }
         let (saved, owns) = (self.saved(next), self.store.memory.float == next);
         if saved.is_kernel() {

@@ -103,6 +103,8 @@ mod guest {
         // `one` (domain 3) writes where it may only read.
         t.order(100);
         t.until("one stopped by stage 2", |_| state(3) == crashed);
+        // On a core of `one`'s it may be a while until it has its turn.
+        t.until("two counted", |t| t.answers[1].words()[600].load(Ordering::Acquire) == 100);
         t.until("news of domains", |t| t.seen >> NOTIFY_DOMAIN & 1 == 1);
         t.order(101);
         calls::wait(calls::now() + t.hz / 50);

@@ -282,6 +282,8 @@ guest_dead:
                 } else if order == 100 && boot.domain == 4 {
                     // This one never waits at EL2, so each ping was an interrupt.
                     say!("doorbells {}", if BELLS.load(Ordering::Relaxed) > 0 { "ok" } else { "WRONG" });
+                    mine.words()[600].store(order, Ordering::Release);
+                    mine.ring();
                 } else if order == 100 {
                     // Not ours to write.
                     orders.words()[600].store(0, Ordering::Relaxed);
