@@ -151,7 +151,7 @@ fn compile_tree(source: &str, dir: &Path) -> Result<Vec<u8>> {
     let file = dir.join("run.dts");
     std::fs::write(&file, source)?;
     let tree = run_dtc(Command::new("dtc").args(["-q", "-I", "dts", "-O", "dtb"]).arg(&file))?;
-    std::fs::write(dir.join("run.dtb"), &tree)?;
+    std::fs::write(dir.join(crate::machine::TREE), &tree)?;
     Ok(tree)
 }
 

@@ -1,7 +1,8 @@
 //! Looks at a running machine from outside, through its memory: its domains, and what each kernel tells of itself (`abi::monitor`).
 
 use crate::build::{self, Tools};
-use crate::session::{Memory, channel};
+use crate::machine::TREE;
+use crate::session::{Memory, channel, ram_base};
 use crate::state;
 use abi::bootinfo::{DomainState, name_str};
 use abi::linux;
@@ -26,7 +27,7 @@ fn announcement(tools: &Tools) -> PathBuf {
 
 /// A machine runs: QEMU's process, and the directory with its tree.
 pub fn announce(tools: &Tools, pid: u32, dir: &Path) -> Result<()> {
-    Ok(std::fs::write(announcement(tools), format!("{pid}\n{}", dir.join("run.dtb").display()))?)
+    Ok(std::fs::write(announcement(tools), format!("{pid}\n{}", dir.join(TREE).display()))?)
 }
 
 /// Answers a question about the machine that runs now.
@@ -64,8 +65,7 @@ pub fn ruin(tools: &Tools, name: &str) -> Result<()> {
     let (ram, tree) = machine(tools)?;
     let manifest = build::manifest(&tree)?;
     let domain = manifest.domains.iter().find(|d| d.name() == name).context("no such domain")?;
-    let tree = fdt::Fdt::new(&tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
-    let base = tree.memory().regions().map(|r| r.starting_address as u64).min().context("no memory")?;
+    let base = ram_base(&tree)?;
     let file = std::fs::OpenOptions::new().write(true).open(&ram)?;
     Ok(file.write_all_at(&vec![0xff; domain.memory.size as usize], domain.memory.base - base)?)
 }

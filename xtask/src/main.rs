@@ -194,7 +194,7 @@ fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
         Some(s) => xtask::snapshot::asking(&recorded.log, s)?,
         None => recorded.log,
     };
-    let options = Options { kernel: Some(kernel), replay: Some(log), ..a.options };
+    let options = Options { kernel: Some(kernel.clone()), replay: Some(log), ..a.options };
     let began = options.snapshot.clone();
     let again = xtask::session::replay(&images, &options, recorded.output.len(), Duration::from_secs(600))?;
     if let Some(to) = &a.take {
@@ -203,20 +203,13 @@ fn replay(tools: &Tools, a: Arguments) -> Result<u8> {
     if let Some(began) = began {
         let difference = xtask::snapshot::difference(&began, &xtask::snapshot::last(&again.snapshot)?);
         if !difference.is_empty() {
-            println!(
-                "replay: {} did not begin with the snapshot it was given\n{difference}",
-                again_on(&options)
-            );
+            println!("replay: {kernel} did not begin with the snapshot it was given\n{difference}");
             return Ok(1);
         }
         ensure!(!again.output.is_empty(), "nothing came out behind the snapshot");
         return compare(rest_of(&recorded.output, again.output.len()), &again.output);
     }
     compare(&recorded.output, &again.output)
-}
-
-fn again_on(options: &Options) -> &str {
-    options.kernel.as_deref().unwrap_or("the kernel")
 }
 
 /// The last `length` bytes.

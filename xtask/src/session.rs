@@ -26,6 +26,19 @@ pub fn channels(manifest: &Manifest, prefix: &str) -> Vec<Range> {
     named.map(|c| c.frames).collect()
 }
 
+/// Appends a record to a sequence of records: its length as `u32`, little-endian, then its bytes.
+pub fn push_record(to: &mut Vec<u8>, record: &[u8]) {
+    to.extend_from_slice(&(record.len() as u32).to_le_bytes());
+    to.extend_from_slice(record);
+}
+
+/// The lowest address of RAM, with which its file begins.
+pub fn ram_base(tree: &[u8]) -> Result<u64> {
+    let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
+    let base = tree.memory().regions().map(|r| r.starting_address as u64).min();
+    base.context("the device tree has no memory")
+}
+
 /// The machine's memory, mapped read-only.
 pub struct Memory {
     map: memmap2::Mmap,
@@ -36,13 +49,12 @@ pub struct Memory {
 impl Memory {
     /// Maps the file that backs the RAM of a machine with this device tree.
     pub fn map(path: &Path, tree: &[u8]) -> Result<Memory> {
-        let tree = fdt::Fdt::new(tree).map_err(|e| anyhow::anyhow!("device tree: {e}"))?;
-        let base = tree.memory().regions().map(|r| r.starting_address as u64).min();
+        let base = ram_base(tree)?;
         let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
         // SAFETY: (1) the mapping is only read through `words`, as atomics, so the guest's concurrent writes are no data race;
         // (2) QEMU has made the file with its full size before the machine starts, and never shrinks it.
         let map = unsafe { memmap2::Mmap::map(&file) }?;
-        Ok(Memory { map, base: base.context("the device tree has no memory")? })
+        Ok(Memory { map, base })
     }
 
     /// The words at a place, if it lies in RAM.
@@ -118,8 +130,7 @@ impl<'a> Recorder<'a> {
         {
             let bytes = &buffer[..length];
             postcard::from_bytes::<Entry<'_>>(bytes).context("the agreed log holds what is no entry")?;
-            self.record.log.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            self.record.log.extend_from_slice(bytes);
+            push_record(&mut self.record.log, bytes);
             self.record.entries += 1;
         }
         while let Some(bytes) =
@@ -135,8 +146,7 @@ impl<'a> Recorder<'a> {
             && let Some(bytes) =
                 tap.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel snapshot: {e:?}"))?
         {
-            self.record.snapshot.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            self.record.snapshot.extend_from_slice(bytes);
+            push_record(&mut self.record.snapshot, bytes);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Snapshots from outside (`docs/snapshot.md`): a recorded log that asks for one, and snapshots as text.
 
+use crate::session::push_record;
 use abi::log::{Entry, Event, Sync};
 use abi::snapshot::{Record, records};
 use anyhow::{Context, Result, anyhow, bail};
@@ -12,16 +13,14 @@ pub fn asking(log: &[u8], s: u64) -> Result<Vec<u8>> {
         let (record, tail) =
             tail.split_at_checked(u32::from_le_bytes(*length) as usize).context("the log is cut off")?;
         rest = tail;
-        let mut record = record.to_vec();
-        if let Entry::Sync(sync) = postcard::from_bytes(&record.clone())?
-            && sync.s == s
-        {
-            let events = [sync.events, &postcard::to_stdvec(&Event::Snapshot)?].concat();
-            record = postcard::to_stdvec(&Entry::Sync(Sync { events: &events, ..sync }))?;
-            found = true;
+        match postcard::from_bytes(record)? {
+            Entry::Sync(sync) if sync.s == s => {
+                let events = [sync.events, &postcard::to_stdvec(&Event::Snapshot)?].concat();
+                push_record(&mut out, &postcard::to_stdvec(&Entry::Sync(Sync { events: &events, ..sync }))?);
+                found = true;
+            }
+            _ => push_record(&mut out, record),
         }
-        out.extend_from_slice(&(record.len() as u32).to_le_bytes());
-        out.extend_from_slice(&record);
     }
     if found { Ok(out) } else { bail!("the log has no sync point {s}") }
 }
@@ -35,8 +34,7 @@ pub fn last(bytes: &[u8]) -> Result<Vec<u8>> {
         if matches!(decoded, Record::Head(_)) {
             current.clear();
         }
-        current.extend_from_slice(&(record.len() as u32).to_le_bytes());
-        current.extend_from_slice(record);
+        push_record(&mut current, record);
         if matches!(decoded, Record::End(_)) {
             whole = Some(current.clone());
         }
@@ -91,11 +89,7 @@ mod tests {
 
     fn recorded(entries: &[Entry<'_>]) -> Vec<u8> {
         let mut log = Vec::new();
-        for entry in entries {
-            let bytes = postcard::to_stdvec(entry).unwrap();
-            log.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            log.extend_from_slice(&bytes);
-        }
+        entries.iter().for_each(|entry| push_record(&mut log, &postcard::to_stdvec(entry).unwrap()));
         log
     }
 
@@ -115,8 +109,9 @@ mod tests {
     #[test]
     fn the_last_whole_one_is_taken_and_differences_are_shown() {
         let record = |r: &Record<'_>| {
-            let bytes = postcard::to_stdvec(r).unwrap();
-            [&(bytes.len() as u32).to_le_bytes()[..], &bytes].concat()
+            let mut bytes = Vec::new();
+            push_record(&mut bytes, &postcard::to_stdvec(r).unwrap());
+            bytes
         };
         let (round, end) = (record(&Record::Round(&[1; 8])), record(&Record::End(1)));
         let one = [round.clone(), end.clone()].concat();

@@ -161,7 +161,7 @@ impl Gate {
         self.epoch = epoch;
         for voter in self.voters.iter_mut().filter(|v| v.used) {
             let member = set >> voter.domain & 1 == 1;
-            if member && !core::mem::replace(&mut voter.member, member) {
+            if member && !voter.member {
                 (voter.returning, voter.joined_us) = (false, now_us);
             }
             voter.member = member;

@@ -8,7 +8,11 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+mod random;
+
+#[cfg(target_os = "none")]
 mod guest {
+    use crate::random::Random;
     use core::arch::asm;
     use core::sync::atomic::Ordering;
     use runtime::abi::bootinfo::{BOOTINFO_IPA, BootInfo, MEMORY_IPA};
@@ -107,16 +111,7 @@ mod guest {
         }
     }
 
-    struct Random(u64);
-
     impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
         /// Mostly what can mean something.
         fn word(&mut self) -> u64 {
             const ODD: [u64; 12] =

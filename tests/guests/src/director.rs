@@ -27,7 +27,7 @@ mod guest {
 
         /// When a wait is given up: long enough for a busy host, whose time the guests' counter shows.
         fn limit(&self) -> u64 {
-            calls::now() + 100 * self.hz
+            calls::now() + 40 * self.hz
         }
 
         /// Waits until `done`, but not for ever.

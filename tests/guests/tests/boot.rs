@@ -48,9 +48,7 @@ fn guests_get_what_is_promised_and_no_more() {
         "el2: power off",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     for wrong in ["WRONG", "CRASH"] {
         assert!(!text.contains(wrong), "found: {wrong}");
     }
@@ -76,9 +74,7 @@ fn two_kernels_share_a_core() {
         "el2: power off",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     for wrong in ["WRONG", "CRASH"] {
         assert!(!text.contains(wrong), "found: {wrong}");
     }
@@ -104,9 +100,7 @@ fn the_same_image_boots_on_a_raspberry_pi_4() {
         "[four] ticks ok",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     assert!(!text.contains("WRONG") && !text.contains("not started"), "{text}");
 }
 
@@ -128,9 +122,7 @@ fn the_project_s_own_tree_boots() {
         "[devices] spinning",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     assert!(!text.contains("CRASH"));
 }
 
@@ -238,9 +230,7 @@ fn a_crash_of_el2_is_told_with_its_calls() {
         "[beside] spinning",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     let names: Vec<_> = text.lines().flat_map(|l| xtask::symbols::explain(l, &machine.kernel)).collect();
     for function in ["deeper", "on_demand", "from_lower"] {
         assert!(names.iter().any(|n| n.contains(function)), "{function}: {names:#?}");
@@ -255,9 +245,7 @@ fn a_domain_without_the_channel_faults_when_it_looks() {
     let machine = Machine { name: "onlooker", machine: MACHINE, tree, bundle, qemu: &[], kernel: shipped() };
     let expected = ["[onlooker] looking", "el2: onlooker crashed: read where nothing is at 0x20000000"];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     assert!(!text.contains("WRONG"));
 }
 

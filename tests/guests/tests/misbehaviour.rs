@@ -21,9 +21,7 @@ fn images_that_start_badly_are_named_and_the_rest_goes_on() {
         "[beside] spinning",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
 }
 
 /// One that faults in a loop, garbage, and one that never rests: the root task is told who and why, and who shares their cores answers in time.
@@ -41,8 +39,6 @@ fn misbehaviour_is_told_to_the_root_task() {
         "overseer: all are told",
     ];
     let text = machine.boot(&expected);
-    for line in expected {
-        assert!(text.contains(line), "missing: {line}");
-    }
+    assert_says(&text, &expected);
     assert!(!text.contains("WRONG") && !text.contains("CRASH"));
 }

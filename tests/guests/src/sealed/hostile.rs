@@ -2,6 +2,7 @@
 //! personality's core and on that of one seat, and directly. It spares only what it needs to go on: its own CNode, domain, space and time.
 
 use crate::agents::there;
+use crate::random::Random;
 use runtime::abi::capability::{label, root};
 use runtime::capability::ask;
 use runtime::say;
@@ -13,16 +14,7 @@ const SLOTS: u64 = 1 << root::RADIX;
 /// The personality's core, and that of the seat which will not be missed.
 const CORES: [u64; 2] = [1, 4];
 
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
     /// Mostly what can mean something.
     fn word(&mut self) -> u64 {
         let n = self.next();

@@ -13,6 +13,9 @@ fn main() {}
 mod agents;
 #[cfg(target_os = "none")]
 mod hostile;
+#[cfg(target_os = "none")]
+#[path = "../random.rs"]
+mod random;
 
 #[cfg(target_os = "none")]
 mod guest {

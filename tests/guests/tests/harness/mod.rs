@@ -34,6 +34,13 @@ pub const PROJECT: [Image; 5] = [
     ("classic", "guest-kernel", 1),
 ];
 
+/// All of `expected` stands in what was printed.
+pub fn assert_says(text: &str, expected: &[&str]) {
+    for line in expected {
+        assert!(text.contains(line), "missing: {line}");
+    }
+}
+
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("workspace")
 }
