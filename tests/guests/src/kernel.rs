@@ -243,21 +243,26 @@ guest_dead:
         let mut table = Table([0; 512]);
         // AF, SH inner, Attr0, block.
         table.0[1] = 0x4000_0000 | 1 << 10 | 0b11 << 8 | 1;
+        // The channels' GiB, at another address than its own: what lies below the code is not to be fetched.
+        table.0[3] = 1 << 10 | 0b11 << 8 | 1;
         table
     };
 
-    /// Turns the MMU on with vectors where nothing is mapped, and spins: only EL2 can see what an injected crash does then.
-    fn lose_vectors() -> ! {
-        // SAFETY: (1) the table maps this code one to one; (2) what comes after is the end of this kernel.
+    /// Turns the MMU on with vectors where nothing is mapped, says 101 by `answer`, and spins: only EL2 can see what an injected crash
+    /// does then.
+    fn lose_vectors(answer: &AtomicU64) -> ! {
+        // SAFETY: (1) the table maps this code one to one, and the channel of `answer` 3 GiB higher; (2) what comes after is the end
+        // of this kernel.
         unsafe {
             asm!(
                 "msr mair_el1, {mair}", "msr tcr_el1, {tcr}", "msr ttbr0_el1, {table}", "msr vbar_el1, {nowhere}",
                 "isb", "tlbi vmalle1", "dsb sy", "isb",
                 "mrs {mair}, sctlr_el1", "orr {mair}, {mair}, #1", "msr sctlr_el1, {mair}", "isb",
-                "2: b 2b",
+                "str {said}, [{answer}]", "2: b 2b",
                 // 39 bits; the upper half off; 40 bits of output.
                 mair = in(reg) 0xffu64, tcr = in(reg) 25u64 | 1 << 23 | 0b010 << 32,
                 table = in(reg) &raw const TABLE, nowhere = in(reg) 0x1_0000_0000u64,
+                said = in(reg) 101u64, answer = in(reg) answer.as_ptr() as usize + 0xc000_0000,
                 options(noreturn)
             )
         }
@@ -291,7 +296,7 @@ guest_dead:
                 }
             }
             if order == 101 && boot.domain == 4 {
-                lose_vectors();
+                lose_vectors(&mine.words()[600]);
             }
             // Odd domains sleep at EL2, even ones by WFI until the doorbell.
             if boot.domain % 2 == 1 {
