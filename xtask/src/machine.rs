@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The oldest QEMU with all that is needed here.
-const QEMU: &str = "qemu-system-aarch64";
+pub(crate) const QEMU: &str = "qemu-system-aarch64";
 
 /// What a machine is loaded from, in its directory.
 pub(crate) const KERNEL: &str = "kernel8.img";
@@ -44,6 +44,8 @@ pub struct Options {
     pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
+    /// Files of one's own in the root image.
+    pub additions: Vec<root::Addition>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
     /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
@@ -75,7 +77,7 @@ impl Images {
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
-        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools, &[])? })
     }
 
     /// EL2's flat image.
@@ -95,7 +97,11 @@ impl Images {
             .iter()
             .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
             .collect::<Result<Vec<_>>>()?;
-        items.push(Item::module("root", self.root.clone()));
+        let root = match &options.additions[..] {
+            [] => self.root.clone(),
+            additions => root::image(&self.tools, additions)?,
+        };
+        items.push(Item::module("root", root));
         items.push(Item::module("program", program(options.command.as_deref())?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::Tools;
+use xtask::linux::{self, Linux};
 use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
 use xtask::sdcard::{Card, advice};
@@ -13,7 +14,8 @@ use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
        xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
-                 [--qemu ARGUMENTS]
+                 [--add DIRECTORY:PATH]... [--qemu ARGUMENTS]
+       xtask run --kernel linux [--run COMMAND] [--add DIRECTORY:PATH]... [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
@@ -86,6 +88,12 @@ impl Arguments {
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
                 "--run" => a.options.command = Some(value()?),
+                "--add" => {
+                    let v = value()?;
+                    let (dir, at) =
+                        v.split_once(':').with_context(|| format!("--add {v}: expected DIRECTORY:PATH"))?;
+                    a.options.additions.push((dir.into(), at.into()));
+                }
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
                 "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),
@@ -118,6 +126,9 @@ fn seed(text: &str) -> Box<[u8; 32]> {
 }
 
 fn run(tools: &Tools, a: Arguments) -> Result<u8> {
+    if a.options.kernel.as_deref() == Some(linux::NAME) {
+        return Ok(Linux::find(tools)?.attach(&a.options)? as u8);
+    }
     eprintln!("xtask: building");
     let images = Images::build(tools)?;
     let mut machine = Machine::boot(&images, &a.options)?;

@@ -13,7 +13,12 @@ pub const PACKAGES: [&str; 1] = ["busybox-static"];
 /// Fetches an arm64 package from the machine's own Debian mirror, unpacks it and returns the directory. Cached under `target/debian`.
 /// Of it only files that match `pattern`, if that is not empty; from `component` of the release, if it is not the usual one.
 pub fn package(tools: &Tools, name: &str, pattern: &str, component: &str) -> Result<PathBuf> {
-    let dir = tools.target.join("debian").join(name);
+    // Two patterns of one package are two directories.
+    let kept: String = format!("{name}{pattern}")
+        .chars()
+        .map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' })
+        .collect();
+    let dir = tools.target.join("debian").join(kept.trim_end_matches('-'));
     if dir.join("done").exists() {
         return Ok(dir.join("files"));
     }
@@ -32,8 +37,19 @@ pub fn package(tools: &Tools, name: &str, pattern: &str, component: &str) -> Res
     Ok(dir.join("files"))
 }
 
+/// Seconds since 1970 at which all members were made: the image's bytes depend on its contents alone.
+pub const TIME: u32 = 1_700_000_000;
+
+/// A directory of this machine, and where its files stand in the root image.
+pub type Addition = (PathBuf, String);
+
 /// Builds the root image.
-pub fn image(tools: &Tools) -> Result<Vec<u8>> {
+pub fn image(tools: &Tools, additions: &[Addition]) -> Result<Vec<u8>> {
+    Ok(tree(tools, additions)?.to_newc(TIME, 4096))
+}
+
+/// What is in it.
+pub fn tree(tools: &Tools, additions: &[Addition]) -> Result<Tree> {
     let mut tree = Tree::default();
     for name in PACKAGES {
         add_directory(
@@ -60,8 +76,10 @@ pub fn image(tools: &Tools) -> Result<Vec<u8>> {
         );
     }
     add_directory(&mut tree, &tools.root.join("apps/root"), "", &[])?;
-    // A fixed time: the image's bytes depend on its contents alone.
-    Ok(tree.to_newc(1_700_000_000))
+    for (dir, at) in additions {
+        add_directory(&mut tree, dir, at.trim_matches('/'), &[])?;
+    }
+    Ok(tree)
 }
 
 fn add_directory(tree: &mut Tree, dir: &Path, at: &str, leave_out: &[&str]) -> Result<()> {
