@@ -18,7 +18,7 @@ use abi::log::{ENTRY_MAX, Entry, VERSION};
 use abi::turn::{Class, class};
 use abi::vote::{Control, EffectKind, PAYLOAD_MAX, Vote};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -93,7 +93,7 @@ pub struct Kernel<H> {
     /// Whose FP registers the processor holds.
     pub fp_owner: Option<u64>,
     /// System calls that programs wanted and nobody offers, each told once.
-    pub unknown: u128,
+    pub unknown: BTreeSet<u64>,
     /// A snapshot that is not finished.
     pub taking: Option<Box<Taking>>,
     /// For whoever watches.
@@ -131,7 +131,7 @@ impl<H: Hardware> Kernel<H> {
             lies: false,
             diverges: false,
             fp_owner: None,
-            unknown: 0,
+            unknown: BTreeSet::new(),
             taking: None,
             tally: Default::default(),
         }

@@ -2,8 +2,10 @@
 
 mod attributes;
 mod control;
+mod copy;
 mod dir;
 mod fcntl;
+mod ids;
 mod io;
 mod ioctl;
 mod memory;
@@ -90,6 +92,7 @@ fn makes_objects(number: u64) -> bool {
             | nr::dup
             | nr::dup3
             | nr::sendfile
+            | nr::copy_file_range
             | nr::ppoll
             | nr::fcntl
             | nr::ftruncate
@@ -158,9 +161,11 @@ impl<H: Hardware> Kernel<H> {
             nr::pread64 => self.sys_read(serial, a[0], &[(a[1], a[2])], Some(a[3]), from),
             nr::pwrite64 => self.sys_write(serial, a[0], &[(a[1], a[2])], Some(a[3]), from),
             nr::sendfile => self.sys_sendfile(serial, a, from),
+            nr::copy_file_range => self.sys_copy_file_range(serial, a),
             nr::lseek => self.sys_lseek(serial, a),
             nr::openat => self.sys_openat(serial, a, from),
             nr::close => self.sys_close(serial, a[0]),
+            nr::close_range => self.sys_close_range(serial, a),
             nr::dup => self.sys_dup(serial, a[0]),
             nr::dup3 => self.sys_dup3(serial, a),
             nr::fcntl => self.sys_fcntl(serial, a),
@@ -231,6 +236,10 @@ impl<H: Hardware> Kernel<H> {
             nr::getpid | nr::gettid => done(self.process(serial)?.pid.into()),
             nr::getppid => self.sys_getppid(serial),
             nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => done(0),
+            nr::setuid | nr::setgid => self.sys_set_id(a[0]),
+            nr::setreuid | nr::setregid => self.sys_set_ids(&a[..2]),
+            nr::setresuid | nr::setresgid => self.sys_set_ids(&a[..3]),
+            nr::getresuid | nr::getresgid => self.sys_get_ids(serial, &a[..3]),
             nr::getpgid => self.sys_getpgid(serial, a[0]),
             nr::getsid => self.sys_getsid(serial, a[0]),
             nr::setpgid => self.sys_setpgid(serial, a),
@@ -293,9 +302,9 @@ impl<H: Hardware> Kernel<H> {
     /// Tells the operator once of each call that is not here.
     fn report_unknown(&mut self, number: u64) {
         let quiet = matches!(number, nr::rseq | nr::membarrier | nr::clone3);
-        let bit = 1u128.checked_shl(number as u32 & 127).unwrap_or(0);
-        if !quiet && self.unknown & bit == 0 {
-            self.unknown |= bit;
+        // Numbers that Linux does not know are told of as one.
+        let known = abi::linux::name(number).map_or(u64::MAX, |_| number);
+        if !quiet && self.unknown.insert(known) {
             let name = abi::linux::name(number).unwrap_or("unknown");
             self.memory.physical.hw.say(format_args!("lazy: system call {number} ({name}) is not offered"));
         }

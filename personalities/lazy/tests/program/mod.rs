@@ -1,6 +1,8 @@
 //! A machine whose programs are scripts: what a thread does next follows from its registers alone (x19 names the script, the program counter
 //! the step), so it can be forked, interrupted, stopped, and begun with again.
 
+pub mod run;
+
 use abi::linux::nr;
 use lazy::hw::{Access, Event, FpState, Frame, Hardware, PAGE, Registers, Trap};
 use std::cell::RefCell;
@@ -38,6 +40,8 @@ pub struct Outside {
     pub snapshot: Vec<u8>,
     /// How often the kernel had nothing to do.
     pub waits: usize,
+    /// Results of calls, with the number of the script that made them.
+    pub results: Vec<(usize, i64)>,
 }
 
 /// See [`Hardware`].
@@ -111,6 +115,10 @@ impl Hardware for Scripted {
     }
 
     fn run(&mut self, r: &mut Registers, root: Frame, _: u16, _: Option<u64>) -> Trap {
+        // x22: it comes back from a call, and not as a child.
+        if std::mem::take(&mut r.x[22]) != 0 && (r.x[21] == 0 || r.x[0] != 0) {
+            self.outside.borrow_mut().results.push((r.x[19] as usize, r.x[0] as i64));
+        }
         loop {
             if r.pc == HANDLER {
                 (r.x[8], r.pc) = (nr::rt_sigreturn, r.pc + 4);
@@ -138,7 +146,7 @@ impl Hardware for Scripted {
                 Step::Call(number, a) => (number, a),
             };
             r.x[..6].copy_from_slice(&a);
-            (r.x[8], r.pc) = (number, r.pc.wrapping_add(4));
+            (r.x[8], r.x[22], r.pc) = (number, 1, r.pc.wrapping_add(4));
             return Trap::Call;
         }
     }
