@@ -74,6 +74,8 @@ pub struct Kernel<H> {
     pub boot_us: u64,
     /// Of Boot.
     pub digest_interval: u64,
+    /// Which calls programs are offered.
+    pub tier: u8,
     /// Execs so far.
     pub execs: u64,
     /// The last serial given.
@@ -121,6 +123,7 @@ impl<H: Hardware> Kernel<H> {
             seed: [0; 32],
             boot_us: 0,
             digest_interval: 0,
+            tier: abi::tier::LEAST,
             execs: 0,
             last_serial: 0,
             last_pid: 0,

@@ -40,9 +40,11 @@ impl<H: Hardware> Kernel<H> {
 
     /// Closes, or marks for exec, all descriptors of a range, ascending.
     pub(super) fn sys_close_range(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        // CLOSE_RANGE_UNSHARE has no effect.
+        const UNSHARE: u32 = 2;
         const CLOEXEC: u32 = 4;
         let [first, last, flags] = [a[0] as u32, a[1] as u32, a[2] as u32];
-        if flags & !CLOEXEC != 0 || first > last {
+        if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
             return Err(EINVAL);
         }
         let end = self.process(serial)?.descriptors.len().min(last as usize + 1);

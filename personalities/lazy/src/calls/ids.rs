@@ -1,4 +1,4 @@
-//! User and group ids. Everybody is 0 and stays 0: "Processes" in `docs/linux-abi.md`.
+//! User and group ids. Everybody is 0 and stays 0: "Threads" in `docs/linux-abi.md`.
 
 use super::*;
 
@@ -6,18 +6,9 @@ use super::*;
 const SAME: u32 = u32::MAX;
 
 impl<H: Hardware> Kernel<H> {
-    /// setuid and its kin: `ids` as asked for; only 0 can be had.
+    /// setresuid and setresgid: `ids` as asked for; only 0 can be had.
     pub(super) fn sys_set_ids(&mut self, ids: &[u64]) -> CallResult {
         if ids.iter().all(|id| matches!(*id as u32, 0 | SAME)) { done(0) } else { Err(EPERM) }
-    }
-
-    /// setuid and setgid know no "as it is".
-    pub(super) fn sys_set_id(&mut self, id: u64) -> CallResult {
-        match id as u32 {
-            0 => done(0),
-            SAME => Err(EINVAL),
-            _ => Err(EPERM),
-        }
     }
 
     /// getresuid and getresgid.

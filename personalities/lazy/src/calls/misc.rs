@@ -3,6 +3,9 @@
 use super::*;
 use abi::turn::MEMORY_PAGES;
 
+/// Bytes of `struct robust_list_head`.
+pub(super) const ROBUST_LIST_SIZE: u64 = 24;
+
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_umask(&mut self, serial: u64, mask: u64) -> CallResult {
         let p = self.process_mut(serial)?;
@@ -14,8 +17,11 @@ impl<H: Hardware> Kernel<H> {
         done(self.process(serial)?.pid.into())
     }
 
-    pub(super) fn sys_set_robust_list(&mut self, serial: u64, head: u64) -> CallResult {
-        self.threads.get_mut(&serial).ok_or(ESRCH)?.robust_list = head;
+    pub(super) fn sys_set_robust_list(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if a[1] != ROBUST_LIST_SIZE {
+            return Err(EINVAL);
+        }
+        self.threads.get_mut(&serial).ok_or(ESRCH)?.robust_list = a[0];
         done(0)
     }
 

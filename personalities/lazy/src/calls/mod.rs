@@ -150,6 +150,10 @@ impl<H: Hardware> Kernel<H> {
         a: &[u64; 6],
         from: Option<Continuation>,
     ) -> CallResult {
+        if !abi::tier::offers(self.tier, number) {
+            self.report_unknown(number);
+            return Err(ENOSYS);
+        }
         if makes_objects(number) && from.is_none() && !self.memory.physical.hw.heap_has_room() {
             return Err(ENOMEM);
         }
@@ -213,7 +217,7 @@ impl<H: Hardware> Kernel<H> {
             nr::ftruncate => self.sys_ftruncate(serial, a),
             nr::truncate => self.sys_truncate(serial, a),
             nr::sync | nr::syslog | nr::sched_yield => done(0),
-            nr::fsync | nr::fdatasync | nr::fadvise64 | nr::syncfs => self.file(serial, a[0]).and(done(0)),
+            nr::fsync | nr::fdatasync | nr::fadvise64 => self.file(serial, a[0]).and(done(0)),
             nr::fallocate => self.file(serial, a[0]).and(Err(EOPNOTSUPP)),
             nr::setxattr..=nr::fremovexattr => Err(EOPNOTSUPP),
             nr::umask => self.sys_umask(serial, a[0]),
@@ -236,8 +240,6 @@ impl<H: Hardware> Kernel<H> {
             nr::getpid | nr::gettid => done(self.process(serial)?.pid.into()),
             nr::getppid => self.sys_getppid(serial),
             nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => done(0),
-            nr::setuid | nr::setgid => self.sys_set_id(a[0]),
-            nr::setreuid | nr::setregid => self.sys_set_ids(&a[..2]),
             nr::setresuid | nr::setresgid => self.sys_set_ids(&a[..3]),
             nr::getresuid | nr::getresgid => self.sys_get_ids(serial, &a[..3]),
             nr::getpgid => self.sys_getpgid(serial, a[0]),
@@ -255,9 +257,9 @@ impl<H: Hardware> Kernel<H> {
             nr::getrandom => self.sys_getrandom(serial, a),
             nr::sched_getaffinity => self.sys_sched_getaffinity(serial, a),
             nr::set_tid_address => self.sys_set_tid_address(serial, a[0]),
-            nr::set_robust_list => self.sys_set_robust_list(serial, a[0]),
+            nr::set_robust_list => self.sys_set_robust_list(serial, a),
             nr::futex => self.sys_futex(serial, a, from),
-            nr::socket => Err(EAFNOSUPPORT),
+            nr::socket | nr::socketpair => Err(EAFNOSUPPORT),
             nr::brk => self.sys_brk(serial, a[0]),
             nr::mmap => self.sys_mmap(serial, a),
             nr::munmap => self.sys_munmap(serial, a),
@@ -292,10 +294,7 @@ impl<H: Hardware> Kernel<H> {
             nr::clock_nanosleep => self.sys_sleep(serial, a[0], a[1] & 1 != 0, a[2], from),
             nr::setitimer => self.sys_setitimer(serial, a),
             nr::getitimer => self.sys_getitimer(serial, a),
-            _ => {
-                self.report_unknown(number);
-                Err(ENOSYS)
-            }
+            _ => Err(ENOSYS),
         }
     }
 

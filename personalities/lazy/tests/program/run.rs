@@ -38,7 +38,8 @@ pub(crate) use encoded;
 
 /// The log's first entry: `/bin/init`.
 pub fn boot_entry() -> Vec<u8> {
-    let program = encoded!(&Program { path: "/bin/init", argv: b"init\0", env: b"A=b\0" });
+    let program =
+        encoded!(&Program { path: "/bin/init", argv: b"init\0", env: b"A=b\0", tier: abi::tier::MOST });
     let boot = Boot {
         version: VERSION,
         seed: [7; 32],
