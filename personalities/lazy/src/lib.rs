@@ -33,3 +33,4 @@ pub mod stack;
 pub mod step;
 pub mod terminal;
 pub mod turn;
+pub mod user;
