@@ -6,7 +6,7 @@ use crate::hw::{Event, Hardware};
 use crate::memory::Memory;
 use crate::open::OpenFile;
 use crate::pipe::Pipe;
-use crate::process::{Place, Process, Stand, Thread};
+use crate::process::{Process, Stand, Thread};
 use crate::sched;
 use crate::slab::Slab;
 use crate::snapshot::Taking;
@@ -164,8 +164,7 @@ impl<H: Hardware> Kernel<H> {
         if self.turn.said < self.turn.call && now.saturating_sub(self.turn.unsaid_since) > self.stuck_us / 2 {
             self.say_last_call();
         }
-        let runnable =
-            |t: &&Thread| t.stand == Stand::User && matches!(t.place, Place::Round | Place::Outside { .. });
+        let runnable = |t: &&Thread| self.may_run(t);
         match sched::pick(self.threads.values().filter(runnable).map(|t| (t.serial, t.entity))) {
             Some(serial) => {
                 let others = self.threads.values().filter(runnable).count() > 1;

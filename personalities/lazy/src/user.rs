@@ -5,6 +5,7 @@ use crate::kernel::Kernel;
 use crate::memory::space::Resolved;
 use crate::process::{Fault, Stand};
 use crate::sched;
+use abi::linux::nr;
 use abi::turn::{Class, class};
 
 impl<H: Hardware> Kernel<H> {
@@ -21,7 +22,7 @@ impl<H: Hardware> Kernel<H> {
         if self.turn.said < self.turn.call {
             at_latest(self.turn.unsaid_since + self.stuck_us / 2 + 1);
         }
-        let space = self.processes.get(&serial).and_then(|p| p.space);
+        let space = self.process_of(serial).and_then(|p| p.space);
         let Some(tables) = space.and_then(|s| self.memory.tables(s)) else {
             return self.out_of_memory(serial);
         };
@@ -54,7 +55,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     fn page_fault(&mut self, serial: u64, address: u64, access: crate::hw::Access) {
-        let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return };
+        let Some(space) = self.process_of(serial).and_then(|p| p.space) else { return };
         match self.memory.resolve(space, address, access, false) {
             Resolved::Frame(_) => self.tally.repaired += 1,
             Resolved::NoMemory => self.out_of_memory(serial),
@@ -67,11 +68,12 @@ impl<H: Hardware> Kernel<H> {
         let Some(t) = self.threads.get(&serial) else { return };
         let number = t.registers.x[8];
         let args = crate::calls::arguments(&t.registers);
-        let unagreed = self.processes.get(&serial).is_some_and(|p| p.unagreed);
+        let unagreed = self.process_of(serial).is_some_and(|p| p.unagreed);
         let private = match class(number, &args) {
             // A memory call stops by itself, before it changes anything, when it needs a further chunk.
+            Class::Private if number == nr::sched_yield => self.sharers(serial).is_empty(),
             Class::Private | Class::Memory => true,
-            Class::Turn => unagreed && number == abi::linux::nr::rt_sigreturn,
+            Class::Turn => unagreed && number == nr::rt_sigreturn,
         };
         self.stand(serial, Stand::Call);
         if private {

@@ -96,9 +96,9 @@ impl<H: Hardware> Kernel<H> {
             descriptors: alloc::vec![descriptor; 3],
             cwd: ROOT,
             umask: 0o22,
-            comm: Vec::new(),
             cmdline: Vec::new(),
             exe: (0, Vec::new()),
+            gone_calls: 0,
             child_calls: 0,
             random: 0,
             nice: 0,
@@ -110,7 +110,7 @@ impl<H: Hardware> Kernel<H> {
             started: self.boot_us,
         };
         self.processes.insert(1, p);
-        self.threads.insert(1, Thread::new(1));
+        self.threads.insert(1, Thread::new(1, 1, 1));
         self.turn.round.push_back(1);
         self.terminal.session = 1;
         self.terminal.foreground = 1;

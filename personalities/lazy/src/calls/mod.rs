@@ -5,6 +5,7 @@ mod control;
 mod copy;
 mod dir;
 mod fcntl;
+mod futex;
 mod ids;
 mod io;
 mod ioctl;
@@ -17,6 +18,7 @@ mod process;
 mod rename;
 mod send;
 mod signals;
+mod thread;
 mod time;
 mod write;
 
@@ -103,12 +105,12 @@ fn makes_objects(number: u64) -> bool {
 impl<H: Hardware> Kernel<H> {
     /// The space of a process.
     pub fn space(&self, serial: u64) -> Result<u32> {
-        self.processes.get(&serial).and_then(|p| p.space).ok_or(ESRCH)
+        self.process_of(serial).and_then(|p| p.space).ok_or(ESRCH)
     }
 
     /// The open file description behind `fd`; O_PATH ones too.
     pub fn any_file(&self, serial: u64, fd: u64) -> Result<u32> {
-        let d = self.processes.get(&serial).and_then(|p| p.descriptor(u64::from(fd as u32)));
+        let d = self.process_of(serial).and_then(|p| p.descriptor(u64::from(fd as u32)));
         Ok(d.ok_or(EBADF)?.file)
     }
 
@@ -235,9 +237,12 @@ impl<H: Hardware> Kernel<H> {
         match number {
             nr::clone => self.sys_clone(serial, a, from),
             nr::execve => self.sys_execve(serial, a),
-            nr::exit | nr::exit_group => self.sys_exit(serial, a[0]),
+            nr::exit => self.sys_exit(serial, a[0]),
+            nr::exit_group => self.sys_exit_group(serial, a[0]),
             nr::wait4 => self.sys_wait4(serial, a),
-            nr::getpid | nr::gettid => done(self.process(serial)?.pid.into()),
+            nr::getpid => done(self.process(serial)?.pid.into()),
+            nr::gettid => done(self.threads.get(&serial).ok_or(ESRCH)?.tid.into()),
+            nr::get_robust_list => self.sys_get_robust_list(serial, a),
             nr::getppid => self.sys_getppid(serial),
             nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => done(0),
             nr::setresuid | nr::setresgid => self.sys_set_ids(&a[..3]),
@@ -279,8 +284,8 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         match number {
             nr::kill => self.sys_kill(serial, a),
-            nr::tkill => self.sys_tkill(serial, a[0], a[1]),
-            nr::tgkill => self.sys_tkill(serial, a[1], a[2]),
+            nr::tkill => self.sys_tkill(serial, None, a[0], a[1]),
+            nr::tgkill => self.sys_tkill(serial, Some(a[0]), a[1], a[2]),
             nr::rt_sigaction => self.sys_rt_sigaction(serial, a),
             nr::rt_sigprocmask => self.sys_rt_sigprocmask(serial, a),
             nr::rt_sigpending => self.sys_rt_sigpending(serial, a),
