@@ -54,7 +54,7 @@ fn barrier() -> u32 {
 fn timeout() -> bool {
     let (lock, never) = (Mutex::new(()), Condvar::new());
     let start = Instant::now();
-    let (_, result) = never.wait_timeout(lock.lock().unwrap(), Duration::from_millis(20)).unwrap();
+    let result = never.wait_timeout(lock.lock().unwrap(), Duration::from_millis(20)).unwrap().1;
     result.timed_out() && start.elapsed() >= Duration::from_millis(20)
 }
 
