@@ -11,6 +11,8 @@ pub mod image;
 pub mod logs;
 pub mod look;
 pub mod machine;
+pub mod own;
+pub mod packages;
 pub mod raspberry_pi;
 pub mod root;
 pub mod sdcard;

@@ -1,9 +1,10 @@
 //! A machine on QEMU: its two serial ports as sockets, its memory as a file.
 
 use crate::build::{self, Tools};
+use crate::cpio::Tree;
 use crate::image::{self, Item};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, look, raspberry_pi, root};
+use crate::{bundle, logs, look, own, packages, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -46,6 +47,10 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
+    /// Debian packages in the root image, besides those that are always there; what they depend on comes with them.
+    pub packages: Vec<String>,
+    /// Files and directories of the host in `/root`, where the command then runs.
+    pub files: Vec<PathBuf>,
     /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
     pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
@@ -61,7 +66,7 @@ pub struct Images {
     tools: Tools,
     kernel: PathBuf,
     items: Vec<(String, Kind, PathBuf)>,
-    root: Vec<u8>,
+    root: Tree,
 }
 
 impl Images {
@@ -75,7 +80,7 @@ impl Images {
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
-        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+        Ok(Images { tools: tools.clone(), kernel, items, root: root::base(tools)? })
     }
 
     /// EL2's flat image.
@@ -95,8 +100,11 @@ impl Images {
             .iter()
             .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
             .collect::<Result<Vec<_>>>()?;
-        items.push(Item::module("root", self.root.clone()));
-        items.push(Item::module("program", program(options.command.as_deref())?));
+        let mut root = self.root.clone();
+        packages::add_to(&mut root, &self.tools, &options.packages)?;
+        let command = own::add_to(&mut root, &options.files, options.command.as_deref())?;
+        items.push(Item::module("root", root::image(&root)));
+        items.push(Item::module("program", program(command.as_deref())?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
         }
@@ -198,8 +206,11 @@ impl Machine {
             Some(card) => raspberry_pi::unpack(card, &dir)?,
             None => {
                 std::fs::copy(&images.kernel, dir.join(KERNEL))?;
-                std::fs::write(dir.join(BUNDLE), images.bundle(options)?)?;
-                build::device_tree(&images.tools, &overlay(options)?, &dir)?
+                let (bundle, tree) =
+                    (images.bundle(options)?, build::device_tree(&images.tools, &overlay(options)?, &dir)?);
+                check_room(&bundle, &tree)?;
+                std::fs::write(dir.join(BUNDLE), bundle)?;
+                tree
             }
         };
         let ram = ram_file(&dir);
@@ -272,6 +283,24 @@ impl Drop for Machine {
         self.stop();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// QEMU puts the bundle 128 MiB above RAM's base, and the tree behind it at a multiple of 2 MiB; partitions begin above both.
+fn check_room(bundle: &[u8], tree: &[u8]) -> Result<()> {
+    const ALIGN: u64 = 2 << 20;
+    let manifest = build::manifest(tree)?;
+    let start = crate::session::ram_base(tree)? + (128 << 20);
+    let end =
+        (start + bundle.len() as u64).next_multiple_of(ALIGN) + (tree.len() as u64).next_multiple_of(ALIGN);
+    let partitions = manifest.domains.iter().map(|d| d.memory.base).chain([manifest.channel_memory.base]);
+    let limit = partitions.filter(|&base| base >= start).min().unwrap_or(u64::MAX);
+    ensure!(
+        end <= limit,
+        "the images with the root image take {} MiB, and there is room for {}; ask for fewer PACKAGES or FILES",
+        (end - start) >> 20,
+        (limit - start) >> 20
+    );
+    Ok(())
 }
 
 /// QEMU opens its sockets before it makes its memory.
