@@ -15,7 +15,7 @@ fn packages_come_with_what_they_need_and_all_kernels_read_them() {
     // Sums over all of it, read by each kernel in its own way; links of the alternatives; a library that only a dependency has.
     let script = "readlink /usr/bin/awk /usr/bin/lua; ls /lib/aarch64-linux-gnu/libreadline.so.8 /bin/gawk; \
                   find / -xdev -type f ! -path '/proc/*' | wc -l; cat /usr/lib/aarch64-linux-gnu/libc.so.6 | md5sum";
-    let kernels = xtask::machine::KERNELS.map(str::to_owned).into();
+    let kernels = xtask::kernels::KERNELS.map(str::to_owned).into();
     let f = run(script, Options { packages, kernels, ..Options::default() }).unwrap();
     assert_eq!(f.status, Some(0), "{:?}", f.operator);
     let lines: Vec<&str> = f.console.lines().collect();
