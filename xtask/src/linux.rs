@@ -6,7 +6,7 @@
 use crate::build::Tools;
 use crate::cpio::Node;
 use crate::machine::{Options, QEMU};
-use crate::root;
+use crate::{own, packages, root};
 use anyhow::{Context, Result, bail};
 use std::io::Read;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct Ended {
 }
 
 impl Linux {
-    /// Of the options only `command`, `additions` and `qemu` count for it. Fetches Debian's kernel, once.
+    /// Of the options only `command`, `packages`, `files` and `qemu` count for it. Fetches Debian's kernel, once.
     pub fn find(tools: &Tools) -> Result<Linux> {
         let package = root::package(tools, "linux-image-arm64", "*/vmlinuz-*", "")?;
         let boot =
@@ -44,13 +44,14 @@ impl Linux {
 
     /// QEMU with this kernel, about to run a command (none: an interactive shell), its exit status going into a file; and that file.
     fn machine(&self, options: &Options) -> Result<(Command, PathBuf)> {
-        let command = options.command.as_deref();
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dir = self.tools.target.join("machine").join(format!("linux-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
-        let mut tree = root::tree(&self.tools, &options.additions)?;
-        tree.add("/init", Node::File { data: init(command).into_bytes(), mode: 0o755 });
+        let mut tree = root::base(&self.tools)?;
+        packages::add_to(&mut tree, &self.tools, &options.packages)?;
+        let command = own::add_to(&mut tree, &options.files, options.command.as_deref())?;
+        tree.add("/init", Node::File { data: init(command.as_deref()).into_bytes(), mode: 0o755 });
         let (initrd, status) = (dir.join("initrd"), dir.join("status"));
         // The kernel skips members whose names, with their padding, are longer than a path: nothing is aligned.
         std::fs::write(&initrd, tree.to_newc(root::TIME, 4))?;

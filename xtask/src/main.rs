@@ -13,9 +13,10 @@ use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
-                 [--add DIRECTORY:PATH]... [--qemu ARGUMENTS]
-       xtask run --kernel linux [--run COMMAND] [--add DIRECTORY:PATH]... [--qemu ARGUMENTS]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 2|3] [--run COMMAND]
+                 [--packages 'NAME...'] [--files 'FILE...'] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]...
+                 [--verbose] [--timeout SECONDS] [--qemu ARGUMENTS]
+       xtask run --kernel linux [--run COMMAND] [--packages 'NAME...'] [--files 'FILE...'] [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
@@ -87,13 +88,10 @@ impl Arguments {
                 "--kernel" => a.options.kernel = Some(value()?),
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
+                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 2 or 3")?),
                 "--run" => a.options.command = Some(value()?),
-                "--add" => {
-                    let v = value()?;
-                    let (dir, at) =
-                        v.split_once(':').with_context(|| format!("--add {v}: expected DIRECTORY:PATH"))?;
-                    a.options.additions.push((dir.into(), at.into()));
-                }
+                "--packages" => a.options.packages.extend(value()?.split_whitespace().map(str::to_owned)),
+                "--files" => a.options.files.extend(value()?.split_whitespace().map(PathBuf::from)),
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
                 "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),
