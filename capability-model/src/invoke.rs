@@ -38,10 +38,10 @@ macro_rules! labels {
 }
 
 labels! {
-    34: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
+    35: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
     Send 12, NBSend 13, Call 14, Recv 15, NBRecv 16, ReplyRecv 17, Signal 18, Wait 19, Poll 20, Bind 21, Unbind 22,
     Configure 23, Resume 24, Suspend 25, Acknowledge 26, Carve 27, Lease 28, Seat 29, Seal 30, Endorse 31, Inspect 32, Remote 33,
-    Serve 34
+    Serve 34, WriteRegisters 35
 }
 
 impl<M: Memory> Store<M> {
@@ -131,7 +131,7 @@ impl<M: Memory> Store<M> {
         let slot = self.lookup_full(caller, *address, 0)?;
         let label = Label::from_number(*label).ok_or(ErrorKind::IllegalOperation.of(0))?;
         let (head, at) = (self.head(slot), self.object(slot));
-        let [a, b, c, d, e, f, g, ..] = *args;
+        let [a, b, c, d, e, f, g, h, ..] = *args;
         match (head.kind(), label) {
             (kind::CNODE, Rotate) => self.decode_rotate(caller, slot, args),
             (kind::CNODE, Revoke) => Ok(Plan::Revoke(self.lookup_slot(slot, a, b, 1)?)),
@@ -144,6 +144,7 @@ impl<M: Memory> Store<M> {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
             (kind::REPLY, Send) => Ok(Plan::Message(Message::Answer { at, sends: a })),
+            (kind::DOMAIN, WriteRegisters) => self.decode_write_registers(at, [a, b, c, d, e, f, g, h]),
             (kind::DOMAIN, _) => self.decode_domain(caller, at, label, [a, b, c]),
             (kind::IRQ, Acknowledge) => Ok(Plan::Acknowledge { number: at as u16 }),
             (kind::IRQ, Unbind) => Ok(Plan::UnbindIrq { number: at as u16 }),
