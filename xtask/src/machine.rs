@@ -2,7 +2,7 @@
 
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
-use crate::kernels::{KERNELS, choose, tier_of};
+use crate::kernels::{built, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
 use crate::{bundle, logs, look, raspberry_pi, root};
 use abi::bundle::Kind;
@@ -74,7 +74,7 @@ impl Images {
         std::fs::write(&kernel, image::flat(&tools.elf("microkernel"), &tools.elf("loader"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
-        items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
+        items.extend(built().map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
         Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
     }
 

@@ -17,6 +17,7 @@ const LEVELS: [(&str, u32); 17] = [
     ("lazy", 4),
     ("actor", 4),
     ("journal", 4),
+    ("minimal", 4),
     ("consensus", 4),
     ("shell", 5),
     ("manager", 6),
