@@ -1,6 +1,6 @@
 //! A lost kernel comes back: what was lost is named, what took its place too, and the output is what it would have been without (R27, R28, R75).
 
-use system_tests::{Finished, Options, Session, mixed};
+use system_tests::{Finished, Options, Session, strict};
 
 /// Pipes, subshells, background jobs. At each MARK comes a fault; then the program waits for a while.
 const SCRIPT: &str = r#"
@@ -105,7 +105,7 @@ fn a_hang_and_a_lie() {
 
 #[test]
 fn a_corrupted_memory_and_a_crash() {
-    let f = twice_with(mixed(), case(DIVERGE, "k3"), case(CRASH, "k2"));
+    let f = twice_with(strict(), case(DIVERGE, "k3"), case(CRASH, "k2"));
     assert_contained(&f, &["k2", "k3"]);
 }
 
@@ -117,7 +117,7 @@ fn each_fault_in_each_slot() {
     for (i, fault) in [CRASH, HANG, LIE, DIVERGE].into_iter().enumerate() {
         for (j, slot) in slots.into_iter().enumerate() {
             let second = (slots[(j + 1) % 4], [LIE, CRASH, HANG][(i + j) % 3]);
-            let f = twice_with(mixed(), case(fault, slot), case(second.1, second.0));
+            let f = twice_with(strict(), case(fault, slot), case(second.1, second.0));
             assert_contained(&f, &[slot, second.0]);
             let told = f.operator.iter().filter(|l| l.starts_with("return: ") && l.contains(" votes as "));
             println!(
