@@ -3,8 +3,10 @@
 
 use crate::linux::nr;
 
-/// The lowest: a static program that computes and prints. (Tier 2: shells, jobs, dynamic linking.)
-pub const LEAST: u8 = 1;
+/// The smallest: a static program that computes and prints.
+pub const SMALLEST: u8 = 1;
+/// What every whole kernel has: shells, jobs, dynamic linking.
+pub const LEAST: u8 = 2;
 /// The highest there is: threads, and what Python and make ask for.
 pub const MOST: u8 = 3;
 
@@ -19,7 +21,7 @@ pub fn of(number: u64) -> Option<u8> {
             Some(1)
         }
         nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups | nr::readlinkat => Some(1),
-        nr::rt_sigaction | nr::rt_sigprocmask | nr::sigaltstack | nr::clock_gettime => Some(1),
+        nr::rt_sigaction | nr::rt_sigprocmask | nr::sigaltstack | nr::clock_gettime | nr::prctl => Some(1),
         // Extended attributes: known, and answered as a file system without them does.
         nr::setxattr..=nr::fremovexattr => Some(2),
         nr::dup | nr::dup3 | nr::fcntl | nr::flock | nr::mknodat | nr::mkdirat => Some(2),
@@ -44,7 +46,7 @@ pub fn of(number: u64) -> Option<u8> {
         nr::rt_sigsuspend => Some(2),
         nr::rt_sigpending | nr::rt_sigreturn | nr::setpriority | nr::getpriority | nr::times => Some(2),
         nr::setpgid | nr::getpgid | nr::getsid | nr::setsid => Some(2),
-        nr::getrusage | nr::prctl => Some(2),
+        nr::getrusage => Some(2),
         nr::sysinfo | nr::socket | nr::mremap => Some(2),
         nr::get_robust_list | nr::setresuid | nr::setresgid | nr::getresuid | nr::getresgid => Some(3),
         nr::close_range | nr::copy_file_range | nr::socketpair => Some(3),

@@ -38,9 +38,9 @@ pub fn choose(options: &Options) -> Result<(Vec<String>, u8)> {
         return Ok((options.kernels.clone(), tiers.into_iter().min().unwrap_or(tier::LEAST)));
     };
     ensure!(
-        (tier::LEAST..=tier::MOST).contains(&asked),
+        (tier::SMALLEST..=tier::MOST).contains(&asked),
         "tier {asked}: there are {} to {}",
-        tier::LEAST,
+        tier::SMALLEST,
         tier::MOST
     );
     for kernel in &named {

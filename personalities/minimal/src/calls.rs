@@ -95,6 +95,7 @@ impl<M: Machine> Kernel<M> {
             nr::prlimit64 => self.prlimit(a[1], a[2], a[3]),
             nr::rt_sigaction => self.sigaction(&a),
             nr::rt_sigprocmask => self.sigprocmask(&a),
+            nr::prctl => self.prctl(a[0], a[1]),
             nr::clock_gettime => self.clock_gettime(a[0], a[1]),
             _ => self.not_offered(number),
         })
@@ -384,6 +385,32 @@ impl<M: Machine> Kernel<M> {
                 };
         }
         if old == 0 { 0 } else { self.give(old, &before.to_le_bytes()) }
+    }
+
+    fn prctl(&mut self, option: u64, argument: u64) -> u64 {
+        const NAME: usize = 16;
+        match option {
+            // PR_SET_NAME: what is longer is cut.
+            15 => {
+                let mut name = [0; NAME];
+                let read = self.space.read(argument, &mut name[..NAME - 1], &mut self.m);
+                let end = name.iter().position(|&b| b == 0).unwrap_or(NAME);
+                if end == read && read < NAME - 1 {
+                    return EFAULT;
+                }
+                name[end.min(NAME)..].fill(0);
+                self.process.name = name;
+                0
+            }
+            // PR_GET_NAME.
+            16 => {
+                let name = self.process.name;
+                self.give(argument, &name)
+            }
+            // PR_GET_DUMPABLE, PR_CAPBSET_READ.
+            3 | 23 => 1,
+            _ => self.not_offered(nr::prctl),
+        }
     }
 
     fn clock_gettime(&mut self, clock: u64, address: u64) -> u64 {

@@ -72,6 +72,8 @@ pub(crate) struct Process {
     pub(crate) alternate_stack: [u64; 3],
     pub(crate) random: u64,
     pub(crate) descriptors: BTreeSet<u64>,
+    /// comm, with zeros behind it.
+    pub(crate) name: [u8; 16],
     /// Bytes of a terminal write that are done.
     pub(crate) written: u64,
 }
@@ -146,6 +148,8 @@ impl<M: Machine> Kernel<M> {
         let layout = layout(&boot.seed, 0);
         kernel.user = load(&program, &layout, &mut kernel.space, &mut kernel.m)?;
         kernel.program = program.path.into();
+        let comm = program.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        kernel.process.name.iter_mut().zip(comm.iter().take(15)).for_each(|(to, &b)| *to = b);
         kernel.m.clear_float();
         kernel.passed(0);
         Ok(kernel)
