@@ -26,6 +26,7 @@ impl Clerk {
         self.decide_stuck(now_us, log, sink);
         self.permit_rejoins(now_us, log);
         self.permit_next(now_us, log, sink);
+        self.decide_snapshots(next, now_us, sink);
         self.tell(next, sink);
     }
 
@@ -164,7 +165,11 @@ impl Clerk {
             .filter(|r| !r.runnable && r.deadline_us != NO_DEADLINE)
             .map(|r| r.deadline_us.saturating_sub(self.config.start_time_us));
         // What is past already is not waited for again: it is only kept back by something that will ring.
-        [grace, deadline, self.stuck_wake_at()].into_iter().flatten().filter(|at| *at > now_us).min()
+        [grace, deadline, self.stuck_wake_at(), self.snapshot_wake_at()]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now_us)
+            .min()
     }
 
     fn tell(&mut self, next: u64, sink: &mut impl Sink) {
