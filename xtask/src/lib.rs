@@ -8,6 +8,7 @@ pub mod debug;
 pub mod demo;
 pub mod header;
 pub mod image;
+pub mod kernels;
 pub mod logs;
 pub mod look;
 pub mod machine;

@@ -2,6 +2,7 @@
 
 use crate::build::{self, Tools};
 use crate::image::{self, Item};
+use crate::kernels::{KERNELS, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
 use crate::{bundle, logs, look, raspberry_pi, root};
 use abi::bundle::Kind;
@@ -24,9 +25,6 @@ pub(crate) const KERNEL: &str = "kernel8.img";
 pub(crate) const TREE: &str = "run.dtb";
 pub(crate) const BUNDLE: &str = "bundle.bin";
 
-/// The kernels that are built.
-pub const KERNELS: [&str; 4] = ["classic", "lazy", "actor", "journal"];
-
 /// What to boot.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -36,6 +34,8 @@ pub struct Options {
     pub kernel: Option<String>,
     /// The kernels in the slots k1 to k4, in this order; none: as the manifest says.
     pub kernels: Vec<String>,
+    /// The tier of calls that the program asks for (`abi::tier`); none: as many as the kernels of the run offer.
+    pub tier: Option<u8>,
     /// A seed instead of a fresh one: then the run's chance repeats.
     pub seed: Option<[u8; 32]>,
     /// A recorded log to run again.
@@ -92,13 +92,17 @@ impl Images {
 
     /// The bundle that `options` ask for.
     pub fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
+        let (_, tier) = choose(options)?;
+        // A kernel that offers less than this run's program is given cannot take another's place.
+        let able = |name: &str, kind| kind != Kind::Kernel || tier_of(name).is_ok_and(|t| t >= tier);
         let mut items = self
             .items
             .iter()
+            .filter(|(name, kind, _)| able(name, *kind))
             .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
             .collect::<Result<Vec<_>>>()?;
         items.push(Item::module("root", self.root.clone()));
-        items.push(Item::module("program", program(options.command.as_deref())?));
+        items.push(Item::module("program", program(options.command.as_deref(), tier)?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
         }
@@ -109,7 +113,7 @@ impl Images {
     }
 }
 
-fn program(command: Option<&str>) -> Result<Vec<u8>> {
+fn program(command: Option<&str>, tier: u8) -> Result<Vec<u8>> {
     let argv = match command {
         None => b"ash\0-i\0".to_vec(),
         Some(c) => {
@@ -118,13 +122,12 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
         }
     };
     let env = b"PATH=/bin:/sbin:/usr/bin:/usr/sbin\0HOME=/root\0TERM=vt100\0PS1=\\w \\$ \0";
-    Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
+    Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env, tier })?)
 }
 
 /// Slot `k` runs `kernel`.
-fn slot(k: usize, kernel: &str) -> Result<String> {
-    ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
-    Ok(format!(" k{k} {{ image = \"{kernel}\"; }};"))
+fn slot(k: usize, kernel: &str) -> String {
+    format!(" k{k} {{ image = \"{kernel}\"; }};")
 }
 
 /// The overlay that makes the manifest this run's.
@@ -142,18 +145,14 @@ fn overlay(options: &Options) -> Result<String> {
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
-        partitions = slot(1, kernel)?;
+        partitions = slot(1, kernel);
         if options.snapshot.is_some() {
             partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
         }
         (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
     }
-    ensure!(
-        matches!(options.kernels.len(), 0 | 4) && (options.kernels.is_empty() || options.kernel.is_none()),
-        "--kernels names four kernels, one a slot, and stands instead of --kernel"
-    );
-    for (i, kernel) in options.kernels.iter().enumerate() {
-        partitions.push_str(&slot(i + 1, kernel)?);
+    for (i, kernel) in choose(options)?.0.iter().enumerate() {
+        partitions.push_str(&slot(i + 1, kernel));
     }
     let sizes = options.channels.iter().map(|(name, size)| format!(" {name} {{ size = <{size}>; }};"));
     let channels: String = sizes.collect();

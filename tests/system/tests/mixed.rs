@@ -21,7 +21,7 @@ fn unlike_kernels_agree_in_every_case() {
 #[test]
 fn one_of_them_alone_runs_and_says_the_same() {
     let script = "seq 1 300 | sort -rn | md5sum; ls -l /bin | wc -l; cat /proc/version; (exit 3); echo $?";
-    let outputs = xtask::machine::KERNELS.map(|kernel| {
+    let outputs = xtask::kernels::KERNELS.map(|kernel| {
         let alone = Options { kernel: Some(kernel.into()), ..Options::default() };
         run(script, alone).unwrap().console
     });
