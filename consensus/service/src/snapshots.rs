@@ -123,6 +123,12 @@ impl Snapshots {
         self.decided.back().map(|d| d.s)
     }
 
+    /// `voter` has told of the last sync point below `passed` by a snapshot, and of the root that is believed.
+    pub(crate) fn confirm(&self, voter: usize, passed: u64) -> bool {
+        let vote = self.rows.get(voter).and_then(|row| row.vote);
+        vote.is_some_and(|(s, root)| s.checked_add(1) == Some(passed) && self.root(s) == Some(root))
+    }
+
     pub(crate) fn vote(&mut self, voter: u32, s: u64, root: Digest) {
         if let Some(row) = self.rows.get_mut(voter as usize) {
             *row = Row { vote: Some((s, root)), found: None };

@@ -115,14 +115,13 @@ fn one_that_says_nothing_is_waited_for_and_named() {
 
 #[test]
 fn who_writes_something_else_than_it_votes_for_leaves() {
-    for other in
-        [Some(None), written(1, 1), Some(Some(Written { root: [2; 32], ..written(3, 1).unwrap().unwrap() }))]
-    {
+    // Nothing, one of an earlier sync point, another.
+    for case in 0..3 {
         let (mut line, mut log, s) = asked();
+        let other = [Some(None), written(s - 1, 1), written(s, 2)][case];
         for voter in 4..7 {
             line.on_vote(voter, &vote(s, 1), 100, &mut log);
             let lies = voter == 5;
-            let other = other.map(|w| w.map(|w| Written { s: w.s.min(s), ..w }));
             line.on_written(voter, if lies { other } else { written(s, 1) }, &mut log);
         }
         line.poll(100, &mut log);
@@ -182,6 +181,24 @@ fn a_newcomer_begins_there_and_joins() {
     }
     line.poll(200, &mut log);
     assert_eq!(line.voters.last().map(|v| (v.epoch, v.set)), Some((3, 0xf0)), "{:?}", log.progress);
+}
+
+#[test]
+fn a_newcomer_joins_at_once_where_nothing_has_happened_since() {
+    for (before, joined) in [(0, true), (2, false)] {
+        let (mut line, mut log, s) = asked();
+        // Three votes and nothing after them: the program waits.
+        line.on_verdict(&Verdict::Restarted { voter: 7, epoch: 2 });
+        let last = line.issued().unwrap() - before;
+        assert!(s <= last);
+        for voter in 4..8 {
+            line.on_vote(voter, &vote(last, 1), 200, &mut log);
+            line.on_written(voter, written(last, 1), &mut log);
+        }
+        line.poll(200, &mut log);
+        line.poll(201, &mut log);
+        assert_eq!(line.voters.len() == 3, joined, "{before}: {:?}", log.progress);
+    }
 }
 
 #[test]

@@ -198,6 +198,8 @@ fn a_false_snapshot_is_named_and_nobody_begins_with_it() {
     let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), run, ..options() }).unwrap();
     s.expect("MARK 1").unwrap();
     s.operate("inject diverge k3").unwrap();
+    // The next call is then the waiting shell's, which lives to the end.
+    s.operator_says(&["injected: diverge in k3"]).unwrap();
     s.send("go\r").unwrap();
     s.expect("MARK 2").unwrap();
     s.operate("inject crash k1").unwrap();
