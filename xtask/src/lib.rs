@@ -12,6 +12,8 @@ pub mod kernels;
 pub mod logs;
 pub mod look;
 pub mod machine;
+pub mod own;
+pub mod packages;
 pub mod raspberry_pi;
 pub mod root;
 pub mod sdcard;

@@ -1,10 +1,11 @@
 //! A machine on QEMU: its two serial ports as sockets, its memory as a file.
 
 use crate::build::{self, Tools};
+use crate::cpio::Tree;
 use crate::image::{self, Item};
 use crate::kernels::{KERNELS, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, look, raspberry_pi, root};
+use crate::{bundle, logs, look, own, packages, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -48,6 +49,10 @@ pub struct Options {
     pub channels: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
+    /// Debian packages in the root image, besides those that are always there; what they depend on comes with them.
+    pub packages: Vec<String>,
+    /// Files and directories of the host in `/root`, where the command then runs.
+    pub files: Vec<PathBuf>,
     /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
     pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
@@ -63,7 +68,7 @@ pub struct Images {
     tools: Tools,
     kernel: PathBuf,
     items: Vec<(String, Kind, PathBuf)>,
-    root: Vec<u8>,
+    root: Tree,
 }
 
 impl Images {
@@ -77,7 +82,7 @@ impl Images {
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
-        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+        Ok(Images { tools: tools.clone(), kernel, items, root: root::base(tools)? })
     }
 
     /// EL2's flat image.
@@ -101,8 +106,11 @@ impl Images {
             .filter(|(name, kind, _)| able(name, *kind))
             .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
             .collect::<Result<Vec<_>>>()?;
-        items.push(Item::module("root", self.root.clone()));
-        items.push(Item::module("program", program(options.command.as_deref(), tier)?));
+        let mut root = self.root.clone();
+        packages::add_to(&mut root, &self.tools, &options.packages)?;
+        let command = own::add_to(&mut root, &options.files, options.command.as_deref())?;
+        items.push(Item::module("root", root::image(&root)));
+        items.push(Item::module("program", program(command.as_deref(), tier)?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
         }
@@ -201,8 +209,11 @@ impl Machine {
             Some(card) => raspberry_pi::unpack(card, &dir)?,
             None => {
                 std::fs::copy(&images.kernel, dir.join(KERNEL))?;
-                std::fs::write(dir.join(BUNDLE), images.bundle(options)?)?;
-                build::device_tree(&images.tools, &overlay(options)?, &dir)?
+                let (bundle, tree) =
+                    (images.bundle(options)?, build::device_tree(&images.tools, &overlay(options)?, &dir)?);
+                bundle::check_room(&bundle, &tree)?;
+                std::fs::write(dir.join(BUNDLE), bundle)?;
+                tree
             }
         };
         let ram = ram_file(&dir);
