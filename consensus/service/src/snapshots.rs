@@ -178,7 +178,7 @@ impl Clerk {
     pub(crate) fn decide_snapshots(&mut self, next: u64, now_us: u64, sink: &mut impl Sink) {
         self.miss(sink);
         let Some((s, root, by)) = self.candidate() else { return self.tell_split(sink) };
-        if !self.snapshots.open.is_some_and(|(open, _)| open == s) {
+        if self.snapshots.open.is_none_or(|(open, _)| open != s) {
             self.snapshots.open = Some((s, now_us));
         }
         let silent = self.snapshots.count(&self.voters, |row| row.vote.is_none_or(|(t, _)| t < s));
