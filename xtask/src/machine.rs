@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The oldest QEMU with all that is needed here.
-const QEMU: &str = "qemu-system-aarch64";
+pub(crate) const QEMU: &str = "qemu-system-aarch64";
 
 /// What a machine is loaded from, in its directory.
 pub(crate) const KERNEL: &str = "kernel8.img";
