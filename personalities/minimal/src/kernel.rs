@@ -5,9 +5,9 @@ use crate::space::Space;
 use crate::{Machine, Registers, TIER, Trap, image};
 use abi::digest::effect_digest;
 use abi::layout::layout;
-use abi::log::{Boot, Entry, Event, Sync, VERSION, strings};
-use abi::turn::{CALLS_PER_SYNC, CALLS_PER_TURN, CLOCK_PER_CALL_US, Class, TTY_INPUT_MAX, class};
-use abi::vote::{EffectKind, NO_DEADLINE, Vote};
+use abi::log::{Boot, Entry, VERSION, strings};
+use abi::turn::{CALLS_PER_SYNC, CALLS_PER_TURN, CLOCK_PER_CALL_US, Class, class};
+use abi::vote::{EffectKind, Vote};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -46,7 +46,7 @@ pub enum Next {
 
 /// A decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
+pub(crate) enum Decision {
     Skip,
     Go,
 }
@@ -97,17 +97,17 @@ pub struct Kernel<M> {
     pub(crate) base_us: u64,
     pub(crate) interval: u64,
     want: Want,
-    in_turn: u64,
+    pub(crate) in_turn: u64,
     pub(crate) since: u64,
-    sync: u64,
-    sync_due: bool,
-    memory_due: Option<u64>,
-    effects: u64,
-    entries: VecDeque<Vec<u8>>,
-    decisions: BTreeMap<u64, Decision>,
+    pub(crate) sync: u64,
+    pub(crate) sync_due: bool,
+    pub(crate) memory_due: Option<u64>,
+    pub(crate) effects: u64,
+    pub(crate) entries: VecDeque<Vec<u8>>,
+    pub(crate) decisions: BTreeMap<u64, Decision>,
     promised: Option<u64>,
     /// Calls below this number were told of.
-    said: u64,
+    pub(crate) said: u64,
     stuck_us: u64,
     /// When it began to run without a call; 0: it has not yet.
     running_since: u64,
@@ -118,8 +118,6 @@ pub struct Kernel<M> {
 const MODES: [u32; 4] = [0x500, 0x5, 0xcbd, 0x8a3b];
 const CONTROL: [u8; 19] =
     [3, 0x1c, 0x7f, 0x15, 4, 0, 1, 0, 0x11, 0x13, 0x1a, 0, 0x12, 0xf, 0x17, 0x16, 0, 0, 0];
-const NOFLSH: u8 = 0x80;
-const SIGWINCH: u8 = 28;
 const SIGSEGV: u8 = 11;
 
 impl<M: Machine> Kernel<M> {
@@ -189,21 +187,6 @@ impl<M: Machine> Kernel<M> {
             running_since: 0,
             unknown: BTreeSet::new(),
         }
-    }
-
-    /// Takes the log's next entry (not the first).
-    pub fn entry(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        match postcard::from_bytes(bytes) {
-            Ok(Entry::Sync(_)) => self.entries.push_back(bytes.into()),
-            Ok(Entry::Skip { call }) => {
-                self.decisions.insert(call, Decision::Skip);
-            }
-            Ok(Entry::Go { call }) => {
-                self.decisions.insert(call, Decision::Go);
-            }
-            _ => return Err("the log holds what is no entry"),
-        }
-        Ok(())
     }
 
     /// What the program was left for, at `now` (microseconds of any clock).
@@ -369,69 +352,6 @@ impl<M: Machine> Kernel<M> {
     /// The program's clock, microseconds since 1970.
     pub(crate) fn clock(&self) -> u64 {
         self.base_us + CLOCK_PER_CALL_US * self.since
-    }
-
-    /// Takes the next sync point's entry, if it is there.
-    fn take_sync(&mut self) -> bool {
-        let Some(bytes) = self.entries.pop_front() else { return false };
-        let Ok(Entry::Sync(sync)) = postcard::from_bytes(&bytes) else { return false };
-        (self.base_us, self.since) = (sync.time_us.max(self.clock()), 0);
-        self.events(&sync);
-        self.sync_due = false;
-        let s = self.sync;
-        self.sync += 1;
-        self.passed(s);
-        true
-    }
-
-    fn events(&mut self, sync: &Sync<'_>) {
-        for event in sync.events().flatten() {
-            match event {
-                Event::TtyData(bytes) | Event::TtyLine(bytes) => {
-                    let room = TTY_INPUT_MAX - self.queue.len();
-                    self.queue.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-                }
-                Event::TtySignal(signal) => {
-                    if self.modes[12] & NOFLSH == 0 {
-                        self.queue.clear();
-                    }
-                    self.signal(signal);
-                }
-                Event::WindowSize { rows, columns } => {
-                    self.size = [rows, columns];
-                    self.signal(SIGWINCH);
-                }
-                Event::Rejoin { thread: 1, call } if self.place == Place::Outside(call, true) => {
-                    self.place = Place::Round;
-                    self.in_turn = 0;
-                }
-                Event::Rejoin { .. } | Event::Snapshot => {}
-            }
-        }
-    }
-
-    /// Process 1 gets a signal: by default it ignores all; handlers are not offered.
-    fn signal(&mut self, signal: u8) {
-        if self.process.actions.get(&signal.into()).is_some_and(|a| a[0] > 1) {
-            self.m.say(format_args!("minimal: signal {signal} has a handler, which this kernel cannot call"));
-        }
-    }
-
-    fn passed(&mut self, s: u64) {
-        let due = self.interval != 0 && s.is_multiple_of(self.interval);
-        let state = due.then(|| self.state_digest());
-        if due {
-            self.memory_due = Some(s);
-        }
-        self.said = self.call;
-        self.m.post(&Vote::Passed {
-            s,
-            call: self.call,
-            effects: self.effects,
-            runnable: self.place == Place::Round,
-            deadline_us: NO_DEADLINE,
-            state,
-        });
     }
 
     /// A call that this kernel does not have: told of once.

@@ -12,6 +12,8 @@ mod calls;
 mod digests;
 mod image;
 mod kernel;
+mod log;
+mod memory;
 mod program;
 mod space;
 #[cfg(test)]
