@@ -19,7 +19,7 @@ const IMAGES: [(&str, &str, &[&str]); 4] = [
     (BARE, "el2", &["microkernel"]),
     (BARE, "release", &["loader", "manager", "gate", "devices"]),
     (FLOAT, "release", &["replica"]),
-    (BARE, "release", &["classic", "lazy", "actor", "journal"]),
+    (BARE, "release", &["classic", "lazy", "actor", "journal", "minimal"]),
 ];
 
 /// Where things are.

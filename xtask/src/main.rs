@@ -13,7 +13,7 @@ use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 2|3] [--run COMMAND]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 1|2|3] [--run COMMAND]
                  [--packages 'NAME...'] [--files 'FILE...'] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]...
                  [--verbose] [--timeout SECONDS] [--qemu ARGUMENTS]
        xtask run --kernel linux [--run COMMAND] [--packages 'NAME...'] [--files 'FILE...'] [--qemu ARGUMENTS]
@@ -88,7 +88,7 @@ impl Arguments {
                 "--kernel" => a.options.kernel = Some(value()?),
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
-                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 2 or 3")?),
+                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 1, 2 or 3")?),
                 "--run" => a.options.command = Some(value()?),
                 "--packages" => a.options.packages.extend(value()?.split_whitespace().map(str::to_owned)),
                 "--files" => a.options.files.extend(value()?.split_whitespace().map(PathBuf::from)),
