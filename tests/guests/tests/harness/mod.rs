@@ -26,12 +26,15 @@ pub const GUESTS: [Image; 5] = [
     ("guest-lodger", "guest-lodger", 2),
 ];
 /// Stand-ins for the images that the project's own tree names.
-pub const PROJECT: [Image; 5] = [
+pub const PROJECT: [Image; 8] = [
     ("manager", "guest-director", 2),
     ("replica", "guest-trespasser", 2),
     ("gate", "guest-trespasser", 2),
     ("devices", "guest-spinner", 2),
     ("classic", "guest-kernel", 1),
+    ("lazy", "guest-kernel", 1),
+    ("actor", "guest-kernel", 1),
+    ("journal", "guest-kernel", 1),
 ];
 
 /// All of `expected` stands in what was printed.
