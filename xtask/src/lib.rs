@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod logs;
 pub mod look;
 pub mod machine;
+pub mod operator;
 pub mod own;
 pub mod packages;
 pub mod raspberry_pi;
