@@ -50,6 +50,7 @@ pub(crate) fn first_process(clock: u64) -> Process {
         clear_tid: 0,
         robust: 0,
         unagreed: false,
+        search: None,
         digest_due: None,
     }
 }
