@@ -15,6 +15,7 @@ mod line;
 mod orders;
 mod replicas;
 mod report;
+mod snapshots;
 mod table;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
@@ -86,6 +87,7 @@ enum Out {
     Crashed,
     Silent,
     Contradicts(u64),
+    FalseSnapshot(u64),
 }
 
 /// What is known of one domain.
@@ -127,8 +129,6 @@ pub struct Manager {
     causes: Causes,
     /// Who votes, once that is agreed: a bit a domain.
     set: Option<u64>,
-    /// The replicas do not have the log's beginning any more.
-    forgotten: bool,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
     /// What was told last.
@@ -158,7 +158,6 @@ impl Manager {
             policies: heapless::LinearMap::new(),
             causes: Causes::default(),
             set: None,
-            forgotten: false,
             returns: [Return::default(); DOMAINS_MAX],
             history: History::default(),
             json: false,
