@@ -137,6 +137,7 @@ pub fn inject(core: &mut Core, at: u64, kind: Inject) {
         Inject::Pause => core.keep(at, hold::PAUSED),
         Inject::Resume => core.release(at, hold::PAUSED),
         Inject::Restart | Inject::Replace => restart::begin(core, at),
+        Inject::Corrupt => restart::corrupt(core, at),
         Inject::Crash => {
             core.release(at, hold::WAITS | hold::ASLEEP);
             let saved = core.saved_mut(at);
