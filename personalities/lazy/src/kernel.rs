@@ -214,10 +214,10 @@ impl<H: Hardware> Kernel<H> {
             };
             let record = self.buffer.get(..length).unwrap_or(&[]);
             match postcard::from_bytes::<Entry<'_>>(record) {
-                // What lies before the snapshot that this kernel began with is passed over.
+                // What lies before the snapshot that this kernel began with is passed over, from wherever the log is read.
                 Ok(Entry::Boot(_)) if self.next_entry == 1 && record == self.boot => {}
-                Ok(Entry::Sync(sync)) if sync.s == self.next_entry && sync.s < self.turn.sync => {
-                    self.next_entry += 1;
+                Ok(Entry::Sync(sync)) if (self.next_entry..self.turn.sync).contains(&sync.s) => {
+                    self.next_entry = sync.s + 1;
                 }
                 Ok(Entry::Skip { call } | Entry::Go { call }) if call < self.turn.call => {}
                 Ok(Entry::Sync(sync)) if sync.s == self.next_entry => {
