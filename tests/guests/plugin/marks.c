@@ -37,7 +37,10 @@ enum { ADD = 0, NO_REGISTERS = 0 };
 static const uint32_t MARK = 0xd5032c9f;
 
 static counter all, within;
-static uint64_t from, until;
+static struct {
+    uint64_t from, until;
+} ranges[4];
+static int count;
 static FILE *file;
 
 /* A block's physical address: by where it lies in QEMU's own memory, which holds the RAM in one piece. The first block of all runs without translation. */
@@ -65,8 +68,9 @@ static void translated(id_t_ id, struct tb *tb)
     size_t length = qemu_plugin_tb_n_insns(tb);
     uint64_t address = physical(tb);
     qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD, all, length);
-    if (address >= from && address < until)
-        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD, within, length);
+    for (int i = 0; i < count; i++)
+        if (address >= ranges[i].from && address < ranges[i].until)
+            qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, ADD, within, length);
     for (size_t i = 0; i < length; i++) {
         struct insn *insn = qemu_plugin_tb_get_insn(tb, i);
         uint32_t word = 0;
@@ -81,10 +85,13 @@ __attribute__((visibility("default"))) int qemu_plugin_install(id_t_ id, const v
     for (int i = 0; i < argc; i++) {
         if (!strncmp(argv[i], "to=", 3))
             file = fopen(argv[i] + 3, "w");
-        if (!strncmp(argv[i], "from=", 5))
-            from = strtoull(argv[i] + 5, NULL, 16);
-        if (!strncmp(argv[i], "until=", 6))
-            until = strtoull(argv[i] + 6, NULL, 16);
+        if (!strncmp(argv[i], "range=", 6)) {
+            if (count == 4 || sscanf(argv[i] + 6, "%" SCNx64 ":%" SCNx64, &ranges[count].from, &ranges[count].until) != 2) {
+                fprintf(stderr, "marks: expected at most four range=FROM:UNTIL\n");
+                return -1;
+            }
+            count++;
+        }
     }
     if (!file) {
         fprintf(stderr, "marks: to=FILE is missing, or cannot be written\n");
