@@ -2,6 +2,7 @@
 
 mod file;
 mod identity;
+mod ids;
 mod info;
 mod memory;
 mod process;
@@ -88,6 +89,10 @@ fn row<M: Machine>(number: u64) -> Option<Row<M>> {
         nr::getpid | nr::gettid => Plain(identity::getpid),
         nr::getppid => Plain(identity::getppid),
         nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => Plain(info::zero),
+        nr::setuid | nr::setgid => Plain(ids::set_one),
+        nr::setreuid | nr::setregid => Plain(ids::set_two),
+        nr::setresuid | nr::setresgid => Plain(ids::set_three),
+        nr::getresuid | nr::getresgid => Plain(ids::get_three),
         nr::getpgid => Plain(identity::getpgid),
         nr::setpgid => Plain(identity::setpgid),
         nr::getsid => Plain(identity::getsid),

@@ -9,6 +9,7 @@
 mod attr;
 mod buffer;
 mod content;
+mod copy;
 mod dev;
 mod digest;
 mod dir;
@@ -249,7 +250,7 @@ impl Fs {
     /// Makes a file call. Handles: openat close close_range read write readv writev pread64 pwrite64 lseek fstat newfstatat statx readlinkat faccessat faccessat2
     /// fcntl dup dup3 pipe2 getdents64 ioctl ppoll pselect6 sendfile mkdirat unlinkat renameat renameat2 symlinkat linkat mknodat fchmod fchmodat fchown
     /// fchownat utimensat statfs fstatfs getcwd chdir fchdir ftruncate truncate fallocate fsync fdatasync sync fadvise64 umask socket connect
-    /// socketpair getxattr family (EOPNOTSUPP) flock.
+    /// socketpair getxattr family (EOPNOTSUPP) flock copy_file_range.
     pub fn syscall(
         &mut self,
         caller: &mut Caller<'_>,
