@@ -83,6 +83,7 @@ pub mod label {
     pub const INSPECT: u64 = 32;
     pub const REMOTE: u64 = 33;
     pub const SERVE: u64 = 34;
+    pub const WRITE_REGISTERS: u64 = 35;
 }
 
 /// Kinds for Retype.

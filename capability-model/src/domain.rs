@@ -3,7 +3,7 @@
 use crate::cap::Cap;
 use crate::error::{Error, ErrorKind, Outcome, Status};
 use crate::layout::{domain, endpoint, notification, reply};
-use crate::memory::{Memory, Slot};
+use crate::memory::{Memory, Registers, Slot};
 use crate::plan::{Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
@@ -100,6 +100,14 @@ impl<M: Memory> Store<M> {
     pub fn configure_boot_domain(&mut self, at: u64, root: Slot) {
         self.configure(at, [Some(root), None, None]);
         self.set_word(at, domain::STATE, State::Running as u64);
+    }
+
+    /// WriteRegisters: with what a domain that does not run begins. One that waits is suspended first: nothing of its wait is left then.
+    pub(crate) fn decode_write_registers(&self, at: u64, registers: Registers) -> Result<Plan, Error> {
+        match self.domain_state(at) {
+            State::Inactive => Ok(Plan::WriteRegisters { at, registers }),
+            _ => Err(ErrorKind::IllegalOperation.of(0)),
+        }
     }
 
     /// BindNotification: the address of a notification with the read right.

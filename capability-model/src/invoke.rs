@@ -40,10 +40,10 @@ macro_rules! labels {
 }
 
 labels! {
-    34: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
+    35: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
     Send 12, NBSend 13, Call 14, Recv 15, NBRecv 16, ReplyRecv 17, Signal 18, Wait 19, Poll 20, Bind 21, Unbind 22,
     Configure 23, Resume 24, Suspend 25, Acknowledge 26, Carve 27, Lease 28, Seat 29, Seal 30, Endorse 31, Inspect 32, Remote 33,
-    Serve 34
+    Serve 34, WriteRegisters 35
 }
 
 impl<M: Memory> Store<M> {
@@ -155,13 +155,16 @@ impl<M: Memory> Store<M> {
         label: Label,
         args: &[u64; ARGUMENTS],
     ) -> Result<Plan, Error> {
-        let [a, b, c, d, e, f, g, ..] = *args;
+        let [a, b, c, d, e, f, g, h, ..] = *args;
         let cap = self.cap(slot);
         match cap {
             Cap::Untyped { .. } | Cap::Frame { .. } | Cap::Seat { .. } if label == Label::Lease => {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
             Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
+            Cap::Domain { at } if label == Label::WriteRegisters => {
+                self.decode_write_registers(at, [a, b, c, d, e, f, g, h])
+            }
             Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
             Cap::Irq { number } => self.decode_irq(caller, number, label, a),
             Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),

@@ -11,6 +11,9 @@ pub const BLOCK: u64 = 2 << 20;
 /// Size of a slot.
 pub const SLOT: u64 = 64;
 
+/// What a domain begins with: pc, stack pointer, x0 to x5.
+pub type Registers = [u64; 8];
+
 /// Memory and what else the hardware must be told.
 pub trait Memory {
     /// The word at `address`, a multiple of 8 inside memory that the store was given.
@@ -31,6 +34,8 @@ pub trait Memory {
     fn woken(&mut self, _domain: u64) {}
     /// A domain must not run any more, and its memory may be used for something else next.
     fn stopped(&mut self, _domain: u64) {}
+    /// A domain that does not run begins with these registers, all others zero: pc, stack pointer, x0 to x5.
+    fn set_registers(&mut self, _domain: u64, _registers: &Registers) {}
 }
 
 /// A slot, by the address of its 64 bytes.

@@ -5,7 +5,7 @@ use crate::cap::Leased;
 use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
 use crate::layout::{domain, notification, reply};
-use crate::memory::{Memory, Slot};
+use crate::memory::{Memory, Registers, Slot};
 use crate::store::Store;
 use crate::untyped::Kind;
 
@@ -115,6 +115,7 @@ pub(crate) enum Plan {
     Configure { at: u64, sources: [Option<Slot>; 3] },
     BindNotification { at: u64, notification: u64 },
     UnbindNotification { at: u64 },
+    WriteRegisters { at: u64, registers: Registers },
     Resume { at: u64 },
     Suspend { at: u64 },
     Acknowledge { number: u16 },
@@ -177,6 +178,7 @@ impl<M: Memory> Store<M> {
                     self.unbind(bound);
                 }
             }
+            Plan::WriteRegisters { at, ref registers } => self.memory.set_registers(at, registers),
             Plan::Resume { at } => self.resume(at),
             Plan::Suspend { at } => self.suspend(at),
             Plan::Acknowledge { number } => self.memory.unmask(number),

@@ -6,7 +6,7 @@ use crate::arch::registers::Controls;
 use crate::gic::Virtual;
 use abi::capability::FAULT_SKIP;
 use capability_model::layout::DOMAIN_RESERVED;
-use capability_model::memory::PAGE;
+use capability_model::memory::{PAGE, Registers};
 
 /// Registers of a domain. `entry.s` knows the layout.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +37,7 @@ const _: () = assert!(core::mem::offset_of!(Saved, frame) == 0);
 /// SPSR_EL2 for a start: EL1h, and EL0t, D A I F masked (of no effect on interrupts that go to EL2).
 pub const STATE_EL1: u64 = 0x3c5;
 /// See [`STATE_EL1`].
-pub const STATE_EL0: u64 = 0x3c0;
+const STATE_EL0: u64 = 0x3c0;
 
 /// Why a domain does not run although its store would let it: bits of [`Saved::hold`].
 pub mod hold {
@@ -110,6 +110,20 @@ pub struct Saved {
 const _: () = assert!(size_of::<Saved>() as u64 <= PAGE - DOMAIN_RESERVED);
 
 impl Saved {
+    /// It begins with these registers, all else as at the boot: pc, stack pointer, x0 to x5. What ended it for good stays.
+    pub fn begin(&mut self, &[pc, sp_el0, x0, x1, x2, x3, x4, x5]: &Registers) {
+        let (state, controls) = match self.kernel {
+            0 => (STATE_EL0, Controls::SERVICE),
+            _ => (STATE_EL1, self.controls.anew()),
+        };
+        let mut x = [0; 31];
+        x[..6].copy_from_slice(&[x0, x1, x2, x3, x4, x5]);
+        self.frame = Frame { x, sp_el0, pc, state };
+        (self.controls, self.float, self.el1, self.interrupts) =
+            (controls, Default::default(), Default::default(), Default::default());
+        (self.hold, self.pending, self.buffer) = (self.hold & hold::DEAD, pending::NOTHING, 0);
+    }
+
     /// Whether nothing but its store and its budget can keep it from running.
     pub fn is_free(&self) -> bool {
         self.hold == 0

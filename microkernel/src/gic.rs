@@ -106,7 +106,7 @@ impl core::fmt::Debug for Gic {
 }
 
 /// A kernel's virtual interface, while another kernel of its core has the hardware's.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Virtual {
     vmcr: u32,
@@ -246,14 +246,6 @@ impl Gic {
             self.hypervisor.lr[LR_TIMER].set(0);
             self.cpu.dir.set(self.timer);
         }
-    }
-
-    /// The guest is gone: its virtual interface is as at the start, and the timer interrupt that it was handling is over.
-    pub fn forget_guest(&self, timer_intid: u32) {
-        self.hypervisor.vmcr.set(0);
-        self.hypervisor.apr.set(0);
-        self.hypervisor.lr.iter().for_each(|lr| lr.set(0));
-        self.distributor.icactiver[0].set(1 << (timer_intid % 32));
     }
 
     /// Whether the guest's timer interrupt waits to be taken.

@@ -12,7 +12,7 @@ use crate::hole::{Hole, hole};
 use crate::ready::{Ready, WOKEN, note};
 use abi::manifest::Range;
 use capability_model::layout::DOMAIN_RESERVED;
-use capability_model::memory::{Memory, PAGE};
+use capability_model::memory::{Memory, PAGE, Registers as Words};
 
 /// Memory as the capability store of one core sees it, and what the hardware of that core must be told.
 #[derive(Debug)]
@@ -73,6 +73,10 @@ impl Memory for Direct {
         if domain != self.current {
             self.enqueue(domain, WOKEN);
         }
+    }
+
+    fn set_registers(&mut self, domain: u64, registers: &Words) {
+        self.saved_mut(domain).begin(registers);
     }
 
     fn stopped(&mut self, domain: u64) {

@@ -5,11 +5,11 @@
 
 use crate::arch::registers;
 use crate::core_local::Core;
-use crate::domain::{STATE_EL0, STATE_EL1, hold};
+use crate::domain::hold;
 use crate::ready::note;
-use crate::{memory, root, shared, traps};
+use crate::{memory, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
-use abi::handover::{Domain, ENTROPY, KERNEL, Segment};
+use abi::handover::{Domain, ENTROPY, Segment};
 use abi::hypercall::Inject;
 use abi::manifest::Range;
 use capability_model::memory::PAGE;
@@ -41,9 +41,6 @@ pub fn begin(core: &mut Core, at: u64) {
     }
     core.store.suspend(at);
     core.keep(at, hold::DEAD);
-    if partition.is(KERNEL) {
-        registers::stop_guest_timer();
-    }
     shared::set_restarting(index);
     traps::tell_of_change(core);
     core.restart = Some(Restart { at, index, partition, next: partition.memory.base });
@@ -80,20 +77,12 @@ fn finish(core: &mut Core, restart: &Restart) {
     registers::publish_code();
     let restarts = renew_page(core, index, partition, design.map(|d| d.end));
     shared::take_word(index);
-    if partition.is(KERNEL) {
-        registers::forget_kernel();
-        core.gic.forget_guest(given.board.timer.virtual_intid);
-    }
     if let Some((_, vmid)) = core.store.domain_space(at) {
         registers::forget(vmid as u16, None);
     }
-    let controls = root::controls(partition, core.plan.on_core(core.id).count() == 1);
     let saved = core.saved_mut(at);
-    saved.frame = Default::default();
-    saved.float = Default::default();
-    saved.frame.state = if partition.is(KERNEL) { STATE_EL1 } else { STATE_EL0 };
-    (saved.frame.pc, saved.frame.x[0]) = (design.map_or(partition.entry, |d| d.entry), BOOTINFO_IPA);
-    (saved.controls, saved.hold, saved.pending, saved.buffer, saved.text) = (controls, 0, 0, 0, 0);
+    saved.begin(&[design.map_or(partition.entry, |d| d.entry), 0, BOOTINFO_IPA, 0, 0, 0, 0, 0]);
+    (saved.hold, saved.text) = (0, 0);
     core.store.resume(at);
     core.store.memory.note(note::NEWS);
     shared::set_running(index, restarts);

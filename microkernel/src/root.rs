@@ -4,13 +4,12 @@
 //! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.
 
 use crate::arch::registers::Controls;
-use crate::domain::{STATE_EL0, STATE_EL1};
 use crate::memory::Direct;
 use crate::plan::Plan;
 use crate::tables;
 use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX};
 use abi::capability::{label, root};
-use abi::handover::{BUILDS, BUILT_ABOVE, Domain, KERNEL, MANAGES};
+use abi::handover::{BUILDS, BUILT_ABOVE, KERNEL, MANAGES};
 use abi::manifest::Range;
 use capability_model::cap::cnode_size;
 use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
@@ -38,15 +37,6 @@ impl Pages {
     }
 }
 
-/// What of EL1 governs a domain at the start; `alone`: nobody else is on its core.
-pub fn controls(domain: &Domain, alone: bool) -> Controls {
-    match (domain.is(KERNEL), alone) {
-        (true, true) => Controls::KERNEL,
-        (true, false) => Controls::LODGED,
-        (false, _) => Controls::SERVICE,
-    }
-}
-
 /// The store of core `id`, and its domains of the manifest.
 pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64, DOMAINS_MAX>) {
     let pages = plan.stores[id];
@@ -65,12 +55,11 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         let start = plan.places[index];
         let kernel = domain.is(KERNEL);
         let saved = store.memory.saved_mut(start.at);
-        saved.frame.pc = domain.entry;
-        saved.frame.state = if kernel { STATE_EL1 } else { STATE_EL0 };
-        saved.frame.x[0] = BOOTINFO_IPA;
-        saved.controls = controls(domain, plan.on_core(id).count() == 1);
         (saved.kernel, saved.class) = (kernel.into(), kernel.into());
         saved.index = index as u64 + 1;
+        // A kernel that is not alone gives its core away when it sleeps.
+        saved.controls = if plan.on_core(id).count() == 1 { Controls::KERNEL } else { Controls::LODGED };
+        saved.begin(&[domain.entry, 0, BOOTINFO_IPA, 0, 0, 0, 0, 0]);
         let n = index as u64;
         store.install(slot(root::DOMAINS + n), Cap::Domain { at: start.at });
         assert!(store.install_space(slot(root::SPACES + n), start.root), "a VMID for each domain");

@@ -1,6 +1,7 @@
 //! Memory for tests.
 
-use capability_model::memory::{Memory, PAGE};
+use capability_model::layout::DOMAIN_RESERVED;
+use capability_model::memory::{Memory, PAGE, Registers};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,6 +143,11 @@ impl Memory for Ram {
     }
     fn unmask(&mut self, irq: u16) {
         self.unmasked.push(irq);
+    }
+    fn set_registers(&mut self, domain: u64, registers: &Registers) {
+        for (at, word) in (domain + DOMAIN_RESERVED..).step_by(8).zip(*registers) {
+            self.poke(at, word);
+        }
     }
 }
 

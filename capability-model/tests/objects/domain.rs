@@ -7,6 +7,7 @@ use super::messages::*;
 use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::domain::{Ending, State};
+use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::{ErrorKind, Label, Rights, Status};
 
 #[test]
@@ -153,6 +154,28 @@ fn suspend_ends_any_wait_and_resume_starts_what_stands_still() {
     assert_eq!(status(w.invoke(E, Label::NBRecv, &[X + 2, 0, 0])), Some(Status::Word(0)));
     done(w.invoke(D, Label::Resume, &[]));
     assert_eq!(w.store.domain_state(d[0]), State::Running);
+    w.check();
+}
+
+#[test]
+fn registers_are_written_of_who_does_not_run() {
+    let (mut w, d) = world(1);
+    let words = |w: &World, at| [0, 7].map(|n| w.store.memory.peek(at + DOMAIN_RESERVED + n * 8));
+    w.make(K_DOMAIN, 0, X);
+    let new = at_of(&w, X);
+    let registers = [0x4000_0000, 2, 3, 4, 5, 6, 7, 8];
+    done(w.invoke(X, Label::WriteRegisters, &registers));
+    assert_eq!((words(&w, new), w.store.domain_state(new)), ([0x4000_0000, 8], State::Inactive));
+    done(w.invoke(X, Label::Resume, &[]));
+    fails(w.invoke(X, Label::WriteRegisters, &[]), ErrorKind::IllegalOperation, 0);
+    // Nor of who waits: what it waits for would be written over them.
+    assert_eq!(status(w.invoke_as(d[0], N, Label::Wait, &[])), Some(Status::Blocked));
+    fails(w.invoke(D, Label::WriteRegisters, &registers), ErrorKind::IllegalOperation, 0);
+    assert_eq!((words(&w, new), words(&w, d[0])), ([0x4000_0000, 8], [0, 0]));
+    done(w.invoke(D, Label::Suspend, &[]));
+    done(w.invoke(D, Label::WriteRegisters, &registers));
+    assert_eq!(words(&w, d[0]), [0x4000_0000, 8]);
+    fails(w.invoke(E, Label::WriteRegisters, &registers), ErrorKind::IllegalOperation, 0);
     w.check();
 }
 

@@ -8,7 +8,7 @@ use core::arch::asm;
 macro_rules! registers {
     ($count:literal: $($index:literal $name:literal),*) => {
         /// A kernel's registers of EL1. Zero is how each begins.
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Copy, Debug, Default)]
         #[repr(C)]
         pub struct El1([u64; $count]);
 

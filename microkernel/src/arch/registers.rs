@@ -67,6 +67,11 @@ impl Controls {
     /// The same for a kernel that gives its core away when it sleeps (WFI), as it is not alone there.
     pub const LODGED: Controls = Controls { hcr: HCR_KERNEL | HCR_TWI, ..Controls::KERNEL };
 
+    /// A kernel's at its start; whether it gives its core away when it sleeps stays.
+    pub fn anew(&self) -> Controls {
+        Controls { hcr: self.hcr, ..Controls::KERNEL }
+    }
+
     #[inline(always)]
     fn set(&self) {
         SCTLR_EL1.set(self.sctlr);
@@ -288,36 +293,6 @@ pub fn stop_guest_timer() {
 /// Wakes cores that wait by WFE.
 pub fn wake_others() {
     aarch64_cpu::asm::sev();
-}
-
-/// What a kernel that is gone left in the registers of its level is gone too: all that stays in place while services run (`Controls` has the rest).
-pub fn forget_kernel() {
-    VBAR_EL1.set(0);
-    TTBR0_EL1.set(0);
-    TTBR1_EL1.set(0);
-    TCR_EL1.set(0);
-    MAIR_EL1.set(0);
-    TPIDR_EL1.set(0);
-    set_el1_exception(0, 0, 0);
-    FAR_EL1.set(0);
-    stop_guest_timer();
-    CNTV_CVAL_EL0.set(0);
-    CNTP_CTL_EL0.set(0);
-    // SAFETY: (1) the registers are EL1's, whose user is gone; (2) nothing of EL1 or EL0 runs before all are set; (3) the translations that they governed are flushed by the caller (`forget`).
-    unsafe {
-        asm!(
-            "msr sp_el1, xzr",
-            "msr contextidr_el1, xzr",
-            "msr amair_el1, xzr",
-            "msr afsr0_el1, xzr",
-            "msr afsr1_el1, xzr",
-            "msr par_el1, xzr",
-            "msr csselr_el1, xzr",
-            "msr cntp_cval_el0, xzr",
-            options(nostack)
-        )
-    };
-    isb(barrier::SY);
 }
 
 /// Sleeps until an interrupt is pending, masked or not.

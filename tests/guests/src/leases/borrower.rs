@@ -12,6 +12,8 @@ const PLACE: u64 = 0x5000_0000;
 /// Where the worker has its own, and the bytes from one mark to the next.
 const WORK: u64 = 0x1000_0000;
 const STRIDE: u64 = 512;
+/// What the worker finds as its stack pointer.
+const STACK: u64 = 0x1234_5670;
 const CANARY: u64 = 0xca4a_97ca_4a97_ca4a;
 const USABLE: u64 = map::READ | map::WRITE | map::NO_EXECUTE;
 
@@ -37,24 +39,21 @@ const SMALL: u64 = 3;
 const CLEAN: u64 = 1;
 const DIRTY: u64 = 2;
 const FAULTED: u64 = 4;
-const HELLO: u64 = 8;
 
-// Both begin at address 0. Who has a notification in slot 3 is the worker; slot 1 tells that all was clean, slot 2 that it was not. The
-// watcher waits in slot 1 with the reply in slot 2, and tells by slot 4 of a fault at an address of the memory.
+// The worker begins with x1, x2: the memory and its end; x3: the mark; x5: its stack pointer, which it compares. By slot 1 it tells that all was
+// clean, by slot 2 that it was not. The watcher waits in slot 1 with the reply in slot 2, and tells by slot 4 of a fault at an address of the memory.
 global_asm!(
     ".pushsection .rodata",
-    ".global worker_code, worker_end",
+    ".global worker_code, watcher_code, worker_end",
     "worker_code:",
-    "mov x0, #3",
+    "mov x4, sp",
+    "cmp x4, x5",
+    // What was not given is zero.
+    "ccmp x6, #0, #0, eq",
+    "ccmp x30, #0, #0, eq",
+    "b.ne 6f",
+    "mov x6, x1",
     "mov x8, #{signal}",
-    "svc #0",
-    "tbnz x0, #63, 5f",
-    "mov x1, #{work}",
-    "mov x2, #{end}",
-    "movz x3, #0xca4a",
-    "movk x3, #0x4a97, lsl #16",
-    "movk x3, #0x97ca, lsl #32",
-    "movk x3, #0xca4a, lsl #48",
     "mov x5, #1",
     "1: ldr x4, [x1]",
     "cbz x4, 2f",
@@ -65,13 +64,14 @@ global_asm!(
     "b.lo 1b",
     "mov x0, x5",
     "svc #0",
-    "3: mov x1, #{work}",
+    "3: mov x1, x6",
     "4: str x3, [x1]",
     "add x1, x1, #{stride}",
     "cmp x1, x2",
     "b.lo 4b",
     "b 3b",
-    "5: mov x0, #1",
+    "watcher_code:",
+    "mov x0, #1",
     "mov x8, #{receive}",
     "mov x13, #2",
     "mov x15, #0",
@@ -89,22 +89,22 @@ global_asm!(
     ".popsection",
     signal = const INVOKE + label::SIGNAL,
     receive = const INVOKE + label::RECV,
-    work = const WORK,
-    end = const WORK + (BLOCKS - 1) * BLOCK,
     stride = const STRIDE,
     window = const WORK >> 28,
 );
 
-/// The instructions of worker and watcher, which fit in a page.
-pub fn code() -> &'static [u8] {
+/// The instructions of worker and watcher, which fit in a page, and where the watcher's begin.
+pub fn code() -> (&'static [u8], u64) {
     unsafe extern "C" {
         static worker_code: [u8; 0];
+        static watcher_code: [u8; 0];
         static worker_end: [u8; 0];
     }
-    // SAFETY: both stand around the instructions above, in this image.
+    // SAFETY: all three stand around the instructions above, in this image.
     unsafe {
-        let length = worker_end.as_ptr() as usize - worker_code.as_ptr() as usize;
-        core::slice::from_raw_parts(worker_code.as_ptr(), length)
+        let [start, watcher, end] =
+            [worker_code.as_ptr(), watcher_code.as_ptr(), worker_end.as_ptr()].map(|p| p as usize);
+        (core::slice::from_raw_parts(worker_code.as_ptr(), end - start), (watcher - start) as u64)
     }
 }
 
@@ -140,7 +140,7 @@ fn employ() {
     does(CORE, UPPER, label::MAP, &[WORKSPACE, 0, 0]);
     does(CORE, LOWER, label::MAP, &[WORKSPACE, 0, 0]);
     does(CORE, CODE, label::MAP, &[WORKSPACE, 0, map::READ]);
-    for (cnode, slot, badge) in [(0, 1, CLEAN), (0, 2, DIRTY), (0, 3, HELLO), (1, 4, FAULTED)] {
+    for (cnode, slot, badge) in [(0, 1, CLEAN), (0, 2, DIRTY), (1, 4, FAULTED)] {
         does(CORE, CNODES + cnode, label::MINT, &[slot, SMALL, PLAIN, SIGNALS, 64, 15, badge]);
     }
     does(CORE, CNODES + 1, label::COPY, &[FAULTS, SMALL, PLAIN, ENDPOINT, 64, 15]);
@@ -155,8 +155,11 @@ fn employ() {
         does(CORE, FRAMES + n, label::MAP, &[WORKSPACE, WORK + n * BLOCK, USABLE]);
     }
     does(CORE, WATCHER, label::CONFIGURE, &[WHOLE + 1, WORKSPACE, 0]);
+    does(CORE, WATCHER, label::WRITE_REGISTERS, &[code().1]);
     does(CORE, WATCHER, label::RESUME, &[]);
     does(CORE, WORKER, label::CONFIGURE, &[WHOLE, WORKSPACE, ENDPOINT]);
+    let end = WORK + (BLOCKS - 1) * BLOCK;
+    does(CORE, WORKER, label::WRITE_REGISTERS, &[0, STACK, 0, WORK, end, CANARY, 0, STACK]);
     does(CORE, WORKER, label::RESUME, &[]);
 }
 

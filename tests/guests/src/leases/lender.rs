@@ -71,10 +71,11 @@ fn prepare(boot: &BootInfo) {
     done(from, label::RETYPE, &[kind::PAGE_TABLE, 3, root::CNODE, 0, 0, TABLE, 1]);
     done(TABLE, label::MAP, &[root::SPACES, WINDOW, 0]);
     done(INSTRUCTIONS, label::MAP, &[root::SPACES, WINDOW, map::READ | map::WRITE | map::NO_EXECUTE]);
+    let (code, _) = code();
     // SAFETY: (1) the page was just mapped there; (2) it is large enough; (3) cache maintenance by address is a service's own; the lent core
     // has fetched nothing from it yet.
     unsafe {
-        core::ptr::copy_nonoverlapping(code().as_ptr(), WINDOW as *mut u8, code().len().min(PAGE as usize));
+        core::ptr::copy_nonoverlapping(code.as_ptr(), WINDOW as *mut u8, code.len().min(PAGE as usize));
         for line in (WINDOW..WINDOW + PAGE).step_by(64) {
             core::arch::asm!("dc cvau, {}", in(reg) line, options(nostack));
         }
