@@ -5,7 +5,7 @@ use abi::tier;
 use anyhow::{Result, bail, ensure};
 
 /// The kernels that are built, and the tier of calls (`abi::tier`) that each offers.
-const OFFERS: [(&str, u8); 4] = [("classic", 2), ("lazy", 2), ("actor", 2), ("journal", 2)];
+const OFFERS: [(&str, u8); 4] = [("classic", 3), ("lazy", 2), ("actor", 2), ("journal", 2)];
 
 /// Their names.
 pub const KERNELS: [&str; 4] = [OFFERS[0].0, OFFERS[1].0, OFFERS[2].0, OFFERS[3].0];

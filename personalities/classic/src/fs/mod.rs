@@ -106,6 +106,8 @@ pub enum SignalTarget {
 pub struct ProcessRow {
     /// Pid, parent, group, session.
     pub pid: u32,
+    /// Threads.
+    pub threads: u32,
     /// Parent's pid.
     pub ppid: u32,
     /// Process group.
@@ -161,6 +163,8 @@ pub struct Caller<'a> {
     pub umask: &'a mut u32,
     /// Pid.
     pub pid: u32,
+    /// The thread's number: who stands at a FIFO's door.
+    pub tid: u32,
     /// Process group.
     pub pgid: u32,
     /// Session.
@@ -286,10 +290,10 @@ impl Fs {
     pub fn path_of(&self, ino: Ino) -> Vec<u8> {
         self.path_of_node(ino)
     }
-    /// A signal ends the waiting (or the slices) of a call of process `pid`, or the process ends in it. Returns the call's result if it
+    /// A signal ends the waiting (or the slices) of a call of thread `tid`, or the thread ends in it. Returns the call's result if it
     /// had done a part: this stands in place of EINTR, and of a restart, too. None: the kernel decides between EINTR and restart.
-    pub fn interrupt(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
-        self.interrupted(pid, progress)
+    pub fn interrupt(&mut self, tid: u32, progress: &Progress) -> Option<i64> {
+        self.interrupted(tid, progress)
     }
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
     pub fn first_fds(&mut self) -> FdTable {

@@ -188,8 +188,8 @@ impl Fs {
         }
     }
 
-    pub(super) fn interrupted(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
-        self.forget_opener(pid);
+    pub(super) fn interrupted(&mut self, tid: u32, progress: &Progress) -> Option<i64> {
+        self.forget_opener(tid);
         (progress.done > 0).then_some(progress.done as i64)
     }
 }
