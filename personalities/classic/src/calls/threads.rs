@@ -116,7 +116,7 @@ impl<M: Machine> Kernel<M> {
 
     /// Linux' `handle_futex_death`; false: there is no such word.
     fn owner_died(&mut self, serial: Serial, at: u64, tid: u32, pending: bool) -> bool {
-        if at % 4 != 0 {
+        if !at.is_multiple_of(4) {
             return false;
         }
         let Ok(word) = self.read_user(serial, at).map(u32::from_le_bytes) else { return false };
@@ -157,7 +157,7 @@ impl<M: Machine> Kernel<M> {
 
     /// The word's address is one: EINVAL, EFAULT.
     fn check_futex(&mut self, serial: Serial, address: u64) -> Result<u32, Errno> {
-        if address % 4 != 0 {
+        if !address.is_multiple_of(4) {
             return Err(EINVAL);
         }
         self.read_user(serial, address).map(u32::from_le_bytes)
