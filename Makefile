@@ -84,7 +84,7 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -p minimal -- -D warnings
 	cargo clippy --quiet --release --target aarch64-unknown-none -p replica -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)

@@ -176,8 +176,8 @@ pub struct RunParameters {
     pub start_time_us: u64,
     /// An [`Iteration`] as a number.
     pub iteration: u32,
-    /// Reserved, zero.
-    pub reserved: u32,
+    /// A snapshot is taken at every sync point divisible by this; 0: only where a voter leaves.
+    pub snapshot_interval: u32,
 }
 
 /// What becomes of a kernel that was lost.

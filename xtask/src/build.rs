@@ -18,7 +18,7 @@ const LINUX: &str = "aarch64-unknown-linux-musl";
 const IMAGES: [(&str, &[&str]); 3] = [
     (BARE, &["loader", "microkernel", "manager", "gate", "devices"]),
     (FLOAT, &["replica"]),
-    (BARE, &["classic", "lazy", "actor", "journal"]),
+    (BARE, &["classic", "lazy", "actor", "journal", "minimal"]),
 ];
 
 /// Where things are.

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod header;
 pub mod image;
 pub mod kernels;
+pub mod linux;
 pub mod logs;
 pub mod look;
 pub mod machine;

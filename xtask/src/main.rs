@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::Tools;
+use xtask::linux::{self, Linux};
 use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
 use xtask::sdcard::{Card, advice};
@@ -12,9 +13,10 @@ use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 2|3] [--run COMMAND]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 1|2|3] [--run COMMAND]
                  [--packages 'NAME...'] [--files 'FILE...'] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]...
                  [--verbose] [--timeout SECONDS] [--qemu ARGUMENTS]
+       xtask run --kernel linux [--run COMMAND] [--packages 'NAME...'] [--files 'FILE...'] [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
@@ -86,7 +88,7 @@ impl Arguments {
                 "--kernel" => a.options.kernel = Some(value()?),
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
-                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 2 or 3")?),
+                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 1, 2 or 3")?),
                 "--run" => a.options.command = Some(value()?),
                 "--packages" => a.options.packages.extend(value()?.split_whitespace().map(str::to_owned)),
                 "--files" => a.options.files.extend(value()?.split_whitespace().map(PathBuf::from)),
@@ -122,6 +124,9 @@ fn seed(text: &str) -> Box<[u8; 32]> {
 }
 
 fn run(tools: &Tools, a: Arguments) -> Result<u8> {
+    if a.options.kernel.as_deref() == Some(linux::NAME) {
+        return Ok(Linux::find(tools)?.attach(&a.options)? as u8);
+    }
     eprintln!("xtask: building");
     let images = Images::build(tools)?;
     let mut machine = Machine::boot(&images, &a.options)?;

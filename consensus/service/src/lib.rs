@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`clerk`] | what is due: the next Sync, a Skip or Go, a Rejoin, other voters |
 //! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
+//! | [`snapshots`] | which snapshots are believed |
 //! | [`liar`] | equivocation on demand, for tests |
 //!
 //! `shell_main.rs` has the rings.
@@ -19,6 +20,7 @@ pub mod hello;
 pub mod liar;
 mod points;
 mod rejoin;
+pub mod snapshots;
 pub mod start;
 mod stuck;
 mod voter;

@@ -221,6 +221,7 @@ impl fmt::Display for Standing<'_> {
             (Some(Out::Malformed), ..) => write!(f, "wrong: its ring is malformed"),
             (Some(Out::Crashed), ..) => write!(f, "crashed"),
             (Some(Out::Silent), ..) => write!(f, "silent"),
+            (Some(Out::FalseSnapshot(s)), ..) => write!(f, "wrong: false snapshot of sync point {s}"),
             (Some(Out::Contradicts(s)), ..) => write!(f, "wrong: contradicts at sync point {s}"),
             (_, Some(n), _) => write!(f, "late since effect {n}"),
             (_, _, Some(s)) => write!(f, "lagging since sync point {s}"),

@@ -12,6 +12,7 @@ mod iteration;
 mod line;
 mod replicas;
 mod report;
+mod snapshots;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::hypercall::{Error, Inject};
@@ -77,6 +78,7 @@ enum Out {
     Crashed,
     Silent,
     Contradicts(u64),
+    FalseSnapshot(u64),
 }
 
 /// What is known of one domain.
@@ -118,8 +120,6 @@ pub struct Manager {
     causes: Causes,
     /// Who votes, once that is agreed: a bit a domain.
     set: Option<u64>,
-    /// The replicas do not have the log's beginning any more.
-    forgotten: bool,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
 }
@@ -141,7 +141,6 @@ impl Manager {
             policies: heapless::LinearMap::new(),
             causes: Causes::default(),
             set: None,
-            forgotten: false,
             returns: [Return::default(); DOMAINS_MAX],
         }
     }
