@@ -124,8 +124,8 @@ pub struct PartitionInfo {
     pub memory: MemoryInfo,
     /// Its core.
     pub core: u32,
-    /// Reserved, zero.
-    pub reserved: u32,
+    /// Its memory, MiB, whoever builds it.
+    pub mib: u32,
 }
 
 /// How the operator's orders ([`crate::vote::Control`]) name a domain that was restarted so often: what its predecessor was told does not

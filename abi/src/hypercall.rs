@@ -88,12 +88,24 @@ pub enum Inject {
     /// The same for a kernel, with another image: the kernel with number `x2` in the bundle. [`Error::BadArgument`] if there is none, or it does not fit
     /// this partition.
     Replace = 6,
+    /// One bit flips in each of the first [`CORRUPT_PAGES`] pages of its memory, where its image lies: what a failing memory does, or a bit too many.
+    Corrupt = 7,
 }
+
+/// So many pages [`Inject::Corrupt`] damages.
+pub const CORRUPT_PAGES: u64 = 1024;
 
 impl Inject {
     /// All of them.
-    pub const ALL: [Inject; 6] =
-        [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume, Inject::Restart, Inject::Replace];
+    pub const ALL: [Inject; 7] = [
+        Inject::Crash,
+        Inject::Hang,
+        Inject::Pause,
+        Inject::Resume,
+        Inject::Restart,
+        Inject::Replace,
+        Inject::Corrupt,
+    ];
 }
 
 /// Why a call failed. Returned in x0 as a negative number.

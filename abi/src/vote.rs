@@ -280,7 +280,7 @@ pub enum Progress {
     },
 }
 
-/// Faults on demand that need a kernel's help (channel `control`). `domain` is its [`crate::bootinfo::incarnation`]: an order that stands in
+/// The operator's orders that need another's help (channel `control`). `domain` is its [`crate::bootinfo::incarnation`]: an order that stands in
 /// the ring since before a restart means nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -298,6 +298,18 @@ pub enum Control {
     Equivocate {
         /// The domain meant; others ignore it.
         domain: u32,
+    },
+    /// No fault, but an input from outside that is to be agreed like typed bytes: the terminal has another size. For the domain that has the terminal.
+    Resize {
+        /// Rows.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+    /// Likewise: this signal goes to the terminal's foreground process group.
+    Signal {
+        /// Its number on arm64 Linux.
+        signal: u8,
     },
 }
 

@@ -13,6 +13,7 @@ pub mod linux;
 pub mod logs;
 pub mod look;
 pub mod machine;
+pub mod operator;
 pub mod own;
 pub mod packages;
 pub mod raspberry_pi;

@@ -8,6 +8,7 @@ use xtask::build::Tools;
 use xtask::linux::{self, Linux};
 use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
+use xtask::operator::{self, Relay};
 use xtask::sdcard::{Card, advice};
 use xtask::session::Record;
 use xtask::terminal::{End, attach};
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: xtask build
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
        xtask snapshot FILE [FILE]
        xtask demo
+       xtask operator
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
        xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL
@@ -60,6 +62,7 @@ fn command(args: Vec<String>) -> Result<u8> {
             print!("{text}");
             0
         }),
+        "operator" => operator::operate(&tools).map(|()| 0),
         "demo" => xtask::demo::demo(&Images::build(&tools)?).map(|status| status as u8),
         "replay" => replay(&tools, Arguments::parse(rest)?),
         "snapshot" => snapshot(rest),
@@ -131,7 +134,8 @@ fn run(tools: &Tools, a: Arguments) -> Result<u8> {
     let images = Images::build(tools)?;
     let mut machine = Machine::boot(&images, &a.options)?;
     let interactive = a.options.command.is_none();
-    let end = attach(&mut machine, interactive, a.verbose, a.timeout)?;
+    let relay = Relay::open(&operator::socket(tools), &machine.operator)?;
+    let end = attach(&mut machine, interactive, a.verbose, a.timeout, &relay)?;
     let record = machine.finish()?;
     let path = a.log.unwrap_or_else(|| tools.target.join("session.log"));
     record.save(&path)?;

@@ -94,7 +94,7 @@ fn disabled_partitions_take_their_channels_along() {
         ]
     );
     assert_eq!(m.channels[0].readers, 0b1000);
-    assert_eq!(m.channels[17].readers, 0b1111_1000);
+    assert_eq!(m.channels[17].readers, 0b1111_1100);
 }
 
 #[test]

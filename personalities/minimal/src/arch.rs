@@ -31,8 +31,8 @@ unsafe impl GlobalAlloc for Memory {
         heap.alloc(layout).map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: nobody else is inside; the caller gives back what `alloc` gave.
         if let Some(at) = NonNull::new(at) {
+            // SAFETY: nobody else is inside; the caller gives back what `alloc` gave.
             unsafe { (*self.0.get()).dealloc(at, layout) };
         }
     }

@@ -4,20 +4,25 @@
 //! for liveness only: it sees verdicts, it does not make them.
 //!
 //! `iteration.rs` brings lost kernels back, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
+//! `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod command;
+mod history;
 mod iteration;
 mod line;
+mod orders;
 mod replicas;
 mod report;
 mod snapshots;
+mod table;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
+use history::History;
 use iteration::Return;
 pub use iteration::{DESIGNS, Design};
 
@@ -34,11 +39,13 @@ pub trait Board {
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// The same, many times a second: nobody makes a note of it.
+    fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
     /// EL2 begins `domain` anew, with kernel number `image` of the bundle; `None`: as it was.
     fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
-    /// A fault that the kernel itself causes.
+    /// An order for others: a fault that a kernel itself causes, an input to be agreed.
     fn control(&mut self, control: Control);
     /// Turns the machine off.
     fn power_off(&mut self);
@@ -65,6 +72,8 @@ pub struct Config {
     pub designs: heapless::Vec<Design, DESIGNS>,
     /// On which core each domain runs.
     pub cores: [u32; DOMAINS_MAX],
+    /// The memory of each, MiB.
+    pub mib: [u32; DOMAINS_MAX],
     /// With which image each domain began.
     pub images: [Name; DOMAINS_MAX],
 }
@@ -122,6 +131,14 @@ pub struct Manager {
     set: Option<u64>,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
+    /// What was told last.
+    history: History,
+    /// It is told as JSON.
+    json: bool,
+    /// Kernels that get a tenth of their cores, a bit a domain; those of them that stand still; and when that changes.
+    slowed: u64,
+    standing: u64,
+    turns_at: u64,
 }
 
 impl Manager {
@@ -142,6 +159,11 @@ impl Manager {
             causes: Causes::default(),
             set: None,
             returns: [Return::default(); DOMAINS_MAX],
+            history: History::default(),
+            json: false,
+            slowed: 0,
+            standing: 0,
+            turns_at: 0,
         }
     }
 
@@ -150,6 +172,12 @@ impl Manager {
         let voter = self.voter(domain);
         if voter {
             self.watch(domain, status, board);
+        }
+        let known = self.rows.get(domain as usize).and_then(|r| r.status);
+        if self.slowed >> domain & 1 == 1 && known.is_some_and(|s| s.restarts != status.restarts) {
+            // The successor is to have all of its core.
+            self.slowed &= !(1 << domain);
+            let _refused = board.pace(domain, Inject::Resume);
         }
         let Some(row) = self.rows.get_mut(domain as usize) else { return };
         let crashed_before = row.crashed();
@@ -164,7 +192,10 @@ impl Manager {
     }
 
     fn say(&self, board: &mut impl Board, arguments: core::fmt::Arguments<'_>) {
-        board.text(line::Line::of(arguments).bytes());
+        let (now_us, line) = (board.now_us(), line::Line::of(arguments));
+        self.history.note(now_us, &line);
+        let json = if self.json { history::json(now_us, &line) } else { None };
+        board.text(json.as_ref().unwrap_or(&line).bytes());
     }
 
     fn name(&self, domain: u32) -> &str {
