@@ -193,6 +193,7 @@ fn a_return_works_when_the_logs_beginning_is_long_gone() {
 
 /// Without state digests nobody sees that k3's memory is not the others', until a snapshot is voted on.
 #[test]
+#[ignore = "which process the damage hits depends on when the order arrives; make campaign"]
 fn a_false_snapshot_is_named_and_nobody_begins_with_it() {
     let run = vec![("digest-interval".into(), 0)];
     let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), run, ..options() }).unwrap();
