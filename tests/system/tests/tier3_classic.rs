@@ -16,8 +16,14 @@ fn check(packages: &str, cases: &[(&str, &str)]) {
     let f = run(&script.join("\n"), classic(packages)).unwrap();
     let wanted: Vec<&str> = cases.iter().map(|(_, output)| *output).collect();
     assert_eq!(f.console.replace('\r', "").lines().collect::<Vec<_>>(), wanted, "{:?}", f.operator);
-    assert!(f.operator.iter().all(|l| !l.contains("ENOSYS")), "{:?}", f.operator);
+    let unknown =
+        |l: &&String| l.contains("ENOSYS") && !TRIED.iter().any(|call| l.contains(&format!("({call})")));
+    assert_eq!(f.operator.iter().find(unknown), None);
 }
+
+/// No kernel has these. bash asks whether its input is a socket (of one that is none Linux says ENOTSOCK, and bash takes either for no); Python's `selectors` tries
+/// epoll when it is imported, and takes poll then.
+const TRIED: [&str; 2] = ["getpeername", "epoll_create1"];
 
 #[test]
 fn shells_text_tools_lua_sqlite_bc_and_make() {
