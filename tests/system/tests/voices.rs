@@ -1,7 +1,7 @@
 //! Each kernel alone against a real Linux: random sequences of calls give the same answers (R33).
 
 use system_tests::voices::{Difference, differences};
-use xtask::machine::KERNELS;
+use xtask::kernels::KERNELS;
 
 /// Calls of a sequence.
 const CALLS: u64 = 30;
@@ -45,6 +45,7 @@ fn told(found: &[Difference]) -> String {
 }
 
 #[test]
+#[ignore = "its time was not measured yet; make campaign"]
 fn each_kernel_answers_as_linux_does() {
     let mut found = differences(&KERNELS, 1..251, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
     found.retain(|d| !OPEN.iter().any(|(kernel, seeds)| *kernel == d.kernel && seeds.contains(&d.seed)));
