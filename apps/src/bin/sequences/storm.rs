@@ -199,7 +199,7 @@ impl Storm {
     pub fn length(&self) -> u64 {
         match self.random.below(14) {
             0 => 0,
-            1 => self.random.of(&[u64::MAX, 1 << 31, 1 << 40, 70_000, 100_000]),
+            1 => self.random.of(&[u64::MAX, 1 << 31, 1 << 36, 70_000, 100_000]),
             2 => self.random.below(70_000),
             _ => self.random.below(600),
         }
