@@ -264,8 +264,8 @@ impl Storm {
             self.random.of(&[0, 1000, 2_000_000_000]),
         ];
         let at = structure(&words);
-        let (n, time) = (self.random.below(3), if words[3] > 1000 { at + 16 } else { at + 16 });
-        self.call_for("ppoll", libc::SYS_ppoll, [at, n, time, 0, 0, 0], at, |_| 8 * n);
+        let n = self.random.below(3);
+        self.call_for("ppoll", libc::SYS_ppoll, [at, n, at + 16, 0, 0, 0], at, |_| 8 * n);
     }
 
     fn stat(&mut self) {

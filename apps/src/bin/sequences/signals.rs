@@ -1,6 +1,6 @@
 //! Calls on signals; handlers that tell what they were given.
 
-use crate::places::{STACK, STACK_SIZE, structure};
+use crate::places::{ARGUMENTS, SINK, STACK, STACK_SIZE, structure};
 use crate::storm::Storm;
 use apps::raw;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -114,7 +114,7 @@ impl Storm {
                     if self.random.below(6) == 0 { self.sink() } else { mask },
                 );
                 let set =
-                    if set >= crate::places::SINK && set < crate::places::ARGUMENTS { mask } else { set };
+                    if (SINK..ARGUMENTS).contains(&set) { mask } else { set };
                 self.call_for(
                     "rt_sigprocmask",
                     libc::SYS_rt_sigprocmask,

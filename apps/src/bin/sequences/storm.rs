@@ -134,7 +134,7 @@ impl Storm {
 
     /// An address that is none.
     fn nowhere(&self) -> u64 {
-        self.random.of(&[0, 1, u64::MAX, 1 << 48, 0xffff_ff80_4000_0000, FREE + FREE_PAGES * 4096 * 3])
+        self.random.of(&[0, 1, u64::MAX, 1 << 49, 0xffff_ff80_4000_0000, FREE + FREE_PAGES * 4096 * 3])
     }
 
     /// Where bytes come from: mostly good.
