@@ -31,12 +31,14 @@ pub enum Act {
     Epoch,
     /// Lends held memory to another core. What stays behind is held as the Lease that it becomes, so Revoke calls it back.
     Lease { held: u8, peer: u64, to_index: u64, to_depth: u64 },
+    /// Has a held domain begin anew.
+    Restart { held: u8, image: u64 },
 }
 
 impl Act {
     /// From five words, which begin with argument 3 of Endorse.
     pub fn from_words([code, held, a, b, place]: [u64; 5]) -> Result<Act, Error> {
-        if matches!(code, 1..=3 | 6) && held >= HELD_MAX as u64 {
+        if matches!(code, 1..=3 | 6 | 7) && held >= HELD_MAX as u64 {
             return Err(ErrorKind::RangeError.of(4));
         }
         let held = held as u8;
@@ -51,6 +53,7 @@ impl Act {
             4 => return Err(ErrorKind::RangeError.of(5)),
             5 => Act::Epoch,
             6 => Act::Lease { held, peer: a, to_index: b, to_depth: place },
+            7 => Act::Restart { held, image: a },
             _ => return Err(ErrorKind::InvalidArgument.of(3)),
         })
     }
@@ -121,7 +124,11 @@ impl<M: Memory> Store<M> {
         let fits = |i| {
             matches!(
                 self.cap(first.plus(i)),
-                Cap::Untyped { .. } | Cap::Core { .. } | Cap::Lease { .. } | Cap::CNode { .. }
+                Cap::Untyped { .. }
+                    | Cap::Core { .. }
+                    | Cap::Lease { .. }
+                    | Cap::CNode { .. }
+                    | Cap::Domain { .. }
             )
         };
         if !(0..count).all(fits) {
@@ -221,6 +228,11 @@ impl<M: Memory> Store<M> {
             Act::Lease { held, peer, to_index, to_depth } => {
                 self.plan_held_lease(at, held, peer, to_index, to_depth).map(|_| ())
             }
+            Act::Restart { held, image } => match self.cap(held_slot(at, held)) {
+                Cap::Domain { at } if self.memory.can_restart(at, image) => Ok(()),
+                Cap::Domain { .. } => Err(ErrorKind::InvalidArgument.of(5)),
+                _ => Err(ErrorKind::InvalidCapability.of(4)),
+            },
         }
     }
 
@@ -325,6 +337,12 @@ impl<M: Memory> Store<M> {
             Ok(Act::Lease { held, peer, to_index, to_depth }) => {
                 if let Ok(plan) = self.plan_held_lease(at, held, peer, to_index, to_depth) {
                     self.lend(plan);
+                }
+                Status::Done
+            }
+            Ok(Act::Restart { held, image }) => {
+                if let Cap::Domain { at } = self.cap(held_slot(at, held)) {
+                    self.restart(at, image);
                 }
                 Status::Done
             }
