@@ -261,6 +261,13 @@ pub enum Control {
         /// The domain meant; others ignore it.
         domain: u32,
     },
+    /// For replicas: this domain is to begin anew. Each decides for itself whether it endorses that at the domain's gate.
+    Restart {
+        /// Who, as it was before.
+        domain: u32,
+        /// 0: as it was; else a kernel of the bundle, counted from 1.
+        image: u32,
+    },
 }
 
 /// So many input records may be on their way to the log at a time; their writer holds more back.

@@ -8,6 +8,7 @@
 //! | [`clerk`] | what is due: the next Sync, a Skip or Go, a Rejoin, other voters |
 //! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
 //! | [`liar`] | equivocation on demand, for tests |
+//! | [`restarts`] | who may begin anew: what this replica endorses at the gates |
 //!
 //! `shell_main.rs` has the rings.
 #![cfg_attr(not(test), no_std)]
@@ -19,6 +20,7 @@ pub mod hello;
 pub mod liar;
 mod points;
 mod rejoin;
+pub mod restarts;
 pub mod start;
 mod stuck;
 mod voter;

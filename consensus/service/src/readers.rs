@@ -7,6 +7,7 @@ use abi::vote::{Control, Input, PAYLOAD_MAX, Verdict, Vote};
 use ipc::{BroadcastReader, ReadError, Receive, ReceiveError};
 use replica::Board;
 use replica::clerk::{Clerk, Taken};
+use replica::restarts::{Agreed, Restarts};
 
 /// So many records are taken of one ring before the others have their turn: a flood of one delays nobody for long.
 const BUDGET: usize = 256;
@@ -128,12 +129,13 @@ impl Readers {
         true
     }
 
-    /// Whether the operator wants this replica to equivocate.
-    pub fn wants_lies(&mut self) -> bool {
+    /// What the operator and the manager want: orders to begin somebody anew; whether this replica is to equivocate.
+    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed) -> bool {
         let mut wanted = false;
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
+                Ok(Some(Control::Restart { domain, image })) => restarts.order(domain, image, agreed),
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
                 Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),

@@ -1,10 +1,11 @@
 //! What becomes of a kernel that was lost: by policy or by order it is begun anew, with the same or another design, until it votes again.
 //!
-//! Nothing here decides who votes. The gate accuses, the replicas agree on the voters; in between stands only the order to EL2 to begin a
-//! kernel anew, which they all see.
+//! Nothing here decides who votes, nor who begins anew. The gate accuses, the replicas agree on the voters; in between stands the order to begin a
+//! kernel anew, which they endorse or not.
 
 use crate::{Board, Manager, Out};
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
+use abi::vote::Control;
 use core::fmt;
 
 /// Designs known at most.
@@ -70,6 +71,18 @@ pub struct Return {
     wish: Option<usize>,
 }
 
+impl Return {
+    /// Of one that was begun anew already.
+    pub fn follows(now: u64) -> Return {
+        Return { stage: Stage::Follows, since: [now, now], ..Return::default() }
+    }
+
+    /// Whether a successor is on its way.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.stage, Stage::Begins | Stage::Follows)
+    }
+}
+
 impl Manager {
     /// `voter` is accused. One that was to return failed: it may try once more.
     pub(crate) fn lost(&mut self, voter: u32, why: Out, board: &mut impl Board) {
@@ -132,11 +145,9 @@ impl Manager {
                 format_args!("return: {name} stays out: the log is longer than the rings keep it, nobody can follow it from its beginning"),
             );
         }
-        let place = design.and_then(|d| self.config.designs.get(d)).map(|d| d.place);
-        if let Err(e) = board.begin(voter, place) {
-            return self
-                .say(board, format_args!("return: {name} stays out: EL2 refuses to begin it anew: {e:?}"));
-        }
+        // Counted from 1; 0: as it was.
+        let image = design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1);
+        board.control(Control::Restart { domain: self.incarnation(voter), image });
         let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
         let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
         self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}"));

@@ -3,13 +3,14 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `iteration.rs` brings lost kernels back, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
+//! `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod command;
 mod iteration;
 mod line;
+mod recall;
 mod replicas;
 mod report;
 
@@ -33,12 +34,12 @@ pub trait Board {
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
-    /// EL2 begins `domain` anew, with kernel number `image` of the bundle; `None`: as it was.
-    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
-    /// A fault that the kernel itself causes.
+    /// A fault that the kernel itself causes, or what the replicas are to decide about.
     fn control(&mut self, control: Control);
+    /// The manager tries whatever its capabilities let it: how often, and how often something took effect.
+    fn usurp(&mut self) -> [u64; 2];
     /// Turns the machine off.
     fn power_off(&mut self);
 }
@@ -122,6 +123,8 @@ pub struct Manager {
     forgotten: bool,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
+    /// The program's end, told while there was no manager.
+    ended: Option<i32>,
 }
 
 impl Manager {
@@ -143,6 +146,7 @@ impl Manager {
             set: None,
             forgotten: false,
             returns: [Return::default(); DOMAINS_MAX],
+            ended: None,
         }
     }
 
@@ -152,9 +156,14 @@ impl Manager {
         if voter {
             self.watch(domain, status, board);
         }
+        let replica = self.replica(domain);
         let Some(row) = self.rows.get_mut(domain as usize) else { return };
         let crashed_before = row.crashed();
+        let begun = row.status.is_some_and(|s| s.restarts != status.restarts);
         row.status = Some(status);
+        if begun && replica {
+            return self.say(board, format_args!("restarted: {}", self.name(domain)));
+        }
         // Of a voter's crash the gate speaks, as of all verdicts.
         if row.crashed() && !crashed_before && !voter {
             self.say(

@@ -27,15 +27,15 @@ impl Board for Desk {
         self.acts.push(format!("{inject:?} {domain}"));
         if domain == 3 { Err(Error::Denied) } else { Ok(()) }
     }
-    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error> {
-        self.acts.push(format!("begin {domain} {image:?}"));
-        Ok(())
-    }
     fn now_us(&self) -> u64 {
         self.now_us
     }
     fn control(&mut self, control: Control) {
         self.acts.push(format!("{control:?}"));
+    }
+    fn usurp(&mut self) -> [u64; 2] {
+        self.acts.push("usurp".into());
+        [9, 0]
     }
     fn power_off(&mut self) {
         self.acts.push("off".into());
@@ -169,7 +169,11 @@ fn faults_are_injected_by_name_or_number() {
     assert_eq!(type_in(m, "resume k1\r").acts, ["Resume 4"]);
     assert_eq!(type_in(m, "inject equivocate r1\r").acts, ["Equivocate { domain: 1 }"]);
     let desk = type_in(m, "restart r1\r");
-    assert_eq!((desk.acts, desk.lines), (vec!["Restart 1".to_owned()], vec!["restarted: r1".to_owned()]));
+    assert_eq!(desk.acts, ["Restart { domain: 1, image: 0 }"]);
+    assert_eq!(desk.lines, ["the replicas are asked to restart r1"]);
+    let mut desk = Desk::default();
+    begun(m, 1, 1, &mut desk);
+    assert_eq!(desk.lines, ["restarted: r1"]);
     let desk = type_in(m, "inject crash devices\r");
     assert_eq!(desk.lines, ["EL2 refuses crash in devices: Denied"]);
 }
@@ -181,13 +185,14 @@ fn what_cannot_be_done_is_said() {
         ("inject", "usage: inject crash|hang|lie|diverge|equivocate K, e.g. `inject lie k2`"),
         ("pause", "usage: pause K, resume K, restart R, e.g. `pause k2`"),
         ("pause manager", "the manager does not harm itself"),
-        ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie, diverge and equivocate"),
+        ("inject melt k1", "unknown fault `melt`: there are crash, hang, lie, diverge, equivocate and usurp"),
         ("inject lie k9", "no domain `k9`: give a name of `status`, or a voter's number from 1"),
         ("inject lie 0", "no domain `0`: give a name of `status`, or a voter's number from 1"),
         ("inject lie gate", "gate is no kernel: only a voter can lie"),
         ("inject equivocate k1", "k1 is no replica: only one can equivocate"),
         ("restart gate", "gate is no replica: only one can restart"),
         ("inject crash manager", "the manager does not harm itself"),
+        ("inject usurp k1", "only the manager can usurp"),
         ("status all", "`status all`: nothing may follow that command"),
     ] {
         let desk = type_in(&mut manager(), &format!("{typed}\r"));
@@ -195,14 +200,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 9);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 10);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 9);
+    assert_eq!(desk.lines.len(), 10);
 }
 
 proptest! {
@@ -275,7 +280,7 @@ fn a_lost_kernel_is_begun_anew_with_the_next_design_and_told_of_until_it_votes()
     begun(&mut m, 5, 1, &mut desk);
     desk.now_us = 500_000;
     agreed(&mut m, Progress::Voters { epoch: 3, set: 0xf0, quorum: 3 }, &mut desk);
-    assert_eq!(desk.acts, ["begin 5 Some(5)"]);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }"]);
     let expect = [
         "verdict: k2 crashed",
         "voters 2: k1 k3 k4 vote, 2 equal votes decide",
@@ -298,7 +303,14 @@ fn a_newcomer_that_fails_is_begun_anew_until_it_is_enough() {
         begun(&mut m, 5, restarts, &mut desk);
         m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
     }
-    assert_eq!(desk.acts, ["begin 5 Some(5)", "begin 5 Some(6)", "begin 5 Some(4)"]);
+    assert_eq!(
+        desk.acts,
+        [
+            "Restart { domain: 5, image: 6 }",
+            "Restart { domain: 261, image: 7 }",
+            "Restart { domain: 517, image: 5 }"
+        ]
+    );
     assert_eq!(
         desk.lines.last().unwrap(),
         "return: k2 stays out: begun anew 3 times, and lost again before it voted"
@@ -319,7 +331,7 @@ fn replace_says_what_it_does_or_why_not() {
         assert_eq!((desk.lines, desk.acts), (vec![answer.to_owned()], vec![]));
     }
     let desk = type_in(m, "replace k1 actor\r");
-    assert_eq!(desk.acts, ["begin 4 Some(6)"]);
+    assert_eq!(desk.acts, ["Restart { domain: 4, image: 7 }"]);
     assert_eq!(desk.lines, ["return: k1 (classic, replaced by order) is begun anew as actor"]);
     let mut desk = Desk::default();
     agreed(m, Progress::Voters { epoch: 2, set: 0x30, quorum: 2 }, &mut desk);
@@ -332,4 +344,54 @@ fn replace_says_what_it_does_or_why_not() {
             "return: k3 stays out: the log is longer than the rings keep it, nobody can follow it from its beginning"
         ]
     );
+}
+
+#[test]
+fn a_manager_that_begins_anew_goes_on_where_the_last_one_ended() {
+    let (mut m, mut desk) = (manager(), Desk { now_us: 5_000, ..Desk::default() });
+    let row = DomainStatus { state: 1, restarts: 0, cause: 0, pc: 0, address: 0, exits: 0 };
+    for (domain, restarts) in [(4, 0), (5, 1), (6, 0), (7, 1)] {
+        m.on_domain(domain, DomainStatus { restarts, ..row }, &mut desk);
+    }
+    let said = [
+        Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 },
+        Progress::Voters { epoch: 3, set: 0x90, quorum: 2 },
+        // Nobody else says this.
+        Progress::Voters { epoch: 4, set: 0xf0, quorum: 3 },
+    ];
+    for (i, word) in said.iter().enumerate() {
+        (0..if i == 2 { 1 } else { 2 }).for_each(|from| m.recall_progress(from, word));
+    }
+    // k2 was lost and is on its way back; k4 was, and votes again; k3 was lost when nobody was there to bring it back.
+    m.recall_verdict(&Verdict::Crashed { voter: 5 }, 5_000);
+    m.recall_verdict(&Verdict::Restarted { voter: 5, epoch: 2 }, 5_000);
+    m.recall_verdict(&Verdict::Silent { voter: 7, n: 1 }, 5_000);
+    m.recall_verdict(&Verdict::Restarted { voter: 7, epoch: 2 }, 5_000);
+    m.recall_verdict(&Verdict::Silent { voter: 6, n: 3 }, 5_000);
+    assert!(desk.lines.is_empty() && desk.acts.is_empty());
+    m.recalled(&mut desk);
+    assert_eq!(desk.acts, ["Restart { domain: 6, image: 6 }"]);
+    let mut desk = Desk { now_us: 9_000, ..Desk::default() };
+    agreed(&mut m, Progress::Voters { epoch: 5, set: 0xb0, quorum: 3 }, &mut desk);
+    assert!(desk.lines.last().unwrap().starts_with("return: k2 votes as the same, 4 ms"), "{:?}", desk.lines);
+    assert!(desk.acts.is_empty());
+}
+
+#[test]
+fn an_end_that_nobody_heard_is_told_by_the_next_manager() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    m.recall_verdict(&Verdict::Exit { status: 3 << 8 }, 0);
+    m.recalled(&mut desk);
+    assert!(desk.lines.contains(&"tetrarch: program exited with status 3".to_owned()), "{:?}", desk.lines);
+}
+
+#[test]
+fn a_usurper_tries_all_and_tells() {
+    let desk = type_in(&mut manager(), "inject usurp manager\r");
+    assert_eq!(
+        (desk.acts.len(), &*desk.acts[0], &*desk.acts[8]),
+        (9, "usurp", "Restart { domain: 7, image: 0 }")
+    );
+    let told = "injected: usurp: 9 invocations, 0 took effect; 8 orders to begin somebody anew";
+    assert_eq!(desk.lines, [told]);
 }
