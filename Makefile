@@ -3,7 +3,7 @@ SHELL := /bin/sh
 XTASK = cargo xtask
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
-RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
+RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(PACKAGES),--packages $(call quote,$(PACKAGES))) $(if $(FILES),--files $(call quote,$(FILES))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(TIER),--tier $(TIER)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
 .PHONY: help setup run-qemu-aarch64 demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
@@ -13,7 +13,7 @@ help: ## this list
 setup: ## install what is missing (Debian 12), saying what and why
 	@scripts/setup
 
-run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,actor,journal: by slot
+run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; PACKAGES="lua5.4 sqlite3": Debian's, with what they need; FILES="a b": yours, in /root; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,actor,journal: by slot; TIER=3: on kernels that offer threads
 	@$(XTASK) run $(RUN_ARGUMENTS)
 
 demo: setup ## a short tour: four unlike kernels, one lies, one crashes, one is replaced; the answers stay right

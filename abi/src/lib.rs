@@ -18,5 +18,6 @@ pub mod manifest;
 pub mod monitor;
 pub mod ring;
 pub mod snapshot;
+pub mod tier;
 pub mod turn;
 pub mod vote;

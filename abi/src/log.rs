@@ -72,6 +72,8 @@ pub struct Program<'a> {
     pub argv: &'a [u8],
     /// Environment, each string ended by a zero byte.
     pub env: &'a [u8],
+    /// Which calls it is offered ([`crate::tier`]).
+    pub tier: u8,
 }
 
 /// The strings of [`Program::argv`] or [`Program::env`], without their zero bytes.

@@ -210,7 +210,7 @@ pub struct Call {
     pub done: u64,
     /// When it ends by itself, microseconds since 1970; [`crate::vote::NO_DEADLINE`]: never.
     pub deadline_us: u64,
-    /// open of a FIFO: the other end has come.
+    /// open of a FIFO: the other end has come; futex: FUTEX_WAKE has woken it.
     pub came: bool,
 }
 

@@ -53,7 +53,7 @@ pub enum Class {
 }
 
 /// The class of system call `number` with arguments `args`. Page faults that grow the stack are [`Class::Memory`];
-/// any fault that raises a signal is [`Class::Turn`]. A number that Linux does not know answers ENOSYS at once.
+/// any fault that raises a signal is [`Class::Turn`]. In a process with several threads `sched_yield` is [`Class::Turn`] too. A number that Linux does not know answers ENOSYS at once.
 pub fn class(number: u64, args: &[u64; 6]) -> Class {
     match number {
         nr::getpid | nr::gettid | nr::getuid | nr::geteuid | nr::getgid | nr::getegid => Class::Private,

@@ -42,6 +42,24 @@ pub fn write(items: &[Item]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// QEMU puts the bundle 128 MiB above RAM's base, and the tree behind it at a multiple of 2 MiB; partitions begin above both.
+pub fn check_room(bundle: &[u8], tree: &[u8]) -> Result<()> {
+    const ALIGN: u64 = 2 << 20;
+    let manifest = crate::build::manifest(tree)?;
+    let start = crate::session::ram_base(tree)? + (128 << 20);
+    let end =
+        (start + bundle.len() as u64).next_multiple_of(ALIGN) + (tree.len() as u64).next_multiple_of(ALIGN);
+    let partitions = manifest.domains.iter().map(|d| d.memory.base).chain([manifest.channel_memory.base]);
+    let limit = partitions.filter(|&base| base >= start).min().unwrap_or(u64::MAX);
+    ensure!(
+        end <= limit,
+        "the images with the root image take {} MiB, and there is room for {}; ask for fewer PACKAGES or FILES",
+        (end - start) >> 20,
+        (limit - start) >> 20
+    );
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! `make demo`: a short tour. Types at both consoles what a person would, and prints what both say.
 
-use crate::machine::{Images, KERNELS, Machine, Options};
+use crate::kernels::KERNELS;
+use crate::machine::{Images, Machine, Options};
 use crate::terminal::OperatorLog;
 use anyhow::{Result, bail};
 use std::io::{Read, Write};

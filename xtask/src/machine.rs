@@ -1,9 +1,11 @@
 //! A machine on QEMU: its two serial ports as sockets, its memory as a file.
 
 use crate::build::{self, Tools};
+use crate::cpio::Tree;
 use crate::image::{self, Item};
+use crate::kernels::{KERNELS, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, look, raspberry_pi, root};
+use crate::{bundle, logs, look, own, packages, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -24,9 +26,6 @@ pub(crate) const KERNEL: &str = "kernel8.img";
 pub(crate) const TREE: &str = "run.dtb";
 pub(crate) const BUNDLE: &str = "bundle.bin";
 
-/// The kernels that are built.
-pub const KERNELS: [&str; 4] = ["classic", "lazy", "actor", "journal"];
-
 /// What to boot.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -36,6 +35,8 @@ pub struct Options {
     pub kernel: Option<String>,
     /// The kernels in the slots k1 to k4, in this order; none: as the manifest says.
     pub kernels: Vec<String>,
+    /// The tier of calls that the program asks for (`abi::tier`); none: as many as the kernels of the run offer.
+    pub tier: Option<u8>,
     /// A seed instead of a fresh one: then the run's chance repeats.
     pub seed: Option<[u8; 32]>,
     /// A recorded log to run again.
@@ -46,6 +47,10 @@ pub struct Options {
     pub run: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
+    /// Debian packages in the root image, besides those that are always there; what they depend on comes with them.
+    pub packages: Vec<String>,
+    /// Files and directories of the host in `/root`, where the command then runs.
+    pub files: Vec<PathBuf>,
     /// What becomes of lost kernels (`iteration` in docs/manifest.md); none: as the manifest says.
     pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
@@ -61,7 +66,7 @@ pub struct Images {
     tools: Tools,
     kernel: PathBuf,
     items: Vec<(String, Kind, PathBuf)>,
-    root: Vec<u8>,
+    root: Tree,
 }
 
 impl Images {
@@ -75,7 +80,7 @@ impl Images {
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
         items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
-        Ok(Images { tools: tools.clone(), kernel, items, root: root::image(tools)? })
+        Ok(Images { tools: tools.clone(), kernel, items, root: root::base(tools)? })
     }
 
     /// EL2's flat image.
@@ -90,13 +95,20 @@ impl Images {
 
     /// The bundle that `options` ask for.
     pub fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
+        let (_, tier) = choose(options)?;
+        // A kernel that offers less than this run's program is given cannot take another's place.
+        let able = |name: &str, kind| kind != Kind::Kernel || tier_of(name).is_ok_and(|t| t >= tier);
         let mut items = self
             .items
             .iter()
+            .filter(|(name, kind, _)| able(name, *kind))
             .map(|(name, kind, elf)| Item::from_elf(name, *kind, elf))
             .collect::<Result<Vec<_>>>()?;
-        items.push(Item::module("root", self.root.clone()));
-        items.push(Item::module("program", program(options.command.as_deref())?));
+        let mut root = self.root.clone();
+        packages::add_to(&mut root, &self.tools, &options.packages)?;
+        let command = own::add_to(&mut root, &options.files, options.command.as_deref())?;
+        items.push(Item::module("root", root::image(&root)));
+        items.push(Item::module("program", program(command.as_deref(), tier)?));
         if let Some(log) = &options.replay {
             items.push(Item::module("replay", log.clone()));
         }
@@ -107,7 +119,7 @@ impl Images {
     }
 }
 
-fn program(command: Option<&str>) -> Result<Vec<u8>> {
+fn program(command: Option<&str>, tier: u8) -> Result<Vec<u8>> {
     let argv = match command {
         None => b"ash\0-i\0".to_vec(),
         Some(c) => {
@@ -116,13 +128,12 @@ fn program(command: Option<&str>) -> Result<Vec<u8>> {
         }
     };
     let env = b"PATH=/bin:/sbin:/usr/bin:/usr/sbin\0HOME=/root\0TERM=vt100\0PS1=\\w \\$ \0";
-    Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env })?)
+    Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env, tier })?)
 }
 
 /// Slot `k` runs `kernel`.
-fn slot(k: usize, kernel: &str) -> Result<String> {
-    ensure!(KERNELS.contains(&kernel), "no kernel is named {kernel}; there are: {}", KERNELS.join(", "));
-    Ok(format!(" k{k} {{ image = \"{kernel}\"; }};"))
+fn slot(k: usize, kernel: &str) -> String {
+    format!(" k{k} {{ image = \"{kernel}\"; }};")
 }
 
 /// The overlay that makes the manifest this run's.
@@ -140,18 +151,14 @@ fn overlay(options: &Options) -> Result<String> {
     let mut partitions = String::new();
     if let Some(kernel) = &options.kernel {
         run.push_str("quorum = <1>; ");
-        partitions = slot(1, kernel)?;
+        partitions = slot(1, kernel);
         if options.snapshot.is_some() {
             partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
         }
         (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
     }
-    ensure!(
-        matches!(options.kernels.len(), 0 | 4) && (options.kernels.is_empty() || options.kernel.is_none()),
-        "--kernels names four kernels, one a slot, and stands instead of --kernel"
-    );
-    for (i, kernel) in options.kernels.iter().enumerate() {
-        partitions.push_str(&slot(i + 1, kernel)?);
+    for (i, kernel) in choose(options)?.0.iter().enumerate() {
+        partitions.push_str(&slot(i + 1, kernel));
     }
     for (partition, image) in &options.images {
         partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
@@ -198,8 +205,11 @@ impl Machine {
             Some(card) => raspberry_pi::unpack(card, &dir)?,
             None => {
                 std::fs::copy(&images.kernel, dir.join(KERNEL))?;
-                std::fs::write(dir.join(BUNDLE), images.bundle(options)?)?;
-                build::device_tree(&images.tools, &overlay(options)?, &dir)?
+                let (bundle, tree) =
+                    (images.bundle(options)?, build::device_tree(&images.tools, &overlay(options)?, &dir)?);
+                bundle::check_room(&bundle, &tree)?;
+                std::fs::write(dir.join(BUNDLE), bundle)?;
+                tree
             }
         };
         let ram = ram_file(&dir);

@@ -12,8 +12,9 @@ use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--run COMMAND] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]... [--verbose] [--timeout SECONDS]
-                 [--qemu ARGUMENTS]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 2|3] [--run COMMAND]
+                 [--packages 'NAME...'] [--files 'FILE...'] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]...
+                 [--verbose] [--timeout SECONDS] [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
@@ -85,7 +86,10 @@ impl Arguments {
                 "--kernel" => a.options.kernel = Some(value()?),
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
+                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 2 or 3")?),
                 "--run" => a.options.command = Some(value()?),
+                "--packages" => a.options.packages.extend(value()?.split_whitespace().map(str::to_owned)),
+                "--files" => a.options.files.extend(value()?.split_whitespace().map(PathBuf::from)),
                 "--seed" => a.options.seed = Some(*seed(&value()?)),
                 "--log" => a.log = Some(value()?.into()),
                 "--timeout" => a.timeout = Some(Duration::from_secs(value()?.parse()?)),

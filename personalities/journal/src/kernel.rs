@@ -4,6 +4,7 @@
 mod birth;
 mod faulting;
 mod log;
+mod outermost;
 mod post;
 mod snapshot;
 
@@ -13,7 +14,7 @@ use crate::Map;
 use crate::faults::{Cause, cause};
 use crate::machine::{Machine, Trap};
 use crate::page::{Frame, Page, Pool};
-use crate::process::{Place, Progress, Wanted};
+use crate::process::{Progress, Wanted};
 use crate::shadow::Shadow;
 use crate::state::State;
 use abi::linux::nr;
@@ -133,6 +134,7 @@ impl<M: Machine> Kernel<M> {
         if skipped && (wants || self.ran_us >= self.stuck_us) {
             self.snapshot_without(head);
             self.state().skip();
+            self.ask_to_rejoin(head);
             self.after_call();
         } else if wants && self.promised == Some(call) && !self.goes.contains(&call) {
             self.wait_for_log();
@@ -201,26 +203,30 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn run(&mut self, serial: u64, is_head: bool) {
-        let Some(base) = self.tables(serial) else {
-            self.out_of_frames(serial);
-            return;
-        };
-        let before = self.machine.now_us();
-        let state = self.state.as_mut().expect("Boot was taken");
-        let user = &mut state.process_mut(serial).user;
-        let trap = self.machine.enter(user, base, SLICE_US, false);
-        let ran = self.machine.now_us().saturating_sub(before);
         if self.last_run != serial {
             self.last_run = serial;
             self.counts[Counter::Switches as usize] += 1;
         }
-        match trap {
-            Trap::Interrupt => self.counts[Counter::Interrupts as usize] += 1,
-            Trap::Exception(esr, far) => self.exception(serial, esr, far),
+        let before = self.machine.now_us();
+        if self.searches(serial) {
+            self.step_on(serial);
+        } else {
+            self.run_on(serial);
         }
+        let ran = self.machine.now_us().saturating_sub(before);
         if is_head && self.state().round.front() == Some(&serial) && !self.state().sync_due {
             self.ran_us += ran;
             self.look_stuck(serial);
+        }
+    }
+
+    /// A thread runs until it traps.
+    fn run_on(&mut self, serial: u64) {
+        let Some(base) = self.tables(serial) else { return self.out_of_frames(serial) };
+        let user = &mut self.state.as_mut().expect("Boot was taken").process_mut(serial).user;
+        match self.machine.enter(user, base, SLICE_US, false) {
+            Trap::Interrupt => self.counts[Counter::Interrupts as usize] += 1,
+            Trap::Exception(esr, far) => self.exception(serial, esr, far),
         }
     }
 
@@ -239,7 +245,7 @@ impl<M: Machine> Kernel<M> {
         let number = p.user.x[8];
         let mut args = [0; 6];
         args.copy_from_slice(&p.user.x[..6]);
-        if number == nr::rt_sigreturn && p.unagreed {
+        if number == nr::rt_sigreturn && p.unagreed && p.search.is_none() {
             if self.state().pop_frame(serial).is_err() {
                 self.want(serial, Wanted::Call { number, args, progress: Progress::default() });
             }
@@ -266,10 +272,8 @@ impl<M: Machine> Kernel<M> {
     /// The thread stands before something that takes a turn.
     fn want(&mut self, serial: u64, wanted: Wanted) {
         self.state().process_mut(serial).wanted = wanted;
-        if let Place::Outside(call, false) = self.state().process(serial).place {
-            self.state().process_mut(serial).place = Place::Outside(call, true);
-            self.machine.post(&abi::vote::Vote::Rejoin { thread: serial, call });
-        }
+        self.end_search(serial);
+        self.ask_to_rejoin(serial);
     }
 
     /// A page that the zero frame stands for, or its own.

@@ -24,6 +24,7 @@ pub mod faults;
 pub mod fs;
 pub mod kernel;
 pub mod machine;
+pub mod outermost;
 pub mod page;
 pub mod pipe;
 pub mod process;

@@ -178,8 +178,10 @@ pub struct Process {
     pub clear_tid: u64,
     /// set_robust_list's head.
     pub robust: u64,
-    /// A handler began outside a turn: its memory is not compared.
+    /// A handler began outside a turn, or its place is looked for: its memory is not compared.
     pub unagreed: bool,
+    /// It looks for the place where a handler begins.
+    pub search: Option<crate::outermost::Search>,
     /// A memory digest is due since this sync point.
     pub digest_due: Option<u64>,
 }

@@ -1,8 +1,8 @@
 //! The signal frame: Linux' `struct rt_sigframe` (arch/arm64/kernel/signal.c) byte for byte, and the way back.
 
 use crate::errno::*;
-use crate::signals::{Info, NODEFER, ONSTACK, RESETHAND, RESTORER, UNBLOCKABLE, bit};
-use crate::space::TRAMPOLINE;
+use crate::signals::{Begun, ONSTACK, RESTORER, UNBLOCKABLE};
+use crate::space::{TRAMPOLINE, WRITE};
 use crate::state::State;
 
 const INFO: usize = 128;
@@ -28,20 +28,33 @@ fn word(frame: &[u8], at: usize) -> u64 {
 }
 
 impl State {
-    /// Pushes a frame and sets the registers for the handler; `false`: there is no room for it.
-    pub fn push_frame(&mut self, serial: u64, info: Info) -> bool {
+    /// Where the frame for a signal begins and ends: on the thread's stack or on the alternate one.
+    fn frame_place(&self, serial: u64, begun: &Begun) -> (u64, u64) {
         let p = self.process(serial);
-        let action = p.signals.action(info.signal);
+        let (base, _, size) = p.signals.alternate;
+        let on_it = size != 0 && p.user.sp > base && p.user.sp - base <= size;
+        let moves = begun.action.flags & ONSTACK != 0 && size != 0 && !on_it;
+        let top = if moves { base.wrapping_add(size) } else { p.user.sp };
+        let record = top.wrapping_sub(RECORD as u64) & !15;
+        (record.wrapping_sub(FRAME as u64) & !15, record)
+    }
+
+    /// Where a frame can be pushed without a further chunk of charge it can be pushed outside a turn; else the address that is missing.
+    pub fn frame_fits(&mut self, serial: u64, begun: &Begun) -> core::result::Result<(), u64> {
+        let (at, record) = self.frame_place(serial, begun);
+        let length = (record - at) + RECORD as u64;
+        let space = self.space(serial);
+        let fits = space.growth(at).is_none() && space.reach(at, length, WRITE) == length;
+        if fits { Ok(()) } else { Err(at) }
+    }
+
+    /// Pushes a frame and sets the registers for the handler; `false`: there is no room for it.
+    pub fn push_frame(&mut self, serial: u64, begun: &Begun) -> bool {
+        let Begun { info, action, mask } = begun;
+        let p = self.process(serial);
         let (base, flags, size) = p.signals.alternate;
         let user = &p.user;
-        let on_it = size != 0 && user.sp > base && user.sp - base <= size;
-        let top = if action.flags & ONSTACK != 0 && size != 0 && !on_it {
-            base.wrapping_add(size)
-        } else {
-            user.sp
-        };
-        let record = (top.wrapping_sub(RECORD as u64)) & !15;
-        let at = record.wrapping_sub(FRAME as u64) & !15;
+        let (at, record) = self.frame_place(serial, begun);
         let mut f = alloc::vec![0u8; FRAME];
         set(&mut f, 0, &u32::from(info.signal).to_le_bytes());
         set(&mut f, 8, &info.code.to_le_bytes());
@@ -50,7 +63,7 @@ impl State {
         set(&mut f, STACK_AT, &base.to_le_bytes());
         set(&mut f, STACK_AT + 8, &flags.to_le_bytes());
         set(&mut f, STACK_AT + 16, &size.to_le_bytes());
-        set(&mut f, MASK_AT, &p.signals.saved.unwrap_or(p.signals.mask).to_le_bytes());
+        set(&mut f, MASK_AT, &mask.to_le_bytes());
         set(&mut f, CONTEXT_AT, &info.far.to_le_bytes());
         for (i, x) in user.x.iter().chain([&user.sp, &user.pc, &(user.pstate & FLAGS)]).enumerate() {
             set(&mut f, CONTEXT_AT + 8 + i * 8, &x.to_le_bytes());
@@ -80,14 +93,6 @@ impl State {
         p.user.x[30] = if action.flags & RESTORER != 0 { action.restorer } else { TRAMPOLINE };
         p.user.sp = at;
         p.user.pc = action.handler;
-        let own = if action.flags & NODEFER != 0 { 0 } else { bit(info.signal) };
-        p.signals.saved = None;
-        p.signals.mask = (p.signals.mask | action.mask | own) & !UNBLOCKABLE;
-        if action.flags & RESETHAND != 0
-            && let Some(a) = p.signals.actions.get_mut(usize::from(info.signal) - 1)
-        {
-            a.handler = crate::signals::DEFAULT;
-        }
         true
     }
 

@@ -69,6 +69,17 @@ pub struct Info {
     pub far: u64,
 }
 
+/// A handler that has begun; its frame may be pushed later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// What it is told.
+    pub info: Info,
+    /// The action as it was.
+    pub action: Action,
+    /// The mask that its frame gives back.
+    pub mask: u64,
+}
+
 /// A process' signals.
 #[derive(Clone, Debug)]
 pub struct Signals {
@@ -150,7 +161,7 @@ impl Signals {
     }
 
     /// Takes the next unblocked one.
-    fn take(&mut self) -> Option<Info> {
+    pub fn take(&mut self) -> Option<Info> {
         let ready = self.pending & !self.mask;
         let signal = if ready & bit(SIGKILL) != 0 { SIGKILL } else { ready.trailing_zeros() as u8 + 1 };
         if ready == 0 {
@@ -159,6 +170,20 @@ impl Signals {
         self.pending &= !bit(signal);
         let at = self.infos.iter().position(|i| i.signal == signal);
         Some(at.map_or(Info { signal, ..Info::default() }, |i| self.infos.remove(i)))
+    }
+
+    /// A handler begins: what it blocks is blocked from now on.
+    pub fn begin(&mut self, info: Info) -> Begun {
+        let action = self.action(info.signal);
+        let mask = self.saved.take().unwrap_or(self.mask);
+        let own = if action.flags & NODEFER != 0 { 0 } else { bit(info.signal) };
+        self.mask = (self.mask | action.mask | own) & !UNBLOCKABLE;
+        if action.flags & RESETHAND != 0
+            && let Some(a) = self.actions.get_mut(usize::from(info.signal) - 1)
+        {
+            a.handler = DEFAULT;
+        }
+        Begun { info, action, mask }
     }
 
     /// Forgets pending ones.
@@ -270,37 +295,57 @@ impl State {
     /// Looks at the pending signals of a thread. What it stands before becomes EINTR, a repetition or stays, as the action says.
     pub fn look(&mut self, serial: u64) -> Looked {
         let mut looked = Looked::Nothing;
+        for begun in self.process_mut(serial).search.take().map(|s| s.begun).unwrap_or_default() {
+            looked = self.enter_handler(serial, &begun);
+            if looked == Looked::Left {
+                return looked;
+            }
+        }
         while let Some(info) = self.process_mut(serial).signals.take() {
-            match self.effect_on(serial, info.signal) {
-                Effect::Ignored => {}
-                Effect::Ends => {
-                    self.end(serial, i32::from(info.signal));
-                    return Looked::Left;
-                }
-                Effect::Stops => {
-                    if self.is_orphaned(self.process(serial).group) && info.signal != SIGSTOP {
-                        continue;
-                    }
-                    self.stop(serial, info.signal);
-                    return Looked::Left;
-                }
-                Effect::Handled => {
-                    self.settle(serial, info.signal);
-                    if !self.push_frame(serial, info) {
-                        self.end(serial, i32::from(SIGSEGV));
-                        return Looked::Left;
-                    }
-                    looked = Looked::Handler;
-                }
+            match self.meet(serial, info) {
+                Looked::Nothing => {}
+                Looked::Handler => looked = Looked::Handler,
+                Looked::Left => return Looked::Left,
             }
         }
         looked
     }
 
+    /// What one signal that was taken does.
+    pub fn meet(&mut self, serial: u64, info: Info) -> Looked {
+        match self.effect_on(serial, info.signal) {
+            Effect::Ignored => Looked::Nothing,
+            Effect::Ends => {
+                self.end(serial, i32::from(info.signal));
+                Looked::Left
+            }
+            Effect::Stops if info.signal != SIGSTOP && self.is_orphaned(self.process(serial).group) => {
+                Looked::Nothing
+            }
+            Effect::Stops => {
+                self.stop(serial, info.signal);
+                Looked::Left
+            }
+            Effect::Handled => {
+                let begun = self.process_mut(serial).signals.begin(info);
+                self.enter_handler(serial, &begun)
+            }
+        }
+    }
+
+    /// Pushes the frame of a handler; without room the process ends.
+    pub fn enter_handler(&mut self, serial: u64, begun: &Begun) -> Looked {
+        self.settle(serial, begun.action.flags & RESTART != 0);
+        if self.push_frame(serial, begun) {
+            return Looked::Handler;
+        }
+        self.end(serial, i32::from(SIGSEGV));
+        Looked::Left
+    }
+
     /// The call that a handler interrupts: not yet made, to be repeated, or over.
-    fn settle(&mut self, serial: u64, signal: u8) {
+    fn settle(&mut self, serial: u64, restarts: bool) {
         let p = self.process_mut(serial);
-        let restarts = p.signals.action(signal).flags & RESTART != 0;
         if let Wanted::Call { number, progress, .. } = &p.wanted {
             if progress.begun && progress.done > 0 {
                 p.user.x[0] = progress.done;
@@ -340,13 +385,5 @@ impl State {
                 && !p.is_zombie()
                 && self.processes.get(&p.parent).is_some_and(|q| q.group != group && q.session == p.session)
         })
-    }
-
-    /// A signal for a thread outside the round takes effect at once.
-    fn look_outside(&mut self, serial: u64) {
-        let unagreed = self.look(serial) == Looked::Handler;
-        if unagreed && let Some(p) = self.processes.get_mut(&serial) {
-            p.unagreed = true;
-        }
     }
 }

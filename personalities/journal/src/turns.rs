@@ -172,9 +172,7 @@ impl State {
         self.call += 1;
         self.since += 1;
         self.process_mut(head).place = Place::Outside(call, false);
-        if self.look(head) == Looked::Handler {
-            self.process_mut(head).unagreed = true;
-        }
+        self.look_outside(head);
         self.carry_out_wakes();
         self.end_turn();
     }
@@ -315,7 +313,7 @@ impl State {
         }
         let space = self.process(serial).space;
         let p = self.process_mut(serial);
-        (p.place, p.status, p.space, p.timer) = (Place::Zombie, status, 0, (0, 0));
+        (p.place, p.status, p.space, p.timer, p.search) = (Place::Zombie, status, 0, (0, 0), None);
         self.drop_space(space);
         self.records.push(Record::Ended { serial, pid, status });
         if pid == 1 {

@@ -79,7 +79,7 @@ fn entry(entry: &Entry<'_>) -> Vec<u8> {
 }
 
 fn log() -> Vec<Vec<u8>> {
-    let program = encoded!(&Program { path: "/prog", argv: b"prog\0", env: b"A=B\0" });
+    let program = encoded!(&Program { path: "/prog", argv: b"prog\0", env: b"A=B\0", tier: 2 });
     let boot = Boot {
         version: abi::log::VERSION,
         seed: [9; 32],

@@ -134,7 +134,7 @@ fn root_image() -> &'static [u8] {
 }
 
 fn boot_entry() -> Vec<u8> {
-    let program = Program { path: "/bin/init", argv: b"init\0", env: b"A=b\0" };
+    let program = Program { path: "/bin/init", argv: b"init\0", env: b"A=b\0", tier: 2 };
     let program = encoded!(&program);
     let boot = Boot {
         version: VERSION,

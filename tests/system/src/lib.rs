@@ -232,7 +232,7 @@ pub fn strict() -> Options {
 
 /// As [`strict`], with four kernels that share no code. (Two and two would hide a difference of state: neither half is a quorum.)
 pub fn mixed() -> Options {
-    Options { kernels: xtask::machine::KERNELS.map(str::to_owned).into(), ..strict() }
+    Options { kernels: xtask::kernels::KERNELS.map(str::to_owned).into(), ..strict() }
 }
 
 /// The grace in tests, milliseconds: emulated cores on a busy host are late more often than real ones.

@@ -5,7 +5,7 @@ use system_tests::{Finished, Options, Session, images, run};
 use xtask::session::replay;
 
 fn assert_replays(f: &Finished) {
-    for kernel in xtask::machine::KERNELS {
+    for kernel in xtask::kernels::KERNELS {
         let options =
             Options { kernel: Some(kernel.into()), replay: Some(f.record.log.clone()), ..Options::default() };
         let again =

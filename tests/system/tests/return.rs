@@ -29,7 +29,7 @@ exit 5
 
 /// One of each kernel.
 fn options() -> Options {
-    Options { kernels: xtask::machine::KERNELS.map(str::to_owned).into(), ..Options::default() }
+    Options { kernels: xtask::kernels::KERNELS.map(str::to_owned).into(), ..Options::default() }
 }
 
 fn reference() -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use system_tests::{Finished, Options, images, run};
-use xtask::machine::KERNELS;
+use xtask::kernels::KERNELS;
 use xtask::session::{Record, replay};
 use xtask::snapshot::{asking, difference, last};
 

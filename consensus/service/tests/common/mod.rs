@@ -18,7 +18,7 @@ pub trait Log: Sink {
 /// An encoded program.
 pub fn program() -> &'static [u8] {
     let mut buf = [0; 64];
-    let program = Program { path: "/p", argv: b"p\0", env: b"" };
+    let program = Program { path: "/p", argv: b"p\0", env: b"", tier: 2 };
     Box::leak(postcard::to_slice(&program, &mut buf).unwrap().to_vec().into_boxed_slice())
 }
 

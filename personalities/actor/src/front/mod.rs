@@ -26,7 +26,7 @@ use crate::kernel::{DONE, Flow, Kernel, Out};
 use crate::machine::Machine;
 use crate::memory::Growth;
 use crate::turns::Serial;
-use abi::linux::{name, nr};
+use abi::linux::nr;
 use alloc::vec::Vec;
 
 /// Longest path.
@@ -50,13 +50,16 @@ impl Arguments {
     }
 }
 
+/// The calls that this kernel offers.
+pub(crate) const TIER: u8 = 2;
+
 impl<M: Machine> Kernel<M> {
     /// Carries out the call that a thread's registers say.
     pub(crate) fn perform(&mut self, me: Serial, growth: Growth) -> Out {
         let Some(t) = self.threads.get(&me) else { return Ok(Flow::Gone) };
         let (number, x) = (t.user.x[8], &t.user.x);
         let a = Arguments([x[0], x[1], x[2], x[3], x[4], x[5]]);
-        if name(number).is_none() {
+        if !abi::tier::offers(TIER, number) {
             return self.unknown(number);
         }
         None.or_else(|| self.memory_call(me, number, a, growth))

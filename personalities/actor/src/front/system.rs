@@ -12,6 +12,8 @@ use abi::linux::nr;
 use abi::turn::MEMORY_PAGES;
 
 const UTS_FIELD: usize = 65;
+/// Size of `struct robust_list_head`.
+const ROBUST_HEAD: u64 = 24;
 const GRND_RANDOM: u32 = 2;
 const GRND_INSECURE: u32 = 4;
 
@@ -23,13 +25,13 @@ impl<M: Machine> Kernel<M> {
             nr::getrandom => self.getrandom(me, a),
             nr::sched_getaffinity => self.getaffinity(me, a),
             nr::futex => self.futex(me, a),
+            nr::set_robust_list if a.0[1] != ROBUST_HEAD => Err(e::EINVAL),
             nr::set_robust_list => self.processes.get_mut(me).map(|p| {
                 p.robust_list = a.0[0];
                 Flow::Done(0)
             }),
             nr::sched_yield | nr::syslog => DONE,
             nr::socket => Err(e::EAFNOSUPPORT),
-            nr::rseq | nr::membarrier | nr::clone3 => Err(e::ENOSYS),
             _ => return None,
         })
     }

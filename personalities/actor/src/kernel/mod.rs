@@ -176,6 +176,8 @@ pub enum Unfit {
     Log,
     /// The program's description is none.
     Program,
+    /// The program asks for a tier of calls above this kernel's.
+    Tier(u8),
     /// Process 1 cannot be executed; the error's number.
     Exec(u16),
 }
@@ -186,6 +188,9 @@ impl<M: Machine> Kernel<M> {
         let mut kernel = Kernel::empty(machine, setup)?;
         let boot = crate::log::boot(setup.entry).map_err(|_| Unfit::Log)?;
         let program: abi::log::Program = postcard::from_bytes(boot.program).map_err(|_| Unfit::Program)?;
+        if program.tier > crate::front::TIER {
+            return Err(Unfit::Tier(program.tier));
+        }
         let list = |bytes| abi::log::strings(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
         let me = kernel.processes.first(boot.time_us);
         kernel.files.first(me, 1);

@@ -144,8 +144,10 @@ pub fn root() -> &'static [u8] {
 
 pub fn kernel() -> Kernel<Fake> {
     let mut program = [0; 64];
-    let program =
-        postcard::to_slice(&abi::log::Program { path: "/init", argv: b"init\0", env: b"" }, &mut program);
+    let program = postcard::to_slice(
+        &abi::log::Program { path: "/init", argv: b"init\0", env: b"", tier: 2 },
+        &mut program,
+    );
     let boot = abi::log::Boot {
         version: abi::log::VERSION,
         seed: [3; 32],

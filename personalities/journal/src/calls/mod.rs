@@ -22,6 +22,9 @@ use crate::process::{Progress, Wait, Wanted};
 use crate::state::State;
 use abi::linux::nr;
 
+/// The calls that this kernel offers (`abi::tier`).
+pub const TIER: u8 = 2;
+
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -70,6 +73,9 @@ impl State {
             abi::turn::Class::Memory => return self.memory_call(serial, number, a),
             abi::turn::Class::Private => return self.private(serial, number, a).and_then(done),
             abi::turn::Class::Turn => {}
+        }
+        if !abi::tier::offers(TIER, number) {
+            return Err(ENOSYS);
         }
         if let Some(outcome) = self.file_call(serial, number, a) {
             return outcome;

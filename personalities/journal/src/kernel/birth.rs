@@ -50,6 +50,7 @@ pub(crate) fn first_process(clock: u64) -> Process {
         clear_tid: 0,
         robust: 0,
         unagreed: false,
+        search: None,
         digest_due: None,
     }
 }
@@ -61,6 +62,9 @@ impl<M: Machine> Kernel<M> {
             return Err("the log has another version");
         }
         let program: Program<'_> = postcard::from_bytes(boot.program).map_err(|_| "Boot names no program")?;
+        if program.tier > crate::calls::TIER {
+            return Err("the program asks for more calls than this kernel offers (its tier)");
+        }
         let boot_ns = boot.time_us as i64 * 1000;
         let mut files = Files::new(self.pool.clone(), self.image.0, self.image.1, boot_ns)
             .map_err(|_| "the root image is no archive")?;

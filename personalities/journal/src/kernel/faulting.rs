@@ -64,7 +64,12 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Page and rights for an access; `None`: the stack needs a chunk first.
-    fn resolve(&mut self, serial: u64, va: u64, want: u8) -> Result<Option<(u32, Rights)>, Trouble> {
+    pub(super) fn resolve(
+        &mut self,
+        serial: u64,
+        va: u64,
+        want: u8,
+    ) -> Result<Option<(u32, Rights)>, Trouble> {
         if va >= TASK_SIZE {
             return Err(Trouble::Unmapped);
         }

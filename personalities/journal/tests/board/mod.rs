@@ -1,4 +1,5 @@
 //! A board on the host: pages in a vector, a log in a list, and a program that is a function of its registers.
+#![allow(dead_code, reason = "each test uses its part of the board")]
 
 use abi::snapshot::{Record, records};
 use abi::vote::{Control, Vote};
@@ -20,6 +21,7 @@ macro_rules! encoded {
 /// Where the program's data lies.
 pub const DATA: u64 = 0x41_0000;
 const SVC: u64 = 0x15 << 26;
+const STEP: u64 = 0x32 << 26;
 
 struct Ram(RefCell<Vec<[u8; PAGE_SIZE]>>);
 
@@ -115,6 +117,11 @@ impl Board {
         o.sleeps > 2 && o.log.is_empty()
     }
 
+    /// The log goes on.
+    pub fn log_more(&self, entries: Vec<Vec<u8>>) {
+        self.outside.borrow_mut().log.extend(entries);
+    }
+
     /// What was posted.
     pub fn votes(&self) -> Vec<Vec<u8>> {
         self.outside.borrow().votes.clone()
@@ -144,9 +151,13 @@ pub fn kernel(board: &Board, image: &[u8]) -> Kernel<Board> {
 }
 
 impl Machine for Board {
-    fn enter(&mut self, user: &mut User, _: u64, _: u64, _: bool) -> Trap {
+    fn enter(&mut self, user: &mut User, _: u64, _: u64, step: bool) -> Trap {
         self.outside.borrow_mut().sleeps = 0;
-        if (self.program)(user) { Trap::Exception(SVC, 0) } else { Trap::Interrupt }
+        match (self.program)(user) {
+            true => Trap::Exception(SVC, 0),
+            false if step => Trap::Exception(STEP, 0),
+            false => Trap::Interrupt,
+        }
     }
     fn flush(&mut self, _: u16, _: Option<u64>) {}
     fn sync_code(&mut self, _: u32) {}

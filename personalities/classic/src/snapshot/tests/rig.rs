@@ -113,7 +113,7 @@ impl Case {
 
     /// The log, asking for a snapshot at one sync point.
     fn log(&self, snapshot_at: Option<u64>) -> AgreedLog<'static> {
-        let program = Program { path: "/bin/first", argv: b"first\0an argument\0", env: b"A=B\0" };
+        let program = Program { path: "/bin/first", argv: b"first\0an argument\0", env: b"A=B\0", tier: 2 };
         let program = encoded!(&program);
         let boot = Boot {
             version: VERSION,

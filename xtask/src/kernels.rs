@@ -1,0 +1,82 @@
+//! Which kernels there are, what each offers, and which of them a run takes.
+
+use crate::machine::Options;
+use abi::tier;
+use anyhow::{Result, bail, ensure};
+
+/// The kernels that are built, and the tier of calls (`abi::tier`) that each offers.
+const OFFERS: [(&str, u8); 4] = [("classic", 2), ("lazy", 2), ("actor", 2), ("journal", 2)];
+
+/// Their names.
+pub const KERNELS: [&str; 4] = [OFFERS[0].0, OFFERS[1].0, OFFERS[2].0, OFFERS[3].0];
+
+/// The tier of `kernel`.
+pub fn tier_of(kernel: &str) -> Result<u8> {
+    match OFFERS.iter().find(|(name, _)| *name == kernel) {
+        Some((_, tier)) => Ok(*tier),
+        None => bail!("no kernel is named {kernel}; there are: {}", KERNELS.join(", ")),
+    }
+}
+
+/// The kernels in the slots k1 to k4 (none: the manifest's) and the tier of a run. A tier that is asked for chooses kernels that offer it, unless some are named: then
+/// all of them must. Else it is the highest that all offer.
+pub fn choose(options: &Options) -> Result<(Vec<String>, u8)> {
+    ensure!(
+        matches!(options.kernels.len(), 0 | 4) && (options.kernels.is_empty() || options.kernel.is_none()),
+        "--kernels names four kernels, one a slot, and stands instead of --kernel"
+    );
+    let named: Vec<&String> = options.kernels.iter().chain(&options.kernel).collect();
+    let Some(asked) = options.tier else {
+        let least = named.iter().map(|k| tier_of(k)).collect::<Result<Vec<_>>>()?.into_iter().min();
+        return Ok((options.kernels.clone(), least.unwrap_or(tier::LEAST)));
+    };
+    ensure!(
+        (tier::LEAST..=tier::MOST).contains(&asked),
+        "tier {asked}: there are {} to {}",
+        tier::LEAST,
+        tier::MOST
+    );
+    for kernel in &named {
+        let has = tier_of(kernel)?;
+        if has < asked {
+            let missing: Vec<_> = tier::missing(asked, has).collect();
+            bail!("tier {asked} is more than {kernel} offers; it has not: {}", missing.join(", "));
+        }
+    }
+    if !named.is_empty() || asked == tier::LEAST {
+        return Ok((options.kernels.clone(), asked));
+    }
+    let able: Vec<&str> = OFFERS.iter().filter(|(_, t)| *t >= asked).map(|(name, _)| *name).collect();
+    ensure!(!able.is_empty(), "no kernel offers tier {asked} yet");
+    let four: Vec<String> = able.iter().cycle().take(4).map(|&k| k.to_owned()).collect();
+    eprintln!("xtask: tier {asked} is offered by {}: the slots run {}", able.join(", "), four.join(", "));
+    Ok((four, asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(kernels: &[&str], tier: Option<u8>) -> Options {
+        Options { kernels: kernels.iter().map(|&k| k.to_owned()).collect(), tier, ..Options::default() }
+    }
+
+    #[test]
+    fn a_run_has_what_all_its_kernels_offer() {
+        assert_eq!(choose(&options(&[], None)).unwrap(), (vec![], tier::LEAST));
+        let (four, least) = choose(&options(&KERNELS, None)).unwrap();
+        assert_eq!(four, KERNELS);
+        assert_eq!(least, OFFERS.iter().map(|o| o.1).min().unwrap());
+    }
+
+    #[test]
+    fn more_than_a_kernel_offers_is_refused_by_name() {
+        let least = OFFERS.iter().min_by_key(|o| o.1).unwrap();
+        if least.1 < tier::MOST {
+            let why = choose(&options(&[least.0; 4], Some(tier::MOST))).unwrap_err().to_string();
+            assert!(why.contains(least.0) && why.contains("clone (CLONE_THREAD)"), "{why}");
+        }
+        assert!(choose(&options(&[], Some(9))).unwrap_err().to_string().contains("tier 9: there are 2 to 3"));
+        assert!(choose(&options(&["classic", "minix", "lazy", "actor"], None)).is_err());
+    }
+}
