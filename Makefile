@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(PACKAGES),--packages $(call quote,$(PACKAGES))) $(if $(FILES),--files $(call quote,$(FILES))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(TIER),--tier $(TIER)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: help setup run-qemu-aarch64 demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+.PHONY: help setup run-qemu-aarch64 operator demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -15,6 +15,9 @@ setup: ## install what is missing (Debian 12), saying what and why
 
 run-qemu-aarch64: setup ## boot four kernels and a vote; RUN="command" runs it and hands out its exit status; PACKAGES="lua5.4 sqlite3": Debian's, with what they need; FILES="a b": yours, in /root; KERNEL=lazy: one kernel alone; KERNELS=classic,lazy,actor,journal: by slot; TIER=3: on kernels that offer threads
 	@$(XTASK) run $(RUN_ARGUMENTS)
+
+operator: ## the operator's console of the session that runs, from another terminal: status, verdicts, inject ..., replace ..., policy ..., help
+	@$(XTASK) operator
 
 demo: setup ## a short tour: four unlike kernels, one lies, one crashes, one is replaced; the answers stay right
 	@$(XTASK) demo
@@ -84,7 +87,7 @@ lint: ## formatting, clippy for host and target, the project's own rules (tests/
 	cargo fmt --all --check
 	cargo test --quiet --package tidy
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
-	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -- -D warnings
+	cargo clippy --quiet --release --target aarch64-unknown-none-softfloat -p loader -p microkernel -p manager -p replica -p gate -p devices -p classic -p lazy -p actor -p journal -p minimal -- -D warnings
 	cargo clippy --quiet --release --target aarch64-unknown-none -p replica -- -D warnings
 
 deny: ## licences, sources and duplicates of all dependencies, by cargo-deny (built once into target/tools)

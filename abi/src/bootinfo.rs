@@ -124,8 +124,8 @@ pub struct PartitionInfo {
     pub memory: MemoryInfo,
     /// Its core.
     pub core: u32,
-    /// Reserved, zero.
-    pub reserved: u32,
+    /// Its memory, MiB, whoever builds it.
+    pub mib: u32,
 }
 
 /// How the operator's orders ([`crate::vote::Control`]) name a domain that was restarted so often: what its predecessor was told does not
@@ -176,8 +176,8 @@ pub struct RunParameters {
     pub start_time_us: u64,
     /// An [`Iteration`] as a number.
     pub iteration: u32,
-    /// Reserved, zero.
-    pub reserved: u32,
+    /// A snapshot is taken at every sync point divisible by this; 0: only where a voter leaves.
+    pub snapshot_interval: u32,
 }
 
 /// What becomes of a kernel that was lost.

@@ -82,11 +82,17 @@ pub enum Inject {
     Pause = 3,
     /// It goes on.
     Resume = 4,
+    /// One bit flips in each of the first [`CORRUPT_PAGES`] pages of its memory, where its image lies: what a failing memory does, or a bit too many.
+    Corrupt = 5,
 }
+
+/// So many pages [`Inject::Corrupt`] damages.
+pub const CORRUPT_PAGES: u64 = 1024;
 
 impl Inject {
     /// All of them.
-    pub const ALL: [Inject; 4] = [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume];
+    pub const ALL: [Inject; 5] =
+        [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume, Inject::Corrupt];
 }
 
 /// Why a call failed. Returned in x0 as a negative number.

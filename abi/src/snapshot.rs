@@ -5,12 +5,14 @@
 //! module; in a channel `snapshot-NAME` a record of the ring is one [`Record`]. Two kernels that take it of the same program at the same
 //! sync point write the same bytes, so its digest ([`Root`]) can be voted.
 
+mod beginning;
 mod own;
 mod stream;
 
+pub use beginning::Beginning;
 pub use own::{Kind, Mapping, Page, Private};
 use serde::{Deserialize, Serialize};
-pub use stream::{Damaged, Root, records};
+pub use stream::{Damaged, LENGTH_SIZE, Root, records};
 
 /// Version of the encoding; part of [`Head`].
 pub const VERSION: u16 = 1;

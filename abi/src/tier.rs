@@ -3,7 +3,9 @@
 
 use crate::linux::nr;
 
-/// The tier that every kernel has: static programs, shells, jobs, dynamic linking.
+/// The smallest: a static program that computes and prints.
+pub const SMALLEST: u8 = 1;
+/// What every whole kernel has: shells, jobs, dynamic linking.
 pub const LEAST: u8 = 2;
 /// The highest there is: threads, and what Python and make ask for.
 pub const MOST: u8 = 3;
@@ -11,11 +13,18 @@ pub const MOST: u8 = 3;
 /// From which tier on system call `number` is offered; `None`: never. What is not offered answers ENOSYS (at its turn, if its class says so).
 pub fn of(number: u64) -> Option<u8> {
     match number {
+        nr::write | nr::writev | nr::exit | nr::exit_group | nr::close | nr::ioctl | nr::getcwd => Some(1),
+        nr::brk | nr::mmap | nr::munmap | nr::mprotect | nr::madvise | nr::prlimit64 | nr::getrandom => {
+            Some(1)
+        }
+        nr::set_tid_address | nr::set_robust_list | nr::getpid | nr::getppid | nr::gettid | nr::uname => {
+            Some(1)
+        }
+        nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups | nr::readlinkat => Some(1),
+        nr::rt_sigaction | nr::rt_sigprocmask | nr::sigaltstack | nr::clock_gettime | nr::prctl => Some(1),
         // Extended attributes: known, and answered as a file system without them does.
         nr::setxattr..=nr::fremovexattr => Some(2),
-        nr::getcwd | nr::dup | nr::dup3 | nr::fcntl | nr::ioctl | nr::flock | nr::mknodat | nr::mkdirat => {
-            Some(2)
-        }
+        nr::dup | nr::dup3 | nr::fcntl | nr::flock | nr::mknodat | nr::mkdirat => Some(2),
         nr::unlinkat
         | nr::symlinkat
         | nr::linkat
@@ -24,28 +33,21 @@ pub fn of(number: u64) -> Option<u8> {
         | nr::statfs
         | nr::fstatfs => Some(2),
         nr::truncate | nr::ftruncate | nr::fallocate | nr::faccessat | nr::faccessat2 | nr::chdir => Some(2),
-        nr::fchdir | nr::fchmod | nr::fchmodat | nr::fchownat | nr::fchown | nr::openat | nr::close => {
-            Some(2)
-        }
-        nr::pipe2 | nr::getdents64 | nr::lseek | nr::read | nr::write | nr::readv | nr::writev => Some(2),
-        nr::pread64 | nr::pwrite64 | nr::sendfile | nr::pselect6 | nr::ppoll | nr::readlinkat => Some(2),
+        nr::fchdir | nr::fchmod | nr::fchmodat | nr::fchownat | nr::fchown | nr::openat => Some(2),
+        nr::pipe2 | nr::getdents64 | nr::lseek | nr::read | nr::readv => Some(2),
+        nr::pread64 | nr::pwrite64 | nr::sendfile | nr::pselect6 | nr::ppoll => Some(2),
         nr::newfstatat | nr::fstat | nr::statx | nr::sync | nr::fsync | nr::fdatasync | nr::utimensat => {
             Some(2)
         }
-        nr::fadvise64 | nr::umask | nr::exit | nr::exit_group | nr::clone | nr::execve | nr::wait4 => Some(2),
-        nr::set_tid_address | nr::set_robust_list | nr::futex | nr::nanosleep | nr::clock_nanosleep => {
-            Some(2)
-        }
-        nr::getitimer | nr::setitimer | nr::clock_gettime | nr::clock_getres | nr::gettimeofday => Some(2),
+        nr::fadvise64 | nr::umask | nr::clone | nr::execve | nr::wait4 => Some(2),
+        nr::futex | nr::nanosleep | nr::clock_nanosleep => Some(2),
+        nr::getitimer | nr::setitimer | nr::clock_getres | nr::gettimeofday => Some(2),
         nr::syslog | nr::sched_getaffinity | nr::sched_yield | nr::kill | nr::tkill | nr::tgkill => Some(2),
-        nr::sigaltstack | nr::rt_sigsuspend | nr::rt_sigaction | nr::rt_sigprocmask => Some(2),
+        nr::rt_sigsuspend => Some(2),
         nr::rt_sigpending | nr::rt_sigreturn | nr::setpriority | nr::getpriority | nr::times => Some(2),
-        nr::setpgid | nr::getpgid | nr::getsid | nr::setsid | nr::getgroups | nr::uname => Some(2),
-        nr::getrusage | nr::prctl | nr::getpid | nr::getppid | nr::getuid | nr::geteuid | nr::getgid => {
-            Some(2)
-        }
-        nr::getegid | nr::gettid | nr::sysinfo | nr::socket | nr::brk | nr::munmap | nr::mremap => Some(2),
-        nr::mmap | nr::mprotect | nr::madvise | nr::prlimit64 | nr::getrandom => Some(2),
+        nr::setpgid | nr::getpgid | nr::getsid | nr::setsid => Some(2),
+        nr::getrusage => Some(2),
+        nr::sysinfo | nr::socket | nr::mremap => Some(2),
         nr::get_robust_list | nr::setresuid | nr::setresgid | nr::getresuid | nr::getresgid => Some(3),
         nr::close_range | nr::copy_file_range | nr::socketpair => Some(3),
         _ => None,

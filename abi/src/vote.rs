@@ -11,6 +11,9 @@ pub const NO_DEADLINE: u64 = u64::MAX;
 /// Longest payload of an effect, bytes; terminal output is cut into slices of [`crate::turn::TTY_SLICE`].
 pub const PAYLOAD_MAX: usize = 8 * 1024;
 
+/// In place of a pid in [`Verdict::WrongState`].
+pub const SNAPSHOT: u32 = u32::MAX;
+
 /// Kinds of external effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
@@ -120,13 +123,13 @@ pub enum Verdict {
         /// Who agreed, a bit a domain.
         agreed: u64,
     },
-    /// A voter's state digest differs at a sync point; `process` 0: kernel-held state, else the memory of that pid.
+    /// A voter's state digest differs at a sync point; `process` 0: kernel-held state, [`SNAPSHOT`]: the snapshot's root, else the memory of that pid.
     WrongState {
         /// Who.
         voter: u32,
         /// Sync point.
         s: u64,
-        /// Pid, or 0.
+        /// Pid, 0, or [`SNAPSHOT`].
         process: u32,
         /// The voter's digest.
         own: Digest,
@@ -229,8 +232,43 @@ pub enum Progress {
         /// Number of the last one.
         input: u64,
     },
-    /// The first entry has left this replica's ring: nobody can follow the log from its beginning any more.
-    Forgotten,
+    /// The snapshot of sync point `s`: f + 1 voters say the same.
+    Snapshot {
+        /// Sync point.
+        s: u64,
+        /// Its root.
+        root: Digest,
+        /// Bytes of its records, as far as a ring holds it whole; 0: it is larger than the rings, or nobody's bytes have that root.
+        bytes: u64,
+        /// Who voted for the root, a bit a domain.
+        by: u64,
+    },
+    /// No two voters say the same of the snapshot of sync point `s`.
+    NoSnapshot {
+        /// Sync point.
+        s: u64,
+    },
+    /// What a voter wrote as the snapshot of sync point `s` is not what it voted for.
+    FalseSnapshot {
+        /// Who.
+        voter: u32,
+        /// Sync point.
+        s: u64,
+    },
+    /// A voter has long passed sync point `s`, of whose snapshot others have told, and told of none.
+    SnapshotMissing {
+        /// Who.
+        voter: u32,
+        /// Sync point.
+        s: u64,
+    },
+    /// A kernel begun anew has said its first word.
+    Begun {
+        /// Who.
+        voter: u32,
+        /// It stands behind the snapshot of this sync point; 0: at the log's beginning.
+        s: u64,
+    },
     /// Agreed: who votes, and how many equal votes decide.
     Voters {
         /// Counts the changes.
@@ -242,7 +280,7 @@ pub enum Progress {
     },
 }
 
-/// Faults on demand that need a kernel's help (channel `control`). `domain` is its [`crate::bootinfo::incarnation`]: an order that stands in
+/// The operator's orders that need another's help (channel `control`). `domain` is its [`crate::bootinfo::incarnation`]: an order that stands in
 /// the ring since before a restart means nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -267,6 +305,18 @@ pub enum Control {
         domain: u32,
         /// 0: as it was; else a kernel of the bundle, counted from 1.
         image: u32,
+    },
+    /// No fault, but an input from outside that is to be agreed like typed bytes: the terminal has another size. For the domain that has the terminal.
+    Resize {
+        /// Rows.
+        rows: u16,
+        /// Columns.
+        columns: u16,
+    },
+    /// Likewise: this signal goes to the terminal's foreground process group.
+    Signal {
+        /// Its number on arm64 Linux.
+        signal: u8,
     },
 }
 

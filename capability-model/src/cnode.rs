@@ -1,31 +1,21 @@
 //! Invocations of a CNode: what happens to slots.
 
-use crate::cap::Cap;
 use crate::derivation::Altered;
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::invoke::{ARGUMENTS, SHORT};
+use crate::invoke::ARGUMENTS;
 use crate::layout::endpoint;
 use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
-use crate::words::{Head, kind};
+use crate::words::{self, kind};
 
 /// Longest path there is: a guard and a radix together.
 const PATH_BITS: u64 = 64;
 
 /// Position of the guard's length in a word of new data for a CNode capability; the guard is below.
 pub const GUARD_BITS_SHIFT: u32 = 58;
-
-/// Whether an invocation has a word for badge or guard.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sets {
-    /// It has: Mint, Mutate.
-    Data,
-    /// It has not: Copy, Move.
-    Nothing,
-}
 
 impl<M: Memory> Store<M> {
     /// What a copy of the capability in `slot` holds; `argument` is to blame if it cannot be copied.
@@ -43,73 +33,30 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// With fewer rights. Never with more: this is the only place where rights are set.
+    /// What Copy puts into the destination: with fewer rights. Never with more: this is the only place where rights are set.
     #[inline(always)]
-    fn mask(&self, head: Head, mask: Rights) -> Head {
+    pub(crate) fn copied(&self, source: Slot, rights: u64) -> Result<Altered, Error> {
+        let (cap, mask) = (self.derive(source, 4)?, Rights::from_word(rights));
         // A kind without rights has none to lose.
-        head.with_rights(if self.seeded(Fault::MintGrowsRights) { mask } else { head.rights().and(mask) })
+        let rights = if self.seeded(Fault::MintGrowsRights) { mask } else { cap.head.rights().and(mask) };
+        Ok(Altered { head: cap.head.with_rights(rights), ..cap })
     }
 
-    /// With a badge or guard. A badge is given once; a guard may be changed as long as the path stays possible.
+    /// The same of Mint: with a badge, which is given once, or a guard, which may be changed as long as the path stays possible.
     #[inline(always)]
-    fn set_data(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
-        match cap.head.kind() {
-            kind::ENDPOINT | kind::NOTIFICATION if cap.data == 0 || self.seeded(Fault::MintRebadges) => {
-                Ok(Altered { data, ..cap })
-            }
-            kind::ENDPOINT | kind::NOTIFICATION => Err(ErrorKind::IllegalOperation.of(argument)),
-            kind::CNODE => with_guard(cap.head, data, argument),
-            _ if data == 0 => Ok(cap),
-            _ => Err(ErrorKind::InvalidArgument.of(argument)),
+    pub(crate) fn minted(&self, source: Slot, rights: u64, data: u64) -> Result<Altered, Error> {
+        let cap = self.copied(source, rights)?;
+        match cap.head.has_badge() {
+            true if cap.data == 0 || self.seeded(Fault::MintRebadges) => Ok(Altered { data, ..cap }),
+            true => Err(ErrorKind::IllegalOperation.of(7)),
+            false => guarded(cap, data, 7, ErrorKind::InvalidArgument),
         }
     }
 
-    /// Data for a capability that keeps its place: a badge would begin below what was copied from it, so guards only.
-    fn mutate(&self, cap: Altered, data: u64, argument: u8) -> Result<Altered, Error> {
-        match cap.head.kind() {
-            kind::CNODE => with_guard(cap.head, data, argument),
-            _ if data == 0 => Ok(cap),
-            _ => Err(ErrorKind::IllegalOperation.of(argument)),
-        }
-    }
-
-    /// Copy and Mint: destination index and depth; source root, index, depth; rights; and for Mint badge or guard. Source, destination, what to put there.
+    /// The same of Mutate: it keeps its place, where a badge would begin below what was copied from it, so guards only.
     #[inline(always)]
-    pub(crate) fn decode_copy(
-        &self,
-        caller: u64,
-        root: Slot,
-        args: [u64; SHORT],
-        sets: Sets,
-    ) -> Result<(Slot, Slot, Altered), Error> {
-        let [index, depth, source_root, source_index, source_depth, rights, data] = args;
-        let slot = self.lookup_empty(root, index, depth, 1)?;
-        let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let mut cap = self.derive(source, 4)?;
-        cap.head = self.mask(cap.head, Rights::from_word(rights));
-        if sets == Sets::Data {
-            cap = self.set_data(cap, data, 7)?;
-        }
-        Ok((source, slot, cap))
-    }
-
-    /// Move and Mutate: as Copy, but there are no rights.
-    #[inline(always)]
-    pub(crate) fn decode_move(
-        &self,
-        caller: u64,
-        root: Slot,
-        args: [u64; SHORT],
-        sets: Sets,
-    ) -> Result<(Slot, Slot, Altered), Error> {
-        let [index, depth, source_root, source_index, source_depth, data, _] = args;
-        let slot = self.lookup_empty(root, index, depth, 1)?;
-        let source = self.source(caller, source_root, source_index, source_depth, 3)?;
-        let mut cap = self.altered(source);
-        if sets == Sets::Data {
-            cap = self.mutate(cap, data, 6)?;
-        }
-        Ok((source, slot, cap))
+    pub(crate) fn mutated(&self, source: Slot, data: u64, argument: u8) -> Result<Altered, Error> {
+        guarded(self.altered(source), data, argument, ErrorKind::IllegalOperation)
     }
 
     /// Rotate: the pivot goes to the destination, the source to the pivot's place. Destination and source may be the same slot, and
@@ -132,17 +79,25 @@ impl<M: Memory> Store<M> {
         if slot != source && !self.is_empty(slot) {
             return Err(ErrorKind::DeleteFirst.of(1));
         }
-        let changed = |slot: Slot, data: u64, argument: u8| -> Result<Altered, Error> {
-            let cap = self.altered(slot);
-            if data == 0 { Ok(cap) } else { self.mutate(cap, data, argument) }
+        let changed = |slot: Slot, data: u64, argument: u8| match data {
+            0 => Ok(self.altered(slot)),
+            data => self.mutated(slot, data, argument),
         };
         let pivot_cap = changed(pivot, pivot_data, 6)?;
         let source_cap = changed(source, source_data, 10)?;
         Ok(Plan::Rotate { slot, pivot, source, pivot_cap, source_cap })
     }
 
+    /// The slot at root, index and depth (`argument` and the next two) with something in it.
     #[inline(always)]
-    fn source(&self, caller: u64, root: u64, index: u64, depth: u64, argument: u8) -> Result<Slot, Error> {
+    pub(crate) fn source(
+        &self,
+        caller: u64,
+        root: u64,
+        index: u64,
+        depth: u64,
+        argument: u8,
+    ) -> Result<Slot, Error> {
         let root = self.lookup_full(caller, root, argument)?;
         let slot = self.lookup_slot(root, index, depth, argument + 1)?;
         if self.is_empty(slot) { Err(ErrorKind::FailedLookup.of(argument + 1)) } else { Ok(slot) }
@@ -150,13 +105,14 @@ impl<M: Memory> Store<M> {
 
     /// CancelBadgedSends: needs every right, as in seL4, and a badge.
     pub(crate) fn decode_cancel(&self, slot: Slot) -> Result<Plan, Error> {
-        match self.cap(slot) {
-            Cap::Endpoint { at, badge, rights } if badge != 0 && rights.has(Rights::ALL) => {
-                Ok(Plan::CancelBadgedSends { at, badge })
-            }
-            Cap::Endpoint { .. } => Err(ErrorKind::IllegalOperation.of(1)),
-            _ => Err(ErrorKind::InvalidCapability.of(1)),
+        let (head, badge) = (self.head(slot), self.word(slot.0, words::DATA));
+        if !head.is(kind::ENDPOINT) {
+            return Err(ErrorKind::InvalidCapability.of(1));
         }
+        if badge == 0 || !head.rights().has(Rights::ALL) {
+            return Err(ErrorKind::IllegalOperation.of(1));
+        }
+        Ok(Plan::CancelBadgedSends { at: self.object(slot), badge })
     }
 
     pub(crate) fn rotate(
@@ -188,14 +144,18 @@ impl<M: Memory> Store<M> {
     }
 }
 
-fn with_guard(head: Head, data: u64, argument: u8) -> Result<Altered, Error> {
+/// With another guard, if it is a CNode; of other kinds any data but 0 is an error of this kind.
+fn guarded(cap: Altered, data: u64, argument: u8, otherwise: ErrorKind) -> Result<Altered, Error> {
+    if !cap.head.is(kind::CNODE) {
+        return if data == 0 { Ok(cap) } else { Err(otherwise.of(argument)) };
+    }
     let guard_bits = data >> GUARD_BITS_SHIFT;
     let guard = data & ((1 << GUARD_BITS_SHIFT) - 1);
-    if guard_bits + head.small() as u64 > PATH_BITS {
+    if guard_bits + cap.head.small() as u64 > PATH_BITS {
         return Err(ErrorKind::RangeError.of(argument));
     }
     if guard_bits < GUARD_BITS_SHIFT as u64 && guard >> guard_bits != 0 {
         return Err(ErrorKind::InvalidArgument.of(argument));
     }
-    Ok(Altered { head: head.with_more(guard_bits as u8), data: guard })
+    Ok(Altered { head: cap.head.with_more(guard_bits as u8), data: guard })
 }

@@ -7,14 +7,15 @@
 //! one, or the microkernel in idle time. seL4 keeps the zombie in the slot that is being deleted and swaps nested ones outward;
 //! that needs the deleting thread to go on.
 
-use crate::cap::{Cap, Remains, cnode_size};
+use crate::cap::{Remains, cnode_size};
 use crate::derivation::Altered;
 use crate::error::Status;
 use crate::faults::Fault;
 use crate::layout::{GATE_GRAVE, HEAD, HELD_MAX, WAIT_GRAVE, domain, gate, notification};
 use crate::memory::{Memory, SLOT, Slot};
+use crate::rights::Rights;
 use crate::store::{STEPS_PER_ENTRY, Store};
-use crate::words::{self, kind};
+use crate::words::{self, Head, kind};
 
 /// What a step found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,68 +41,59 @@ impl<M: Memory> Store<M> {
 
     /// The same for what may be more than a slot's content.
     fn empty_last(&mut self, slot: Slot) {
-        let cap = self.cap(slot);
+        let (head, at) = (self.head(slot), self.object(slot));
         let last = self.is_final(slot) && !self.seeded(Fault::DeleteForgetsFinal);
-        if last {
-            if let Cap::Notification { at, .. } = cap {
-                self.unbind(at);
-            }
-            if let Some((grave, zombie)) = self.grave(&cap) {
-                self.gate_stops(&cap);
-                self.transplant_whole(slot, grave);
-                self.set_cap(grave, zombie);
-                self.bury(grave);
-                return;
-            }
+        if last && self.bury(slot, head, at) {
+            return;
         }
-        match cap {
-            Cap::Null | Cap::Zombie { .. } => return,
-            Cap::Lease { peer, index, .. } => return self.orphan_lease(slot, peer, index),
-            Cap::Frame { .. } if self.seeded(Fault::DeleteKeepsMapping) => {}
-            Cap::Frame { .. } | Cap::PageTable { .. } => self.unmap(slot),
-            Cap::SchedContext { domain: runs, .. } => {
-                if runs != 0 {
-                    self.set_word(runs, domain::CONTEXT, 0);
+        match head.kind() {
+            kind::NULL | kind::ZOMBIE => return,
+            kind::LEASE => return self.orphan_lease(slot, head.small(), head.more()),
+            kind::FRAME if self.seeded(Fault::DeleteKeepsMapping) => {}
+            kind::FRAME | kind::PAGE_TABLE => self.unmap(slot),
+            kind::SCHED_CONTEXT => {
+                if at != 0 {
+                    self.set_word(at, domain::CONTEXT, 0);
                 }
                 if !self.seeded(Fault::ContextKeepsShare) {
-                    self.utilisation -= self.share_of(&cap).min(self.utilisation);
+                    self.return_share(slot);
                 }
             }
-            _ if last => self.end_object(&cap),
+            // What ends with the last capability and is done at once.
+            kind::REPLY if last => self.end_reply(at),
+            kind::SPACE if last => self.end_space(self.word(slot.0, words::DATA) as u16),
+            kind::DOMAIN if last => self.end_domain(at),
+            kind::IRQ if last => self.empty_slot(Slot(self.tables.irq(at as u16))),
             _ => {}
         }
         self.unlink(slot);
     }
 
-    /// Where the last capability of an object waits until the object is empty, if that can take long.
-    fn grave(&self, cap: &Cap) -> Option<(Slot, Cap)> {
-        let zombie = |at, what, radix, left| Cap::Zombie { at, what, radix, left, next: 0 };
-        match *cap {
-            Cap::CNode { at, radix, .. } => {
-                Some((Slot(at + cnode_size(radix) - SLOT), zombie(at, Remains::CNode, radix, 1 << radix)))
-            }
-            Cap::Endpoint { at, .. } if self.word(at, HEAD) != 0 => {
-                Some((Slot(at + WAIT_GRAVE), zombie(at, Remains::Endpoint, 0, 0)))
-            }
-            Cap::Notification { at, .. } if self.word(at, HEAD) != 0 => {
-                Some((Slot(at + WAIT_GRAVE), zombie(at, Remains::Notification, 0, 0)))
-            }
-            Cap::Gate { at } | Cap::Seat { at, .. } => {
-                Some((Slot(at + GATE_GRAVE), zombie(at, Remains::Gate, 0, HELD_MAX as u64)))
-            }
-            _ => None,
+    /// The last capability of an object is about to go: if the object can take long to empty, it moves to its grave and joins the queue.
+    fn bury(&mut self, slot: Slot, head: Head, at: u64) -> bool {
+        if head.is(kind::NOTIFICATION) {
+            self.unbind(at);
         }
-    }
-
-    /// What ends with the last capability and is done at once.
-    fn end_object(&mut self, cap: &Cap) {
-        match *cap {
-            Cap::Reply { at } => self.end_reply(at),
-            Cap::Space { vmid, .. } => self.end_space(vmid),
-            Cap::Domain { at } => self.end_domain(at),
-            Cap::Irq { number } => self.empty_slot(Slot(self.tables.irq(number))),
-            _ => {}
+        let (offset, what, left) = match head.kind() {
+            kind::CNODE => (cnode_size(head.small()) - SLOT, Remains::CNode, 1 << head.small()),
+            kind::ENDPOINT if self.word(at, HEAD) != 0 => (WAIT_GRAVE, Remains::Endpoint, 0),
+            kind::NOTIFICATION if self.word(at, HEAD) != 0 => (WAIT_GRAVE, Remains::Notification, 0),
+            kind::GATE | kind::SEAT => {
+                self.gate_stops(at);
+                (GATE_GRAVE, Remains::Gate, HELD_MAX as u64)
+            }
+            _ => return false,
+        };
+        let grave = Slot(at + offset);
+        self.transplant_whole(slot, grave);
+        let zombie = Head::new(kind::ZOMBIE, Rights::NONE, what as u8, head.small()).marked_as(head);
+        self.set_words(grave.0, 0, &[zombie.0, at, left, 0, 0]);
+        match self.reap.last {
+            0 => self.reap.first = grave.0,
+            last => self.set_word(last, words::NEXT_GRAVE, grave.0),
         }
+        self.reap.last = grave.0;
+        true
     }
 
     fn end_domain(&mut self, at: u64) {
@@ -126,47 +118,27 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    fn bury(&mut self, grave: Slot) {
-        match self.reap.last {
-            0 => self.reap.first = grave.0,
-            last => self.chain(Slot(last), grave.0),
-        }
-        self.reap.last = grave.0;
-    }
-
-    fn chain(&mut self, grave: Slot, to: u64) {
-        if let Cap::Zombie { at, what, radix, left, .. } = self.cap(grave) {
-            self.set_cap(grave, Cap::Zombie { at, what, radix, left, next: to });
-        }
-    }
-
     /// Takes one thing out of the first object in the queue. False if there is none.
     pub(crate) fn reap_step(&mut self) -> bool {
         let grave = Slot(self.reap.first);
         if grave.0 == 0 {
             return false;
         }
-        let Cap::Zombie { at, what, radix, left, next } = self.cap(grave) else { return false };
-        let more = match what {
-            Remains::CNode | Remains::Gate => left > 0,
-            Remains::Endpoint | Remains::Notification => self.word(at, HEAD) != 0,
-        };
-        if !more {
-            self.reap.first = next;
-            if next == 0 {
+        let (what, at) = (words::remains(self.head(grave).small()), self.object(grave));
+        let waits = matches!(what, Remains::Endpoint | Remains::Notification);
+        let left = if waits { self.word(at, HEAD) } else { self.word(grave.0, words::DATA) };
+        if left == 0 {
+            self.reap.first = self.word(grave.0, words::NEXT_GRAVE);
+            if self.reap.first == 0 {
                 self.reap.last = 0;
             }
             self.unlink(grave);
-            return true;
-        }
-        match what {
-            Remains::CNode | Remains::Gate => {
-                let left = left - 1;
-                let first = if what == Remains::CNode { Slot(at) } else { Slot(at + gate::HELD) };
-                self.set_cap(grave, Cap::Zombie { at, what, radix, left, next });
-                self.empty_slot(first.plus(left));
-            }
-            Remains::Endpoint | Remains::Notification => self.abort_first(at),
+        } else if waits {
+            self.abort(left);
+        } else {
+            let first = if what == Remains::CNode { Slot(at) } else { Slot(at + gate::HELD) };
+            self.set_word(grave.0, words::DATA, left - 1);
+            self.empty_slot(first.plus(left - 1));
         }
         true
     }
@@ -191,8 +163,9 @@ impl<M: Memory> Store<M> {
     /// Deletes what descends from `slot`; the capability itself stays, unless it descends from itself. A lease on the
     /// way is called back and waited for.
     pub(crate) fn revoke(&mut self, slot: Slot) -> Status {
-        if let Cap::Lease { peer, index, .. } = self.cap(slot) {
-            self.call_back(peer, index);
+        let head = self.head(slot);
+        if head.is(kind::LEASE) {
+            self.call_back(head.small(), head.more());
             return Status::InProgress;
         }
         let (mut behind, mut waiting) = (slot, false);

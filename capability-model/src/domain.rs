@@ -1,12 +1,15 @@
 //! Domains: what runs. Registers are the microkernel's; here is what a domain may reach and what it waits for.
 
-use crate::cap::Cap;
 use crate::error::{Error, ErrorKind, Outcome, Status};
 use crate::layout::{domain, endpoint, notification, reply};
 use crate::memory::{Memory, Registers, Slot};
 use crate::plan::{Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::kind;
+
+/// Where Configure has nothing to put.
+const NO_SLOT: Slot = Slot(0);
 
 /// What a domain does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,11 +41,14 @@ impl<M: Memory> Store<M> {
     /// What the domain at this address does.
     pub fn domain_state(&self, at: u64) -> State {
         use State::*;
-        let state = self.word(at, domain::STATE);
-        [Running, Sending, Receiving, Waiting, Replying]
-            .into_iter()
-            .find(|known| *known as u64 == state)
-            .unwrap_or(Inactive)
+        match self.word(at, domain::STATE) {
+            1 => Running,
+            2 => Sending,
+            3 => Receiving,
+            4 => Waiting,
+            5 => Replying,
+            _ => Inactive,
+        }
     }
 
     /// How the domain's last wait ended, the badge it got, and whether a capability came along.
@@ -53,35 +59,29 @@ impl<M: Memory> Store<M> {
 
     /// Configure: addresses of a CSpace root, a space and a fault endpoint; 0 leaves that one as it is.
     pub(crate) fn decode_configure(&self, caller: u64, at: u64, args: [u64; 3]) -> Result<Plan, Error> {
-        let mut sources = [None; 3];
-        for ((argument, address), source) in (1..).zip(args).zip(&mut sources) {
+        const WANTED: [(u8, Rights); 3] =
+            [(kind::CNODE, Rights::NONE), (kind::SPACE, Rights::NONE), (kind::ENDPOINT, Rights::WRITE)];
+        let mut sources = [NO_SLOT; 3];
+        for (((argument, (kind, rights)), address), source) in (1..).zip(WANTED).zip(args).zip(&mut sources) {
             if address == 0 {
                 continue;
             }
-            let (slot, cap) = self.lookup_cap(caller, address, argument)?;
-            let fits = match (argument, cap) {
-                (1, Cap::CNode { .. }) | (2, Cap::Space { .. }) => true,
-                (3, Cap::Endpoint { rights, .. }) => {
-                    rights.has(Rights::WRITE)
-                        && (rights.has(Rights::GRANT) || rights.has(Rights::GRANT_REPLY))
-                }
-                _ => false,
-            };
-            if !fits {
+            *source = self.lookup_kind(caller, address, argument, kind, rights)?;
+            if kind == kind::ENDPOINT && !self.head(*source).rights().may_call() {
                 return Err(ErrorKind::InvalidCapability.of(argument));
             }
-            *source = Some(slot);
         }
-        let own = [domain::CSPACE, domain::SPACE, domain::FAULT].map(|slot| Some(Slot(at + slot)));
-        if own.iter().any(|slot| sources.contains(slot)) {
+        if sources.iter().any(|slot| (at + domain::CSPACE..=at + domain::FAULT).contains(&slot.0)) {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
         Ok(Plan::Configure { at, sources })
     }
 
-    pub(crate) fn configure(&mut self, at: u64, sources: [Option<Slot>; 3]) {
+    pub(crate) fn configure(&mut self, at: u64, sources: [Slot; 3]) {
         for (offset, source) in [domain::CSPACE, domain::SPACE, domain::FAULT].into_iter().zip(sources) {
-            let Some(source) = source else { continue };
+            if source == NO_SLOT {
+                continue;
+            }
             let (slot, cap) = (Slot(at + offset), self.altered(source));
             // The new one first, on the side of the old one's neighbours: an object whose only other capability was here must not end.
             if self.same_object(slot, source) {
@@ -98,7 +98,7 @@ impl<M: Memory> Store<M> {
 
     /// Boot only: a new domain gets a copy of a CSpace root and runs.
     pub fn configure_boot_domain(&mut self, at: u64, root: Slot) {
-        self.configure(at, [Some(root), None, None]);
+        self.configure(at, [root, NO_SLOT, NO_SLOT]);
         self.set_word(at, domain::STATE, State::Running as u64);
     }
 
@@ -112,12 +112,7 @@ impl<M: Memory> Store<M> {
 
     /// BindNotification: the address of a notification with the read right.
     pub(crate) fn decode_bind(&self, caller: u64, at: u64, address: u64) -> Result<Plan, Error> {
-        let Cap::Notification { at: bound, rights, .. } = self.lookup_cap(caller, address, 1)?.1 else {
-            return Err(ErrorKind::InvalidCapability.of(1));
-        };
-        if !rights.has(Rights::READ) {
-            return Err(ErrorKind::InvalidCapability.of(1));
-        }
+        let bound = self.object(self.lookup_kind(caller, address, 1, kind::NOTIFICATION, Rights::READ)?);
         if self.word(at, domain::NOTIFICATION) != 0 {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
@@ -182,8 +177,7 @@ impl<M: Memory> Store<M> {
     /// The domain faulted: a call to its fault endpoint, or without one the end of its running.
     pub fn fault(&mut self, at: u64) -> Outcome {
         self.set_word(at, domain::SENDS, 0);
-        let cap = self.cap(Slot(at + domain::FAULT));
-        match self.decode_send(&cap, Patience::Wait, true, 0) {
+        match self.decode_send(Slot(at + domain::FAULT), Patience::Wait, true, 0) {
             Ok(send) => self.send(at, send),
             _ => {
                 self.suspend(at);

@@ -1,7 +1,6 @@
 //! Endpoints and replies: who waits, who meets whom. The words of a message are the microkernel's to copy: it is told by
 //! [`Transfer`]s. At most one capability goes along.
 
-use crate::cap::Cap;
 use crate::domain::{Ending, State};
 use crate::error::{Error, ErrorKind, Outcome, Status, Transfer};
 use crate::faults::Fault;
@@ -10,6 +9,7 @@ use crate::memory::{Memory, Slot};
 use crate::plan::{Patience, Receive, Send};
 use crate::rights::Rights;
 use crate::store::{STEPS_PER_ENTRY, Store};
+use crate::words::{self, kind};
 
 pub(crate) const SENDERS: u64 = 1;
 pub(crate) const RECEIVERS: u64 = 2;
@@ -21,16 +21,14 @@ impl<M: Memory> Store<M> {
     /// Send, NBSend, Call on an endpoint capability. `sends`: address of a capability to pass, 0 for none.
     pub(crate) fn decode_send(
         &self,
-        cap: &Cap,
+        slot: Slot,
         patience: Patience,
         calls: bool,
         sends: u64,
     ) -> Result<Send, Error> {
-        let Cap::Endpoint { at, badge, rights } = *cap else {
-            return Err(ErrorKind::InvalidCapability.of(0));
-        };
-        let may_call = rights.has(Rights::GRANT) || rights.has(Rights::GRANT_REPLY);
-        if !rights.has(Rights::WRITE) || calls && !may_call {
+        let (head, at, badge) = (self.head(slot), self.object(slot), self.word(slot.0, words::DATA));
+        let rights = head.rights();
+        if !head.is(kind::ENDPOINT) || !rights.has(Rights::WRITE) || calls && !rights.may_call() {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
         if sends != 0 && !rights.has(Rights::GRANT) {
@@ -49,13 +47,11 @@ impl<M: Memory> Store<M> {
     pub(crate) fn decode_receive(
         &self,
         caller: u64,
-        cap: &Cap,
+        slot: Slot,
         patience: Patience,
         [reply, index, depth]: [u64; 3],
     ) -> Result<Receive, Error> {
-        let Cap::Endpoint { at, rights, .. } = *cap else {
-            return Err(ErrorKind::InvalidCapability.of(0));
-        };
+        let (at, rights) = (self.object(slot), self.head(slot).rights());
         if !rights.has(Rights::READ) {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
@@ -64,17 +60,14 @@ impl<M: Memory> Store<M> {
         }
         let reply = match reply {
             0 => 0,
-            address => match self.lookup_cap(caller, address, 1)?.1 {
-                Cap::Reply { at } => at,
-                _ => return Err(ErrorKind::InvalidCapability.of(1)),
-            },
+            address => self.object(self.lookup_kind(caller, address, 1, kind::REPLY, Rights::NONE)?),
         };
         Ok(Receive { at, reply, patience, index, depth, manner: rights.and(Rights::GRANT).word() })
     }
 
-    /// Whether a reply is free to be received with.
-    pub(crate) fn reply_is_free(&self, at: u64) -> bool {
-        at == 0 || self.word(at, reply::CALLER) == 0 && self.word(at, reply::RECEIVER) == 0
+    /// Whether a reply cannot be received with: somebody else does, or a caller waits there who is not answered now.
+    pub(crate) fn reply_is_busy(&self, at: u64, answered: bool) -> bool {
+        at != 0 && (self.word(at, reply::RECEIVER) != 0 || !answered && self.word(at, reply::CALLER) != 0)
     }
 
     pub(crate) fn send(&mut self, caller: u64, send: Send) -> Outcome {
@@ -265,10 +258,5 @@ impl<M: Memory> Store<M> {
             self.set_word(at, endpoint::CANCELLING, 0);
         }
         finished
-    }
-
-    /// Aborts the first that waits.
-    pub(crate) fn abort_first(&mut self, at: u64) {
-        self.abort(self.word(at, HEAD));
     }
 }

@@ -71,8 +71,7 @@ impl<M: Memory> Store<M> {
     fn endpoint_meets(&self, slot: u64) -> Option<Meeting> {
         let head = Head(self.word(slot, 0));
         let rights = head.rights();
-        let may_call = rights.and(Rights::GRANT.or(Rights::GRANT_REPLY)) != Rights::NONE;
-        if !head.is(kind::ENDPOINT) || !rights.has(Rights::WRITE) || !may_call {
+        if !head.is(kind::ENDPOINT) || !rights.has(Rights::WRITE) || !rights.may_call() {
             return None;
         }
         let at = self.word(slot, words::OBJECT);

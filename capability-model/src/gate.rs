@@ -1,7 +1,7 @@
 //! Gates: what takes effect only when enough distinct seats say the same.
 //!
 //! A gate is made open; its seats are handed out; Seal moves the parent capabilities of a personality into it, for good. From then on
-//! the only way to them is an [`Act`] that at least `threshold` seats endorsed word for word, for the gate's current epoch
+//! the only way to them is an [`act`] that at least `threshold` seats endorsed word for word, for the gate's current epoch
 //! and sequence number. Acting uses the sequence number up, so an endorsement counts for one act and one moment. Threshold
 //! and seats change by an act too, and that begins a new epoch.
 
@@ -10,52 +10,39 @@ use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::layout::{HEAD, HELD_MAX, SEATS_MAX, gate, import};
 use crate::memory::{Memory, SLOT, Slot};
-use crate::plan::{Endorse, Lend, Plan, Seal};
+use crate::plan::{Endorse, Plan, Seal};
 use crate::store::{Store, set_bit};
 use crate::untyped::Kind;
+use crate::words::{Head, kind};
 
-/// What seats can endorse. `held` numbers what was sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // As the arguments of the invocations of the same name.
-#[repr(u64)] // As `Cap`.
-pub enum Act {
+/// What seats can endorse, five words from argument 3 of Endorse on: which, and the number among what was sealed.
+mod act {
     /// Takes everything back that was derived from a held capability.
-    Revoke { held: u8 },
-    /// Makes objects of held memory in a held CNode.
-    Retype { held: u8, kind: Kind, into: u8, offset: u64, count: u64 },
-    /// Makes a scheduling context of a held core in a held CNode.
-    Carve { held: u8, into: u8, offset: u64, budget_us: u64, period_us: u64 },
-    /// Changes who decides.
-    Configure { threshold: u8, seats: u8 },
+    pub const REVOKE: u64 = 1;
+    /// Makes objects of held memory in a held CNode: kind, parameter, place.
+    pub const RETYPE: u64 = 2;
+    /// Makes a scheduling context of a held core in a held CNode: budget, period, place.
+    pub const CARVE: u64 = 3;
+    /// Changes who decides: threshold, seats.
+    pub const CONFIGURE: u64 = 4;
     /// Begins a new epoch.
-    Epoch,
-    /// Lends held memory to another core. What stays behind is held as the Lease that it becomes, so Revoke calls it back.
-    Lease { held: u8, peer: u64, to_index: u64, to_depth: u64 },
-    /// Has a held domain begin anew.
-    Restart { held: u8, image: u64 },
+    pub const EPOCH: u64 = 5;
+    /// Lends held memory to another core: peer, index, depth. What stays behind is held as the Lease that it becomes, so Revoke calls it back.
+    pub const LEASE: u64 = 6;
+    /// Has a held domain begin anew: image.
+    pub const RESTART: u64 = 7;
 }
 
-impl Act {
-    /// From five words, which begin with argument 3 of Endorse.
-    pub fn from_words([code, held, a, b, place]: [u64; 5]) -> Result<Act, Error> {
-        if matches!(code, 1..=3 | 6 | 7) && held >= HELD_MAX as u64 {
-            return Err(ErrorKind::RangeError.of(4));
+/// Whether five words are an act, whatever the gate holds.
+fn check_words([code, held, a, b, _]: [u64; 5]) -> Result<(), Error> {
+    match code {
+        act::REVOKE | act::RETYPE | act::CARVE | act::LEASE | act::RESTART if held >= HELD_MAX as u64 => {
+            Err(ErrorKind::RangeError.of(4))
         }
-        let held = held as u8;
-        let (into, offset, count) = (place as u8 % HELD_MAX, place >> 8 & 0xff_ffff, place >> 32);
-        Ok(match code {
-            1 => Act::Revoke { held },
-            2 => Act::Retype { held, kind: Kind::from_words(a, b, 5)?, into, offset, count },
-            3 => Act::Carve { held, into, offset, budget_us: a, period_us: b },
-            4 if a >= 1 && a <= b && b <= SEATS_MAX as u64 => {
-                Act::Configure { threshold: a as u8, seats: b as u8 }
-            }
-            4 => return Err(ErrorKind::RangeError.of(5)),
-            5 => Act::Epoch,
-            6 => Act::Lease { held, peer: a, to_index: b, to_depth: place },
-            7 => Act::Restart { held, image: a },
-            _ => return Err(ErrorKind::InvalidArgument.of(3)),
-        })
+        act::RETYPE => Kind::from_words(a, b, 5).map(|_| ()),
+        act::CONFIGURE if a == 0 || a > b || b > SEATS_MAX as u64 => Err(ErrorKind::RangeError.of(5)),
+        act::REVOKE | act::CARVE | act::CONFIGURE | act::EPOCH | act::LEASE | act::RESTART => Ok(()),
+        _ => Err(ErrorKind::InvalidArgument.of(3)),
     }
 }
 
@@ -121,18 +108,11 @@ impl<M: Memory> Store<M> {
             return Err(ErrorKind::RangeError.of(7));
         }
         let first = first.plus(offset);
-        let fits = |i| {
-            matches!(
-                self.cap(first.plus(i)),
-                Cap::Untyped { .. }
-                    | Cap::Core { .. }
-                    | Cap::Lease { .. }
-                    | Cap::CNode { .. }
-                    | Cap::Domain { .. }
-            )
-        };
-        if !(0..count).all(fits) {
-            return Err(ErrorKind::InvalidCapability.of(6));
+        for i in 0..count {
+            let kind = self.head(first.plus(i)).kind();
+            if !matches!(kind, kind::UNTYPED | kind::CORE | kind::LEASE | kind::CNODE | kind::DOMAIN) {
+                return Err(ErrorKind::InvalidCapability.of(6));
+            }
         }
         Ok(Plan::Seal(Seal { at, first, count, threshold, seats }))
     }
@@ -147,17 +127,14 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// Endorse: epoch, sequence, act.
-    pub(crate) fn decode_endorse(&self, cap: &Cap, args: [u64; 7]) -> Result<Plan, Error> {
+    /// Endorse with a seat of a gate, or of one elsewhere (`at` is of no use then): epoch, sequence, act.
+    pub(crate) fn decode_endorse(&self, seat: Head, at: u64, args: [u64; 7]) -> Result<Plan, Error> {
         let [epoch, sequence, act @ ..] = args;
-        match *cap {
-            Cap::Seat { at, index } => self.plan_endorse(at, index, epoch, sequence, act),
-            Cap::RemoteSeat { peer, index } => {
-                Act::from_words(act)?;
-                Ok(Plan::EndorseRemotely { peer, index, epoch, sequence, act })
-            }
-            _ => Err(ErrorKind::InvalidCapability.of(0)),
+        if seat.is(kind::SEAT) {
+            return self.plan_endorse(at, seat.small(), epoch, sequence, act);
         }
+        check_words(act)?;
+        Ok(Plan::EndorseRemotely { peer: seat.small(), index: seat.more(), endorsement: args })
     }
 
     /// The same for a seat that was found; endorsements by message come in here.
@@ -181,7 +158,7 @@ impl<M: Memory> Store<M> {
         if self.word(at, gate::EXECUTING) != 0 {
             return Err(ErrorKind::IllegalOperation.of(0));
         }
-        let decoded = Act::from_words(act)?;
+        check_words(act)?;
         let mut who = 1 << seat;
         for other in 0..self.word(at, gate::SEATS) as u8 {
             if self.endorses(at, other, epoch, sequence, act) {
@@ -191,7 +168,7 @@ impl<M: Memory> Store<M> {
         let count = if self.seeded(Fault::GateCountsTwice) { who.count_ones() + 1 } else { who.count_ones() };
         let acts = count as u64 >= self.word(at, gate::THRESHOLD);
         if acts {
-            self.check_act(at, decoded)?;
+            self.plan_act(at, act)?;
         }
         Ok(Plan::Endorse(Endorse { at, seat, epoch, sequence, act, acts: acts.then_some(who) }))
     }
@@ -206,55 +183,42 @@ impl<M: Memory> Store<M> {
             && (same_act || self.seeded(Fault::GateMixesActs))
     }
 
-    /// Whether an act can be carried out now.
-    fn check_act(&self, at: u64, act: Act) -> Result<(), Error> {
-        match act {
-            Act::Revoke { held } => match self.cap(held_slot(at, held)) {
-                Cap::Null => Err(ErrorKind::FailedLookup.of(4)),
-                _ => Ok(()),
+    /// What an act comes to, of words that [`check_words`] has seen; or why it cannot be carried out now.
+    fn plan_act(&self, at: u64, [code, held, a, b, place]: [u64; 5]) -> Result<Plan, Error> {
+        let slot = held_slot(at, held as u8);
+        let (into, offset, count) = (place as u8, place >> 8 & 0xff_ffff, place >> 32);
+        Ok(match code {
+            act::REVOKE if self.is_empty(slot) => return Err(ErrorKind::FailedLookup.of(4)),
+            act::REVOKE => Plan::Revoke(slot),
+            act::RETYPE => {
+                let kind = Kind::from_words(a, b, 5)?;
+                Plan::Retype(self.plan_retype(slot, kind, held_slot(at, into), offset, count)?)
+            }
+            act::CARVE => self.plan_carve(slot, a, b, self.held_empty(at, into, offset)?)?,
+            act::CONFIGURE if b > self.word(at, gate::ISSUED).trailing_ones() as u64 => {
+                return Err(ErrorKind::RangeError.of(6));
+            }
+            act::CONFIGURE => Plan::NewEpoch { at, threshold: a, seats: b },
+            act::LEASE => {
+                // What a gate holds and can lend moves, so that nothing has to be found a slot for.
+                match self.head(slot).kind() {
+                    kind::UNTYPED => {}
+                    kind::NULL => return Err(ErrorKind::FailedLookup.of(4)),
+                    _ => return Err(ErrorKind::InvalidCapability.of(4)),
+                }
+                let blame = |e: Error| e.kind.of(if e.argument == 0 { 4 } else { e.argument + 4 });
+                Plan::Lend(self.plan_lease(slot, a, b, place).map_err(blame)?)
+            }
+            act::RESTART => match self.cap(slot) {
+                Cap::Domain { at } if self.memory.can_restart(at, a) => Plan::Restart { at, image: a },
+                Cap::Domain { .. } => return Err(ErrorKind::InvalidArgument.of(5)),
+                _ => return Err(ErrorKind::InvalidCapability.of(4)),
             },
-            Act::Retype { held, kind, into, offset, count } => {
-                self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count).map(|_| ())
+            _ => {
+                let [threshold, seats] = [gate::THRESHOLD, gate::SEATS].map(|i| self.word(at, i));
+                Plan::NewEpoch { at, threshold, seats }
             }
-            Act::Carve { held, into, offset, budget_us, period_us } => {
-                let slot = self.held_empty(at, into, offset)?;
-                self.plan_carve(held_slot(at, held), budget_us, period_us, slot).map(|_| ())
-            }
-            Act::Configure { seats, .. } => {
-                let issued = self.word(at, gate::ISSUED).trailing_ones() as u8;
-                if seats > issued { Err(ErrorKind::RangeError.of(6)) } else { Ok(()) }
-            }
-            Act::Epoch => Ok(()),
-            Act::Lease { held, peer, to_index, to_depth } => {
-                self.plan_held_lease(at, held, peer, to_index, to_depth).map(|_| ())
-            }
-            Act::Restart { held, image } => match self.cap(held_slot(at, held)) {
-                Cap::Domain { at } if self.memory.can_restart(at, image) => Ok(()),
-                Cap::Domain { .. } => Err(ErrorKind::InvalidArgument.of(5)),
-                _ => Err(ErrorKind::InvalidCapability.of(4)),
-            },
-        }
-    }
-
-    /// What a gate holds and can lend moves, so that nothing has to be found a slot for.
-    fn plan_held_lease(
-        &self,
-        at: u64,
-        held: u8,
-        peer: u64,
-        to_index: u64,
-        to_depth: u64,
-    ) -> Result<Lend, Error> {
-        let slot = held_slot(at, held);
-        match self.cap(slot) {
-            Cap::Null => Err(ErrorKind::FailedLookup.of(4)),
-            Cap::Untyped { .. } => {
-                let blame =
-                    |error: Error| error.kind.of(if error.argument == 0 { 4 } else { error.argument + 4 });
-                self.plan_lease(slot, peer, to_index, to_depth, |_| Ok(slot)).map_err(blame)
-            }
-            _ => Err(ErrorKind::InvalidCapability.of(4)),
-        }
+        })
     }
 
     fn held_empty(&self, at: u64, into: u8, offset: u64) -> Result<Slot, Error> {
@@ -270,9 +234,8 @@ impl<M: Memory> Store<M> {
         let Endorse { at, seat, epoch, sequence, act, acts } = plan;
         let Some(who) = acts else {
             let record = endorsed(at, seat);
-            for (i, word) in (0..).zip([1, epoch, sequence]).chain((3..).zip(act)) {
-                self.set_word(record, i, word);
-            }
+            self.set_words(record, 0, &[1, epoch, sequence]);
+            self.set_words(record, 3, &act);
             return;
         };
         if !self.seeded(Fault::GateKeepsEndorsements) {
@@ -282,9 +245,7 @@ impl<M: Memory> Store<M> {
         let threshold = self.word(at, gate::THRESHOLD);
         self.set_word(at, gate::WITNESS, who);
         self.set_word(at, gate::WITNESS_THRESHOLD, threshold);
-        for (i, word) in (gate::ACT..).zip(act) {
-            self.set_word(at, i, word);
-        }
+        self.set_words(at, gate::ACT, &act);
         self.set_word(at, gate::EXECUTING, 1);
         self.enqueue(self.tables.gates(), at);
         self.gates_parked = false;
@@ -294,58 +255,22 @@ impl<M: Memory> Store<M> {
 
     fn clear_endorsements(&mut self, at: u64) {
         for seat in 0..SEATS_MAX {
-            let record = endorsed(at, seat);
-            for i in 0..8 {
-                self.set_word(record, i, 0);
-            }
+            self.set_words(endorsed(at, seat), 0, &[0; 8]);
         }
     }
 
     pub(crate) fn endorse_remotely(&mut self, peer: u8, index: u8, endorsement: [u64; 7]) {
         let record = self.tables.import(peer, index) + import::ENDORSEMENT;
-        for (i, word) in (0..).zip(endorsement) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, 0, &endorsement);
         set_bit(&mut self.endorsements_due, peer, index, true);
     }
 
     /// A bounded part of a gate's act.
     fn gate_step(&mut self, at: u64) -> Status {
-        let words = [0, 1, 2, 3, 4].map(|i| self.word(at, gate::ACT + i));
-        let status = match Act::from_words(words) {
-            Ok(Act::Revoke { held }) => self.revoke(held_slot(at, held)),
-            Ok(Act::Retype { held, kind, into, offset, count }) => {
-                match self.plan_retype(held_slot(at, held), kind, held_slot(at, into), offset, count) {
-                    Ok(plan) => self.retype(&plan),
-                    _ => Status::Done,
-                }
-            }
-            Ok(Act::Carve { held, into, offset, budget_us, period_us }) => {
-                if let Ok(slot) = self.held_empty(at, into, offset)
-                    && self.plan_carve(held_slot(at, held), budget_us, period_us, slot).is_ok()
-                {
-                    self.carve(held_slot(at, held), slot, budget_us, period_us);
-                }
-                Status::Done
-            }
-            Ok(Act::Configure { threshold, seats }) => {
-                self.set_word(at, gate::THRESHOLD, threshold as u64);
-                self.set_word(at, gate::SEATS, seats as u64);
-                self.new_epoch(at)
-            }
-            Ok(Act::Epoch) => self.new_epoch(at),
-            Ok(Act::Lease { held, peer, to_index, to_depth }) => {
-                if let Ok(plan) = self.plan_held_lease(at, held, peer, to_index, to_depth) {
-                    self.lend(plan);
-                }
-                Status::Done
-            }
-            Ok(Act::Restart { held, image }) => {
-                if let Cap::Domain { at } = self.cap(held_slot(at, held)) {
-                    self.restart(at, image);
-                }
-                Status::Done
-            }
+        let act = [0, 1, 2, 3, 4].map(|i| self.word(at, gate::ACT + i));
+        let status = match &self.plan_act(at, act) {
+            Ok(plan) => self.perform(at, plan),
+            // It was possible when it was decided, and is no more.
             Err(_) => Status::Done,
         };
         // The act may have been the end of the gate itself.
@@ -355,9 +280,11 @@ impl<M: Memory> Store<M> {
         status
     }
 
-    fn new_epoch(&mut self, at: u64) -> Status {
+    /// Changes who decides; endorsements of before are worth nothing any more.
+    pub(crate) fn new_epoch(&mut self, at: u64, threshold: u64, seats: u64) {
+        self.set_word(at, gate::THRESHOLD, threshold);
+        self.set_word(at, gate::SEATS, seats);
         self.set_word(at, gate::EPOCH, self.word(at, gate::EPOCH) + 1);
-        Status::Done
     }
 
     fn end_act(&mut self, at: u64) {
@@ -366,8 +293,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// The last capability of a gate goes: it acts no more.
-    pub(crate) fn gate_stops(&mut self, cap: &Cap) {
-        let (Cap::Gate { at } | Cap::Seat { at, .. }) = *cap else { return };
+    pub(crate) fn gate_stops(&mut self, at: u64) {
         if self.word(at, gate::EXECUTING) != 0 {
             self.end_act(at);
         }

@@ -11,7 +11,8 @@ use crate::layout::{
 use crate::memory::{Memory, SLOT, Slot};
 use crate::rights::Rights;
 use crate::space::{DESCRIPTOR_ADDRESS, descriptor_rights};
-use crate::store::{Store, UTILISATION_ONE, bit};
+use crate::store::{Node, Store, UTILISATION_ONE, bit};
+use crate::time::share;
 use crate::view::lists;
 pub use crate::view::{View, authority, dump, dump_with_tables, inside};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -239,7 +240,11 @@ fn bindings<M: Memory>(view: &View<'_, M>) -> Holds {
 }
 
 fn utilisation<M: Memory>(view: &View<'_, M>) -> Holds {
-    let sum: u64 = view.nodes.values().map(|node| view.store.share_of(&node.cap)).sum();
+    let of = |node: &Node| match node.cap {
+        Cap::SchedContext { budget_us, period_us, .. } => share(budget_us, period_us),
+        _ => 0,
+    };
+    let sum: u64 = view.nodes.values().map(of).sum();
     demand(sum == view.store.utilisation && sum <= UTILISATION_ONE, || {
         format!("{sum} of {UTILISATION_ONE}, {} accounted", view.store.utilisation)
     })

@@ -1,10 +1,8 @@
 //! The entry: words from registers become a checked plan, and the plan is performed.
 
-use crate::cap::Cap;
-use crate::cnode::Sets;
 use crate::domain::State;
 use crate::error::{Error, ErrorKind, Outcome, Status};
-use crate::layout::domain;
+use crate::layout::{domain, export};
 use crate::memory::{Memory, Slot};
 use crate::plan::{Message, Patience, Plan};
 use crate::rights::Rights;
@@ -67,24 +65,24 @@ impl<M: Memory> Store<M> {
         [address, args @ ..]: [u64; SHORT + 1],
     ) -> Result<Option<Status>, Error> {
         use Label::*;
-        let known = |label: &Label| {
-            matches!(label, Copy | Mint | Move | Mutate | Delete | Retype | Map | Unmap | Signal)
+        let Some(label @ (Copy | Mint | Move | Mutate | Delete | Retype | Map | Unmap | Signal)) =
+            Label::from_number(label)
+        else {
+            return Ok(None);
         };
-        let Some(label) = Label::from_number(label).filter(known) else { return Ok(None) };
         let slot = self.lookup_full(caller, address, 0)?;
         let head = self.head(slot);
-        let [a, b, c, ..] = args;
+        let [a, b, c, d, e, f, g] = args;
         let status = match (label, head.kind()) {
-            (Copy | Mint, kind::CNODE) => {
-                let sets = if label == Mint { Sets::Data } else { Sets::Nothing };
-                let (source, slot, cap) = self.decode_copy(caller, slot, args, sets)?;
-                self.insert(source, slot, cap);
-                Status::Done
-            }
-            (Move | Mutate, kind::CNODE) => {
-                let sets = if label == Mutate { Sets::Data } else { Sets::Nothing };
-                let (source, slot, cap) = self.decode_move(caller, slot, args, sets)?;
-                self.transplant(source, slot, cap);
+            (Copy | Mint | Move | Mutate, kind::CNODE) => {
+                let to = self.lookup_empty(slot, a, b, 1)?;
+                let source = self.source(caller, c, d, e, 3)?;
+                match label {
+                    Copy => self.insert(source, to, self.copied(source, f)?),
+                    Mint => self.insert(source, to, self.minted(source, f, g)?),
+                    Move => self.transplant(source, to, self.altered(source)),
+                    _ => self.transplant(source, to, self.mutated(source, f, 6)?),
+                }
                 Status::Done
             }
             (Delete, kind::CNODE) => {
@@ -106,7 +104,7 @@ impl<M: Memory> Store<M> {
                 Status::Done
             }
             (Signal, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
-                self.signal(self.word(slot.0, words::OBJECT), self.word(slot.0, words::DATA));
+                self.signal(self.object(slot), self.word(slot.0, words::DATA));
                 Status::Done
             }
             _ => return Ok(None),
@@ -128,88 +126,43 @@ impl<M: Memory> Store<M> {
     }
 
     fn decode(&self, caller: u64, words: &[u64; WORDS]) -> Result<Plan, Error> {
+        use Label::*;
         let [address, label, args @ ..] = words;
         let slot = self.lookup_full(caller, *address, 0)?;
         let label = Label::from_number(*label).ok_or(ErrorKind::IllegalOperation.of(0))?;
-        match self.cap(slot) {
-            Cap::CNode { .. } => self.decode_cnode(caller, slot, label, args),
-            Cap::Endpoint { .. } => self.decode_endpoint(caller, &self.cap(slot), label, args),
-            cap @ Cap::Notification { .. } => self.decode_notification(&cap, label),
-            _ => self.decode_other(caller, slot, label, args),
-        }
-    }
-
-    fn decode_notification(&self, cap: &Cap, label: Label) -> Result<Plan, Error> {
-        match label {
-            Label::Signal => Err(ErrorKind::InvalidCapability.of(0)),
-            Label::Wait => self.decode_wait(cap, Patience::Wait),
-            Label::Poll => self.decode_wait(cap, Patience::Try),
-            _ => Err(ErrorKind::IllegalOperation.of(0)),
-        }
-    }
-
-    fn decode_other(
-        &self,
-        caller: u64,
-        slot: Slot,
-        label: Label,
-        args: &[u64; ARGUMENTS],
-    ) -> Result<Plan, Error> {
+        let (head, at) = (self.head(slot), self.object(slot));
         let [a, b, c, d, e, f, g, h, ..] = *args;
-        let cap = self.cap(slot);
-        match cap {
-            Cap::Untyped { .. } | Cap::Frame { .. } | Cap::Seat { .. } if label == Label::Lease => {
+        match (head.kind(), label) {
+            (kind::CNODE, Rotate) => self.decode_rotate(caller, slot, args),
+            (kind::CNODE, Revoke) => Ok(Plan::Revoke(self.lookup_slot(slot, a, b, 1)?)),
+            (kind::CNODE, CancelBadgedSends) => self.decode_cancel(self.lookup_slot(slot, a, b, 1)?),
+            (kind::ENDPOINT, _) => self.decode_endpoint(caller, slot, label, args),
+            (kind::NOTIFICATION, Signal) => Err(ErrorKind::InvalidCapability.of(0)),
+            (kind::NOTIFICATION, Wait) => self.decode_wait(slot, Patience::Wait),
+            (kind::NOTIFICATION, Poll) => self.decode_wait(slot, Patience::Try),
+            (kind::UNTYPED | kind::FRAME | kind::SEAT | kind::CORE, Lease) => {
                 self.decode_lease(caller, slot, [a, b, c, d, e, f])
             }
-            Cap::Reply { at } if label == Label::Send => Ok(Plan::Message(Message::Answer { at, sends: a })),
-            Cap::Domain { at } if label == Label::WriteRegisters => {
-                self.decode_write_registers(at, [a, b, c, d, e, f, g, h])
+            (kind::REPLY, Send) => Ok(Plan::Message(Message::Answer { at, sends: a })),
+            (kind::DOMAIN, WriteRegisters) => self.decode_write_registers(at, [a, b, c, d, e, f, g, h]),
+            (kind::DOMAIN, _) => self.decode_domain(caller, at, label, [a, b, c]),
+            (kind::IRQ, Acknowledge) => Ok(Plan::Acknowledge { number: at as u16 }),
+            (kind::IRQ, Unbind) => Ok(Plan::UnbindIrq { number: at as u16 }),
+            (kind::IRQ, Bind) => self.plan_keeping(caller, a, Slot(self.tables.irq(at as u16))),
+            (kind::CORE, Carve) => self.decode_carve(caller, slot, [a, b, c, d, e]),
+            (kind::CORE, _) => self.decode_core(caller, head.small(), label, a, b),
+            (kind::SCHED_CONTEXT, Configure) => self.decode_reshare(slot, a, b),
+            (kind::SCHED_CONTEXT, Bind) => self.decode_bind_context(caller, slot, a),
+            (kind::SCHED_CONTEXT, Unbind) if at != 0 => Ok(Plan::UnbindContext { at }),
+            (kind::LEASE, Bind) => {
+                let record = self.tables.export(head.small(), head.more());
+                // Signalled when it is back.
+                self.plan_keeping(caller, a, Slot(record + export::NOTIFICATION))
             }
-            Cap::Domain { at } => self.decode_domain(caller, at, label, [a, b, c]),
-            Cap::Irq { number } => self.decode_irq(caller, number, label, a),
-            Cap::Core { .. } if label == Label::Carve => self.decode_carve(caller, slot, [a, b, c, d, e]),
-            Cap::Core { number } => match label {
-                Label::Remote => self.decode_remote(number, b),
-                Label::Inspect => self.decode_remote_answer(number),
-                Label::Bind => self.decode_bind_core(caller, number, a),
-                Label::Unbind => self.decode_unbind_core(number),
-                Label::Serve => self.decode_serve(caller, number, a, b),
-                Label::Lease => self.decode_lease(caller, slot, [a, b, c, d, e, f]),
-                _ => Err(ErrorKind::IllegalOperation.of(0)),
-            },
-            Cap::SchedContext { domain, .. } => match label {
-                Label::Configure => self.decode_reshare(slot, a, b),
-                Label::Bind => self.decode_bind_context(caller, slot, a),
-                Label::Unbind if domain != 0 => Ok(Plan::UnbindContext { at: domain }),
-                _ => Err(ErrorKind::IllegalOperation.of(0)),
-            },
-            Cap::Lease { .. } if label == Label::Bind => self.decode_bind_lease(caller, slot, a),
-            Cap::Gate { at } => match label {
-                Label::Seat => self.decode_seat(caller, slot, at, [a, b, c, d]),
-                Label::Seal => self.decode_seal(caller, at, [a, b, c, d, e, f, g]),
-                Label::Inspect => Ok(Plan::Answered(self.inspect_gate(at))),
-                _ => Err(ErrorKind::IllegalOperation.of(0)),
-            },
-            Cap::Seat { at, .. } if label == Label::Inspect => Ok(Plan::Answered(self.inspect_gate(at))),
-            Cap::Seat { .. } | Cap::RemoteSeat { .. } if label == Label::Endorse => {
-                self.decode_endorse(&cap, [a, b, c, d, e, f, g])
-            }
-            _ => Err(ErrorKind::IllegalOperation.of(0)),
-        }
-    }
-
-    fn decode_cnode(
-        &self,
-        caller: u64,
-        root: Slot,
-        label: Label,
-        args: &[u64; ARGUMENTS],
-    ) -> Result<Plan, Error> {
-        let [index, depth, ..] = *args;
-        match label {
-            Label::Rotate => self.decode_rotate(caller, root, args),
-            Label::Revoke => Ok(Plan::Revoke(self.lookup_slot(root, index, depth, 1)?)),
-            Label::CancelBadgedSends => self.decode_cancel(self.lookup_slot(root, index, depth, 1)?),
+            (kind::GATE, Seat) => self.decode_seat(caller, slot, at, [a, b, c, d]),
+            (kind::GATE, Seal) => self.decode_seal(caller, at, [a, b, c, d, e, f, g]),
+            (kind::GATE | kind::SEAT, Inspect) => Ok(Plan::Answered(self.inspect_gate(at))),
+            (kind::SEAT | kind::REMOTE_SEAT, Endorse) => self.decode_endorse(head, at, [a, b, c, d, e, f, g]),
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
     }
@@ -217,37 +170,27 @@ impl<M: Memory> Store<M> {
     fn decode_endpoint(
         &self,
         caller: u64,
-        cap: &Cap,
+        slot: Slot,
         label: Label,
         args: &[u64; ARGUMENTS],
     ) -> Result<Plan, Error> {
+        use Label::*;
         let [a, b, c, sends, ..] = *args;
-        let send = |patience, calls| {
-            self.decode_send(cap, patience, calls, a).map(|send| Plan::Message(Message::Send(send)))
+        let patience = if matches!(label, NBSend | NBRecv) { Patience::Try } else { Patience::Wait };
+        let message = match label {
+            Send | NBSend | Call => Message::Send(self.decode_send(slot, patience, label == Call, a)?),
+            Recv | NBRecv | ReplyRecv => {
+                let receive = self.decode_receive(caller, slot, patience, [a, b, c])?;
+                // A caller is never dropped silently; the one that is there is answered by a ReplyRecv.
+                let answers = label == ReplyRecv;
+                if self.reply_is_busy(receive.reply, answers) {
+                    return Err(ErrorKind::IllegalOperation.of(1));
+                }
+                if answers { Message::AnswerReceive { receive, sends } } else { Message::Receive(receive) }
+            }
+            _ => return Err(ErrorKind::IllegalOperation.of(0)),
         };
-        let receive = |patience| self.decode_receive(caller, cap, patience, [a, b, c]);
-        match label {
-            Label::Send => send(Patience::Wait, false),
-            Label::NBSend => send(Patience::Try, false),
-            Label::Call => send(Patience::Wait, true),
-            Label::Recv | Label::NBRecv => {
-                let patience = if label == Label::Recv { Patience::Wait } else { Patience::Try };
-                let receive = receive(patience)?;
-                if !self.reply_is_free(receive.reply) {
-                    // A caller is never dropped silently.
-                    return Err(ErrorKind::IllegalOperation.of(1));
-                }
-                Ok(Plan::Message(Message::Receive(receive)))
-            }
-            Label::ReplyRecv => {
-                let receive = receive(Patience::Wait)?;
-                if self.reply_has_receiver(receive.reply) {
-                    return Err(ErrorKind::IllegalOperation.of(1));
-                }
-                Ok(Plan::Message(Message::AnswerReceive { receive, sends }))
-            }
-            _ => Err(ErrorKind::IllegalOperation.of(0)),
-        }
+        Ok(Plan::Message(message))
     }
 
     fn decode_domain(&self, caller: u64, at: u64, label: Label, args: [u64; 3]) -> Result<Plan, Error> {
@@ -268,23 +211,9 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    fn decode_irq(&self, caller: u64, number: u16, label: Label, address: u64) -> Result<Plan, Error> {
-        let slot = Slot(self.tables.irq(number));
-        match label {
-            Label::Acknowledge => Ok(Plan::Acknowledge { number }),
-            Label::Unbind => Ok(Plan::UnbindIrq { number }),
-            Label::Bind => match self.lookup_cap(caller, address, 1)? {
-                (source, Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
-                    self.plan_keeping(source, slot)
-                }
-                _ => Err(ErrorKind::InvalidCapability.of(1)),
-            },
-            _ => Err(ErrorKind::IllegalOperation.of(0)),
-        }
-    }
-
-    /// A copy of `source` is to be kept in a slot of the store's own, if nothing is there yet.
-    pub(crate) fn plan_keeping(&self, source: Slot, slot: Slot) -> Result<Plan, Error> {
+    /// A copy of the notification at `address` (argument 1) is to be kept in a slot of the store's own, if nothing is there yet.
+    pub(crate) fn plan_keeping(&self, caller: u64, address: u64, slot: Slot) -> Result<Plan, Error> {
+        let source = self.lookup_kind(caller, address, 1, kind::NOTIFICATION, Rights::WRITE)?;
         if !self.is_empty(slot) {
             return Err(ErrorKind::DeleteFirst.of(0));
         }

@@ -11,15 +11,16 @@
 //! overtakes its offer is answered at once, and the offer is then too old. What is to be sent is read off the state (a bit says
 //! that something is due), so no queue can overflow and a full ring only means later.
 
-use crate::cap::{Cap, FrameSize, Leased};
+use crate::cap::{Cap, Leased};
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::layout::{CORES_MAX, GATE_SIZE, LEASES_MAX, domain, export, import, served};
+use crate::layout::{CORES_MAX, LEASES_MAX, domain, export, import, served};
 use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
 use crate::rights::Rights;
 use crate::store::{SCRUBS_PER_ENTRY, Store, bit, of_peer, set_bit};
+use crate::words::{self, kind};
 
 const OFFERED: u64 = 1;
 const CALLED_BACK: u64 = 2;
@@ -46,21 +47,21 @@ impl<M: Memory> Store<M> {
     /// Lease: peer; index and depth in the peer's root; and for what stays here, root, index and depth of a slot for the Lease.
     pub(crate) fn decode_lease(&self, caller: u64, source: Slot, args: [u64; 6]) -> Result<Plan, Error> {
         let [peer, to_index, to_depth, root, index, depth] = args;
-        let stays = |store: &Self| {
-            let root = store.lookup_full(caller, root, 4)?;
-            store.lookup_empty(root, index, depth, 5)
-        };
-        self.plan_lease(source, peer, to_index, to_depth, stays).map(Plan::Lend)
+        let mut lend = self.plan_lease(source, peer, to_index, to_depth)?;
+        if !lend.what.moves() {
+            let root = self.lookup_full(caller, root, 4)?;
+            lend.slot = self.lookup_empty(root, index, depth, 5)?;
+        }
+        Ok(Plan::Lend(lend))
     }
 
-    /// The same with everything looked up but the slot for a Lease of what does not move, which `stays` finds; gates come in here.
+    /// The same for what moves, in whose slot the Lease will be; gates come in here.
     pub(crate) fn plan_lease(
         &self,
         source: Slot,
         peer: u64,
         to_index: u64,
         to_depth: u64,
-        stays: impl FnOnce(&Self) -> Result<Slot, Error>,
     ) -> Result<Lend, Error> {
         if peer >= CORES_MAX as u64 || peer == self.core as u64 {
             return Err(ErrorKind::InvalidArgument.of(1));
@@ -68,30 +69,32 @@ impl<M: Memory> Store<M> {
         if to_depth == 0 || to_depth > 64 {
             return Err(ErrorKind::RangeError.of(3));
         }
-        let (what, seat, base, size) = match self.cap(source) {
-            Cap::Untyped { .. } if self.has_children(source) => return Err(ErrorKind::RevokeFirst.of(0)),
-            Cap::Untyped { base, size, device: false, .. } => (Leased::Memory, 0, base, size),
-            Cap::Untyped { base, size, .. } => (Leased::Device, 0, base, size),
-            Cap::Frame { base, size, device: false, rights, .. } if rights.has(Rights::READ) => {
-                let what = if size == FrameSize::Page { Leased::Page } else { Leased::Block };
-                (what, 0, base, size.bytes())
-            }
-            Cap::Frame { .. } => return Err(ErrorKind::IllegalOperation.of(0)),
-            Cap::Seat { at, index } => (Leased::Seat, index, at, GATE_SIZE),
-            // Of one's own core time is carved, and nobody else does that.
-            Cap::Core { number } if number == self.core || number as u64 == peer => {
+        let (head, base, data) = (self.head(source), self.object(source), self.word(source.0, words::DATA));
+        let bytes = head.bytes(data).unwrap_or(0);
+        let (what, size) = match head.kind() {
+            kind::UNTYPED if self.has_children(source) => return Err(ErrorKind::RevokeFirst.of(0)),
+            kind::UNTYPED if head.is_device() => (Leased::Device, bytes),
+            kind::UNTYPED => (Leased::Memory, bytes),
+            kind::FRAME if head.is_device() || !head.rights().has(Rights::READ) => {
                 return Err(ErrorKind::IllegalOperation.of(0));
             }
-            Cap::Core { number } => (Leased::Core, 0, number as u64, 0),
+            kind::FRAME if bytes == PAGE => (Leased::Page, bytes),
+            kind::FRAME => (Leased::Block, bytes),
+            kind::SEAT => (Leased::Seat, bytes),
+            // Of one's own core time is carved, and nobody else does that.
+            kind::CORE if head.small() == self.core || head.small() as u64 == peer => {
+                return Err(ErrorKind::IllegalOperation.of(0));
+            }
+            kind::CORE => (Leased::Core, 0),
             _ => return Err(ErrorKind::InvalidCapability.of(0)),
         };
-        let slot = if what.moves() { source } else { stays(self)? };
+        let seat = if what == Leased::Seat { head.small() } else { 0 };
         let number = of_peer(self.exported, peer as u8).trailing_ones() as u8;
         if number >= LEASES_MAX {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
-        let to_depth = to_depth as u8;
-        Ok(Lend { source, slot, peer: peer as u8, number, what, seat, base, size, to_index, to_depth })
+        let (peer, to_depth) = (peer as u8, to_depth as u8);
+        Ok(Lend { source, slot: source, peer, number, what, seat, base, size, to_index, to_depth })
     }
 
     pub(crate) fn lend(&mut self, lend: Lend) {
@@ -100,9 +103,7 @@ impl<M: Memory> Store<M> {
         let generation = self.word(record, export::GENERATION) + 1;
         let packed = what.word() | (seat as u64) << 8 | (to_depth as u64) << 16;
         let words = [OFFERED, generation, slot.0, packed, base, size, to_index, 0];
-        for (i, word) in (0..).zip(words) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, 0, &words);
         set_bit(&mut self.exported, peer, number, true);
         set_bit(&mut self.exports_due, peer, number, true);
         let lease = Cap::Lease { peer, index: number, what, base, size };
@@ -111,19 +112,6 @@ impl<M: Memory> Store<M> {
         } else if !self.seeded(Fault::LeaseKeepsSource) {
             self.set_cap(slot, lease);
         }
-    }
-
-    /// Bind of a lease: the notification that is signalled when it is back.
-    pub(crate) fn decode_bind_lease(&self, caller: u64, slot: Slot, address: u64) -> Result<Plan, Error> {
-        let Cap::Lease { peer, index, .. } = self.cap(slot) else {
-            return Err(ErrorKind::InvalidCapability.of(0));
-        };
-        let (source, cap) = self.lookup_cap(caller, address, 1)?;
-        match cap {
-            Cap::Notification { rights, .. } if rights.has(Rights::WRITE) => {}
-            _ => return Err(ErrorKind::InvalidCapability.of(1)),
-        }
-        self.plan_keeping(source, Slot(self.tables.export(peer, index) + export::NOTIFICATION))
     }
 
     pub(crate) fn lease_moved(&mut self, peer: u8, index: u8, slot: Slot) {
@@ -263,9 +251,7 @@ impl<M: Memory> Store<M> {
         let rights = if self.seeded(Fault::ShareWritable) { rights.or(Rights::WRITE) } else { rights };
         let cap = what.borrowed(peer, index, base, size, rights);
         let words = [1, generation, 0, base, size, what.word()];
-        for (i, word) in (0..).zip(words) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, 0, &words);
         let own = Slot(record + import::SLOT);
         self.install(own, cap);
         self.insert(own, slot, self.altered(own));
@@ -334,9 +320,8 @@ impl<M: Memory> Store<M> {
         }
         self.set_word(record, import::CURSOR, cursor);
         if cursor >= size {
-            for word in [import::PHASE, import::CURSOR, import::BASE, import::SIZE, import::WHAT] {
-                self.set_word(record, word, 0);
-            }
+            self.set_word(record, import::PHASE, 0);
+            self.set_words(record, import::CURSOR, &[0; 4]);
             set_bit(&mut self.imports_busy, peer, index, false);
             set_bit(&mut self.imports_due, peer, index, true);
         }
@@ -352,13 +337,10 @@ impl<M: Memory> Store<M> {
         self.give_back(record, Slot(self.word(record, export::SLOT)));
         set_bit(&mut self.exported, peer, index, false);
         set_bit(&mut self.exports_due, peer, index, false);
-        for word in [export::PHASE, export::SLOT, export::WHAT, export::BASE, export::SIZE, export::INDEX] {
-            self.set_word(record, word, 0);
-        }
-        self.set_word(record, export::ORPHAN, 0);
+        self.set_word(record, export::PHASE, 0);
+        self.set_words(record, export::SLOT, &[0; 6]);
         let notification = Slot(record + export::NOTIFICATION);
-        if let Cap::Notification { at, badge, .. } = self.cap(notification) {
-            self.signal(at, badge);
+        if self.signal_kept(notification) {
             self.empty_slot(notification);
         }
         self.wake_imports();
@@ -372,9 +354,12 @@ impl<M: Memory> Store<M> {
 
     /// The Lease becomes what it was made of, or goes if that stayed here.
     fn give_back(&mut self, record: u64, slot: Slot) {
-        let Cap::Lease { what, base, size, .. } = self.cap(slot) else { return };
-        match what {
-            Leased::Memory | Leased::Device => {
+        if !self.head(slot).is(kind::LEASE) {
+            return;
+        }
+        let (base, size) = (self.object(slot), self.word(slot.0, words::DATA));
+        match Leased::from_word(self.word(slot.0, words::LENT)) {
+            what @ (Leased::Memory | Leased::Device) => {
                 let device = what == Leased::Device;
                 self.set_cap(slot, Cap::Untyped { base, size, free: 0, clean: 0, device });
                 if self.word(record, export::ORPHAN) != 0 {

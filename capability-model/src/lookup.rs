@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::faults::Fault;
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
+use crate::rights::Rights;
 use crate::store::Store;
 use crate::words::{self, kind};
 
@@ -97,10 +98,19 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// The capability at an address; `argument` is to blame.
-    pub(crate) fn lookup_cap(&self, caller: u64, address: u64, argument: u8) -> Result<(Slot, Cap), Error> {
+    /// The slot of an address that holds a capability of this kind with these rights; `argument` is to blame.
+    pub(crate) fn lookup_kind(
+        &self,
+        caller: u64,
+        address: u64,
+        argument: u8,
+        kind: u8,
+        rights: Rights,
+    ) -> Result<Slot, Error> {
         let slot = self.lookup_full(caller, address, argument)?;
-        Ok((slot, self.cap(slot)))
+        let head = self.head(slot);
+        let fits = head.is(kind) && head.rights().has(rights);
+        if fits { Ok(slot) } else { Err(ErrorKind::InvalidCapability.of(argument)) }
     }
 
     /// Exactly the slot at `index` and `depth` below the CNode in `root`; `argument` is the index, the next one the depth.

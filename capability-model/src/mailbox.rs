@@ -9,7 +9,6 @@
 //! request is out at a time for each pair of cores, and each has a number that grows: so a request that comes doubled or late is never carried
 //! out again, and an answer that comes late is not taken for another's. What could block is refused: an agent never waits.
 
-use crate::cap::Cap;
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::invoke::{Label, WORDS};
@@ -19,6 +18,7 @@ use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::kind;
 
 /// Words of a request: address, label, eight arguments.
 pub const REQUEST_WORDS: usize = 10;
@@ -65,19 +65,34 @@ impl<M: Memory> Store<M> {
         self.word(self.tables.asked(peer), asked::PHASE) == ASKED
     }
 
-    /// Remote: the words of an invocation on that core. Its answer comes later: Inspect, or the notification that was bound.
-    pub(crate) fn decode_remote(&self, number: u8, label: u64) -> Result<Plan, Error> {
-        if number == self.core || number >= CORES_MAX || self.awaits(number) {
-            return Err(ErrorKind::IllegalOperation.of(0));
+    /// Invocations of a Core capability but Carve. Remote: the words of an invocation on that core; its answer comes later. Inspect: how the last
+    /// request ended. Bind: the notification that is signalled when an answer came. Serve is for one's own core, the others are for other cores.
+    pub(crate) fn decode_core(
+        &self,
+        caller: u64,
+        number: u8,
+        label: Label,
+        a: u64,
+        b: u64,
+    ) -> Result<Plan, Error> {
+        let foreign = number != self.core && number < CORES_MAX;
+        match label {
+            Label::Inspect => self.decode_remote_answer(number),
+            Label::Serve if number == self.core => self.decode_serve(caller, a, b),
+            Label::Remote if foreign && !self.awaits(number) => {
+                if allowed(b) {
+                    Ok(Plan::Ask { peer: number })
+                } else {
+                    Err(ErrorKind::InvalidArgument.of(2))
+                }
+            }
+            Label::Bind if foreign => self.plan_keeping(caller, a, self.answer_slot(number)),
+            Label::Unbind if foreign => Ok(Plan::UnbindCore(self.answer_slot(number))),
+            _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
-        if !allowed(label) {
-            return Err(ErrorKind::InvalidArgument.of(2));
-        }
-        Ok(Plan::Ask { peer: number })
     }
 
-    /// Inspect of another core: how the last request ended.
-    pub(crate) fn decode_remote_answer(&self, number: u8) -> Result<Plan, Error> {
+    fn decode_remote_answer(&self, number: u8) -> Result<Plan, Error> {
         let record = self.tables.asked(number);
         match self.word(record, asked::PHASE) {
             ASKED => Ok(Plan::Remotely(Status::InProgress)),
@@ -86,44 +101,17 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// Bind of another core: the notification that is signalled when an answer came.
-    pub(crate) fn decode_bind_core(&self, caller: u64, number: u8, address: u64) -> Result<Plan, Error> {
-        if number == self.core || number >= CORES_MAX {
-            return Err(ErrorKind::IllegalOperation.of(0));
-        }
-        let slot = self.answer_slot(number);
-        match self.lookup_cap(caller, address, 1)? {
-            (source, Cap::Notification { rights, .. }) if rights.has(Rights::WRITE) => {
-                self.plan_keeping(source, slot)
-            }
-            _ => Err(ErrorKind::InvalidCapability.of(1)),
-        }
-    }
-
-    /// Unbind of another core.
-    pub(crate) fn decode_unbind_core(&self, number: u8) -> Result<Plan, Error> {
-        if number == self.core || number >= CORES_MAX {
-            return Err(ErrorKind::IllegalOperation.of(0));
-        }
-        Ok(Plan::UnbindCore(self.answer_slot(number)))
-    }
-
     fn answer_slot(&self, peer: u8) -> Slot {
         Slot(self.tables.asked(peer) + asked::NOTIFICATION)
     }
 
-    /// Serve, of one's own core: what `peer` asks is carried out in the name of the domain at this address.
-    pub(crate) fn decode_serve(&self, caller: u64, core: u8, peer: u64, address: u64) -> Result<Plan, Error> {
-        if core != self.core {
-            return Err(ErrorKind::IllegalOperation.of(0));
-        }
-        if peer >= CORES_MAX as u64 || peer == core as u64 {
+    /// Serve: what `peer` asks is carried out in the name of the domain at this address.
+    fn decode_serve(&self, caller: u64, peer: u64, address: u64) -> Result<Plan, Error> {
+        if peer >= CORES_MAX as u64 || peer == self.core as u64 {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
-        match self.lookup_cap(caller, address, 2)?.1 {
-            Cap::Domain { at } => Ok(Plan::Serve { peer: peer as u8, at }),
-            _ => Err(ErrorKind::InvalidCapability.of(2)),
-        }
+        let agent = self.lookup_kind(caller, address, 2, kind::DOMAIN, Rights::NONE)?;
+        Ok(Plan::Serve { peer: peer as u8, at: self.object(agent) })
     }
 
     /// Nobody here may ask `peer` any more: what it answered goes. False while its answer is still to come.
@@ -141,9 +129,7 @@ impl<M: Memory> Store<M> {
         let sequence = self.word(record, asked::SEQUENCE) + 1;
         self.set_word(record, asked::PHASE, ASKED);
         self.set_word(record, asked::SEQUENCE, sequence);
-        for (i, word) in (asked::WORDS..).zip(words) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, asked::WORDS, &words);
         self.requests_due |= 1 << (peer % CORES_MAX);
         Status::InProgress
     }
@@ -179,9 +165,7 @@ impl<M: Memory> Store<M> {
             return;
         }
         self.set_word(record, served::SEQUENCE, sequence);
-        for (i, word) in (served::WORDS..).zip(words) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, served::WORDS, &words);
         self.requests_busy |= bit;
     }
 
@@ -193,12 +177,8 @@ impl<M: Memory> Store<M> {
             return;
         }
         self.set_word(record, asked::PHASE, ANSWERED);
-        for (i, word) in (asked::ANSWER..).zip(answer) {
-            self.set_word(record, i, word);
-        }
-        if let Cap::Notification { at, badge, .. } = self.cap(self.answer_slot(peer)) {
-            self.signal(at, badge);
-        }
+        self.set_words(record, asked::ANSWER, &answer);
+        self.signal_kept(self.answer_slot(peer));
         self.wake_imports();
     }
 
@@ -226,9 +206,7 @@ impl<M: Memory> Store<M> {
         let bit = 1 << (peer % CORES_MAX);
         self.requests_busy &= !bit;
         self.answers_due |= bit;
-        for (i, word) in (served::ANSWER..).zip(packed(answer)) {
-            self.set_word(record, i, word);
-        }
+        self.set_words(record, served::ANSWER, &packed(answer));
         true
     }
 

@@ -1,22 +1,20 @@
 //! Notifications: a word of bits, signalled and taken whole.
 
-use crate::cap::Cap;
 use crate::domain::{Ending, State};
 use crate::error::{Error, ErrorKind, Status};
-use crate::layout::{HEAD, domain, notification};
-use crate::memory::Memory;
+use crate::layout::{HEAD, IRQS_MAX, domain, notification};
+use crate::memory::{Memory, Slot};
 use crate::plan::{Patience, Plan};
 use crate::rights::Rights;
 use crate::store::Store;
+use crate::words::{self, kind};
 
 impl<M: Memory> Store<M> {
-    pub(crate) fn decode_wait(&self, cap: &Cap, patience: Patience) -> Result<Plan, Error> {
-        match *cap {
-            Cap::Notification { at, rights, .. } if rights.has(Rights::READ) => {
-                Ok(Plan::Wait { at, patience })
-            }
-            _ => Err(ErrorKind::InvalidCapability.of(0)),
+    pub(crate) fn decode_wait(&self, slot: Slot, patience: Patience) -> Result<Plan, Error> {
+        if !self.head(slot).rights().has(Rights::READ) {
+            return Err(ErrorKind::InvalidCapability.of(0));
         }
+        Ok(Plan::Wait { at: self.object(slot), patience })
     }
 
     /// Bits for whoever waits: the first in the queue, else the bound domain if it waits for a message, else they are kept.
@@ -58,13 +56,15 @@ impl<M: Memory> Store<M> {
 
     /// An interrupt came: signals what is bound to it. False if nothing is.
     pub fn interrupt(&mut self, number: u16) -> bool {
-        let slot = crate::memory::Slot(self.tables.irq(number));
-        match self.cap(slot) {
-            Cap::Notification { at, badge, .. } if number < crate::layout::IRQS_MAX => {
-                self.signal(at, badge);
-                true
-            }
-            _ => false,
+        number < IRQS_MAX && self.signal_kept(Slot(self.tables.irq(number)))
+    }
+
+    /// Signals the notification in a slot of the store's own. False if there is none.
+    pub(crate) fn signal_kept(&mut self, slot: Slot) -> bool {
+        let kept = self.head(slot).is(kind::NOTIFICATION);
+        if kept {
+            self.signal(self.object(slot), self.word(slot.0, words::DATA));
         }
+        kept
     }
 }

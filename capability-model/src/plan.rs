@@ -4,7 +4,7 @@
 use crate::cap::Leased;
 use crate::derivation::Altered;
 use crate::error::{Outcome, Status};
-use crate::layout::{domain, notification, reply};
+use crate::layout::{domain, notification};
 use crate::memory::{Memory, Registers, Slot};
 use crate::store::Store;
 use crate::untyped::Kind;
@@ -112,7 +112,7 @@ pub(crate) enum Plan {
     CancelBadgedSends { at: u64, badge: u64 },
     Message(Message),
     Wait { at: u64, patience: Patience },
-    Configure { at: u64, sources: [Option<Slot>; 3] },
+    Configure { at: u64, sources: [Slot; 3] },
     BindNotification { at: u64, notification: u64 },
     UnbindNotification { at: u64 },
     WriteRegisters { at: u64, registers: Registers },
@@ -129,7 +129,9 @@ pub(crate) enum Plan {
     IssueSeat { source: Slot, slot: Slot, at: u64, number: u8 },
     Seal(Seal),
     Endorse(Endorse),
-    EndorseRemotely { peer: u8, index: u8, epoch: u64, sequence: u64, act: [u64; 5] },
+    EndorseRemotely { peer: u8, index: u8, endorsement: [u64; 7] },
+    NewEpoch { at: u64, threshold: u64, seats: u64 },
+    Retype(Retype),
     Answered(u64),
     Ask { peer: u8 },
     Remotely(Status),
@@ -152,9 +154,11 @@ impl<M: Memory> Store<M> {
             Plan::IssueSeat { source, slot, at, number } => self.issue_seat(source, slot, at, number),
             Plan::Seal(seal) => self.seal(seal),
             Plan::Endorse(endorse) => self.endorse(endorse),
-            Plan::EndorseRemotely { peer, index, epoch, sequence, act: [a, b, c, d, e] } => {
-                self.endorse_remotely(peer, index, [epoch, sequence, a, b, c, d, e]);
+            Plan::EndorseRemotely { peer, index, endorsement } => {
+                self.endorse_remotely(peer, index, endorsement);
             }
+            Plan::NewEpoch { at, threshold, seats } => self.new_epoch(at, threshold, seats),
+            Plan::Retype(ref retype) => return self.retype(retype),
             Plan::Answered(word) => return Status::Word(word),
             Plan::Remotely(status) => return status,
             Plan::UnbindCore(slot) => self.empty_slot(slot),
@@ -213,10 +217,5 @@ impl<M: Memory> Store<M> {
                 Outcome { status, transfers: [answered, received] }
             }
         }
-    }
-
-    /// Whether a reply is held by a waiting receiver.
-    pub(crate) fn reply_has_receiver(&self, at: u64) -> bool {
-        at != 0 && self.word(at, reply::RECEIVER) != 0
     }
 }

@@ -38,6 +38,11 @@ impl Rights {
         Rights(self.0 | other.0)
     }
 
+    /// Whether a Call may be made: its answer needs one of these.
+    pub(crate) const fn may_call(self) -> bool {
+        self.0 & (Rights::GRANT.0 | Rights::GRANT_REPLY.0) != 0
+    }
+
     /// Whether all of `other` is there.
     pub const fn has(self, other: Rights) -> bool {
         self.0 & other.0 == other.0

@@ -3,7 +3,7 @@
 use crate::cap::Cap;
 use crate::layout::{CORES_MAX, LEASES_MAX, Tables, VMIDS_MAX};
 use crate::memory::{Memory, Slot};
-use crate::words::{self, Head};
+use crate::words::{self, Head, kind};
 
 /// All time of a core, in shares.
 pub const UTILISATION_ONE: u64 = 1 << 20;
@@ -127,7 +127,7 @@ impl<M: Memory> Store<M> {
 
     /// Boot only: puts an original capability into an empty slot. Says whether the slot was empty.
     pub fn install(&mut self, slot: Slot, cap: Cap) -> bool {
-        if self.cap(slot) != Cap::Null {
+        if !self.is_empty(slot) {
             return false;
         }
         let [head, object, data, b, c] = words::encode(&cap);
@@ -139,7 +139,7 @@ impl<M: Memory> Store<M> {
     /// Boot only: what other cores lend is put below this CNode.
     pub fn receive_leases_in(&mut self, root: Slot) {
         let slot = Slot(self.tables.root());
-        if matches!(self.cap(root), Cap::CNode { .. }) && self.is_empty(slot) {
+        if self.head(root).is(kind::CNODE) && self.is_empty(slot) {
             self.insert(root, slot, self.altered(root));
         }
     }
@@ -181,6 +181,12 @@ impl<M: Memory> Store<M> {
         Head(self.word(slot.0, 0))
     }
 
+    /// A slot's object word.
+    #[inline(always)]
+    pub(crate) fn object(&self, slot: Slot) -> u64 {
+        self.word(slot.0, words::OBJECT)
+    }
+
     /// Whether a slot holds nothing: its first word says so.
     #[inline(always)]
     pub(crate) fn is_empty(&self, slot: Slot) -> bool {
@@ -204,17 +210,22 @@ impl<M: Memory> Store<M> {
     pub(crate) fn set_cap(&mut self, slot: Slot, cap: Cap) {
         let [head, object, data, b, c] = words::encode(&cap);
         let Head(head) = Head(head).marked_as(self.head(slot));
-        for (i, word) in (0..).zip([head, object, data, b, c]) {
-            self.set_word(slot.0, i, word);
-        }
+        self.set_words(slot.0, 0, &[head, object, data, b, c]);
     }
 
     /// All eight words of a slot.
     #[inline(always)]
     pub(crate) fn write_slot(&mut self, slot: Slot, words: [u64; 8]) {
-        for (i, word) in (0..).zip(words) {
-            self.set_word(slot.0, i, word);
-        }
+        // Word by word: a loop costs more than it says less.
+        let [head, object, data, b, c, previous, next, origin] = words;
+        self.set_word(slot.0, 0, head);
+        self.set_word(slot.0, words::OBJECT, object);
+        self.set_word(slot.0, words::DATA, data);
+        self.set_word(slot.0, words::FREE, b);
+        self.set_word(slot.0, words::CLEAN, c);
+        self.set_word(slot.0, words::PREVIOUS, previous);
+        self.set_word(slot.0, words::NEXT, next);
+        self.set_word(slot.0, words::ORIGIN, origin);
     }
 
     /// The same, read.
@@ -225,8 +236,13 @@ impl<M: Memory> Store<M> {
 
     #[inline(always)]
     pub(crate) fn clear_slot(&mut self, slot: Slot) {
-        for i in 0..8 {
-            self.set_word(slot.0, i, 0);
+        self.write_slot(slot, [0; 8]);
+    }
+
+    /// Words one after the other, from word `from` of an object on.
+    pub(crate) fn set_words(&mut self, object: u64, from: u64, words: &[u64]) {
+        for (i, word) in (from..).zip(words) {
+            self.set_word(object, i, *word);
         }
     }
 }

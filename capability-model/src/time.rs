@@ -10,7 +10,9 @@ use crate::faults::Fault;
 use crate::layout::domain;
 use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
+use crate::rights::Rights;
 use crate::store::{Store, UTILISATION_ONE};
+use crate::words::{self, kind};
 
 /// Longest period, microseconds.
 pub const PERIOD_MAX_US: u64 = 1 << 40;
@@ -35,11 +37,9 @@ fn checked(budget_us: u64, period_us: u64, argument: u8) -> Result<u64, Error> {
 }
 
 impl<M: Memory> Store<M> {
-    pub(crate) fn share_of(&self, cap: &Cap) -> u64 {
-        match *cap {
-            Cap::SchedContext { budget_us, period_us, .. } => share(budget_us, period_us),
-            _ => 0,
-        }
+    /// The share of the context in a slot.
+    pub(crate) fn share_of(&self, slot: Slot) -> u64 {
+        share(self.word(slot.0, words::DATA), self.word(slot.0, words::PERIOD))
     }
 
     /// Carve: budget, period, destination root, index, depth.
@@ -58,7 +58,8 @@ impl<M: Memory> Store<M> {
         period_us: u64,
         slot: Slot,
     ) -> Result<Plan, Error> {
-        if self.cap(core) != (Cap::Core { number: self.core }) {
+        let head = self.head(core);
+        if !head.is(kind::CORE) || head.small() != self.core {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
         let share = checked(budget_us, period_us, 1)?;
@@ -76,66 +77,56 @@ impl<M: Memory> Store<M> {
     /// Configure of a context: a share no larger than it has. More is the core's holder's to give.
     pub(crate) fn decode_reshare(&self, slot: Slot, budget_us: u64, period_us: u64) -> Result<Plan, Error> {
         let share = checked(budget_us, period_us, 1)?;
-        if share > self.share_of(&self.cap(slot)) {
+        if share > self.share_of(slot) {
             return Err(ErrorKind::RangeError.of(1));
         }
         Ok(Plan::Reshare { slot, budget_us, period_us })
     }
 
     pub(crate) fn reshare(&mut self, slot: Slot, budget_us: u64, period_us: u64) {
-        let cap = self.cap(slot);
-        if let Cap::SchedContext { domain, .. } = cap {
-            self.utilisation -= self.share_of(&cap).min(self.utilisation);
-            self.utilisation += share(budget_us, period_us);
-            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain });
-        }
+        self.return_share(slot);
+        self.utilisation += share(budget_us, period_us);
+        self.set_word(slot.0, words::DATA, budget_us);
+        self.set_word(slot.0, words::PERIOD, period_us);
+    }
+
+    /// The share of the context in a slot can be given out again.
+    pub(crate) fn return_share(&mut self, slot: Slot) {
+        self.utilisation = self.utilisation.saturating_sub(self.share_of(slot));
     }
 
     /// Bind of a context: the address of a domain. One context runs one domain.
     pub(crate) fn decode_bind_context(&self, caller: u64, slot: Slot, address: u64) -> Result<Plan, Error> {
-        let Cap::Domain { at } = self.lookup_cap(caller, address, 1)?.1 else {
-            return Err(ErrorKind::InvalidCapability.of(1));
-        };
-        match self.cap(slot) {
-            Cap::SchedContext { domain: 0, .. } if self.word(at, domain::CONTEXT) == 0 => {
-                Ok(Plan::BindContext { slot, at })
-            }
-            Cap::SchedContext { domain: 0, .. } => Err(ErrorKind::IllegalOperation.of(1)),
-            _ => Err(ErrorKind::IllegalOperation.of(0)),
+        let at = self.object(self.lookup_kind(caller, address, 1, kind::DOMAIN, Rights::NONE)?);
+        if self.object(slot) != 0 {
+            return Err(ErrorKind::IllegalOperation.of(0));
         }
+        if self.word(at, domain::CONTEXT) != 0 {
+            return Err(ErrorKind::IllegalOperation.of(1));
+        }
+        Ok(Plan::BindContext { slot, at })
     }
 
     pub(crate) fn bind_context(&mut self, slot: Slot, at: u64) {
-        if let Cap::SchedContext { budget_us, period_us, .. } = self.cap(slot) {
-            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain: at });
-            self.set_word(at, domain::CONTEXT, slot.0);
-            if self.domain_state(at) == State::Running {
-                self.memory.woken(at);
-            }
+        self.set_word(slot.0, words::OBJECT, at);
+        self.set_word(at, domain::CONTEXT, slot.0);
+        if self.domain_state(at) == State::Running {
+            self.memory.woken(at);
         }
     }
 
     /// Budget and period of the context that a domain runs on, microseconds.
     pub fn domain_time(&self, at: u64) -> Option<(u64, u64)> {
         let slot = self.word(at, domain::CONTEXT);
-        if slot == 0 {
-            return None;
-        }
-        match self.cap(Slot(slot)) {
-            Cap::SchedContext { budget_us, period_us, .. } => Some((budget_us, period_us)),
-            _ => None,
-        }
+        (slot != 0).then(|| (self.word(slot, words::DATA), self.word(slot, words::PERIOD)))
     }
 
     /// The domain runs on no context any more.
     pub(crate) fn unbind_context(&mut self, at: u64) {
-        let slot = Slot(self.word(at, domain::CONTEXT));
-        if slot.0 == 0 {
-            return;
+        let slot = self.word(at, domain::CONTEXT);
+        if slot != 0 {
+            self.set_word(slot, words::OBJECT, 0);
+            self.set_word(at, domain::CONTEXT, 0);
         }
-        if let Cap::SchedContext { budget_us, period_us, .. } = self.cap(slot) {
-            self.set_cap(slot, Cap::SchedContext { budget_us, period_us, domain: 0 });
-        }
-        self.set_word(at, domain::CONTEXT, 0);
     }
 }

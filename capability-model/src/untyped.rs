@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
 use crate::invoke::SHORT;
 use crate::layout::{self, VMIDS_MAX};
-use crate::memory::{Memory, PAGE, SLOT, Slot};
+use crate::memory::{BLOCK, Memory, PAGE, SLOT, Slot};
 use crate::plan::Retype;
 use crate::rights::Rights;
 use crate::store::{RETYPE_MAX, SCRUBS_PER_ENTRY, Store};
@@ -20,66 +20,57 @@ pub const RADIX_MAX: u64 = 16;
 /// Physical addresses have so many bits.
 pub const ADDRESS_BITS: u32 = 48;
 
-/// What can be made of memory.
+/// What can be made of memory: the kinds of [`Kind::from_words`], and how large each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u64)] // As `Cap`.
-pub enum Kind {
-    /// Smaller Untyped; the parameter is its size in pages.
-    Untyped(u64),
-    /// A CNode; the parameter is its radix, 1 to [`RADIX_MAX`].
-    CNode(u8),
-    /// An endpoint.
-    Endpoint,
-    /// A notification.
-    Notification,
-    /// A reply.
-    Reply,
-    /// A frame; parameter 0 for 4 KiB, 1 for 2 MiB.
-    Frame(FrameSize),
-    /// A stage-2 table; the parameter is its level, 2 or 3.
-    PageTable(u8),
-    /// A space.
-    Space,
-    /// A domain.
-    Domain,
-    /// A gate.
-    Gate,
+pub struct Kind {
+    /// Of its slot.
+    head: u64,
+    size: u64,
+    align: u64,
 }
 
 impl Kind {
-    /// From two words; the first is argument `argument`.
+    /// From two words, the kind's number and a parameter; the first is argument `argument`. 0: smaller Untyped of so many pages; 1: a CNode of
+    /// this radix; 2: an endpoint; 3: a notification; 4: a reply; 5: a frame (0: 4 KiB, 1: 2 MiB); 6: a stage-2 table of this level; 7: a space;
+    /// 8: a domain; 9: a gate.
     pub fn from_words(kind: u64, parameter: u64, argument: u8) -> Result<Kind, Error> {
-        let range = Err(ErrorKind::RangeError.of(argument + 1));
-        Ok(match (kind, parameter) {
-            (0, 1..=0xf_ffff_ffff) => Kind::Untyped(parameter),
-            (1, 1..=RADIX_MAX) => Kind::CNode(parameter as u8),
-            (2, 0) => Kind::Endpoint,
-            (3, 0) => Kind::Notification,
-            (4, 0) => Kind::Reply,
-            (5, 0) => Kind::Frame(FrameSize::Page),
-            (5, 1) => Kind::Frame(FrameSize::Block),
-            (6, 2..=3) => Kind::PageTable(parameter as u8),
-            (7, 0) => Kind::Space,
-            (8, 0) => Kind::Domain,
-            (9, 0) => Kind::Gate,
-            (0..=9, _) => return range,
+        const BOTH: Rights = Rights::READ.or(Rights::WRITE);
+        // What parameters there are, and bytes; 0: it depends on the parameter.
+        let (kind, rights, least, most, size) = match kind {
+            0 => (kind::UNTYPED, Rights::NONE, 1, 0xf_ffff_ffff, 0),
+            1 => (kind::CNODE, Rights::NONE, 1, RADIX_MAX, 0),
+            2 => (kind::ENDPOINT, Rights::ALL, 0, 0, layout::ENDPOINT_SIZE),
+            3 => (kind::NOTIFICATION, Rights::ALL, 0, 0, layout::NOTIFICATION_SIZE),
+            4 => (kind::REPLY, Rights::NONE, 0, 0, layout::REPLY_SIZE),
+            5 => (kind::FRAME, BOTH, 0, 1, 0),
+            6 => (kind::PAGE_TABLE, Rights::NONE, 2, 3, PAGE),
+            7 => (kind::SPACE, Rights::NONE, 0, 0, PAGE),
+            8 => (kind::DOMAIN, Rights::NONE, 0, 0, PAGE),
+            9 => (kind::GATE, Rights::NONE, 0, 0, layout::GATE_SIZE),
             _ => return Err(ErrorKind::InvalidArgument.of(argument)),
-        })
+        };
+        if parameter < least || parameter > most {
+            return Err(ErrorKind::RangeError.of(argument + 1));
+        }
+        let small = parameter as u8;
+        // All that are made of memory but more memory have an identity.
+        let (class, small, size, align) = match kind {
+            kind::UNTYPED => (0, 0, parameter * PAGE, PAGE),
+            kind::CNODE => (kind, small, cnode_size(small), SLOT),
+            kind::FRAME if small == FrameSize::Block as u8 => (kind, small, BLOCK, BLOCK),
+            kind::FRAME => (kind, small, PAGE, PAGE),
+            _ => (kind, small, size, if size == PAGE { PAGE } else { SLOT }),
+        };
+        Ok(Kind { head: Head::new(kind, rights, small, 0).identified(class).0, size, align })
     }
 
     /// Size and alignment of one.
-    #[inline(always)]
     pub const fn size(self) -> (u64, u64) {
-        match self {
-            Kind::Untyped(pages) => (pages * PAGE, PAGE),
-            Kind::CNode(radix) => (cnode_size(radix), SLOT),
-            Kind::Endpoint => (layout::ENDPOINT_SIZE, SLOT),
-            Kind::Notification => (layout::NOTIFICATION_SIZE, SLOT),
-            Kind::Reply => (layout::REPLY_SIZE, SLOT),
-            Kind::Frame(size) => (size.bytes(), size.bytes()),
-            Kind::PageTable(_) | Kind::Space | Kind::Domain => (PAGE, PAGE),
-            Kind::Gate => (layout::GATE_SIZE, SLOT),
-        }
+        (self.size, self.align)
+    }
+
+    const fn is(self, kind: u8) -> bool {
+        Head(self.head).is(kind)
     }
 }
 
@@ -117,7 +108,7 @@ impl<M: Memory> Store<M> {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
         let [base, size, free] = [words::OBJECT, words::DATA, words::FREE].map(|i| self.word(untyped.0, i));
-        if head.is_device() && !matches!(what, Kind::Untyped(_) | Kind::Frame(_)) {
+        if head.is_device() && !what.is(kind::UNTYPED) && !what.is(kind::FRAME) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }
         let (first, slots) = self.slots_of(into).ok_or(ErrorKind::FailedLookup.of(4))?;
@@ -143,7 +134,7 @@ impl<M: Memory> Store<M> {
         if end > base + size {
             return Err(ErrorKind::NotEnoughMemory.of(0));
         }
-        if what == Kind::Space && self.vmids_left() < count {
+        if what.is(kind::SPACE) && self.vmids_left() < count {
             return Err(ErrorKind::NotEnoughMemory.of(1));
         }
         Ok(Retype { untyped, kind: what, first, count, start, stride, reset })
@@ -157,7 +148,7 @@ impl<M: Memory> Store<M> {
         let (free, clean) = (left(words::FREE), left(words::CLEAN));
         let (from, end) = (start - base, start - base + stride * count);
         let mut clean = clean.max(from & !(PAGE - 1));
-        if !device && !matches!(kind, Kind::Untyped(_)) && !self.seeded(Fault::RetypeSkipsScrub) {
+        if !device && !kind.is(kind::UNTYPED) && !self.seeded(Fault::RetypeSkipsScrub) {
             for _ in 0..SCRUBS_PER_ENTRY {
                 if clean >= end {
                     break;
@@ -174,10 +165,14 @@ impl<M: Memory> Store<M> {
         self.set_word(untyped.0, words::FREE, end);
         self.set_word(untyped.0, words::CLEAN, clean.max(end));
         // All are alike but for where they are, and a space for its VMID.
-        let (head, data) = new_object(kind, device);
+        let Head(head) = Head(kind.head).device(device);
         for i in 0..count {
             let at = start + stride * i;
-            let data = if kind == Kind::Space { self.new_space(at) } else { data };
+            let data = match Head(head).kind() {
+                kind::UNTYPED => kind.size,
+                kind::SPACE => self.new_space(at),
+                _ => 0,
+            };
             self.insert_original(untyped, first.plus(i), [head, at, data, 0, 0]);
         }
         Status::Done
@@ -186,25 +181,6 @@ impl<M: Memory> Store<M> {
     fn vmids_left(&self) -> u64 {
         VMIDS_MAX as u64 - self.vmids.iter().map(|set| set.count_ones() as u64).sum::<u64>()
     }
-}
-
-/// Head and data of what is made of memory.
-#[inline(always)]
-fn new_object(what: Kind, device: bool) -> (u64, u64) {
-    let (kind, rights, small) = match what {
-        Kind::Untyped(_) => (kind::UNTYPED, Rights::NONE, 0),
-        Kind::CNode(radix) => (kind::CNODE, Rights::NONE, radix),
-        Kind::Endpoint => (kind::ENDPOINT, Rights::ALL, 0),
-        Kind::Notification => (kind::NOTIFICATION, Rights::ALL, 0),
-        Kind::Reply => (kind::REPLY, Rights::NONE, 0),
-        Kind::Frame(size) => (kind::FRAME, Rights::READ.or(Rights::WRITE), size as u8),
-        Kind::PageTable(level) => (kind::PAGE_TABLE, Rights::NONE, level),
-        Kind::Space => (kind::SPACE, Rights::NONE, 0),
-        Kind::Domain => (kind::DOMAIN, Rights::NONE, 0),
-        Kind::Gate => (kind::GATE, Rights::NONE, 0),
-    };
-    let data = if let Kind::Untyped(pages) = what { pages * PAGE } else { 0 };
-    (Head::original(kind, rights, small, device).0, data)
 }
 
 /// Rounding without division.

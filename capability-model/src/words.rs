@@ -24,6 +24,9 @@ pub(crate) const FREE: u64 = 3;
 pub(crate) const CLEAN: u64 = 4;
 pub(crate) const IPA: u64 = 3;
 pub(crate) const WHO: u64 = 4;
+pub(crate) const PERIOD: u64 = 3;
+pub(crate) const LENT: u64 = 3;
+pub(crate) const NEXT_GRAVE: u64 = 3;
 pub(crate) const PREVIOUS: u64 = 5;
 pub(crate) const NEXT: u64 = 6;
 pub(crate) const ORIGIN: u64 = 7;
@@ -67,18 +70,17 @@ const IDENTITY: u64 = 0xff << 40;
 pub(crate) struct Head(pub u64);
 
 impl Head {
-    fn new(kind: u8, rights: Rights, small: u8, more: u8) -> Head {
+    pub(crate) const fn new(kind: u8, rights: Rights, small: u8, more: u8) -> Head {
         Head(kind as u64 | rights.word() << 8 | (small as u64) << 24 | (more as u64) << 32)
     }
 
-    /// Of a new object: all that are made of memory but more memory have an identity.
+    /// As one of an object that several slots can hold, of this class (see [`Cap::identity`]).
     #[inline(always)]
-    pub(crate) fn original(kind: u8, rights: Rights, small: u8, device: bool) -> Head {
-        let identity = if kind == kind::UNTYPED { 0 } else { kind };
-        Head(Head::new(kind, rights, small, 0).device(device).0 | (identity as u64) << 40)
+    pub(crate) const fn identified(self, class: u8) -> Head {
+        Head(self.0 | (class as u64) << 40)
     }
 
-    const fn device(self, device: bool) -> Head {
+    pub(crate) const fn device(self, device: bool) -> Head {
         if device { Head(self.0 | DEVICE) } else { self }
     }
 
@@ -213,7 +215,7 @@ const fn frame_size(small: u8) -> FrameSize {
     if small == 0 { FrameSize::Page } else { FrameSize::Block }
 }
 
-const fn remains(small: u8) -> Remains {
+pub(crate) const fn remains(small: u8) -> Remains {
     match small {
         0 => Remains::CNode,
         1 => Remains::Endpoint,

@@ -73,6 +73,6 @@ fn partitions(manifest: &Manifest) -> impl Iterator<Item = PartitionInfo> + '_ {
         let Range { base, size } = d.memory;
         let memory =
             if is_built_above(manifest, d) { MemoryInfo { base, size } } else { MemoryInfo::default() };
-        PartitionInfo { image: d.image, memory, core: d.core, reserved: 0 }
+        PartitionInfo { image: d.image, memory, core: d.core, mib: (size >> 20) as u32 }
     })
 }

@@ -111,8 +111,10 @@ fn signal(core: &mut Core, channel: u64) -> Answer {
     let c = given.channels.get(index).ok_or(Error::BadArgument)?;
     let bit = 1 << index;
     if c.writer as usize == me {
-        for reader in (0..given.domains.len()).filter(|&d| c.reads(d)) {
-            notify(core, reader, bit);
+        let mut readers = c.readers;
+        while readers != 0 {
+            notify(core, readers.trailing_zeros() as usize, bit);
+            readers &= readers - 1;
         }
     } else if c.reads(me) {
         notify(core, c.writer as usize, bit);

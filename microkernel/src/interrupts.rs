@@ -7,6 +7,7 @@ use crate::gic::{Gic, SGI_KNOCK, Taken};
 use crate::plan::Plan;
 use crate::ready::note;
 use crate::{mail, restart, shared};
+use abi::bootinfo::DOMAINS_MAX;
 use abi::handover::KERNEL;
 use abi::hypercall::{Inject, NOTIFY_IRQ};
 
@@ -69,8 +70,8 @@ fn one(core: &mut Core, taken: Taken) {
 
 /// Sets bits of a domain's word, on whatever core it is, and sees to it that it finds out.
 pub fn notify(core: &mut Core, domain: usize, bits: u64) {
-    let was_empty = shared::ring(domain, bits);
     let Some(target) = core.plan.given.domains.get(domain).map(|d| d.core as usize) else { return };
+    let was_empty = shared::ring(domain, bits);
     if target == core.id {
         if was_empty {
             rung(core, domain);
@@ -99,8 +100,9 @@ fn knocked(core: &mut Core) {
     if post & shared::ON_DEMAND != 0 {
         on_demand(core);
     }
-    for i in 0..core.domains.len() {
-        let domain = core.saved(core.domains[i]).index as usize - 1;
+    for i in 0..DOMAINS_MAX {
+        let Some(&at) = core.domains.get(i) else { break };
+        let domain = core.saved(at).index as usize - 1;
         if shared::has_word(domain) {
             rung(core, domain);
         }
@@ -114,8 +116,8 @@ fn knocked(core: &mut Core) {
 /// Does to the domains of this core what was asked of it.
 fn on_demand(core: &mut Core) {
     let mail = Inject::ALL.map(|kind| (kind, shared::take_mail(core.id, kind)));
-    for i in 0..core.domains.len() {
-        let at = core.domains[i];
+    for i in 0..DOMAINS_MAX {
+        let Some(&at) = core.domains.get(i) else { break };
         let domain = core.saved(at).index as usize - 1;
         for (kind, _) in mail.iter().filter(|(_, domains)| domains >> domain & 1 == 1) {
             inject(core, at, *kind);
@@ -134,6 +136,7 @@ pub fn inject(core: &mut Core, at: u64, kind: Inject) {
         Inject::Hang => core.keep(at, hold::DEAD),
         Inject::Pause => core.keep(at, hold::PAUSED),
         Inject::Resume => core.release(at, hold::PAUSED),
+        Inject::Corrupt => restart::corrupt(core, at),
         Inject::Crash => {
             core.release(at, hold::WAITS | hold::ASLEEP);
             let saved = core.saved_mut(at);

@@ -9,6 +9,7 @@ use crate::ready::note;
 use crate::{boot, memory, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
 use abi::handover::{Domain, ENTROPY, Segment};
+use abi::hypercall::CORRUPT_PAGES;
 use abi::manifest::Range;
 use capability_model::memory::PAGE;
 use chacha20::ChaCha20Rng;
@@ -52,6 +53,27 @@ pub fn begin(core: &mut Core) {
     traps::tell_of_change(core);
     core.restart = Some(Restart { at, index, partition, next: partition.memory.base });
     core.restart_again_at(0);
+}
+
+fn partition(core: &Core, at: u64) -> Option<(usize, &'static Domain)> {
+    let index = usize::try_from(core.saved(at).index).ok().and_then(|index| index.checked_sub(1))?;
+    Some((index, core.plan.given.domains.get(index)?))
+}
+
+/// Flips a bit in each of the first pages of the domain at `at`; which, chance decides.
+pub fn corrupt(core: &Core, at: u64) {
+    let Some((_, partition)) = partition(core, at) else { return };
+    let Range { base, size } = partition.memory;
+    let mut chance = registers::now();
+    for page in (base..base + size.min(CORRUPT_PAGES * PAGE)).step_by(PAGE as usize) {
+        // Knuth's generator; its low bits are the poor ones.
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let byte = page + (chance >> 32) % PAGE;
+        let mut value = [0];
+        memory::read(byte, &mut value);
+        memory::write(byte, &[value[0] ^ 1 << (chance >> 61)]);
+    }
+    registers::publish_code();
 }
 
 /// Scrubs some more; at the end the domain runs.

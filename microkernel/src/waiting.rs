@@ -5,6 +5,7 @@ use crate::core_local::Core;
 use crate::domain::{Saved, hold};
 use crate::ready::note;
 use crate::shared;
+use abi::bootinfo::DOMAINS_MAX;
 
 impl Core {
     /// Whether an interrupt waits for the kernel at `at`: its timer's, or with `any` also the doorbell's.
@@ -52,8 +53,8 @@ impl Core {
     #[inline(never)]
     pub fn wake_all(&mut self) {
         self.deadline = self.restart_due;
-        for i in 0..self.domains.len() {
-            let at = self.domains[i];
+        for i in 0..DOMAINS_MAX {
+            let Some(&at) = self.domains.get(i) else { break };
             if self.saved(at).hold & (hold::WAITS | hold::ASLEEP) == 0 {
                 continue;
             }

@@ -82,13 +82,25 @@ impl<'a> Source<'a> {
 impl<'a> AgreedLog<'a> {
     /// Over the regions of the replicas' rings. `None`: one is too small, there are too few of them, or too many.
     pub fn new(regions: impl Iterator<Item = &'a [AtomicU64]>) -> Option<Self> {
+        Self::starting(regions.map(|words| (words, Some(0))), 0)
+    }
+
+    /// The same, from entry `next` on: with each region the position of that entry there. Of one without only what is said from now on is heard.
+    pub fn starting(
+        regions: impl Iterator<Item = (&'a [AtomicU64], Option<u64>)>,
+        next: u64,
+    ) -> Option<Self> {
         let mut sources = [const { None }; REPLICAS];
         let mut slots = sources.iter_mut();
-        for words in regions {
-            *slots.next()? = Some(Source { words, ring: BroadcastReader::new(words)?, held: None });
+        for (words, position) in regions {
+            let mut ring = BroadcastReader::starting_at(words, position.unwrap_or(0))?;
+            if position.is_none() {
+                ring.skip_to_head();
+            }
+            *slots.next()? = Some(Source { words, ring, held: None });
         }
         let enough = sources.iter().flatten().count() >= VOUCHERS;
-        enough.then_some(AgreedLog { sources, next: 0 })
+        enough.then_some(AgreedLog { sources, next })
     }
 
     /// Over the channels `agreed-` of a domain that maps channels at `virtual = ipa + offset`.

@@ -14,6 +14,7 @@
 core::arch::global_asm!(include_str!("bytes.s"));
 
 pub mod agreed;
+pub mod beginning;
 pub mod calls;
 pub mod capability;
 pub mod channel;

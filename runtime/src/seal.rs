@@ -148,25 +148,27 @@ impl Sealing<'_> {
         Ok(())
     }
 
-    /// The gates of core `core`; the last one takes the rest.
-    fn core_by_gates(&self, core: u64, gated: impl Iterator<Item = u32>) -> Result<(), BuildError> {
+    /// The gates of core `core`, with their seats where they belong. All but the last are sealed, which stays in its slot.
+    fn gates(&self, core: u64, gated: impl Iterator<Item = u32>) -> Result<(), BuildError> {
         let mut gated = (0..).zip(gated).peekable();
         while let Some((nth, domain)) = gated.next() {
-            let own = root::DOMAINS + u64::from(domain);
             self.gate(domain, nth)?;
             if gated.peek().is_some() {
-                self.seal(core, own, 1)?;
-                continue;
+                self.seal(core, root::DOMAINS + u64::from(domain), 1)?;
             }
-            for place in (0..).zip(self.replicas).filter(|(_, r)| self.core(**r) == core).map(|(n, _)| n) {
-                self.delete(core, CNODES + place)?;
-            }
-            self.shift(core, HELD, own)?;
-            self.shift(core, HELD + 1, root::CORE)?;
-            self.keep(core)?;
-            self.seal(core, HELD, 4)?;
         }
         Ok(())
+    }
+
+    /// The last gate of core `core`, that of `domain`, takes the rest. From then on nothing can be done there.
+    fn rest(&self, core: u64, domain: u32) -> Result<(), BuildError> {
+        for place in (0..).zip(self.replicas).filter(|(_, r)| self.core(**r) == core).map(|(n, _)| n) {
+            self.delete(core, CNODES + place)?;
+        }
+        self.shift(core, HELD, root::DOMAINS + u64::from(domain))?;
+        self.shift(core, HELD + 1, root::CORE)?;
+        self.keep(core)?;
+        self.seal(core, HELD, 4)
     }
 }
 
@@ -176,13 +178,19 @@ pub fn seal(boot: &BootInfo, gated: u64, replicas: &[u32]) -> Result<(), BuildEr
     let sealing = Sealing { boot, here, replicas };
     let gated_on =
         |core| (0..boot.domains).filter(move |d| gated >> d & 1 == 1 && core_of(boot, u64::from(*d)) == core);
-    // The cores of others first: without the right to act there nothing more can be done.
+    // The other cores first: their capabilities, through which this one acts there, go with the rest of this one.
     let cores =
         || (0..8).filter(|&core| core != here).chain([here]).filter(|&core| gated_on(core).next().is_some());
     let largest = (root::UNTYPED..).zip(&boot.untyped).max_by_key(|(_, m)| m.size);
     let (free, _) = largest.ok_or(BuildError::NoMemory)?;
     cores().try_for_each(|core| sealing.prepare(core, free))?;
-    cores().try_for_each(|core| sealing.core_by_gates(core, gated_on(core)))?;
+    // Seats go from every core to every other, so no core is closed before the last of them has arrived.
+    cores().try_for_each(|core| sealing.gates(core, gated_on(core)))?;
+    for core in cores() {
+        if let Some(last) = gated_on(core).last() {
+            sealing.rest(core, last)?;
+        }
+    }
     // Its CSpace is empty but for itself.
     sealing.delete(here, root::CNODE)
 }

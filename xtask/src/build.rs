@@ -13,12 +13,13 @@ pub const FLOAT: &str = "aarch64-unknown-none";
 /// Target of test programs.
 const LINUX: &str = "aarch64-unknown-linux-musl";
 
-/// Packages for the bare machine by target. Services and kernels are built by calls of their own: `runtime` has a feature for each, and cargo
-/// would unite them.
-const IMAGES: [(&str, &[&str]); 3] = [
-    (BARE, &["loader", "microkernel", "manager", "gate", "devices"]),
-    (FLOAT, &["replica"]),
-    (BARE, &["classic", "lazy", "actor", "journal"]),
+/// Packages for the bare machine by target and profile. Services and kernels are built by calls of their own: `runtime` has a feature for
+/// each, and cargo would unite them.
+const IMAGES: [(&str, &str, &[&str]); 4] = [
+    (BARE, "el2", &["microkernel"]),
+    (BARE, "release", &["loader", "manager", "gate", "devices"]),
+    (FLOAT, "release", &["replica"]),
+    (BARE, "release", &["classic", "lazy", "actor", "journal", "minimal"]),
 ];
 
 /// Where things are.
@@ -44,8 +45,9 @@ impl Tools {
 
     /// The ELF file of a package of [`IMAGES`].
     pub fn elf(&self, package: &str) -> PathBuf {
-        let own = IMAGES.iter().find(|(_, packages)| packages.contains(&package));
-        self.target.join(own.map_or(BARE, |(target, _)| *target)).join("release").join(package)
+        let own = IMAGES.iter().find(|(.., packages)| packages.contains(&package));
+        let (target, profile) = own.map_or((BARE, "release"), |(target, profile, _)| (*target, *profile));
+        self.target.join(target).join(profile).join(package)
     }
 }
 
@@ -61,8 +63,8 @@ fn cargo(tools: &Tools, args: &[&str]) -> Result<()> {
 
 /// Builds all images for the bare machine.
 pub fn images(tools: &Tools) -> Result<()> {
-    for (target, packages) in IMAGES {
-        let mut args = vec!["build", "--quiet", "--release", "--target", target];
+    for (target, profile, packages) in IMAGES {
+        let mut args = vec!["build", "--quiet", "--profile", profile, "--target", target];
         packages.iter().for_each(|p| args.extend(["-p", *p]));
         cargo(tools, &args)?;
     }

@@ -1,5 +1,5 @@
 //! Writes the root image: a cpio archive in `newc` format, members sorted by path, parents before children, the data of regular files
-//! at multiples of 4096 so that a kernel can map it. The padding that aligns data is a run of zero bytes behind the member's name,
+//! at multiples of a page so that a kernel can map it. The padding that aligns data is a run of zero bytes behind the member's name,
 //! counted in its name size: every `newc` reader stops at the first zero byte.
 
 use std::collections::BTreeMap;
@@ -44,8 +44,9 @@ impl Tree {
         self.0.contains_key(&path.split('/').filter(|p| !p.is_empty()).map(str::to_owned).collect::<Vec<_>>())
     }
 
-    /// The archive. `mtime` (seconds since 1970) is the time of all members, so that equal trees give equal bytes.
-    pub fn to_newc(&self, mtime: u32) -> Vec<u8> {
+    /// The archive. `mtime` (seconds since 1970) is the time of all members, so that equal trees give equal bytes. Data of files stands at
+    /// multiples of `align` (a multiple of 4).
+    pub fn to_newc(&self, mtime: u32, align: usize) -> Vec<u8> {
         let mut out = Vec::new();
         for (i, (parts, node)) in self.0.iter().enumerate() {
             let (mode, data): (u32, &[u8]) = match node {
@@ -53,7 +54,7 @@ impl Tree {
                 Node::File { data, mode } => (0o100000 | mode, data),
                 Node::Symlink(to) => (0o120777, to.as_bytes()),
             };
-            let align = if matches!(node, Node::File { .. }) && !data.is_empty() { 4096 } else { 4 };
+            let align = if matches!(node, Node::File { .. }) && !data.is_empty() { align } else { 4 };
             member(&mut out, i as u32 + 1, mode, mtime, &parts.join("/"), data, align);
         }
         member(&mut out, 0, 0, 0, "TRAILER!!!", &[], 4);
@@ -88,7 +89,7 @@ mod tests {
         let mut t = Tree::default();
         t.add("/bin/x", Node::File { data: vec![7; 5000], mode: 0o755 });
         t.add("/a", Node::Symlink("bin/x".into()));
-        let image = t.to_newc(1);
+        let image = t.to_newc(1, 4096);
         let mut at = 0;
         let mut names = Vec::new();
         loop {

@@ -5,16 +5,21 @@ use abi::tier;
 use anyhow::{Result, bail, ensure};
 
 /// The kernels that are built, and the tier of calls (`abi::tier`) that each offers.
-const OFFERS: [(&str, u8); 4] = [("classic", 2), ("lazy", 2), ("actor", 2), ("journal", 2)];
+const OFFERS: [(&str, u8); 5] = [("classic", 2), ("lazy", 3), ("actor", 2), ("journal", 2), ("minimal", 1)];
 
-/// Their names.
+/// The names of the four that are whole.
 pub const KERNELS: [&str; 4] = [OFFERS[0].0, OFFERS[1].0, OFFERS[2].0, OFFERS[3].0];
+
+/// All that are built.
+pub fn built() -> impl Iterator<Item = &'static str> {
+    OFFERS.iter().map(|(name, _)| *name)
+}
 
 /// The tier of `kernel`.
 pub fn tier_of(kernel: &str) -> Result<u8> {
     match OFFERS.iter().find(|(name, _)| *name == kernel) {
         Some((_, tier)) => Ok(*tier),
-        None => bail!("no kernel is named {kernel}; there are: {}", KERNELS.join(", ")),
+        None => bail!("no kernel is named {kernel}; there are: {}", OFFERS.map(|o| o.0).join(", ")),
     }
 }
 
@@ -27,13 +32,15 @@ pub fn choose(options: &Options) -> Result<(Vec<String>, u8)> {
     );
     let named: Vec<&String> = options.kernels.iter().chain(&options.kernel).collect();
     let Some(asked) = options.tier else {
-        let least = named.iter().map(|k| tier_of(k)).collect::<Result<Vec<_>>>()?.into_iter().min();
-        return Ok((options.kernels.clone(), least.unwrap_or(tier::LEAST)));
+        let manifest = KERNELS.map(str::to_owned);
+        let run = if named.is_empty() { manifest.iter().collect() } else { named };
+        let tiers = run.iter().map(|k| tier_of(k)).collect::<Result<Vec<_>>>()?;
+        return Ok((options.kernels.clone(), tiers.into_iter().min().unwrap_or(tier::LEAST)));
     };
     ensure!(
-        (tier::LEAST..=tier::MOST).contains(&asked),
+        (tier::SMALLEST..=tier::MOST).contains(&asked),
         "tier {asked}: there are {} to {}",
-        tier::LEAST,
+        tier::SMALLEST,
         tier::MOST
     );
     for kernel in &named {
@@ -43,10 +50,11 @@ pub fn choose(options: &Options) -> Result<(Vec<String>, u8)> {
             bail!("tier {asked} is more than {kernel} offers; it has not: {}", missing.join(", "));
         }
     }
-    if !named.is_empty() || asked == tier::LEAST {
+    if !named.is_empty() {
         return Ok((options.kernels.clone(), asked));
     }
-    let able: Vec<&str> = OFFERS.iter().filter(|(_, t)| *t >= asked).map(|(name, _)| *name).collect();
+    let able: Vec<&str> =
+        OFFERS[..KERNELS.len()].iter().filter(|(_, t)| *t >= asked).map(|(name, _)| *name).collect();
     ensure!(!able.is_empty(), "no kernel offers tier {asked} yet");
     let four: Vec<String> = able.iter().cycle().take(4).map(|&k| k.to_owned()).collect();
     eprintln!("xtask: tier {asked} is offered by {}: the slots run {}", able.join(", "), four.join(", "));
@@ -63,10 +71,11 @@ mod tests {
 
     #[test]
     fn a_run_has_what_all_its_kernels_offer() {
-        assert_eq!(choose(&options(&[], None)).unwrap(), (vec![], tier::LEAST));
-        let (four, least) = choose(&options(&KERNELS, None)).unwrap();
-        assert_eq!(four, KERNELS);
-        assert_eq!(least, OFFERS.iter().map(|o| o.1).min().unwrap());
+        let four = choose(&options(&KERNELS, None)).unwrap();
+        assert_eq!(four.0, KERNELS);
+        assert_eq!(choose(&options(&[], None)).unwrap(), (vec![], four.1));
+        let mixed = choose(&options(&["classic", "lazy", "minimal", "journal"], None)).unwrap();
+        assert_eq!(mixed.1, tier_of("minimal").unwrap());
     }
 
     #[test]
@@ -76,7 +85,7 @@ mod tests {
             let why = choose(&options(&[least.0; 4], Some(tier::MOST))).unwrap_err().to_string();
             assert!(why.contains(least.0) && why.contains("clone (CLONE_THREAD)"), "{why}");
         }
-        assert!(choose(&options(&[], Some(9))).unwrap_err().to_string().contains("tier 9: there are 2 to 3"));
+        assert!(choose(&options(&[], Some(9))).unwrap_err().to_string().contains("tier 9: there are 1 to 3"));
         assert!(choose(&options(&["classic", "minix", "lazy", "actor"], None)).is_err());
     }
 }

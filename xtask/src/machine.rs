@@ -3,7 +3,7 @@
 use crate::build::{self, Tools};
 use crate::cpio::Tree;
 use crate::image::{self, Item};
-use crate::kernels::{KERNELS, choose, tier_of};
+use crate::kernels::{built, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
 use crate::{bundle, logs, look, own, packages, raspberry_pi, root};
 use abi::bundle::Kind;
@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The oldest QEMU with all that is needed here.
-const QEMU: &str = "qemu-system-aarch64";
+pub(crate) const QEMU: &str = "qemu-system-aarch64";
 
 /// What a machine is loaded from, in its directory.
 pub(crate) const KERNEL: &str = "kernel8.img";
@@ -45,6 +45,8 @@ pub struct Options {
     pub snapshot: Option<Vec<u8>>,
     /// Properties of the manifest's `run` node to set, e.g. `("digest-interval", 1)`.
     pub run: Vec<(String, u32)>,
+    /// Bytes of channels that are not as large as the manifest says, by name.
+    pub channels: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
     /// Debian packages in the root image, besides those that are always there; what they depend on comes with them.
@@ -79,7 +81,7 @@ impl Images {
         std::fs::write(&kernel, image::flat(&tools.elf("microkernel"), &tools.elf("loader"))?)?;
         let service = |n: &str| (n.to_owned(), Kind::Service, tools.elf(n));
         let mut items: Vec<_> = ["manager", "replica", "gate", "devices"].map(service).into();
-        items.extend(KERNELS.map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
+        items.extend(built().map(|k| (k.to_owned(), Kind::Kernel, tools.elf(k))));
         Ok(Images { tools: tools.clone(), kernel, items, root: root::base(tools)? })
     }
 
@@ -160,11 +162,13 @@ fn overlay(options: &Options) -> Result<String> {
     for (i, kernel) in choose(options)?.0.iter().enumerate() {
         partitions.push_str(&slot(i + 1, kernel));
     }
+    let sizes = options.channels.iter().map(|(name, size)| format!(" {name} {{ size = <{size}>; }};"));
+    let channels: String = sizes.collect();
     for (partition, image) in &options.images {
         partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
     }
     Ok(format!(
-        "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; }}; }};\n",
+        "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; channels {{ {channels} }}; }}; }};\n",
         build::tree_bytes(&seed)
     ))
 }

@@ -5,21 +5,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use xtask::build::Tools;
+use xtask::linux::{self, Linux};
 use xtask::look::look;
 use xtask::machine::{Images, Machine, Options};
+use xtask::operator::{self, Relay};
 use xtask::sdcard::{Card, advice};
 use xtask::session::Record;
 use xtask::terminal::{End, attach};
 
 const USAGE: &str = "usage: xtask build
-       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 2|3] [--run COMMAND]
+       xtask run [--kernel NAME | --kernels NAME,NAME,NAME,NAME] [--tier 1|2|3] [--run COMMAND]
                  [--packages 'NAME...'] [--files 'FILE...'] [--seed TEXT] [--log FILE] [--set KEY=NUMBER]...
                  [--verbose] [--timeout SECONDS] [--qemu ARGUMENTS]
+       xtask run --kernel linux [--run COMMAND] [--packages 'NAME...'] [--files 'FILE...'] [--qemu ARGUMENTS]
        xtask run --card IMAGE [--verbose] [--timeout SECONDS]
        xtask sdcard [--firmware DIRECTORY] [--armstub FILE]
        xtask replay [--kernel NAME] [--snapshot-at SYNC-POINT --take FILE] [--from FILE] LOG
        xtask snapshot FILE [FILE]
        xtask demo
+       xtask operator
        xtask debug [as for run] [GDB-COMMANDS]
        xtask logs [--follow]
        xtask look domains | capabilities | threads KERNEL | turns KERNEL | counters KERNEL
@@ -58,6 +62,7 @@ fn command(args: Vec<String>) -> Result<u8> {
             print!("{text}");
             0
         }),
+        "operator" => operator::operate(&tools).map(|()| 0),
         "demo" => xtask::demo::demo(&Images::build(&tools)?).map(|status| status as u8),
         "replay" => replay(&tools, Arguments::parse(rest)?),
         "snapshot" => snapshot(rest),
@@ -86,7 +91,7 @@ impl Arguments {
                 "--kernel" => a.options.kernel = Some(value()?),
                 "--card" => a.options.card = Some(value()?.into()),
                 "--kernels" => a.options.kernels = value()?.split(',').map(str::to_owned).collect(),
-                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 2 or 3")?),
+                "--tier" => a.options.tier = Some(value()?.parse().context("--tier: expected 1, 2 or 3")?),
                 "--run" => a.options.command = Some(value()?),
                 "--packages" => a.options.packages.extend(value()?.split_whitespace().map(str::to_owned)),
                 "--files" => a.options.files.extend(value()?.split_whitespace().map(PathBuf::from)),
@@ -122,11 +127,15 @@ fn seed(text: &str) -> Box<[u8; 32]> {
 }
 
 fn run(tools: &Tools, a: Arguments) -> Result<u8> {
+    if a.options.kernel.as_deref() == Some(linux::NAME) {
+        return Ok(Linux::find(tools)?.attach(&a.options)? as u8);
+    }
     eprintln!("xtask: building");
     let images = Images::build(tools)?;
     let mut machine = Machine::boot(&images, &a.options)?;
     let interactive = a.options.command.is_none();
-    let end = attach(&mut machine, interactive, a.verbose, a.timeout)?;
+    let relay = Relay::open(&operator::socket(tools), &machine.operator)?;
+    let end = attach(&mut machine, interactive, a.verbose, a.timeout, &relay)?;
     let record = machine.finish()?;
     let path = a.log.unwrap_or_else(|| tools.target.join("session.log"));
     record.save(&path)?;

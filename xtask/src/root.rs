@@ -22,7 +22,12 @@ const LEFT_OUT: [&str; 5] =
 /// Fetches an arm64 package from the machine's own Debian mirror, unpacks it and returns the directory. Cached under `target/debian`.
 /// Of it only files that match `pattern`, if that is not empty; from `component` of the release, if it is not the usual one.
 pub fn package(tools: &Tools, name: &str, pattern: &str, component: &str) -> Result<PathBuf> {
-    let dir = tools.target.join("debian").join(name);
+    // Two patterns of one package are two directories.
+    let kept: String = format!("{name}{pattern}")
+        .chars()
+        .map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' })
+        .collect();
+    let dir = tools.target.join("debian").join(kept.trim_end_matches('-'));
     if dir.join("done").exists() {
         return Ok(dir.join("files"));
     }
@@ -70,9 +75,12 @@ pub fn base(tools: &Tools) -> Result<Tree> {
     Ok(tree)
 }
 
+/// Seconds since 1970 at which all members were made.
+pub const TIME: u32 = 1_700_000_000;
+
 /// The image of `tree`, with a fixed time: its bytes depend on its contents alone.
 pub fn image(tree: &Tree) -> Vec<u8> {
-    tree.to_newc(1_700_000_000)
+    tree.to_newc(TIME, 4096)
 }
 
 /// The place of `path` in the layout, without the leading slash.

@@ -104,6 +104,12 @@ impl<'a> Tap<'a> {
         let len = reader.read(buffer)?;
         Ok(len.map(|n| &buffer[..n]))
     }
+
+    fn skip_to_head(&mut self) {
+        if let Some(reader) = &mut self.reader {
+            reader.skip_to_head();
+        }
+    }
 }
 
 impl<'a> Recorder<'a> {
@@ -142,11 +148,15 @@ impl<'a> Recorder<'a> {
                 self.record.output.extend_from_slice(output.payload);
             }
         }
-        while let Some(tap) = &mut self.snapshot
-            && let Some(bytes) =
-                tap.next(&mut buffer).map_err(|e| anyhow::anyhow!("channel snapshot: {e:?}"))?
-        {
-            push_record(&mut self.record.snapshot, bytes);
+        while let Some(tap) = &mut self.snapshot {
+            match tap.next(&mut buffer) {
+                Ok(Some(bytes)) => push_record(&mut self.record.snapshot, bytes),
+                Ok(None) => break,
+                // Another kernel writes from now on, or it wrote faster than this looks: the next whole one counts.
+                Err(ReadError::NewEpoch) => {}
+                Err(ReadError::Overrun) => tap.skip_to_head(),
+                Err(e) => anyhow::bail!("channel snapshot: {e:?}"),
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! In an interactive session Ctrl-] asks for an operator's command.
 
 use crate::machine::Machine;
+use crate::operator::Relay;
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, SetArg, Termios};
@@ -94,6 +95,7 @@ pub fn attach(
     interactive: bool,
     verbose: bool,
     timeout: Option<Duration>,
+    relay: &Relay,
 ) -> Result<End> {
     let raw = if interactive { Raw::enter()? } else { Raw(None) };
     let deadline = timeout.map(|t| Instant::now() + t);
@@ -118,6 +120,7 @@ pub fn attach(
         if ready[1] {
             let n = machine.operator.read(&mut buffer).unwrap_or(0);
             operator_open = n > 0;
+            relay.tell(&buffer[..n]);
             let new = log.push(&buffer[..n]);
             for line in &log.lines[log.lines.len() - new..] {
                 show(line, verbose, raw.0.is_some());

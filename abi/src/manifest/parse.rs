@@ -253,7 +253,15 @@ const fn quorum_of(voters: u32) -> u32 {
 }
 
 fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
-    at.only(&["quorum", "grace-ms", "stuck-ms", "digest-interval", "start-time-us", "iteration"])?;
+    at.only(&[
+        "quorum",
+        "grace-ms",
+        "stuck-ms",
+        "digest-interval",
+        "snapshot-interval",
+        "start-time-us",
+        "iteration",
+    ])?;
     at.only_nodes(&[])?;
     let iteration = match at.node.property("iteration") {
         None => Iteration::default(),
@@ -269,6 +277,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
             _ => return at.fail(Problem::BadValue("start-time-us", "two cells, or /bits/ 64 <number>")),
         },
     };
+    let interval = at.node.property("snapshot-interval").map(|_| at.u32("snapshot-interval"));
     Ok(RunParameters {
         voters: 0,
         quorum: if at.node.property("quorum").is_some() { at.u32("quorum")? } else { QUORUM_BY_NUMBER },
@@ -277,7 +286,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         digest_interval: at.u32("digest-interval")?,
         start_time_us,
         iteration: iteration as u32,
-        reserved: 0,
+        snapshot_interval: interval.transpose()?.unwrap_or(0),
     })
 }
 

@@ -60,7 +60,8 @@ fn the_project_s_own() {
     assert_eq!((name_str(&m.domains[0].devices[0].name), m.domains[0].devices[0].intid), ("pl011", 40));
     assert_eq!(m.domains[7].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
     assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
-    assert_eq!(m.channels.len(), 40);
+    assert_eq!(m.channels.len(), 44);
+    assert_eq!(m.run.snapshot_interval, 0);
     assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b111_1000));
     assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x40_1000 });
     assert_eq!(m.channels[17].kind, ChannelKind::Stream);
@@ -78,11 +79,22 @@ fn disabled_partitions_take_their_channels_along() {
     let names: List<&str> = m.channels.iter().map(|c| name_str(&c.name)).collect();
     assert_eq!(names[12..18], ["effects-k1", "input", "output", "verdicts", "evidence", "control"]);
     assert_eq!(
-        names[18..24],
-        ["monitor-k1", "snapshot-k1", "log-manager", "log-gate", "log-devices", "log-k1"]
+        names[18..28],
+        [
+            "monitor-k1",
+            "snapshot-k1",
+            "begin-r1",
+            "begin-r2",
+            "begin-r3",
+            "begin-r4",
+            "log-manager",
+            "log-gate",
+            "log-devices",
+            "log-k1"
+        ]
     );
     assert_eq!(m.channels[0].readers, 0b1000);
-    assert_eq!(m.channels[17].readers, 0b1111_1000);
+    assert_eq!(m.channels[17].readers, 0b1111_1100);
 }
 
 #[test]

@@ -3,15 +3,19 @@
 use super::RECORD_MAX;
 use crate::digest::{Digest, Encoder};
 
+/// Bytes of the length before a record in a module.
+pub const LENGTH_SIZE: usize = 4;
+
 /// The digest of a snapshot as it grows.
 pub struct Root {
     encoder: Encoder,
     records: u64,
+    bytes: u64,
 }
 
 impl Default for Root {
     fn default() -> Self {
-        Root { encoder: Encoder::new("snapshot"), records: 0 }
+        Root { encoder: Encoder::new("snapshot"), records: 0, bytes: 0 }
     }
 }
 
@@ -20,11 +24,17 @@ impl Root {
     pub fn push(&mut self, record: &[u8]) {
         self.encoder.bytes(record);
         self.records = self.records.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(LENGTH_SIZE as u64 + record.len() as u64);
     }
 
     /// Records so far.
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// Bytes of the records so far, as they stand in a module.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The digest of all records so far; of a whole snapshot, [`Record::End`] included.
@@ -37,7 +47,7 @@ impl Root {
 pub fn records(mut module: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
     let whole = module.len();
     core::iter::from_fn(move || {
-        let (length, rest) = match module.split_first_chunk::<4>() {
+        let (length, rest) = match module.split_first_chunk::<LENGTH_SIZE>() {
             Some((length, rest)) => (u32::from_le_bytes(*length) as usize, rest),
             None if module.is_empty() => return None,
             None => (usize::MAX, module),

@@ -1,26 +1,7 @@
 //! `callstorm SEED CHILDREN CALLS [-v]`: children make pseudo-random system calls, good and bad, on files, pipes, memory, signals and each other;
 //! what each call answered goes into a sum that is printed. Kernels that agree print the same, and have the same state and memory at every sync point.
+use apps::{Random, raw};
 use std::io::Write;
-
-/// xorshift64*, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn of(&mut self, list: &[u64]) -> u64 {
-        list[self.below(list.len() as u64) as usize]
-    }
-}
 
 const ARENA: usize = 1 << 20;
 const FREE: u64 = 0x20_0000_0000;
@@ -89,16 +70,10 @@ impl Storm {
         }
     }
 
-    fn bits(&mut self, list: &[u64]) -> u64 {
-        (0..self.random.below(4)).fold(0, |v, _| v | self.random.of(list))
-    }
-
     fn call(&mut self, number: i64, a: [u64; 6]) -> i64 {
         // SAFETY: (1) the calls are chosen so that they touch the arena, the region at FREE and the kernel's own state only; (2) whatever
         // happens to this process is the point of the program.
-        let r = unsafe { libc::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]) };
-        // SAFETY: (1) errno is this thread's own.
-        let r = if r == -1 { -i64::from(unsafe { *libc::__errno_location() }) } else { r };
+        let r = unsafe { raw(number, a) };
         self.sum = (self.sum ^ r as u64).wrapping_mul(0x0100_0000_01b3).rotate_left(5) ^ number as u64;
         if self.verbose {
             let place = |v: u64| match v.wrapping_sub(self.arena) {
@@ -143,7 +118,7 @@ impl Storm {
         let (p, q) = (self.pointer(), self.pointer());
         let (number, a) = match self.random.below(64) {
             0..=5 => {
-                let flags = self.bits(o) | 0o4000;
+                let flags = self.random.bits(o) | 0o4000;
                 (libc::SYS_openat, [self.dirfd(), self.path(), flags, self.random.below(512), 0, 0])
             }
             6..=8 => (libc::SYS_close, [self.fd(), 0, 0, 0, 0, 0]),
@@ -211,7 +186,7 @@ impl Storm {
 
 fn child(seed: u64, calls: u64, verbose: bool) -> ! {
     let mut arena = vec![0u64; ARENA / 8];
-    let mut random = Random(seed);
+    let random = Random::new(seed);
     arena.iter_mut().take(4096).for_each(|w| *w = random.next());
     let mut paths = vec![0u8; PATHS.len() * 32];
     PATHS.iter().zip(paths.chunks_mut(32)).for_each(|(p, to)| to[..p.len()].copy_from_slice(p.as_bytes()));

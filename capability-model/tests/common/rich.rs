@@ -100,6 +100,17 @@ pub fn invocation(random: &mut Random) -> [u64; WORDS] {
         (words[0], words[2], words[3]) = (OPEN, random.below(3), random.below(3));
         (words[4], words[5], words[6]) = (ROOT, 0, 0);
     }
+    if random.below(2) == 0 && words[1] == Label::Carve as u64 {
+        words[..7].copy_from_slice(&[
+            CORE,
+            Label::Carve as u64,
+            1,
+            4 + random.below(8),
+            ROOT,
+            word(random),
+            64,
+        ]);
+    }
     if random.below(2) == 0 && words[1] == Label::Retype as u64 {
         (words[2], words[3]) = random.of(&RETYPES);
         (words[4], words[5], words[6]) = (ROOT, 0, 0);

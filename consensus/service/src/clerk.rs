@@ -11,6 +11,7 @@
 
 use crate::points::{Points, Report};
 use crate::rejoin::{Rejoins, Request};
+use crate::snapshots::{Decided, Snapshots};
 use crate::voter::{Implausible, Voter};
 use abi::bootinfo::DOMAINS_MAX;
 use abi::vote::{Progress, Verdict, Vote};
@@ -70,6 +71,8 @@ impl<const ORIGINS: usize, const COUNT: usize, const BYTES: usize> Agreed
 pub trait Sink {
     /// Tells the manager.
     fn progress(&mut self, progress: Progress);
+    /// A snapshot is believed, and rings hold it: newcomers may begin there.
+    fn decided(&mut self, snapshot: &Decided);
 }
 
 /// The parameters of a run, alike on all replicas.
@@ -104,6 +107,7 @@ pub struct Clerk {
     pub(crate) voters: [Voter; DOMAINS_MAX],
     pub(crate) points: Points,
     pub(crate) rejoins: Rejoins,
+    pub(crate) snapshots: Snapshots,
     /// Whom the gate proved wrong, in its order: they are to leave the voters.
     pub(crate) leaving: heapless::Vec<u32, DOMAINS_MAX>,
     /// Equal votes that decide now.
@@ -131,6 +135,7 @@ impl Clerk {
         Some(Clerk {
             points: Points::new(config.quorum),
             rejoins: Rejoins::new(),
+            snapshots: Snapshots::default(),
             leaving: heapless::Vec::new(),
             quorum: config.quorum,
             config,
@@ -176,12 +181,16 @@ impl Clerk {
                 self.rejoins.ask(voter, Request { thread, call });
                 Ok(())
             }
-            Vote::Snapshot { s, call, .. } if self.config.recorded.is_some() => {
-                v.begins(s, call);
-                Ok(())
+            Vote::Snapshot { s, call, root, .. } => {
+                if returning || self.config.recorded.is_some() {
+                    v.begins(s, call);
+                }
+                self.snapshots.vote(voter, s, root);
+                if self.may_begin(s, &root) || !returning { Ok(()) } else { Err(Implausible) }
             }
-            Vote::Memory { .. } | Vote::Snapshot { .. } => Ok(()),
+            Vote::Memory { .. } => Ok(()),
         };
+        self.tell_begun(voter, vote, sink);
         if taken == Err(Implausible) {
             self.contradicts(voter, at, sink);
         }
@@ -205,6 +214,20 @@ impl Clerk {
         {
             v.lagging = false;
             sink.progress(Progress::CaughtUp { voter, s });
+        }
+    }
+
+    /// The first word of one that was begun anew says where it stands.
+    fn tell_begun(&mut self, voter: u32, vote: &Vote<'_>, sink: &mut impl Sink) {
+        let Some(v) = self.voters.get_mut(voter as usize) else { return };
+        let s = match vote {
+            Vote::Snapshot { s, .. } => *s,
+            Vote::Passed { s: 0, .. } => 0,
+            _ => return,
+        };
+        if v.returning.is_some() && !core::mem::replace(&mut v.begun, true) {
+            v.since = s;
+            sink.progress(Progress::Begun { voter, s });
         }
     }
 
@@ -240,15 +263,18 @@ impl Clerk {
             | Verdict::WrongState { voter, .. }
             | Verdict::Malformed { voter, .. }
             | Verdict::Silent { voter, .. }
-            | Verdict::Crashed { voter } => {
-                self.on_out(voter);
-                if !self.leaving.contains(&voter) {
-                    let _room = self.leaving.push(voter);
-                }
-            }
+            | Verdict::Crashed { voter } => self.accuse(voter),
             Verdict::Restarted { voter, epoch } => self.on_restarted(voter, epoch),
             Verdict::Exit { .. } | Verdict::NoQuorum { .. } => self.ended = true,
             Verdict::Late { .. } | Verdict::CaughtUp { .. } => {}
+        }
+    }
+
+    /// `voter` does not count any more, and is to leave.
+    pub(crate) fn accuse(&mut self, voter: u32) {
+        self.on_out(voter);
+        if !self.leaving.contains(&voter) {
+            let _room = self.leaving.push(voter);
         }
     }
 
@@ -264,6 +290,7 @@ impl Clerk {
         self.leaving.retain(|d| *d != voter);
         self.points.forget(voter);
         self.rejoins.forget(voter);
+        self.snapshots.forget(voter);
     }
 
     /// Nothing is ordered any more: the program, the output or the recording has ended.

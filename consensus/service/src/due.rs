@@ -22,6 +22,7 @@ impl Clerk {
             return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
         }
         self.permit_leave(now_us, log);
+        self.decide_snapshots(next, now_us, sink);
         self.permit_join(now_us, log);
         self.decide_stuck(now_us, log, sink);
         self.permit_rejoins(now_us, log);
@@ -40,7 +41,8 @@ impl Clerk {
         }
     }
 
-    /// Who was begun anew joins when it has passed the sync point that the others would be waited for at, and says of it what they say.
+    /// Who was begun anew joins when it has passed the sync point that the others would be waited for at, and says of it what they say, or stands just behind
+    /// the snapshot that is believed.
     fn permit_join(&mut self, now_us: u64, log: &mut impl Agreed) {
         let (next, Voters { epoch, set, .. }) = (log.next(), log.voters());
         for (i, v) in self.voters.iter_mut().enumerate().filter(|(_, v)| v.returning.is_some() && !v.member) {
@@ -50,7 +52,9 @@ impl Clerk {
             if v.out {
                 log.forbid(&join);
                 v.returning = None;
-            } else if v.confirmed && !v.lost && v.passed > flow_point(next) {
+            } else if (v.confirmed && !v.lost || self.snapshots.confirm(i, v.passed))
+                && v.passed > flow_point(next)
+            {
                 log.permit(join, now_us);
             }
         }
@@ -164,7 +168,11 @@ impl Clerk {
             .filter(|r| !r.runnable && r.deadline_us != NO_DEADLINE)
             .map(|r| r.deadline_us.saturating_sub(self.config.start_time_us));
         // What is past already is not waited for again: it is only kept back by something that will ring.
-        [grace, deadline, self.stuck_wake_at()].into_iter().flatten().filter(|at| *at > now_us).min()
+        [grace, deadline, self.stuck_wake_at(), self.snapshot_wake_at()]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now_us)
+            .min()
     }
 
     fn tell(&mut self, next: u64, sink: &mut impl Sink) {

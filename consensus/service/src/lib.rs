@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`clerk`] | what is due: the next Sync, a Skip or Go, a Rejoin, other voters |
 //! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
+//! | [`snapshots`] | which snapshots are believed |
 //! | [`liar`] | equivocation on demand, for tests |
 //! | [`restarts`] | who may begin anew: what this replica endorses at the gates |
 //!
@@ -21,6 +22,7 @@ pub mod liar;
 mod points;
 mod rejoin;
 pub mod restarts;
+pub mod snapshots;
 pub mod start;
 mod stuck;
 mod voter;

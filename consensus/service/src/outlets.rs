@@ -2,7 +2,9 @@
 
 use crate::peers;
 use crate::shell_main::M;
-use abi::bootinfo::{BootInfo, name_str};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, name_str};
+use abi::log::{Entry, Event, REPLICAS};
+use abi::snapshot::Beginning;
 use abi::vote::Progress;
 use consensus::ReplicaId;
 use consensus::replica::{Channel, Note, Output};
@@ -10,6 +12,7 @@ use replica::Board;
 use replica::clerk::Sink;
 use replica::hello::{self, Hello};
 use replica::liar::Liar;
+use replica::snapshots::Decided;
 use replica::start;
 use shell::Broadcast;
 
@@ -25,8 +28,32 @@ pub struct Outlets {
     pub liar: Option<Liar>,
     fork: [[u8; M]; 2],
     told: (u64, u64),
-    /// It has told that its ring does not hold the log's beginning any more.
-    forgotten: bool,
+    /// Where newcomers may begin.
+    begin: Broadcast,
+    /// The last entries that ask for a snapshot.
+    asked: heapless::Deque<Asked, ASKED>,
+    /// The voters' domains, in order.
+    voters: heapless::Vec<usize, REPLICAS>,
+}
+
+/// Where an entry that asks for a snapshot stands.
+#[derive(Clone, Copy)]
+struct Asked {
+    s: u64,
+    /// Its number in the log, and its position in this replica's ring.
+    entry: u64,
+    position: u64,
+}
+
+/// So many of them are remembered until the snapshot is believed.
+const ASKED: usize = 8;
+
+/// The entry asks for a snapshot: its number, and its sync point.
+fn asks(record: &[u8]) -> Option<(u64, u64)> {
+    let (number, entry) = record.split_first_chunk()?;
+    let Ok(Entry::Sync(sync)) = postcard::from_bytes(entry) else { return None };
+    let asks = !sync.events.is_empty() && sync.events().any(|event| event == Ok(Event::Snapshot));
+    asks.then_some((u64::from_le_bytes(*number), sync.s))
 }
 
 impl Outlets {
@@ -47,7 +74,9 @@ impl Outlets {
             liar: None,
             fork: [[0; M]; 2],
             told: (0, 0),
-            forgotten: false,
+            begin: named("begin-"),
+            asked: heapless::Deque::new(),
+            voters: (0..DOMAINS_MAX).filter(|d| boot.run.voters >> d & 1 == 1).take(REPLICAS).collect(),
         }
     }
 
@@ -79,9 +108,6 @@ impl Outlets {
         if input != line.done(0) {
             self.progress(Progress::Ordered { input: line.done(0) });
         }
-        if self.agreed.has_wrapped() && !core::mem::replace(&mut self.forgotten, true) {
-            self.progress(Progress::Forgotten);
-        }
         if epoch != voters.epoch {
             let (epoch, set, quorum) = (voters.epoch, voters.set, voters.quorum);
             self.progress(Progress::Voters { epoch, set, quorum });
@@ -93,6 +119,7 @@ impl Outlets {
         self.agreed.ring();
         self.peer.ring();
         self.progress.ring();
+        self.begin.ring();
     }
 
     fn lie(&mut self, record: &[u8]) -> bool {
@@ -121,6 +148,12 @@ impl Output for Outlets {
     /// Voters are told by [`Outlets::tell_agreed`], also when they came with a state.
     fn deliver(&mut self, _: u64, channel: Channel, record: &[u8]) {
         if channel == Channel::Log {
+            if let Some((entry, s)) = asks(record) {
+                if self.asked.is_full() {
+                    self.asked.pop_front();
+                }
+                let _room = self.asked.push_back(Asked { s, entry, position: self.agreed.position() });
+            }
             self.agreed.write(record);
         }
     }
@@ -146,5 +179,21 @@ impl Output for Outlets {
 impl Sink for Outlets {
     fn progress(&mut self, progress: Progress) {
         self.progress.send(&progress, &mut [0; 64]);
+    }
+
+    /// A replica that was restarted since does not know where the entry stands: the others do.
+    fn decided(&mut self, snapshot: &Decided) {
+        let Some(asked) = self.asked.iter().find(|a| a.s == snapshot.s) else { return };
+        let place = |slot: usize| snapshot.places.get(*self.voters.get(slot)?).copied().flatten();
+        let beginning = Beginning {
+            s: snapshot.s,
+            entry: asked.entry,
+            records: snapshot.records,
+            bytes: snapshot.bytes,
+            root: snapshot.root,
+            log: asked.position,
+            places: core::array::from_fn(|slot| place(slot).unwrap_or(u64::MAX)),
+        };
+        self.begin.write(&beginning.encode());
     }
 }

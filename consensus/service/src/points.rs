@@ -43,6 +43,11 @@ impl Points {
         Points { ring: [empty; WINDOW], need: quorum.clamp(1, 2) as usize }
     }
 
+    /// Equal reports that are believed.
+    pub fn need(&self) -> usize {
+        self.need
+    }
+
     /// The row of sync point `s`; `None` when it is older than the window.
     fn row(&mut self, s: u64) -> Option<&mut Point> {
         let row = self.ring.get_mut(slot(s))?;

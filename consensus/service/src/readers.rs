@@ -1,21 +1,26 @@
 //! The rings that this replica reads, but for the other replicas': votes, verdicts, input, control.
 
 use crate::outlets::Outlets;
-use abi::bootinfo::{BootInfo, DOMAINS_MAX};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, name_str};
 use abi::hypercall::NOTIFY_DOMAIN;
 use abi::vote::{Control, Input, PAYLOAD_MAX, Verdict, Vote};
 use ipc::{BroadcastReader, ReadError, Receive, ReceiveError};
 use replica::Board;
 use replica::clerk::{Clerk, Taken};
 use replica::restarts::{Agreed, Restarts};
+use replica::snapshots::Follower;
 
 /// So many records are taken of one ring before the others have their turn: a flood of one delays nobody for long.
 const BUDGET: usize = 256;
+/// Fewer of the large ones, each of which is hashed.
+const SNAPSHOT_BUDGET: usize = 32;
 const RECORD_MAX: usize = PAYLOAD_MAX + 128;
+const _: () = assert!(RECORD_MAX >= abi::snapshot::RECORD_MAX);
 
 struct Voter {
     domain: u32,
     ring: BroadcastReader<'static>,
+    snapshots: Option<(BroadcastReader<'static>, Follower)>,
     /// A vote that speaks of an entry which is still to be executed here.
     held: Option<Vote<'static>>,
     /// It was begun anew, and has not begun its epoch of the ring yet.
@@ -40,7 +45,9 @@ impl Readers {
     pub fn open(boot: &'static BootInfo) -> Self {
         let mut voters = [const { None }; DOMAINS_MAX];
         for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
-            *slot = Some(Voter { domain, ring, held: None, renewed: false });
+            let info = boot.read_channels("snapshot-").find(|c| c.writer == domain);
+            let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
+            *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false });
         }
         Readers {
             voters,
@@ -66,6 +73,7 @@ impl Readers {
         let mut more = false;
         for voter in self.voters.iter_mut().flatten() {
             more |= take_votes(voter, &mut self.record, now_us, line, clerk, out);
+            more |= take_snapshots(voter, &mut self.record, clerk, out);
             if word >> NOTIFY_DOMAIN & 1 == 1 && shell::crashed(voter.domain) {
                 clerk.on_out(voter.domain);
             }
@@ -181,6 +189,35 @@ fn take_votes(
             Err(ReceiveError::Ring(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch)) => {
                 clerk.on_out(domain);
                 return false;
+            }
+        }
+    }
+    true
+}
+
+/// Follows what `voter` writes of snapshots. Its vote was read before: what it speaks of is in the ring.
+fn take_snapshots(voter: &mut Voter, record: &mut [u8], clerk: &mut Clerk, out: &mut Outlets) -> bool {
+    let Some((ring, follower)) = &mut voter.snapshots else { return false };
+    for _ in 0..SNAPSHOT_BUDGET {
+        let position = ring.position();
+        match ring.read(record) {
+            Ok(Some(length)) => follower.take(position, record.get(..length).unwrap_or(&[])),
+            Ok(None) => {
+                if clerk.wants_written(voter.domain) {
+                    clerk.on_written(voter.domain, follower.found(), out);
+                }
+                return false;
+            }
+            Err(ReadError::NewEpoch) => follower.on_renewed(),
+            Err(ReadError::Overrun) => {
+                follower.on_lapped();
+                ring.skip_to_head();
+            }
+            // No correct kernel writes that; it leads to no snapshot.
+            Err(ReadError::TooLong(_)) => follower.on_renewed(),
+            Err(ReadError::Fault) => {
+                follower.on_renewed();
+                ring.skip_to_head();
             }
         }
     }

@@ -50,6 +50,7 @@ fn line(boot: &'static BootInfo, seed: [u8; 32]) -> (Board<'static>, Clerk) {
         ahead_us: AHEAD_US,
         behind_us: BEHIND * 2 * grace_us,
         digest_interval: boot.run.digest_interval,
+        snapshot_interval: boot.run.snapshot_interval,
         program,
     };
     let clerk = Clerk::new(Config {

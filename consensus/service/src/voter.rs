@@ -29,6 +29,10 @@ pub struct Voter {
     pub returning: Option<u64>,
     /// It returns, and what it reported of a sync point is what is believed.
     pub confirmed: bool,
+    /// It was begun anew and has said where it stands: behind the snapshot of sync point `since`, or at 0.
+    pub begun: bool,
+    /// See `begun`; 0 of one that was there from the beginning.
+    pub since: u64,
     pub(crate) last_promise: Option<u64>,
     pub(crate) passed_call: u64,
 }

@@ -30,6 +30,8 @@ impl Sink for Log {
     fn progress(&mut self, progress: Progress) {
         self.progress.push(progress);
     }
+
+    fn decided(&mut self, _: &replica::snapshots::Decided) {}
 }
 
 fn passed(s: u64, runnable: bool) -> Vote<'static> {

@@ -53,6 +53,8 @@ impl Sink for Log {
     fn progress(&mut self, progress: Progress) {
         self.progress.push(progress);
     }
+
+    fn decided(&mut self, _: &replica::snapshots::Decided) {}
 }
 
 /// A kernel that runs a program of the simulation: what it does between sync points follows from the entries alone, but how long a

@@ -6,6 +6,9 @@ use consensus::line::Voters;
 use consensus::replica::Channel;
 use std::collections::BTreeMap;
 
+/// A snapshot is asked for at every so manieth sync point.
+pub(crate) const SNAPSHOT_INTERVAL: u64 = 4;
+
 /// Records that one sequence number brought.
 pub type Delivered = Vec<(Channel, Vec<u8>)>;
 
@@ -135,7 +138,13 @@ impl Oracle {
                 }
                 self.next_sync += 1;
                 self.clock(s.time_us)?;
-                s.events().try_for_each(|event| self.event(event.map_err(|e| e.to_string())?))
+                let asks = s.events().any(|event| event == Ok(Event::Snapshot));
+                if s.s.is_multiple_of(SNAPSHOT_INTERVAL) && !asks {
+                    return Err(format!("Sync {} asks for no snapshot", s.s));
+                }
+                s.events()
+                    .filter(|event| *event != Ok(Event::Snapshot))
+                    .try_for_each(|event| self.event(event.map_err(|e| e.to_string())?))
             }
             Entry::Skip { call } => self.decide(call, true),
             Entry::Go { call } => self.decide(call, false),

@@ -67,6 +67,8 @@ pub(super) struct Agreed {
     rejoined: Calls,
     /// The last restart of each replica.
     restarted: [Option<[u8; 64]>; REPLICAS],
+    /// The next Sync asks for a snapshot: a voter has left, and another kernel is to take its place.
+    snapshot: bool,
     /// Encoded events for the next Sync.
     events: heapless::Vec<u8, EVENTS_MAX>,
 }
@@ -81,6 +83,7 @@ impl Agreed {
             calls: Calls::default(),
             rejoined: Calls::default(),
             restarted: [None; REPLICAS],
+            snapshot: false,
             events: heapless::Vec::new(),
         }
     }
@@ -106,7 +109,7 @@ impl Agreed {
 
     /// Something waits for the next Sync to carry it.
     pub(super) fn has_events(&self) -> bool {
-        !self.events.is_empty()
+        self.snapshot || !self.events.is_empty()
     }
 
     /// It is said already what becomes of `call`.
@@ -136,7 +139,7 @@ impl Agreed {
             Proposal::Sync { s, time_us }
                 if s > 0 && (s == self.next || seeded::has(Bug::SyncNumberUnchecked)) =>
             {
-                self.sync(n, s, time_us, recording, out);
+                self.sync(n, s, time_us, (rules, recording), out);
             }
             Proposal::Skip { call } if !self.calls.has(call) || seeded::has(Bug::CallDecidedTwice) => {
                 self.decide(n, &Entry::Skip { call }, out);
@@ -157,6 +160,7 @@ impl Agreed {
             Proposal::Voters(v)
                 if v.check_after(&self.voters).is_ok() || seeded::has(Bug::VotersUnchecked) =>
             {
+                self.snapshot |= self.voters.set & !v.set != 0;
                 self.voters = v;
                 let mut bytes = [0; 32];
                 if let Ok(record) = postcard::to_slice(&v, &mut bytes) {
@@ -197,16 +201,31 @@ impl Agreed {
         n: u64,
         s: u64,
         time_us: u64,
-        mut recording: Option<&mut Recording<'_>>,
+        (rules, mut recording): (&Rules<'_>, Option<&mut Recording<'_>>),
         out: &mut impl Output,
     ) {
         self.next = s.saturating_add(1);
         self.time_us = if seeded::has(Bug::TimeMayFall) { time_us } else { self.time_us.max(time_us) };
         self.decide_as_recorded(n, s, recording.as_deref_mut(), out);
+        self.snapshot |= s.checked_rem(u64::from(rules.snapshot_interval)) == Some(0);
+        if self.snapshot {
+            self.ask_for_snapshot();
+        }
         let events = core::mem::take(&mut self.events);
         let now = Sync { s, time_us: self.time_us, events: &events };
         let then = recording.and_then(Recording::sync);
         self.emit(n, out, &Entry::Sync(then.unwrap_or(now)));
+    }
+
+    /// Without room the Sync after this one asks.
+    fn ask_for_snapshot(&mut self) {
+        let mut bytes = [0; 8];
+        if let Ok(event) = postcard::to_slice(&Event::Snapshot, &mut bytes)
+            && self.has_room(event)
+        {
+            self.snapshot = false;
+            self.add_event(event);
+        }
     }
 
     /// All that the recording decided before Sync `s` + 3.
@@ -250,7 +269,7 @@ impl Agreed {
         for identity in &self.restarted {
             w.bytes(&[u8::from(identity.is_some())])?.bytes(&identity.unwrap_or([0; 64]))?;
         }
-        w.bytes(&self.events)?;
+        w.bytes(&[u8::from(self.snapshot)])?.bytes(&self.events)?;
         Some(())
     }
 
@@ -262,7 +281,8 @@ impl Agreed {
         for identity in &mut restarted {
             *identity = if r.u8()? == 1 { Some(r.array()?) } else { r.bytes(64).map(|_| None)? };
         }
+        let snapshot = r.u8()? == 1;
         let events = heapless::Vec::from_slice(r.0).ok()?;
-        Some(Agreed { entries, next, time_us, voters, calls, rejoined, restarted, events })
+        Some(Agreed { entries, next, time_us, voters, calls, rejoined, restarted, snapshot, events })
     }
 }

@@ -41,6 +41,8 @@ pub struct Rules<'a> {
     pub behind_us: u64,
     /// See [`abi::log::Boot::digest_interval`].
     pub digest_interval: u32,
+    /// A snapshot is taken at every sync point divisible by this; 0: only where a voter leaves.
+    pub snapshot_interval: u32,
     /// An encoded [`abi::log::Program`].
     pub program: &'a [u8],
 }

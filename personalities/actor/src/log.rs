@@ -70,7 +70,9 @@ impl Log {
             Entry::Boot(_) if self.passed.is_some() && self.last == 0 => {}
             Entry::Boot(_) => return Err(Broken::OutOfOrder),
             Entry::Sync(sync) => {
-                if sync.s != self.last + 1 {
+                // What is passed over may be read from anywhere on.
+                let is_passed = self.last < sync.s && sync.s <= passed;
+                if sync.s != self.last + 1 && !is_passed {
                     return Err(Broken::OutOfOrder);
                 }
                 self.last = sync.s;
@@ -123,6 +125,9 @@ mod test {
         assert_eq!((behind.add(&sync(1)), behind.add(&record(&Entry::Go { call: 9 }))), (Ok(()), Ok(())));
         assert_eq!((behind.take(1), behind.decision(9)), (None, None));
         assert_eq!((behind.add(&sync(2)), behind.take(2).map(|e| e.s)), (Ok(()), Some(2)));
+        // The rings may hold the log from the snapshot's entry on only, and not less.
+        let from = |s: u64| Log::behind(5, 10).add(&sync(s));
+        assert_eq!((from(5), from(6), from(7)), (Ok(()), Err(Broken::OutOfOrder), Err(Broken::OutOfOrder)));
         assert_eq!((log.decision(8), log.decision(9), log.decision(10)), (None, Some(Decision::Skip), None));
     }
 }

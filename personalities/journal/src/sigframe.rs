@@ -1,7 +1,7 @@
 //! The signal frame: Linux' `struct rt_sigframe` (arch/arm64/kernel/signal.c) byte for byte, and the way back.
 
 use crate::errno::*;
-use crate::signals::{Begun, ONSTACK, RESTORER, UNBLOCKABLE};
+use crate::signals::{AUTODISARM, Begun, ONSTACK, RESTORER, UNBLOCKABLE};
 use crate::space::{TRAMPOLINE, WRITE};
 use crate::state::State;
 
@@ -32,8 +32,7 @@ impl State {
     fn frame_place(&self, serial: u64, begun: &Begun) -> (u64, u64) {
         let p = self.process(serial);
         let (base, _, size) = p.signals.alternate;
-        let on_it = size != 0 && p.user.sp > base && p.user.sp - base <= size;
-        let moves = begun.action.flags & ONSTACK != 0 && size != 0 && !on_it;
+        let moves = begun.action.flags & ONSTACK != 0 && size != 0 && !self.is_on_alternate(serial);
         let top = if moves { base.wrapping_add(size) } else { p.user.sp };
         let record = top.wrapping_sub(RECORD as u64) & !15;
         (record.wrapping_sub(FRAME as u64) & !15, record)
@@ -93,6 +92,9 @@ impl State {
         p.user.x[30] = if action.flags & RESTORER != 0 { action.restorer } else { TRAMPOLINE };
         p.user.sp = at;
         p.user.pc = action.handler;
+        if flags & AUTODISARM != 0 {
+            p.signals.alternate = (0, 2, 0);
+        }
         true
     }
 
@@ -136,9 +138,8 @@ impl State {
             let at = RESERVED_AT + 16 + i * 16;
             *v = u128::from(word(&f, at)) | u128::from(word(&f, at + 8)) << 64;
         }
-        if alternate.1 & !2 == 0 && alternate.2 >= 2048 {
-            p.signals.alternate = alternate;
-        }
+        // As Linux: what is no alternate stack is passed over.
+        let _ = self.set_alternate(serial, alternate);
         Ok(())
     }
 }

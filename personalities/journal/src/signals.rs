@@ -38,6 +38,9 @@ pub const RESETHAND: u64 = 0x8000_0000;
 #[allow(missing_docs)]
 pub const RESTORER: u64 = 0x0400_0000;
 
+/// ss_flags: a handler begins without alternate stack, and its return gives it back.
+pub const AUTODISARM: u32 = 1 << 31;
+
 /// Handler addresses with a meaning.
 pub const DEFAULT: u64 = 0;
 #[allow(missing_docs)]

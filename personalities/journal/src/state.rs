@@ -77,6 +77,8 @@ pub struct Birth {
     pub time_us: u64,
     /// State digests at every so many sync points.
     pub digest_interval: u64,
+    /// The calls that the run offers (`abi::tier`).
+    pub tier: u8,
 }
 
 /// Who is woken at the end of a step.

@@ -67,7 +67,7 @@ fn root() -> Vec<u8> {
 
 /// Boot, a skip of the loop at call 1, Ctrl-C at sync point 1, the way back at sync point 2.
 fn log() -> Vec<Vec<u8>> {
-    let program = encoded!(&Program { path: "/prog", argv: b"prog\0", env: b"" });
+    let program = encoded!(&Program { path: "/prog", argv: b"prog\0", env: b"", tier: abi::tier::LEAST });
     let boot = Boot {
         version: abi::log::VERSION,
         seed: [9; 32],

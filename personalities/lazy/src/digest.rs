@@ -1,12 +1,12 @@
 //! State and memory digests. "State digest" in `docs/linux-abi.md`, field by field.
 
 use crate::files::Body;
-use crate::hw::Hardware;
+use crate::hw::{FpState, Hardware};
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, Mapping};
 use crate::memory::object::Found;
 use crate::open::Kind;
-use crate::process::{Place, Process, Stand};
+use crate::process::{Place, Process, Thread};
 use crate::signal::bit;
 use abi::digest::{Digest, Encoder};
 use abi::layout::PAGE;
@@ -64,12 +64,10 @@ impl<H: Hardware> Kernel<H> {
 
     fn encode_process(&self, e: &mut Encoder, p: &Process, files: &mut Vec<u32>) {
         let parent = self.processes.get(&p.parent).map_or(0, |q| q.pid);
-        let state = match self.threads.get(&p.serial).map(|t| t.place) {
+        let state = match self.threads_of(p.serial).next() {
             _ if p.zombie => 3,
-            Some(Place::Round) => 0,
-            Some(Place::Waiting) => 1,
-            Some(Place::Stopped) | None => 2,
-            Some(Place::Outside { .. }) => 4,
+            Some(t) => place_number(t.place),
+            None => 2,
         };
         e.u64(p.serial).u64(p.pid.into()).u64(parent.into()).u64(p.group.into()).u64(p.session.into());
         e.u64(state).u64(p.status as u32 as u64).u64(if p.zombie { 0 } else { p.pending });
@@ -92,6 +90,12 @@ impl<H: Hardware> Kernel<H> {
             e.u64(fd as u64).u64(d.cloexec.into()).u64(number as u64);
         }
         e.u64(if p.zombie { 0 } else { p.cwd });
+        if self.has_threads(p.serial) {
+            e.u64(self.threads_of(p.serial).count() as u64);
+            for t in self.threads_of(p.serial) {
+                e.u64(t.serial).u64(t.tid.into()).u64(place_number(t.place)).u64(t.pending);
+            }
+        }
     }
 
     fn encode_files(&mut self, e: &mut Encoder) {
@@ -126,7 +130,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Posts the digest of a process' registers and memory, if one is due and it makes its first call since.
     pub fn post_memory_digest(&mut self, serial: u64) {
-        let Some(p) = self.processes.get_mut(&serial) else { return };
+        let Some(p) = self.process_of_mut(serial) else { return };
         let Some(s) = p.digest_due.take() else { return };
         let pid = p.pid;
         if p.unagreed {
@@ -135,28 +139,57 @@ impl<H: Hardware> Kernel<H> {
         if self.fp_owner == Some(serial) {
             self.save_fp();
         }
-        if let Some(digest) = self.memory_digest(serial) {
-            self.post(&Vote::Memory { s, process: serial, pid, digest });
+        let process = self.owner(serial);
+        if let Some(digest) = self.memory_digest(process, &[serial]) {
+            self.post(&Vote::Memory { s, process, pid, digest });
         }
     }
 
-    fn memory_digest(&mut self, serial: u64) -> Option<Digest> {
-        let t = self.threads.get(&serial)?;
-        debug_assert!(t.stand != Stand::User);
+    /// Posts those of processes with several threads, as they stand at sync point `s`.
+    pub fn post_shared_digests(&mut self, s: u64) {
+        let all: Vec<(u64, u32)> =
+            self.processes.values().filter(|p| !p.unagreed).map(|p| (p.serial, p.pid)).collect();
+        for (process, pid) in all {
+            let outside = |t: &Thread| matches!(t.place, Place::Outside { .. });
+            if !self.has_threads(process) || self.threads_of(process).any(outside) {
+                continue;
+            }
+            self.save_fp();
+            let members = self.members(process);
+            if let Some(digest) = self.memory_digest(process, &members) {
+                self.post(&Vote::Memory { s, process, pid, digest });
+            }
+        }
+    }
+
+    /// Of one thread, or of several of one process: then the FP registers come last.
+    fn memory_digest(&mut self, process: u64, members: &[u64]) -> Option<Digest> {
         let mut e = Encoder::new("memory");
-        e.u64(serial);
-        let r = &t.registers;
-        for x in r.x {
-            e.u64(x);
+        let threads: Vec<&Thread> = members.iter().filter_map(|s| self.threads.get(s)).collect();
+        let alone = threads.len() == 1;
+        for t in &threads {
+            let r = &t.registers;
+            e.u64(if alone { process } else { t.serial });
+            for x in r.x {
+                e.u64(x);
+            }
+            e.u64(r.sp).u64(r.pc).u64(r.pstate & 0xf000_0000).u64(r.tls).u64(t.mask);
         }
-        e.u64(r.sp).u64(r.pc).u64(r.pstate & 0xf000_0000).u64(r.tls).u64(t.mask);
-        let space = self.processes.get(&serial)?.space?;
-        let s = self.memory.spaces.get(space)?;
-        e.u64(s.break_at);
-        for v in t.fp.v {
-            e.u64(v as u64).u64((v >> 64) as u64);
+        let space = self.processes.get(&process)?.space?;
+        e.u64(self.memory.spaces.get(space)?.break_at);
+        if alone {
+            threads.iter().for_each(|t| encode_fp(&mut e, &t.fp));
+            self.encode_mappings(&mut e, space);
+        } else {
+            let fp: Vec<_> = threads.iter().map(|t| t.fp.clone()).collect();
+            self.encode_mappings(&mut e, space);
+            fp.iter().for_each(|fp| encode_fp(&mut e, fp));
         }
-        e.u64(t.fp.fpsr).u64(t.fp.fpcr);
+        Some(e.finish())
+    }
+
+    fn encode_mappings(&mut self, e: &mut Encoder, space: u32) {
+        let Some(s) = self.memory.spaces.get(space) else { return };
         let all: Vec<Mapping> = s.map.0.values().cloned().collect();
         let mut at = 0;
         while let Some(first) = all.get(at) {
@@ -176,12 +209,11 @@ impl<H: Hardware> Kernel<H> {
             e.u64(first.start).u64(end).u64(first.rights.bits().into());
             if first.charged {
                 for m in all.get(at..=last).unwrap_or(&[]) {
-                    self.encode_pages(&mut e, m);
+                    self.encode_pages(e, m);
                 }
             }
             at = last + 1;
         }
-        Some(e.finish())
     }
 
     fn encode_pages(&mut self, e: &mut Encoder, m: &Mapping) {
@@ -196,6 +228,25 @@ impl<H: Hardware> Kernel<H> {
             }
         }
     }
+}
+
+/// A thread's state, by its number.
+fn place_number(place: Place) -> u64 {
+    match place {
+        Place::Round => 0,
+        Place::Waiting => 1,
+        Place::Stopped => 2,
+        Place::Ended => 3,
+        Place::Outside { .. } => 4,
+        Place::Held => 5,
+    }
+}
+
+fn encode_fp(e: &mut Encoder, fp: &FpState) {
+    for v in fp.v {
+        e.u64(v as u64).u64((v >> 64) as u64);
+    }
+    e.u64(fp.fpsr).u64(fp.fpcr);
 }
 
 fn no_pages() -> Digest {

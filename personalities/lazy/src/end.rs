@@ -2,7 +2,7 @@
 
 use crate::hw::{Event, Hardware};
 use crate::kernel::Kernel;
-use crate::process::{Info, Place};
+use crate::process::Info;
 use crate::signal::*;
 use crate::turn::Key;
 use abi::vote::EffectKind;
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 impl<H: Hardware> Kernel<H> {
     /// Process `serial` ends with `status`, as wait4 gives it.
     pub fn end_process(&mut self, serial: u64, status: i32) {
+        let serial = self.owner(serial);
         self.note_of(serial, |pid| Event::Ended(pid, status));
         if serial == 1 {
             self.effect(EffectKind::Exit, &status.to_le_bytes());
@@ -19,14 +20,9 @@ impl<H: Hardware> Kernel<H> {
             self.threads.clear();
             return;
         }
-        self.leave_queues(serial);
-        self.leave_round(serial, Place::Stopped);
-        if self.fp_owner == Some(serial) {
-            self.fp_owner = None;
-        }
+        let gone = self.retire_threads(serial, None);
         self.release_vfork(serial);
-        let opening = self.threads.get_mut(&serial).and_then(|t| t.continuation.take());
-        self.close_opener(opening);
+        self.forget_threads(gone);
         self.close_all(serial);
         self.give_terminal_up(serial);
         let Some(p) = self.processes.get_mut(&serial) else { return };
@@ -40,6 +36,7 @@ impl<H: Hardware> Kernel<H> {
         if let Some(s) = space {
             self.memory.release_space(s);
         }
+        self.release_held(space);
         self.files.release(&mut self.memory.physical, cwd);
         self.orphans(serial);
         self.finish(serial, status);
@@ -88,11 +85,8 @@ impl<H: Hardware> Kernel<H> {
 
     /// A group with stopped members that nobody can continue any more.
     fn hang_up_if_orphaned(&mut self, group: u32) {
-        let stopped = |p: &crate::process::Process| {
-            p.group == group
-                && !p.zombie
-                && self.threads.get(&p.serial).is_some_and(|t| t.place == Place::Stopped)
-        };
+        let stopped =
+            |p: &crate::process::Process| p.group == group && !p.zombie && self.is_stopped(p.serial);
         if self.processes.values().any(stopped) && self.orphaned(group, None) {
             for signal in [SIGHUP, SIGCONT] {
                 self.generate_group(group, signal, Info { code: SI_KERNEL, ..Info::default() });

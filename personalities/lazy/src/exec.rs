@@ -355,33 +355,30 @@ impl<H: Hardware> Kernel<H> {
         given: &[u8],
         request: &Request,
     ) {
+        let serial = self.become_only(serial);
         self.executes(serial, given);
         self.release_vfork(serial);
-        let Some(p) = self.processes.get_mut(&serial) else { return };
+        let Some(p) = self.process_of_mut(serial) else { return };
         let old = p.space.replace(space);
         p.borrowed = false;
         p.execed = true;
         p.unagreed = false;
         p.exe = (file.inode, file.path.clone());
-        let name = given.rsplit(|b| *b == b'/').next().unwrap_or(b"");
-        p.comm = name.get(..name.len().min(15)).unwrap_or(b"").to_vec();
         p.cmdline = request.argv.iter().flat_map(|a| a.iter().copied().chain([0])).collect();
         for a in p.actions.iter_mut() {
             *a = Action { handler: if a.handler == 1 { 1 } else { 0 }, ..Action::default() };
         }
-        let closing: Vec<usize> = p
-            .descriptors
-            .iter()
-            .enumerate()
-            .filter(|(_, d)| d.is_some_and(|d| d.cloexec))
-            .map(|(i, _)| i)
-            .collect();
+        let open = p.descriptors.iter().enumerate();
+        let closing: Vec<usize> =
+            open.filter(|(_, d)| d.is_some_and(|d| d.cloexec)).map(|(i, _)| i).collect();
         if let Some(old) = old {
             self.memory.release_space(old);
         }
         closing.into_iter().for_each(|fd| self.close_descriptor(serial, fd));
         self.set_fp(serial, FpState::default());
         if let Some(t) = self.threads.get_mut(&serial) {
+            let name = given.rsplit(|b| *b == b'/').next().unwrap_or(b"");
+            t.comm = name.get(..name.len().min(15)).unwrap_or(b"").to_vec();
             t.registers = registers;
             (t.alt, t.clear_child_tid, t.robust_list) = (AltStack::default(), 0, 0);
             t.stand = Stand::User;

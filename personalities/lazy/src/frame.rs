@@ -55,7 +55,7 @@ impl<H: Hardware> Kernel<H> {
         if self.fp_owner == Some(serial) {
             self.save_fp();
         }
-        let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return false };
+        let Some(space) = self.process_of(serial).and_then(|p| p.space) else { return false };
         let Some(t) = self.threads.get(&serial) else { return false };
         let on_alt = t.registers.sp > t.alt.base && t.registers.sp - t.alt.base <= t.alt.size;
         let use_alt =
@@ -102,7 +102,7 @@ impl<H: Hardware> Kernel<H> {
         t.saved_mask = None;
         t.stand = Stand::User;
         if action.flags & SA_RESETHAND != 0
-            && let Some(a) = self.processes.get_mut(&serial).and_then(|p| p.actions.get_mut(signal as usize))
+            && let Some(a) = self.process_of_mut(serial).and_then(|p| p.actions.get_mut(signal as usize))
         {
             a.handler = 0;
         }
@@ -111,7 +111,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// rt_sigreturn: back to where the frame says; whether there was one.
     pub fn pop_frame(&mut self, serial: u64) -> bool {
-        let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return false };
+        let Some(space) = self.process_of(serial).and_then(|p| p.space) else { return false };
         let Some(base) = self.threads.get(&serial).map(|t| t.registers.sp) else { return false };
         let mut f = vec![0; SIZE];
         if base % 16 != 0 || self.memory.read(space, base, &mut f).is_err() {

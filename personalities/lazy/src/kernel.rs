@@ -2,12 +2,11 @@
 //! out; whatever has to wait is a [`Continuation`](crate::process::Continuation) in its thread.
 
 use crate::files::Files;
-use crate::hw::{Event, Hardware, Trap};
+use crate::hw::{Event, Hardware};
 use crate::memory::Memory;
-use crate::memory::space::Resolved;
 use crate::open::OpenFile;
 use crate::pipe::Pipe;
-use crate::process::{Fault, Place, Process, Stand, Thread};
+use crate::process::{Process, Stand, Thread};
 use crate::sched;
 use crate::slab::Slab;
 use crate::snapshot::Taking;
@@ -15,10 +14,9 @@ use crate::snapshot::read::Refused;
 use crate::terminal::Terminal;
 use crate::turn::Turn;
 use abi::log::{ENTRY_MAX, Entry, VERSION};
-use abi::turn::{Class, class};
 use abi::vote::{Control, EffectKind, PAYLOAD_MAX, Vote};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -74,6 +72,8 @@ pub struct Kernel<H> {
     pub boot_us: u64,
     /// Of Boot.
     pub digest_interval: u64,
+    /// Which calls programs are offered.
+    pub tier: u8,
     /// Execs so far.
     pub execs: u64,
     /// The last serial given.
@@ -93,7 +93,7 @@ pub struct Kernel<H> {
     /// Whose FP registers the processor holds.
     pub fp_owner: Option<u64>,
     /// System calls that programs wanted and nobody offers, each told once.
-    pub unknown: u128,
+    pub unknown: BTreeSet<u64>,
     /// A snapshot that is not finished.
     pub taking: Option<Box<Taking>>,
     /// For whoever watches.
@@ -121,6 +121,7 @@ impl<H: Hardware> Kernel<H> {
             seed: [0; 32],
             boot_us: 0,
             digest_interval: 0,
+            tier: abi::tier::LEAST,
             execs: 0,
             last_serial: 0,
             last_pid: 0,
@@ -131,7 +132,7 @@ impl<H: Hardware> Kernel<H> {
             lies: false,
             diverges: false,
             fp_owner: None,
-            unknown: 0,
+            unknown: BTreeSet::new(),
             taking: None,
             tally: Default::default(),
         }
@@ -163,8 +164,7 @@ impl<H: Hardware> Kernel<H> {
         if self.turn.said < self.turn.call && now.saturating_sub(self.turn.unsaid_since) > self.stuck_us / 2 {
             self.say_last_call();
         }
-        let runnable =
-            |t: &&Thread| t.stand == Stand::User && matches!(t.place, Place::Round | Place::Outside { .. });
+        let runnable = |t: &&Thread| self.may_run(t);
         match sched::pick(self.threads.values().filter(runnable).map(|t| (t.serial, t.entity))) {
             Some(serial) => {
                 let others = self.threads.values().filter(runnable).count() > 1;
@@ -214,10 +214,10 @@ impl<H: Hardware> Kernel<H> {
             };
             let record = self.buffer.get(..length).unwrap_or(&[]);
             match postcard::from_bytes::<Entry<'_>>(record) {
-                // What lies before the snapshot that this kernel began with is passed over.
+                // What lies before the snapshot that this kernel began with is passed over, from wherever the log is read.
                 Ok(Entry::Boot(_)) if self.next_entry == 1 && record == self.boot => {}
-                Ok(Entry::Sync(sync)) if sync.s == self.next_entry && sync.s < self.turn.sync => {
-                    self.next_entry += 1;
+                Ok(Entry::Sync(sync)) if (self.next_entry..self.turn.sync).contains(&sync.s) => {
+                    self.next_entry = sync.s + 1;
                 }
                 Ok(Entry::Skip { call } | Entry::Go { call }) if call < self.turn.call => {}
                 Ok(Entry::Sync(sync)) if sync.s == self.next_entry => {
@@ -282,95 +282,6 @@ impl<H: Hardware> Kernel<H> {
             return true;
         }
         false
-    }
-
-    /// Runs user code of one thread until something happens.
-    fn run_user(&mut self, serial: u64, now: u64, others: bool) {
-        let head = self.turn.round.front() == Some(&serial);
-        // Once it is stuck there is nothing to watch for: a timer that is over already would let it make no progress.
-        let watch = head && self.turn.promised != Some(self.turn.call) && self.turn.ran_us < self.stuck_us;
-        let mut until = others.then_some(now + sched::SLICE_US);
-        let mut at_latest = |t: u64| until = Some(until.map_or(t, |u| u.min(t)));
-        if watch {
-            at_latest(now + self.stuck_us.saturating_sub(self.turn.ran_us));
-        }
-        if self.turn.said < self.turn.call {
-            at_latest(self.turn.unsaid_since + self.stuck_us / 2 + 1);
-        }
-        let space = self.processes.get(&serial).and_then(|p| p.space);
-        let Some(tables) = space.and_then(|s| self.memory.tables(s)) else {
-            return self.out_of_memory(serial);
-        };
-        self.load_fp(serial);
-        self.tally.run(serial);
-        let Some(t) = self.threads.get_mut(&serial) else { return };
-        let hw = &mut self.memory.physical.hw;
-        let trap = hw.run(&mut t.registers, tables.root, tables.asid, until);
-        let ran = hw.now_us().saturating_sub(now);
-        t.entity.charge(ran, head);
-        if head && !self.turn.sync_due {
-            self.turn.ran_us += ran;
-        }
-        match trap {
-            Trap::Interrupt | Trap::Step => {
-                self.tally.interrupts += 1;
-                self.tell();
-            }
-            Trap::Call => self.trapped_call(serial),
-            Trap::Access { address, access } => self.page_fault(serial, address, access),
-            Trap::Exception(e) => self.stand(serial, Stand::Fault(Fault::Exception(e))),
-        }
-    }
-
-    /// A thread's place in its own program.
-    pub fn stand(&mut self, serial: u64, stand: Stand) {
-        if let Some(t) = self.threads.get_mut(&serial) {
-            t.stand = stand;
-        }
-    }
-
-    fn page_fault(&mut self, serial: u64, address: u64, access: crate::hw::Access) {
-        let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return };
-        match self.memory.resolve(space, address, access, false) {
-            Resolved::Frame(_) => self.tally.repaired += 1,
-            Resolved::NoMemory => self.out_of_memory(serial),
-            _ => self.stand(serial, Stand::Fault(Fault::Access(address, access))),
-        }
-    }
-
-    /// A private call is made at once, a turn's call when its turn comes.
-    pub fn trapped_call(&mut self, serial: u64) {
-        let Some(t) = self.threads.get(&serial) else { return };
-        let number = t.registers.x[8];
-        let args = crate::calls::arguments(&t.registers);
-        let unagreed = self.processes.get(&serial).is_some_and(|p| p.unagreed);
-        let private = match class(number, &args) {
-            // A memory call stops by itself, before it changes anything, when it needs a further chunk.
-            Class::Private | Class::Memory => true,
-            Class::Turn => unagreed && number == abi::linux::nr::rt_sigreturn,
-        };
-        self.stand(serial, Stand::Call);
-        if private {
-            self.tally.private += 1;
-            self.memory.wants_turn = false;
-            let result = self.private_call(serial, number, &args);
-            if core::mem::take(&mut self.memory.wants_turn) {
-                return;
-            }
-            if let Some(t) = self.threads.get_mut(&serial) {
-                if let Some(value) = result {
-                    t.registers.x[0] = value;
-                }
-                t.stand = Stand::User;
-            }
-        }
-    }
-
-    /// This kernel has no page left for the process: its own limit, see `docs/limits.md`.
-    pub fn out_of_memory(&mut self, serial: u64) {
-        self.memory.physical.hw.say(format_args!("lazy: out of frames, process {serial} ends"));
-        self.generate_kernel(serial, crate::signal::SIGKILL);
-        self.stand(serial, Stand::Call);
     }
 
     /// Posts a vote.

@@ -37,13 +37,14 @@ fn row(t: &Thread, p: Option<&Process>) -> ThreadRow {
         _ if p.is_some_and(|p| p.zombie) => State::Zombie,
         Place::Waiting => State::Waits,
         Place::Stopped => State::Stopped,
+        Place::Held => State::Waits,
+        Place::Ended => State::Zombie,
         Place::Outside { .. } => State::Outside,
         Place::Round if t.stand == Stand::User => State::Runs,
         Place::Round => State::Wants,
     };
     let mut name = [0; 8];
-    let comm = p.map_or(&[][..], |p| &p.comm);
-    name.iter_mut().zip(comm).for_each(|(to, from)| *to = *from);
+    name.iter_mut().zip(&t.comm).for_each(|(to, from)| *to = *from);
     ThreadRow {
         serial: t.serial,
         pid: p.map_or(0, |p| p.pid),
@@ -68,7 +69,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Logs what is about a process: `event` makes it of its pid.
     pub fn note_of(&mut self, serial: u64, event: impl FnOnce(u32) -> Event<'static>) {
-        if let Some(pid) = self.processes.get(&serial).map(|p| p.pid) {
+        if let Some(pid) = self.process_of(serial).map(|p| p.pid) {
             self.note(event(pid));
         }
     }
@@ -76,7 +77,7 @@ impl<H: Hardware> Kernel<H> {
     /// Counts and logs an exec.
     pub fn executes(&mut self, serial: u64, path: &[u8]) {
         self.execs += 1;
-        let pid = self.processes.get(&serial).map_or(0, |p| p.pid);
+        let pid = self.process_of(serial).map_or(0, |p| p.pid);
         self.note(Event::Executes(pid, path));
     }
 
@@ -97,7 +98,7 @@ impl<H: Hardware> Kernel<H> {
         ] {
             monitor.count(counter, value);
         }
-        let rows = self.threads.values().map(|t| row(t, self.processes.get(&t.serial)));
+        let rows = self.threads.values().map(|t| row(t, self.processes.get(&t.process)));
         for (i, row) in rows.chain([ThreadRow::default()]).take(THREADS_MAX).enumerate() {
             monitor.set_thread(i, row);
         }

@@ -116,7 +116,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     fn step_thread(&mut self, serial: u64) -> Stepped {
-        let Some(space) = self.processes.get(&serial).and_then(|p| p.space) else { return Stepped::End };
+        let Some(space) = self.process_of(serial).and_then(|p| p.space) else { return Stepped::End };
         match self.store_exclusive(serial, space) {
             Ok(true) => return Stepped::On,
             Ok(false) => {}

@@ -1,4 +1,4 @@
-//! Processes and threads. A process has one thread until tier 5, but what belongs to which is kept apart already.
+//! Processes and threads, and what belongs to which. How they find each other: `threads.rs`.
 
 use crate::hw::{Access, Exception, FpState, Registers};
 use crate::sched::Entity;
@@ -24,6 +24,10 @@ pub enum Place {
         /// It has asked to rejoin.
         asked: bool,
     },
+    /// Another sharer of its memory is outside.
+    Held,
+    /// Nothing of it goes on; its entry stays for its process.
+    Ended,
 }
 
 /// Where a thread stands in its own program.
@@ -72,6 +76,8 @@ pub enum Continuation {
     },
     /// A futex wait.
     Futex,
+    /// A futex wait that a WAKE has ended.
+    Woken,
 }
 
 /// Who sent a signal and why.
@@ -113,6 +119,16 @@ pub struct AltStack {
 pub struct Thread {
     /// Its number.
     pub serial: u64,
+    /// Serial of its process.
+    pub process: u64,
+    /// Its number to programs; a first thread's is the pid.
+    pub tid: u32,
+    /// Name (15 bytes).
+    pub comm: Vec<u8>,
+    /// Pending signals that are for it alone, of a process with several threads.
+    pub pending: u64,
+    /// Their infos.
+    pub infos: BTreeMap<u32, Info>,
     /// Registers.
     pub registers: Registers,
     /// FP registers, as of the last time somebody else used them.
@@ -147,9 +163,14 @@ pub struct Thread {
 
 impl Thread {
     /// In the round, in user code; all else zero or empty.
-    pub fn new(serial: u64) -> Thread {
+    pub fn new(serial: u64, process: u64, tid: u32) -> Thread {
         Thread {
             serial,
+            process,
+            tid,
+            comm: Vec::new(),
+            pending: 0,
+            infos: BTreeMap::new(),
             registers: Registers::default(),
             fp: Box::default(),
             place: Place::Round,
@@ -228,12 +249,12 @@ pub struct Process {
     pub cwd: u64,
     /// umask.
     pub umask: u32,
-    /// Name (15 bytes).
-    pub comm: Vec<u8>,
     /// Arguments, each with its zero byte.
     pub cmdline: Vec<u8>,
     /// The executable: inode and path.
     pub exe: (u64, Vec<u8>),
+    /// Calls made by threads that are gone.
+    pub gone_calls: u64,
     /// Calls made by children that were waited for.
     pub child_calls: u64,
     /// Bytes of its random stream used.

@@ -3,7 +3,7 @@
 use crate::errno::EINTR;
 use crate::hw::{Event, Hardware};
 use crate::kernel::Kernel;
-use crate::process::{Continuation, Info, Place, Stand};
+use crate::process::{Continuation, Info, Stand};
 use crate::turn::Key;
 use abi::linux::nr;
 use alloc::vec::Vec;
@@ -52,7 +52,6 @@ pub fn bit(signal: u32) -> u64 {
     1u64.checked_shl(signal.wrapping_sub(1)).unwrap_or(0)
 }
 
-const STOPS: u64 = 1 << (SIGSTOP - 1) | 1 << (SIGTSTP - 1) | 1 << (SIGTTIN - 1) | 1 << (SIGTTOU - 1);
 /// Never blocked, never handled.
 pub const UNBLOCKABLE: u64 = 1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1);
 
@@ -92,6 +91,7 @@ pub enum When {
 impl<H: Hardware> Kernel<H> {
     /// What `signal` does to process `serial`.
     pub fn disposition(&self, serial: u64, signal: u32) -> Disposition {
+        let serial = self.owner(serial);
         let Some(p) = self.processes.get(&serial) else { return Disposition::Ignore };
         let handler = p.actions.get(signal as usize).map_or(0, |a| a.handler);
         match (handler, signal) {
@@ -107,37 +107,6 @@ impl<H: Hardware> Kernel<H> {
     /// The kernel's own signal.
     pub fn generate_kernel(&mut self, serial: u64, signal: u32) {
         self.generate(serial, signal, Info { code: SI_KERNEL, ..Info::default() });
-    }
-
-    /// Adds `signal` to the pending set of process `serial`.
-    pub fn generate(&mut self, serial: u64, signal: u32, info: Info) {
-        let Some(place) = self.threads.get(&serial).map(|t| t.place) else { return };
-        let Some(p) = self.processes.get_mut(&serial).filter(|p| !p.zombie) else { return };
-        let stopped = place == Place::Stopped;
-        if signal == SIGCONT {
-            p.pending &= !STOPS;
-            if stopped {
-                self.continue_process(serial);
-            }
-        } else if STOPS & bit(signal) != 0 {
-            p.pending &= !bit(SIGCONT);
-        }
-        let ignored = self.disposition(serial, signal) == Disposition::Ignore;
-        let Some(p) = self.processes.get_mut(&serial) else { return };
-        if ignored && serial != 1 && !stopped || p.pending & bit(signal) != 0 {
-            return;
-        }
-        p.pending |= bit(signal);
-        p.infos.insert(signal, info);
-        let Some(t) = self.threads.get(&serial) else { return };
-        let felt =
-            t.mask & bit(signal) == 0 && !ignored && !matches!(t.continuation, Some(Continuation::Vfork(..)));
-        match t.place {
-            Place::Waiting if felt => self.to_round(serial),
-            Place::Stopped if signal == SIGKILL => self.to_round(serial),
-            Place::Outside { .. } => self.outside_signals(serial),
-            _ => {}
-        }
     }
 
     /// To all members of a group, ascending.
@@ -159,42 +128,16 @@ impl<H: Hardware> Kernel<H> {
         self.wake(Key::Children(parent));
     }
 
-    fn continue_process(&mut self, serial: u64) {
-        self.to_round(serial);
-        if let Some(p) = self.processes.get_mut(&serial) {
-            p.report = Some(0xffff);
-        }
-        self.tell_parent(serial, CLD_CONTINUED, SIGCONT as i32);
-    }
-
-    fn stop_process(&mut self, serial: u64, signal: u32) {
-        self.leave_round(serial, Place::Stopped);
-        if let Some(p) = self.processes.get_mut(&serial) {
-            p.report = Some((signal as i32) << 8 | 0x7f);
-        }
-        self.tell_parent(serial, CLD_STOPPED, signal as i32);
-    }
-
     /// Whether a signal is pending that the thread feels under its mask.
     pub fn interrupted(&self, serial: u64) -> bool {
         self.next_signal(serial, false).is_some()
     }
 
-    /// The next signal to be taken; SIGKILL before all. `ignored` ones too, or not.
-    fn next_signal(&self, serial: u64, ignored: bool) -> Option<u32> {
-        let (p, t) = (self.processes.get(&serial)?, self.threads.get(&serial)?);
-        let set = p.pending & (!t.mask | bit(SIGKILL));
-        let mut order = core::iter::once(SIGKILL).chain((1..=64).filter(|s| *s != SIGKILL));
-        order.find(|s| set & bit(*s) != 0 && (ignored || self.disposition(serial, *s) != Disposition::Ignore))
-    }
-
     /// A thread looks at its pending signals.
     pub fn look(&mut self, serial: u64, when: When) -> Looked {
         let mut looked = Looked::Nothing;
-        while let Some(signal) = self.next_signal(serial, true) {
-            let Some(p) = self.processes.get_mut(&serial) else { return Looked::Decided };
-            p.pending &= !bit(signal);
-            let info = p.infos.remove(&signal).unwrap_or_default();
+        while let Some((signal, own)) = self.next_signal(serial, true) {
+            let info = self.take_signal(serial, signal, own);
             match self.disposition(serial, signal) {
                 Disposition::Ignore => {}
                 Disposition::End => {
@@ -202,7 +145,7 @@ impl<H: Hardware> Kernel<H> {
                     return Looked::Decided;
                 }
                 Disposition::Stop => {
-                    let group = self.processes.get(&serial).map_or(0, |p| p.group);
+                    let group = self.process_of(serial).map_or(0, |p| p.group);
                     if signal != SIGSTOP && self.orphaned(group, None) {
                         continue;
                     }
@@ -224,7 +167,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Begins a handler; whether the process lives on.
     fn handle(&mut self, serial: u64, signal: u32, info: Info, when: When) -> bool {
-        let Some(action) = self.processes.get(&serial).and_then(|p| p.actions.get(signal as usize)).copied()
+        let Some(action) = self.process_of(serial).and_then(|p| p.actions.get(signal as usize)).copied()
         else {
             return false;
         };
@@ -265,6 +208,10 @@ impl<H: Hardware> Kernel<H> {
                 }
             }
             Some(Continuation::Poll(_) | Continuation::Suspended) => false,
+            Some(Continuation::Woken) => {
+                t.registers.x[0] = 0;
+                return;
+            }
             Some(other) => {
                 self.close_opener(Some(other));
                 restart
@@ -281,8 +228,9 @@ impl<H: Hardware> Kernel<H> {
     /// Signals of an outside thread take effect at once; a handler makes the process unagreed.
     pub fn outside_signals(&mut self, serial: u64) {
         let in_call = core::mem::replace(&mut self.memory.in_call, false);
-        if self.next_signal(serial, false).is_some_and(|s| self.disposition(serial, s) == Disposition::Handle)
-            && let Some(p) = self.processes.get_mut(&serial)
+        let next = self.next_signal(serial, false);
+        if next.is_some_and(|(s, _)| self.disposition(serial, s) == Disposition::Handle)
+            && let Some(p) = self.process_of_mut(serial)
         {
             p.unagreed = true;
             self.go_outermost(serial);
@@ -301,9 +249,8 @@ impl<H: Hardware> Kernel<H> {
         let blocked = self.threads.get(&serial).is_some_and(|t| t.mask & bit(signal) != 0);
         if blocked || self.disposition(serial, signal) != Disposition::Handle {
             self.end_process(serial, signal as i32);
-        } else if let Some(p) = self.processes.get_mut(&serial) {
-            p.pending |= bit(signal);
-            p.infos.insert(signal, info);
+        } else {
+            self.add_signal(serial, true, signal, info);
         }
     }
 

@@ -7,28 +7,32 @@ use crate::memory::space::Resolved;
 use crate::monitor::{NO_NUMBER, number};
 use crate::process::{Continuation, Fault, Info, Place, Stand};
 use crate::signal::{Looked, SIGBUS, SIGILL, SIGSEGV, SIGTRAP, When};
+use abi::linux::nr;
 
 impl<H: Hardware> Kernel<H> {
-    /// The head's call takes effect; its number, if it was a system call.
-    pub fn step(&mut self, head: u64) -> u16 {
+    /// The head's call takes effect. Its serial afterwards (execve can change it), and the number of a system call.
+    pub fn step(&mut self, head: u64) -> (u64, u16) {
         self.diverge(head);
         self.take_own(head);
         self.post_memory_digest(head);
-        let vfork =
-            self.threads.get(&head).is_some_and(|t| matches!(t.continuation, Some(Continuation::Vfork(..))));
-        if !vfork && self.look(head, When::Before) == Looked::Decided {
-            return NO_NUMBER;
+        let first = |c| matches!(c, Some(Continuation::Vfork(..) | Continuation::Woken));
+        let done = self.threads.get(&head).is_some_and(|t| first(t.continuation));
+        if !done && self.look(head, When::Before) == Looked::Decided {
+            return (head, NO_NUMBER);
         }
+        let owner = self.owner(head);
         let number = self.threads.get(&head).map_or(NO_NUMBER, number);
         match self.threads.get(&head).map(|t| t.stand) {
             Some(Stand::Call) => self.call(head),
             Some(Stand::Fault(fault)) => self.fault(head, fault),
-            _ => return NO_NUMBER,
+            _ => return (head, NO_NUMBER),
         }
+        let renamed = u64::from(number) == nr::execve && !self.threads.contains_key(&head);
+        let head = if renamed { owner } else { head };
         if self.threads.get(&head).is_some_and(|t| t.stand == Stand::User && t.place == Place::Round) {
             self.look(head, When::After);
         }
-        number
+        (head, number)
     }
 
     fn call(&mut self, head: u64) {
@@ -80,7 +84,7 @@ impl<H: Hardware> Kernel<H> {
         let pc = self.threads.get(&head).map_or(0, |t| t.registers.pc);
         let (signal, code, address) = match fault {
             Fault::Access(address, access) => {
-                let Some(space) = self.processes.get(&head).and_then(|p| p.space) else { return };
+                let Some(space) = self.process_of(head).and_then(|p| p.space) else { return };
                 match self.memory.resolve(space, address, access, true) {
                     Resolved::Frame(_) => return,
                     Resolved::NoRight => (SIGSEGV, 2, address),
@@ -101,7 +105,7 @@ impl<H: Hardware> Kernel<H> {
         if !core::mem::take(&mut self.diverges) {
             return;
         }
-        let Some(space) = self.processes.get(&head).and_then(|p| p.space) else { return };
+        let Some(space) = self.process_of(head).and_then(|p| p.space) else { return };
         let writable =
             |m: &&crate::memory::map::Mapping| m.rights.contains(crate::memory::map::Rights::WRITE);
         let start =

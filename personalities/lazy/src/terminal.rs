@@ -196,7 +196,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Job control: whether process `serial` may use the terminal so; `None`: yes, else what its call comes to.
     pub fn background(&mut self, serial: u64, signal: u32) -> Option<CallResult> {
-        let p = self.processes.get(&serial)?;
+        let p = self.process_of(serial)?;
         if p.session != self.terminal.session || p.group == self.terminal.foreground {
             return None;
         }

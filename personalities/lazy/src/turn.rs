@@ -4,6 +4,7 @@
 use crate::hw::{Event as Note, Hardware};
 use crate::kernel::Kernel;
 use crate::process::{Place, Stand};
+use abi::linux::nr;
 use abi::log::Event;
 use abi::turn::{CALLS_PER_SYNC, CALLS_PER_TURN, CLOCK_PER_CALL_US};
 use abi::vote::{NO_DEADLINE, Vote};
@@ -25,6 +26,8 @@ pub enum Key {
     Children(u64),
     /// A vfork child.
     Vfork(u64),
+    /// A futex: memory and address.
+    Futex(u32, u64),
 }
 
 /// The numbers of the rule.
@@ -66,8 +69,11 @@ impl<H: Hardware> Kernel<H> {
     pub fn to_round(&mut self, serial: u64) {
         let base = self.threads.values().filter(|t| t.stand == Stand::User).map(|t| t.entity.used).min();
         self.leave_queues(serial);
+        if self.threads.get(&serial).is_some_and(|t| t.place != Place::Round) && self.is_held_back(serial) {
+            return self.hold(serial);
+        }
         if let Some(t) = self.threads.get_mut(&serial)
-            && t.place != Place::Round
+            && !matches!(t.place, Place::Round | Place::Ended)
         {
             t.place = Place::Round;
             t.entity.join(base.unwrap_or(0));
@@ -112,16 +118,19 @@ impl<H: Hardware> Kernel<H> {
             self.turn.said = call + 1;
         }
         self.memory.in_call = true;
-        let number = self.step(head);
+        let owner = self.owner(head);
+        let (head, number) = self.step(head);
         self.memory.in_call = false;
         self.tell_call(head, number);
         if let Some(t) = self.threads.get_mut(&head) {
             t.calls += 1;
+        } else if let Some(p) = self.processes.get_mut(&owner) {
+            p.gone_calls += 1;
         }
         self.count_call();
         self.turn.in_turn += 1;
         if self.threads.get(&head).is_some_and(|t| t.place == Place::Round) {
-            if self.turn.in_turn < CALLS_PER_TURN {
+            if self.turn.in_turn < CALLS_PER_TURN && u64::from(number) != nr::sched_yield {
                 return;
             }
             self.turn.round.retain(|s| *s != head);
@@ -162,6 +171,7 @@ impl<H: Hardware> Kernel<H> {
         self.note(Note::Skipped(head, call));
         self.give_snapshot_up(head);
         self.leave_round(head, Place::Outside { call, asked: false });
+        self.hold_others(head);
         self.skipped_signals(head);
         self.count_call();
         self.end_turn();
@@ -201,6 +211,7 @@ impl<H: Hardware> Kernel<H> {
                 if matches!(outside, Some(Place::Outside { call: c, .. }) if c == call) {
                     self.note(Note::Rejoins(thread));
                     self.to_round(thread);
+                    self.release_held(self.process_of(thread).and_then(|p| p.space));
                 }
             }
             // When the rest of the entry is done: `take_sync`.
@@ -252,7 +263,12 @@ impl<H: Hardware> Kernel<H> {
         let due = self.digest_interval != 0 && s.is_multiple_of(self.digest_interval);
         let state = if due { Some(self.state_digest()) } else { None };
         if due {
-            self.processes.values_mut().filter(|p| !p.zombie).for_each(|p| p.digest_due = Some(s));
+            for serial in self.processes.keys().copied().collect::<Vec<_>>() {
+                let at_once = self.has_threads(serial);
+                if let Some(p) = self.processes.get_mut(&serial).filter(|p| !p.zombie) {
+                    p.digest_due = (!at_once).then_some(s);
+                }
+            }
         }
         let (call, effects) = (self.turn.call, self.effects);
         self.tell();
@@ -260,6 +276,9 @@ impl<H: Hardware> Kernel<H> {
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
         self.turn.said = call;
         self.turn.sync_due = !runnable;
+        if due {
+            self.post_shared_digests(s);
+        }
     }
 
     /// Outside threads that stand before a call say so, once.

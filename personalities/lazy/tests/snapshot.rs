@@ -4,22 +4,14 @@
 mod program;
 
 use abi::linux::nr;
-use abi::log::{Boot, Entry, Event, Program, Sync, VERSION};
+use abi::log::{Entry, Event, Sync};
 use abi::snapshot::{Record, records};
 use abi::vote::Vote;
-use lazy::kernel::Kernel;
 use lazy::memory::map::Kind;
-use program::{HANDLER, Outside, Scripted, Step, elf, image};
+use program::run::{BOOT_US, HERE, Run, boot_entry, call, encoded, text, words};
+use program::{HANDLER, Step, elf, image};
 use proptest::prelude::*;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
-
-macro_rules! encoded {
-    ($value:expr) => {
-        postcard::to_slice($value, &mut [0; 4096]).unwrap().to_vec()
-    };
-}
 
 /// Memory of the scripts.
 const AREA: u64 = 0x2000_0000;
@@ -28,22 +20,6 @@ const VFORK: u64 = 0x4111;
 const SA_RESETHAND: u64 = 0x8000_0000;
 /// Deadlines of the log: an entry is due so much later than the one before.
 const BETWEEN_US: u64 = 30_000;
-const HERE: u64 = -100i64 as u64;
-
-fn call(number: u64, a: &[u64]) -> Step {
-    let mut all = [0; 6];
-    all[..a.len()].copy_from_slice(a);
-    Step::Call(number, all)
-}
-
-fn words(at: u64, words: &[u64]) -> Step {
-    Step::Store(at, words.iter().flat_map(|w| w.to_le_bytes()).collect())
-}
-
-fn text(at: u64, text: &str) -> Step {
-    Step::Store(at, [text.as_bytes(), &[0]].concat())
-}
-
 /// A sleep of `ms`.
 fn sleep(ms: u64) -> [Step; 2] {
     [words(AREA, &[0, ms * 1_000_000]), call(nr::nanosleep, &[AREA, 0])]
@@ -133,21 +109,6 @@ fn root_image() -> &'static [u8] {
     ])
 }
 
-fn boot_entry() -> Vec<u8> {
-    let program = Program { path: "/bin/init", argv: b"init\0", env: b"A=b\0", tier: 2 };
-    let program = encoded!(&program);
-    let boot = Boot {
-        version: VERSION,
-        seed: [7; 32],
-        time_us: 1_750_000_000_000_000,
-        digest_interval: 1,
-        rows: 24,
-        columns: 80,
-        program: &program,
-    };
-    encoded!(&Entry::Boot(boot))
-}
-
 /// The entries of sync points 1 to `count`: each asks for a snapshot; some bring input.
 fn log(count: u64) -> Vec<Vec<u8>> {
     let sync = |s: u64| {
@@ -160,31 +121,13 @@ fn log(count: u64) -> Vec<Vec<u8>> {
             _ => {}
         }
         events.extend(encoded!(&Event::Snapshot));
-        let time_us = 1_750_000_000_000_000 + s * BETWEEN_US;
+        let time_us = BOOT_US + s * BETWEEN_US;
         encoded!(&Entry::Sync(Sync { s, time_us, events: &events }))
     };
     (1..=count).map(sync).collect()
 }
 
-struct Run {
-    kernel: Kernel<Scripted>,
-    outside: Rc<RefCell<Outside>>,
-}
-
 impl Run {
-    fn new(image: &'static [u8], scripts: Vec<Vec<Step>>) -> Run {
-        let outside = Rc::new(RefCell::new(Outside::default()));
-        let machine = Scripted::new(image, Rc::new(scripts), outside.clone());
-        Run { kernel: Kernel::new(machine, 1 << 40, 0), outside }
-    }
-
-    fn cycles(&mut self) {
-        let before = self.outside.borrow().waits;
-        while self.outside.borrow().waits == before {
-            self.kernel.cycle();
-        }
-    }
-
     /// What was voted that does not depend on when the machine waited.
     fn votes(&self) -> Vec<(u64, String)> {
         let outside = self.outside.borrow();
@@ -223,14 +166,7 @@ const SYNCS: u64 = 30;
 
 /// The whole run from Boot on.
 fn recorded(image: &'static [u8], scripts: Vec<Vec<Step>>) -> Run {
-    let mut run = Run::new(image, scripts);
-    run.kernel.boot = boot_entry();
-    let entry = boot_entry();
-    let Ok(Entry::Boot(boot)) = postcard::from_bytes(&entry) else { panic!("Boot") };
-    run.outside.borrow_mut().log.extend(log(SYNCS));
-    run.kernel.start(&boot);
-    run.cycles();
-    run
+    Run::from_boot(image, scripts, log(SYNCS))
 }
 
 #[test]

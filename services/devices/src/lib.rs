@@ -15,7 +15,7 @@ mod queue;
 mod window;
 
 use abi::log::Event;
-use abi::vote::EffectKind;
+use abi::vote::{Control, EffectKind};
 use linux_raw_sys::general as c;
 pub use modes::{Modes, TERMIOS_SIZE};
 use output::Output;
@@ -81,6 +81,19 @@ impl Console {
     fn push(&mut self, event: &Event<'_>, bytes: usize) {
         if !self.queue.push(event) {
             self.lost = self.lost.saturating_add(bytes as u64);
+        }
+    }
+
+    /// An order of the operator's: an input like typed bytes, if it concerns the terminal.
+    pub fn order(&mut self, order: &Control) {
+        self.end_of_burst();
+        match *order {
+            Control::Resize { rows, columns } => self.push(&Event::WindowSize { rows, columns }, 1),
+            Control::Signal { signal } => self.push(&Event::TtySignal(signal), 1),
+            Control::Lie { .. }
+            | Control::Diverge { .. }
+            | Control::Equivocate { .. }
+            | Control::Restart { .. } => {}
         }
     }
 

@@ -1,9 +1,9 @@
 //! UART 0, typed input, released output.
 
 use abi::bootinfo::BootInfo;
-use abi::vote::{Input, Output, PAYLOAD_MAX};
+use abi::vote::{Control, Input, Output, PAYLOAD_MAX};
 use devices::{Console, EVENT_MAX, Uart, Window};
-use ipc::{ReadError, StreamReader};
+use ipc::{BroadcastReader, ReadError, Receive, ReceiveError, StreamReader};
 use runtime::Channel;
 use shell::pl011::Pl011;
 use shell::{Broadcast, Replicas};
@@ -42,6 +42,7 @@ struct Devices {
     console: Console,
     serial: Serial,
     input: Broadcast,
+    control: BroadcastReader<'static>,
     replicas: Replicas,
     window: Window,
     output: (Channel, StreamReader<'static>),
@@ -56,7 +57,7 @@ impl Devices {
             self.console.input(byte, &mut self.serial);
         }
         self.console.end_of_burst();
-        let more = self.replicas.take(|_, _| {});
+        let more = self.ordered() | self.replicas.take(|_, _| {});
         self.window.ordered(self.replicas.ordered());
         while let Some(event) = self.console.event() {
             // Full: the replicas ring when they have ordered something.
@@ -68,6 +69,17 @@ impl Devices {
         }
         self.input.ring();
         more
+    }
+
+    /// What the operator orders. `true`: there may be more.
+    fn ordered(&mut self) -> bool {
+        match self.control.receive::<Control>(&mut [0; 16]) {
+            Ok(None) => return false,
+            Ok(Some(order)) => self.console.order(&order),
+            Err(ReceiveError::Malformed) => {}
+            Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),
+        }
+        true
     }
 
     /// One released effect, if there is one and output is not stopped.
@@ -106,6 +118,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         console: Console::default(),
         serial: Serial { port, received: heapless::Deque::new(), lost: 0 },
         input: Broadcast::new(boot, "input"),
+        control: shell::reader(boot, "control"),
         replicas: Replicas::open(boot),
         window: Window::default(),
         output: shell::stream_reader(boot, "output"),

@@ -17,11 +17,11 @@ mod states;
 
 use abi::bootinfo::DOMAINS_MAX;
 use abi::digest::{Digest, effect_digest};
-use abi::vote::{EffectKind, Output, PAYLOAD_MAX, Verdict, Vote};
+use abi::vote::{EffectKind, Output, PAYLOAD_MAX, SNAPSHOT, Verdict, Vote};
 use consensus::verdict::{Evidence, Policy};
 use history::History;
 pub use states::VOTERS_MAX;
-use states::{Key, States};
+use states::{Key, ROOT, States};
 
 /// Longest record that can be a vote.
 pub const VOTE_MAX: usize = PAYLOAD_MAX + 128;
@@ -254,7 +254,9 @@ impl Voter {
                 self.next_sync = s.saturating_add(1);
                 state.map_or(Judged::Fine, |digest| Judged::State(Key { s, process: 0 }, 0, digest))
             }
-            Vote::Memory { s, process, pid, digest } if s < self.next_sync && process != 0 => {
+            Vote::Memory { s, process, pid, digest }
+                if s < self.next_sync && process != 0 && process != ROOT =>
+            {
                 Judged::State(Key { s, process }, pid, digest)
             }
             Vote::Effect { n, call, kind, digest: claimed, payload }
@@ -263,13 +265,15 @@ impl Voter {
                 Judged::Effect(Held { n, digest: effect_digest(n, call, kind, payload), claimed, length })
             }
             Vote::Passed { .. } | Vote::Memory { .. } | Vote::Effect { .. } => Judged::Malformed,
-            Vote::Snapshot { s, effects, .. } if self.next_sync == 0 && self.next_effect == 0 => {
-                (self.next_sync, self.next_effect) = (s.saturating_add(1), effects);
-                Judged::Fine
+            Vote::Snapshot { s, effects, root, .. } => {
+                if self.next_sync == 0 && self.next_effect == 0 {
+                    (self.next_sync, self.next_effect) = (s.saturating_add(1), effects);
+                }
+                // Where every process waits it is complete just before the sync point is passed.
+                let told = Judged::State(Key { s, process: ROOT }, SNAPSHOT, root);
+                if s <= self.next_sync { told } else { Judged::Malformed }
             }
-            Vote::Stuck { .. } | Vote::Took { .. } | Vote::Rejoin { .. } | Vote::Snapshot { .. } => {
-                Judged::Fine
-            }
+            Vote::Stuck { .. } | Vote::Took { .. } | Vote::Rejoin { .. } => Judged::Fine,
         }
     }
 

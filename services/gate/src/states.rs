@@ -11,6 +11,9 @@ const ROWS: usize = 512;
 /// flood does not push out the others' rows. A correct voter is hardly so far ahead: it waits for the log every few calls.
 const OPEN_PER_VOTER: usize = 60;
 
+/// In place of a process: the root of a snapshot.
+pub const ROOT: u64 = u64::MAX;
+
 /// What a digest is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {

@@ -1,23 +1,28 @@
 //! What the operator types.
 
 use crate::line::Line;
-use crate::{Board, Manager, Out, Row};
+use crate::{Board, Manager};
 use abi::bootinfo::incarnation;
 use abi::hypercall::Inject;
 use abi::vote::Control;
-use consensus::verdict::Causes;
-use core::fmt;
 
-const HELP: [&str; 10] = [
+const HELP: &[&str] = &[
     "help                   this text",
-    "status                 every domain, and how each voter stands",
+    "status [json]          every domain, and how each voter stands",
+    "verdicts, log          the last verdicts with their evidence; all that was told last; with the seconds since power-on",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
+    "inject slow K          K gets a tenth of its core, until `resume K`",
+    "inject corrupt K       EL2 flips a bit in each of the first 1024 pages of K's memory",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
     "inject equivocate R    replica R says different things to different others",
     "inject usurp manager   the manager tries all it can: every invocation, and orders to begin everybody anew",
     "restart R              replica R loses its memory and its keys, and begins anew",
     "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
+    "policy [iteration rotate|refresh|none]  what becomes of a lost kernel: the next design, the same again, nothing",
+    "resize ROWS COLUMNS    the terminal has another size; agreed like typed bytes",
+    "signal NAME|NUMBER     to the terminal's foreground process group; agreed likewise",
+    "json on|off            what is told comes as JSON, an object a line",
     "K: a domain's name, or the number of a voter (1: the first)",
 ];
 
@@ -32,6 +37,8 @@ enum Fault {
     Restart,
     Pause,
     Resume,
+    Slow,
+    Corrupt,
 }
 
 impl Manager {
@@ -60,7 +67,14 @@ impl Manager {
         match words {
             [None, ..] => {}
             [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
-            [Some("status"), None, ..] => self.status(board),
+            [Some("status"), None, ..] => self.status(self.json, board),
+            [Some("status"), Some("json"), None, _] => self.status(true, board),
+            [Some("verdicts"), None, ..] => self.history.replay(true, board),
+            [Some("log"), None, ..] => self.history.replay(false, board),
+            [Some("policy"), name, value, None] => self.policy(name, value, board),
+            [Some("resize"), Some(rows), Some(columns), None] => self.resize(rows, columns, board),
+            [Some("signal"), Some(signal), None, _] => self.signal(signal, board),
+            [Some("json"), Some(word @ ("on" | "off")), None, _] => self.json = word == "on",
             [Some("inject"), Some(fault), Some(target), None] => self.inject(fault, target, board),
             [Some("restart"), Some(target), None, ..] => self.harm("restart", Fault::Restart, target, board),
             [Some("pause"), Some(target), None, ..] => self.harm("pause", Fault::Pause, target, board),
@@ -72,13 +86,21 @@ impl Manager {
             [Some("inject"), ..] => {
                 self.say(
                     board,
-                    format_args!("usage: inject crash|hang|lie|diverge|equivocate K, e.g. `inject lie k2`"),
+                    format_args!(
+                        "usage: inject crash|hang|slow|corrupt|lie|diverge|equivocate K, e.g. `inject lie k2`"
+                    ),
                 );
             }
             [Some("pause" | "resume" | "restart"), ..] => {
                 self.say(board, format_args!("usage: pause K, resume K, restart R, e.g. `pause k2`"));
             }
-            [Some("help" | "status"), Some(_), ..] => {
+            [Some("resize" | "signal" | "json" | "policy"), ..] => self.say(
+                board,
+                format_args!(
+                    "usage: resize ROWS COLUMNS, signal TERM, json on|off, policy iteration refresh"
+                ),
+            ),
+            [Some("help" | "status" | "verdicts" | "log"), Some(_), ..] => {
                 self.say(board, format_args!("`{typed}`: nothing may follow that command"));
             }
             [Some(other), ..] => self.say(board, format_args!("unknown command `{other}`; try `help`")),
@@ -92,12 +114,14 @@ impl Manager {
             "lie" => Fault::Lie,
             "diverge" => Fault::Diverge,
             "equivocate" => Fault::Equivocate,
+            "slow" => Fault::Slow,
+            "corrupt" => Fault::Corrupt,
             "usurp" => Fault::Usurp,
             _ => {
                 return self.say(
                     board,
                     format_args!(
-                        "unknown fault `{fault}`: there are crash, hang, lie, diverge, equivocate and usurp"
+                        "unknown fault `{fault}`: there are crash, hang, slow, corrupt, lie, diverge, equivocate and usurp"
                     ),
                 );
             }
@@ -121,7 +145,7 @@ impl Manager {
         let name = Line::of(format_args!("{}", self.name(domain)));
         let name = core::str::from_utf8(name.bytes()).unwrap_or("?");
         let done = match kind {
-            Fault::Lie | Fault::Diverge if !self.voter(domain) => {
+            Fault::Lie | Fault::Diverge | Fault::Slow if !self.voter(domain) => {
                 return self.say(board, format_args!("{name} is no kernel: only a voter can {what}"));
             }
             Fault::Equivocate | Fault::Restart if !self.replica(domain) => {
@@ -130,8 +154,16 @@ impl Manager {
             Fault::Usurp => return self.say(board, format_args!("only the manager can {what}")),
             Fault::Crash => board.inject(domain, Inject::Crash),
             Fault::Hang => board.inject(domain, Inject::Hang),
+            Fault::Corrupt => board.inject(domain, Inject::Corrupt),
+            Fault::Slow => {
+                self.slowed |= 1 << domain;
+                Ok(())
+            }
             Fault::Pause => board.inject(domain, Inject::Pause),
-            Fault::Resume => board.inject(domain, Inject::Resume),
+            Fault::Resume => {
+                self.slowed &= !(1 << domain);
+                board.inject(domain, Inject::Resume)
+            }
             Fault::Restart => {
                 board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
                 Ok(())
@@ -189,70 +221,5 @@ impl Manager {
         }
         let nth: usize = target.parse().ok()?;
         (0..self.config.domains).filter(|d| self.voter(*d)).nth(nth.checked_sub(1)?)
-    }
-
-    fn status(&self, board: &mut impl Board) {
-        let state = if self.runnable { "running" } else { "waiting" };
-        self.say(
-            board,
-            format_args!(
-                "program {state}; sync point {}, call {}, {} effects released",
-                self.sync, self.call, self.released
-            ),
-        );
-        let Causes { transient, one_kernel, common_mode, attack, undetermined } = self.causes;
-        if self.causes != Causes::default() {
-            self.say(
-                board,
-                format_args!(
-                    "accusations by cause: transient {transient}, one kernel {one_kernel}, common mode {common_mode}, attack {attack}, undetermined {undetermined}"
-                ),
-            );
-        }
-        self.say(board, format_args!("   domain           core design     state       exits vote"));
-        for domain in 0..self.config.domains {
-            let Some(row) = self.rows.get(domain as usize) else { break };
-            let standing = Standing { row, voter: self.voter(domain), returning: self.returning(domain) };
-            let state = match row.status.map(|s| s.state) {
-                Some(1) => "running",
-                Some(2) => "crashed",
-                Some(3) => "scrubbed",
-                _ => "absent",
-            };
-            let (core, exits) = (self.config.cores.get(domain as usize).map_or(0, |c| *c), row.exits());
-            let (name, design) = (self.name(domain), self.image(domain));
-            self.say(
-                board,
-                format_args!(
-                    "{domain:>2} {name:<16} {core:>4} {design:<10} {state:<8} {exits:>8} {standing}"
-                ),
-            );
-        }
-    }
-}
-
-/// How a voter stands, for the table.
-struct Standing<'a> {
-    row: &'a Row,
-    voter: bool,
-    returning: Option<&'static str>,
-}
-
-impl fmt::Display for Standing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.row.out, self.row.late, self.row.lagging) {
-            _ if !self.voter => Ok(()),
-            _ if self.returning.is_some() => f.write_str(self.returning.unwrap_or_default()),
-            (Some(Out::WrongOutput(n)), ..) => write!(f, "wrong since effect {n}"),
-            (Some(Out::WrongState(s)), ..) => write!(f, "wrong since sync point {s}"),
-            (Some(Out::Malformed), ..) => write!(f, "wrong: its ring is malformed"),
-            (Some(Out::Crashed), ..) => write!(f, "crashed"),
-            (Some(Out::Silent), ..) => write!(f, "silent"),
-            (Some(Out::Contradicts(s)), ..) => write!(f, "wrong: contradicts at sync point {s}"),
-            (_, Some(n), _) => write!(f, "late since effect {n}"),
-            (_, _, Some(s)) => write!(f, "lagging since sync point {s}"),
-            _ if self.row.crashed() => write!(f, "crashed"),
-            _ => write!(f, "voting"),
-        }
     }
 }

@@ -54,6 +54,7 @@ impl fmt::Display for Why {
             Why::Accused(Out::Crashed) => "crashed",
             Why::Accused(Out::Silent) => "silent",
             Why::Accused(Out::Contradicts(_)) => "contradicts the others",
+            Why::Accused(Out::FalseSnapshot(_)) => "false snapshot",
         })
     }
 }
@@ -139,12 +140,6 @@ impl Manager {
     /// Begins `voter` anew with design `design`; `None`: as it was.
     fn begin(&mut self, voter: u32, design: Option<usize>, board: &mut impl Board) {
         let name = self.name(voter);
-        if self.forgotten {
-            return self.say(
-                board,
-                format_args!("return: {name} stays out: the log is longer than the rings keep it, nobody can follow it from its beginning"),
-            );
-        }
         // Counted from 1; 0: as it was.
         let image = design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1);
         board.control(Control::Restart { domain: self.incarnation(voter), image });
@@ -171,10 +166,7 @@ impl Manager {
             let ms = now.saturating_sub(*lost) / 1000;
             r.stage = Stage::Follows;
             let name = self.name(voter);
-            self.say(
-                board,
-                format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost, and follows the log from its beginning"),
-            );
+            self.say(board, format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost"));
         }
     }
 

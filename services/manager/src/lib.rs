@@ -3,21 +3,27 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
+//! `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
+//! what the operator types. `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 mod command;
+mod history;
 mod iteration;
 mod line;
+mod orders;
 mod recall;
 mod replicas;
 mod report;
+mod snapshots;
+mod table;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
+use history::History;
 use iteration::Return;
 pub use iteration::{DESIGNS, Design};
 
@@ -34,9 +40,11 @@ pub trait Board {
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// The same, many times a second: nobody makes a note of it.
+    fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
-    /// A fault that the kernel itself causes, or what the replicas are to decide about.
+    /// An order for others: a fault that a kernel itself causes, an input to be agreed, what the replicas are to decide about.
     fn control(&mut self, control: Control);
     /// The manager tries whatever its capabilities let it: how often, and how often something took effect.
     fn usurp(&mut self) -> [u64; 2];
@@ -65,6 +73,8 @@ pub struct Config {
     pub designs: heapless::Vec<Design, DESIGNS>,
     /// On which core each domain runs.
     pub cores: [u32; DOMAINS_MAX],
+    /// The memory of each, MiB.
+    pub mib: [u32; DOMAINS_MAX],
     /// With which image each domain began.
     pub images: [Name; DOMAINS_MAX],
 }
@@ -78,6 +88,7 @@ enum Out {
     Crashed,
     Silent,
     Contradicts(u64),
+    FalseSnapshot(u64),
 }
 
 /// What is known of one domain.
@@ -119,12 +130,18 @@ pub struct Manager {
     causes: Causes,
     /// Who votes, once that is agreed: a bit a domain.
     set: Option<u64>,
-    /// The replicas do not have the log's beginning any more.
-    forgotten: bool,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
     /// The program's end, told while there was no manager.
     ended: Option<i32>,
+    /// What was told last.
+    history: History,
+    /// It is told as JSON.
+    json: bool,
+    /// Kernels that get a tenth of their cores, a bit a domain; those of them that stand still; and when that changes.
+    slowed: u64,
+    standing: u64,
+    turns_at: u64,
 }
 
 impl Manager {
@@ -144,9 +161,13 @@ impl Manager {
             policies: heapless::LinearMap::new(),
             causes: Causes::default(),
             set: None,
-            forgotten: false,
             returns: [Return::default(); DOMAINS_MAX],
             ended: None,
+            history: History::default(),
+            json: false,
+            slowed: 0,
+            standing: 0,
+            turns_at: 0,
         }
     }
 
@@ -157,6 +178,12 @@ impl Manager {
             self.watch(domain, status, board);
         }
         let replica = self.replica(domain);
+        let known = self.rows.get(domain as usize).and_then(|r| r.status);
+        if self.slowed >> domain & 1 == 1 && known.is_some_and(|s| s.restarts != status.restarts) {
+            // The successor is to have all of its core.
+            self.slowed &= !(1 << domain);
+            let _refused = board.pace(domain, Inject::Resume);
+        }
         let Some(row) = self.rows.get_mut(domain as usize) else { return };
         let crashed_before = row.crashed();
         let begun = row.status.is_some_and(|s| s.restarts != status.restarts);
@@ -174,7 +201,10 @@ impl Manager {
     }
 
     fn say(&self, board: &mut impl Board, arguments: core::fmt::Arguments<'_>) {
-        board.text(line::Line::of(arguments).bytes());
+        let (now_us, line) = (board.now_us(), line::Line::of(arguments));
+        self.history.note(now_us, &line);
+        let json = if self.json { history::json(now_us, &line) } else { None };
+        board.text(json.as_ref().unwrap_or(&line).bytes());
     }
 
     fn name(&self, domain: u32) -> &str {

@@ -5,7 +5,7 @@ use abi::hypercall::TEXT_MAX;
 use core::fmt;
 
 /// A line under construction.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Line(heapless::Vec<u8, { TEXT_MAX as usize }>);
 
 impl Line {

@@ -6,8 +6,8 @@ use crate::{Board, Manager};
 use abi::hypercall::{Error, Inject};
 use abi::vote::{Control, Progress, Verdict};
 
-/// Where nothing is heard.
-struct Quiet;
+/// Where nothing is heard. What is told again by `log` has the time at which it was read.
+struct Quiet(u64);
 
 impl Board for Quiet {
     fn text(&mut self, _: &[u8]) {}
@@ -15,8 +15,11 @@ impl Board for Quiet {
     fn inject(&mut self, _: u32, _: Inject) -> Result<(), Error> {
         Ok(())
     }
+    fn pace(&mut self, _: u32, _: Inject) -> Result<(), Error> {
+        Ok(())
+    }
     fn now_us(&self) -> u64 {
-        0
+        self.0
     }
     fn control(&mut self, _: Control) {}
     fn usurp(&mut self) -> [u64; 2] {
@@ -27,10 +30,10 @@ impl Board for Quiet {
 
 impl Manager {
     /// Takes what replica `from` said before; all of it comes before the first verdict.
-    pub fn recall_progress(&mut self, from: usize, progress: &Progress) {
+    pub fn recall_progress(&mut self, from: usize, progress: &Progress, now_us: u64) {
         // The gate's word alone makes a kernel lost.
-        if !matches!(progress, Progress::Contradicts { .. }) {
-            self.on_progress(from, progress, &mut Quiet);
+        if !matches!(progress, Progress::Contradicts { .. } | Progress::FalseSnapshot { .. }) {
+            self.on_progress(from, progress, &mut Quiet(now_us));
         }
     }
 
@@ -50,7 +53,7 @@ impl Manager {
             _ => {
                 // Who votes decides `recalled`.
                 let set = self.set.take();
-                self.note_verdict(verdict, &mut Quiet);
+                self.note_verdict(verdict, &mut Quiet(now_us));
                 self.set = set;
             }
         }

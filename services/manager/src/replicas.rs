@@ -19,6 +19,10 @@ fn same(a: &Progress, b: &Progress) -> bool {
         (Progress::Lagging { voter: a, .. }, Progress::Lagging { voter: b, .. })
         | (Progress::CaughtUp { voter: a, .. }, Progress::CaughtUp { voter: b, .. })
         | (Progress::Contradicts { voter: a, .. }, Progress::Contradicts { voter: b, .. }) => a == b,
+        // Who voted for it, and whose bytes were found, depends on when each replica decides.
+        (Progress::Snapshot { s: a, root: c, .. }, Progress::Snapshot { s: b, root: d, .. }) => {
+            (a, c) == (b, d)
+        }
         _ => a == b,
     }
 }

@@ -3,12 +3,12 @@
 use crate::line::Short;
 use crate::{Board, EPOCHS, Manager, Out};
 use abi::bootinfo::{DomainStatus, EL2_CRASHED, ENDED_ITSELF};
-use abi::vote::{Progress, Verdict as Told};
+use abi::vote::{Progress, SNAPSHOT, Verdict as Told};
 use consensus::verdict::{Evidence, History, Policy, Verdict};
 use core::fmt;
 
 /// The names of the domains in a set.
-struct Names<'a>(&'a Manager, u64);
+pub(crate) struct Names<'a>(pub &'a Manager, pub u64);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,6 +125,10 @@ impl Manager {
     ) {
         let name = self.name(voter);
         match process {
+            SNAPSHOT => self.say(
+                board,
+                format_args!("verdict: {name} wrong state: snapshot of sync point {s} differs: own {own}, quorum {quorum}"),
+            ),
             0 => self.say(
                 board,
                 format_args!("verdict: {name} wrong state: kernel state at sync point {s} differs: own {own}, quorum {quorum}"),
@@ -194,7 +198,11 @@ impl Manager {
                 format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
             ),
             Progress::Ordered { .. } => {}
-            Progress::Forgotten => self.forgotten = true,
+            Progress::Snapshot { .. }
+            | Progress::NoSnapshot { .. }
+            | Progress::FalseSnapshot { .. }
+            | Progress::SnapshotMissing { .. }
+            | Progress::Begun { .. } => self.on_snapshot(progress, board),
             Progress::Voters { epoch, set, quorum } => {
                 if self.policies.len() == EPOCHS
                     && let Some(oldest) = self.policies.keys().min().copied()

@@ -36,10 +36,14 @@ impl Board for Desk {
 
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         defmt::warn!(
-            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume)",
+            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume, 5 corrupt)",
             domain,
             inject as u64
         );
+        runtime::inject(domain as usize, inject)
+    }
+
+    fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         runtime::inject(domain as usize, inject)
     }
 
@@ -55,6 +59,10 @@ impl Board for Desk {
             Control::Restart { domain, image } => {
                 defmt::warn!("domain {=u32} is to begin anew, image {=u32}", domain, image);
             }
+            Control::Resize { rows, columns } => {
+                defmt::info!("to be agreed: terminal {=u16} by {=u16}", rows, columns)
+            }
+            Control::Signal { signal } => defmt::info!("to be agreed: signal {=u8}", signal),
         }
         self.control.send(&control, &mut [0; 16]);
         self.control.ring();
@@ -148,7 +156,7 @@ fn recall(
     verdicts: &mut BroadcastReader<'static>,
     desk: &mut Desk,
 ) {
-    while replicas.take(|from, word| manager.recall_progress(from, word)) {}
+    while replicas.take(|from, word| manager.recall_progress(from, word, desk.now_us())) {}
     loop {
         match verdicts.receive(&mut [0; 256]) {
             Ok(None) => break,
@@ -178,10 +186,14 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         iteration: boot.run.iteration(),
         designs: designs(boot),
         cores: core::array::from_fn(|d| boot.partitions.get(d).map_or(0, |p| p.core)),
+        mib: core::array::from_fn(|d| boot.partitions.get(d).map_or(0, |p| p.mib)),
         images: core::array::from_fn(|d| boot.partitions.get(d).map_or([0; NAME_MAX], |p| p.image)),
     });
-    let mut desk =
-        Desk { clock: Clock::new(boot), port: Serial::new(boot), control: Broadcast::new(boot, "control") };
+    let mut desk = Desk {
+        clock: Clock::since_power_on(boot),
+        port: Serial::new(boot),
+        control: Broadcast::new(boot, "control"),
+    };
     let mut verdicts = shell::reader(boot, "verdicts");
     let mut replicas = Replicas::open(boot);
     let mut evidence = shell::reader(boot, "evidence");
@@ -208,7 +220,9 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         while let Some(byte) = desk.port.receive() {
             manager.on_byte(byte, &mut desk);
         }
-        let word = if more { runtime::poll() } else { runtime::wait(u64::MAX) };
+        manager.on_time(&mut desk);
+        let deadline = desk.clock.deadline(manager.wakes_at());
+        let word = if more { runtime::poll() } else { runtime::wait(deadline) };
         if word >> NOTIFY_IRQ & 1 == 1 {
             while let Some(byte) = desk.port.receive() {
                 manager.on_byte(byte, &mut desk);

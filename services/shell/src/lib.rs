@@ -69,9 +69,9 @@ impl Broadcast {
         sent
     }
 
-    /// Whether the first record has been overwritten.
-    pub fn has_wrapped(&self) -> bool {
-        self.writer.has_wrapped()
+    /// Where the next record will stand.
+    pub fn position(&self) -> u64 {
+        self.writer.position()
     }
 
     /// Rings the readers if something was written since the last time: one bell for all of it.

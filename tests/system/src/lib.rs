@@ -230,10 +230,5 @@ pub fn strict() -> Options {
     Options { run: vec![("digest-interval".into(), 1), ("grace-ms".into(), GRACE_MS)], ..Options::default() }
 }
 
-/// As [`strict`], with four kernels that share no code. (Two and two would hide a difference of state: neither half is a quorum.)
-pub fn mixed() -> Options {
-    Options { kernels: xtask::kernels::KERNELS.map(str::to_owned).into(), ..strict() }
-}
-
 /// The grace in tests, milliseconds: emulated cores on a busy host are late more often than real ones.
 pub const GRACE_MS: u32 = 500;

@@ -8,6 +8,7 @@ use consensus::line::{Recording, Rules, Voters};
 use consensus::replica::{Application, Channel, Check, Note, Output};
 use replica::Board;
 use replica::clerk::{Clerk, Config, Sink, Taken};
+use replica::snapshots::Written;
 use std::collections::{BTreeMap, VecDeque};
 
 /// What comes out.
@@ -57,6 +58,7 @@ impl Single {
             ahead_us: 0,
             behind_us: 1_000_000,
             digest_interval: 0,
+            snapshot_interval: 0,
             program,
         };
         let line = Board::new(rules, Voters::default());
@@ -83,6 +85,10 @@ impl Single {
             Vote::Snapshot { s, call, effects, root } => Vote::Snapshot { s, call, effects, root },
             Vote::Memory { s, process, pid, digest } => Vote::Memory { s, process, pid, digest },
         });
+    }
+
+    pub fn on_written(&mut self, voter: u32, found: Option<Option<Written>>, log: &mut impl Log) {
+        self.clerk.on_written(voter, found, log);
     }
 
     pub fn on_out(&mut self, voter: u32) {

@@ -15,6 +15,7 @@ fn application() -> Log {
         ahead_us: SLACK_US,
         behind_us: 100_000,
         digest_interval: 4,
+        snapshot_interval: oracle::SNAPSHOT_INTERVAL as u32,
         program: &[],
     };
     Log::new(rules, Voters { epoch: 1, set: 0b1111_0000, quorum: 3 })

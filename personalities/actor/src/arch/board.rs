@@ -11,6 +11,7 @@ use actor::machine::{Access, Event, Fault, Fp, Machine, Pace, Rights, SpaceId, T
 use alloc::boxed::Box;
 use alloc::format;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError, Receive, Send};
+use runtime::beginning::{self, Start};
 use runtime::{AgreedLog, Channel, calls};
 
 /// The machine.
@@ -61,17 +62,17 @@ fn decode(esr: u64, far: u64, sp: u64) -> Trap {
 }
 
 impl Board {
-    /// With its channels.
-    pub fn new(boot: &'static BootInfo) -> Board {
+    /// With its channels; and what the kernel begins with, if that is a snapshot.
+    pub fn new(boot: &'static BootInfo) -> (Board, Option<&'static [u8]>) {
         let name = name_str(&boot.name);
         if let Some(log) = Channel::find(boot, &format!("log-{name}")) {
             runtime::log::start(log.words());
         }
         let effects_channel = channel(boot, &format!("effects-{name}"));
         let effects = BroadcastWriter::new(effects_channel.words());
-        // SAFETY: (1) all channels lie where their addresses say, for the kernel's whole life: its tables map them one to one.
-        let log = unsafe { AgreedLog::open(boot, 0) };
-        let (Some(effects), Some(log)) = (effects, log) else {
+        // SAFETY: (1) all channels and modules lie where their addresses say, for the kernel's whole life: its tables map them one to one.
+        let start = unsafe { beginning::start(boot, 0, |size| alloc::vec![0; size].leak()) };
+        let (Some(effects), Some(Start { snapshot, log })) = (effects, start) else {
             runtime::crash(b"a channel is too small, or there are no channels `agreed-`")
         };
         let control = Channel::find(boot, "control").and_then(|c| BroadcastReader::new(c.words()));
@@ -82,7 +83,10 @@ impl Board {
         let scratch = alloc::vec![0; PAYLOAD_MAX + 256].into_boxed_slice();
         defmt::info!("the kernel has its channels; stuck after {=u32} ms", boot.run.stuck_ms);
         let spaces = Spaces::default();
-        Board { boot, spaces, effects, effects_channel, log, control, monitor, snapshots, scratch }
+        (
+            Board { boot, spaces, effects, effects_channel, log, control, monitor, snapshots, scratch },
+            snapshot,
+        )
     }
 
     /// Waits for the log's first record.

@@ -23,10 +23,10 @@ extern "C" fn kernel_main(boot: &'static BootInfo) -> ! {
     memory::start(boot);
     enter::start();
     gic::start();
-    let mut board = Board::new(boot);
+    let (mut board, snapshot) = Board::new(boot);
     let image = runtime::channel::module(boot, "root").unwrap_or(&[]);
     let stuck_us = u64::from(boot.run.stuck_ms) * 1000;
-    if let Some(snapshot) = runtime::channel::module(boot, "snapshot") {
+    if let Some(snapshot) = snapshot {
         match Kernel::resume(board, snapshot, image, stuck_us) {
             Ok(kernel) => run(kernel),
             Err(wrong) => {

@@ -50,7 +50,7 @@ impl Arguments {
     }
 }
 
-/// The calls that this kernel offers.
+/// The highest tier of calls that this kernel offers.
 pub(crate) const TIER: u8 = 2;
 
 impl<M: Machine> Kernel<M> {
@@ -59,7 +59,7 @@ impl<M: Machine> Kernel<M> {
         let Some(t) = self.threads.get(&me) else { return Ok(Flow::Gone) };
         let (number, x) = (t.user.x[8], &t.user.x);
         let a = Arguments([x[0], x[1], x[2], x[3], x[4], x[5]]);
-        if !abi::tier::offers(TIER, number) {
+        if !abi::tier::offers(self.tier, number) {
             return self.unknown(number);
         }
         None.or_else(|| self.memory_call(me, number, a, growth))

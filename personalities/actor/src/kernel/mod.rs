@@ -156,6 +156,8 @@ pub struct Kernel<M: Machine> {
     taking: Option<crate::snapshot::Taking>,
     corrupt_next: bool,
     unknown: BTreeSet<u64>,
+    /// The calls that this run offers (`abi::tier`).
+    pub(crate) tier: u8,
     watch: watch::Watch,
 }
 
@@ -188,9 +190,6 @@ impl<M: Machine> Kernel<M> {
         let mut kernel = Kernel::empty(machine, setup)?;
         let boot = crate::log::boot(setup.entry).map_err(|_| Unfit::Log)?;
         let program: abi::log::Program = postcard::from_bytes(boot.program).map_err(|_| Unfit::Program)?;
-        if program.tier > crate::front::TIER {
-            return Err(Unfit::Tier(program.tier));
-        }
         let list = |bytes| abi::log::strings(bytes).map(<[u8]>::to_vec).collect::<Vec<_>>();
         let me = kernel.processes.first(boot.time_us);
         kernel.files.first(me, 1);
@@ -205,6 +204,10 @@ impl<M: Machine> Kernel<M> {
     /// All servers, without a process.
     fn empty(machine: M, setup: &Setup<'_>) -> Result<Kernel<M>, Unfit> {
         let boot = crate::log::boot(setup.entry).map_err(|_| Unfit::Log)?;
+        let program: abi::log::Program = postcard::from_bytes(boot.program).map_err(|_| Unfit::Program)?;
+        if program.tier > crate::front::TIER {
+            return Err(Unfit::Tier(program.tier));
+        }
         Ok(Kernel {
             machine,
             memory: Memory::default(),
@@ -230,6 +233,7 @@ impl<M: Machine> Kernel<M> {
             taking: None,
             corrupt_next: false,
             unknown: BTreeSet::new(),
+            tier: program.tier,
             watch: watch::Watch::default(),
         })
     }

@@ -11,7 +11,8 @@ use classic::machine::{
     Exit, Fault, FpRegisters, Frame, Machine, OutOfFrames, PAGE_BYTES, Registers, Rights, Shown, TableId,
     Trace,
 };
-use runtime::{AgreedLog, Channel};
+use runtime::Channel;
+use runtime::beginning::Start;
 
 /// `mov x8, #139` (rt_sigreturn); `svc #0`.
 const TRAMPOLINE: [u32; 2] = [0xd280_1168, 0xd400_0001];
@@ -34,9 +35,9 @@ pub fn start(boot: &'static BootInfo) -> ! {
     let root = unsafe { runtime::channel::module_at(boot, "root", OFFSET) };
     let Some(root) = root else { runtime::crash(b"no module `root`: the manifest must give it") };
     let effects = channel(boot, &alloc::format!("effects-{name}"));
-    // SAFETY: `kernel_map` maps all channels at this offset, for ever.
-    let log = unsafe { AgreedLog::open(boot, OFFSET) };
-    let (Some(log), Some(effects)) = (log, effects) else {
+    // SAFETY: `kernel_map` maps all channels and modules at this offset, for ever.
+    let start = unsafe { runtime::beginning::start(boot, OFFSET, |size| alloc::vec![0; size].leak()) };
+    let (Some(Start { snapshot, log }), Some(effects)) = (start, effects) else {
         runtime::crash(b"no channels `agreed-`, or no `effects-` and own name: the manifest must give both")
     };
     if let Some(log) = channel(boot, &alloc::format!("log-{name}")) {
@@ -50,8 +51,7 @@ pub fn start(boot: &'static BootInfo) -> ! {
         log,
         effects: (effects.words(), effects.index as u32),
         control: channel(boot, "control").map(|c| c.words()),
-        // SAFETY: as for the root image.
-        snapshot: unsafe { runtime::channel::module_at(boot, "snapshot", OFFSET) },
+        snapshot,
         snapshots: channel(boot, &alloc::format!("snapshot-{name}")).map(|c| c.words()),
         monitor: channel(boot, &alloc::format!("monitor-{name}")).and_then(|c| c.words().get(512..)),
         stuck_ms: boot.run.stuck_ms,

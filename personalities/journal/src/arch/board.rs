@@ -9,6 +9,7 @@ use abi::vote::{Control, PAYLOAD_MAX, Vote};
 use core::arch::asm;
 use ipc::{BroadcastReader, BroadcastWriter, Receive, Send};
 use journal::machine::{Machine, Trap, User};
+use runtime::beginning::{self, Start};
 use runtime::{AgreedLog, Channel, calls, say};
 
 const FLAGS: u64 = 0xf << 28;
@@ -45,14 +46,15 @@ fn channel(boot: &'static BootInfo, prefix: &str) -> Option<Channel> {
 }
 
 impl Board {
-    /// Takes the channels and turns interrupts on at the controller.
-    pub fn new(boot: &'static BootInfo) -> Board {
+    /// Takes the channels and turns interrupts on at the controller. With it what the kernel begins with, if that is a snapshot.
+    pub fn new(boot: &'static BootInfo) -> (Board, Option<&'static [u8]>) {
         let Some(votes) = channel(boot, "effects-") else { panic!("there is no channel for effects") };
         let Some(effects) = BroadcastWriter::new(votes.words()) else {
             panic!("the channel of effects is too small")
         };
         // SAFETY: as in `channel`.
-        let Some(log) = (unsafe { AgreedLog::open(boot, OFFSET) }) else { panic!("there is no agreed log") };
+        let start = unsafe { beginning::start(boot, OFFSET, |size| alloc::vec![0; size].leak()) };
+        let Some(Start { snapshot, log }) = start else { panic!("there is no agreed log") };
         let monitor = channel(boot, "monitor-").and_then(|c| Monitor::new(c.words().get(512..)?));
         if let Some(m) = &monitor {
             m.begin();
@@ -62,7 +64,7 @@ impl Board {
             gic(4).write_volatile(0xff);
             gic(0).write_volatile(1);
         }
-        Board {
+        let board = Board {
             hz: boot.counter_hz,
             domain: boot.incarnation(),
             log,
@@ -75,7 +77,8 @@ impl Board {
             control: channel(boot, "control").and_then(|c| BroadcastReader::new(c.words())),
             monitor,
             scratch: [0; PAYLOAD_MAX + 512],
-        }
+        };
+        (board, snapshot)
     }
 
     fn ticks(&self, us: u64) -> u64 {

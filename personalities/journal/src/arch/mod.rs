@@ -41,12 +41,11 @@ extern "C" fn journal_main() -> ! {
         panic!("the bundle has no root image");
     };
     let image = ((root.ipa / PAGE) as u32, root.size);
-    let board = board::Board::new(boot);
+    let (board, snapshot) = board::Board::new(boot);
     let seed = runtime::calls::now() ^ u64::from(boot.domain) << 32;
     let stuck_us = u64::from(boot.run.stuck_ms) * 1000;
     let Some(mut kernel) = Kernel::new(board, pool, image, stuck_us, seed) else { panic!("no frames") };
-    // SAFETY: `tables::install` mapped all modules so, read-only, for ever.
-    if let Some(snapshot) = unsafe { runtime::channel::module_at(boot, "snapshot", OFFSET) }
+    if let Some(snapshot) = snapshot
         && let Err(refused) = kernel.begin(snapshot)
     {
         panic!("the snapshot cannot be, record {}: {}", refused.record, refused.why);

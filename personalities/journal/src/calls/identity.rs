@@ -16,9 +16,10 @@ impl State {
                 self.process_mut(s).clear_tid = a[0];
                 Ok(self.process(s).pid.into())
             }
+            nr::set_robust_list if a[1] != 24 => Err(EINVAL),
             nr::set_robust_list => {
                 self.process_mut(s).robust = a[0];
-                if a[1] == 24 { Ok(0) } else { Err(EINVAL) }
+                Ok(0)
             }
             nr::sigaltstack => self.sigaltstack(s, a[0], a[1]),
             nr::getrandom => self.getrandom(s, a[0], a[1], a[2]),

@@ -22,7 +22,7 @@ use crate::process::{Progress, Wait, Wanted};
 use crate::state::State;
 use abi::linux::nr;
 
-/// The calls that this kernel offers (`abi::tier`).
+/// The highest tier of calls that this kernel offers.
 pub const TIER: u8 = 2;
 
 /// What came of a call.
@@ -74,7 +74,7 @@ impl State {
             abi::turn::Class::Private => return self.private(serial, number, a).and_then(done),
             abi::turn::Class::Turn => {}
         }
-        if !abi::tier::offers(TIER, number) {
+        if !abi::tier::offers(self.birth.tier, number) {
             return Err(ENOSYS);
         }
         if let Some(outcome) = self.file_call(serial, number, a) {

@@ -3,7 +3,7 @@
 use super::{Args, Outcome, ok};
 use crate::errno::*;
 use crate::process::Wait;
-use crate::signals::{Action, Effect, Info, UNBLOCKABLE, bit, number::*};
+use crate::signals::{AUTODISARM, Action, Effect, Info, UNBLOCKABLE, bit, number::*};
 use crate::state::State;
 use abi::vote::NO_DEADLINE;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
 const ALTERNATE_MIN: u64 = 5120;
+const DISABLE: u32 = 2;
 /// SA_ flags that Linux keeps (UAPI_SA_FLAGS).
 const KNOWN_FLAGS: u64 = 0xdc00_0807;
 
@@ -164,33 +165,41 @@ impl State {
         Ok(Outcome::Jump)
     }
 
-    /// sigaltstack.
-    pub fn sigaltstack(&mut self, s: u64, new: u64, old: u64) -> Result<u64> {
+    /// Whether the stack pointer lies in the alternate stack, and that is to be seen.
+    pub fn is_on_alternate(&self, s: u64) -> bool {
         let p = self.process(s);
         let (base, flags, size) = p.signals.alternate;
-        let sp = p.user.sp;
-        let on_it = size != 0 && sp > base && sp - base <= size;
-        let mut wanted = None;
+        flags & AUTODISARM == 0 && p.user.sp > base && p.user.sp - base <= size
+    }
+
+    /// Sets the alternate stack: base, flags, size.
+    pub fn set_alternate(&mut self, s: u64, (base, flags, size): (u64, u32, u64)) -> Result<()> {
+        if self.is_on_alternate(s) {
+            return Err(EPERM);
+        }
+        self.process_mut(s).signals.alternate = match flags & !AUTODISARM {
+            DISABLE => (0, DISABLE, 0),
+            0 | 1 if size < ALTERNATE_MIN => return Err(ENOMEM),
+            0 | 1 => (base, flags & AUTODISARM, size),
+            _ => return Err(EINVAL),
+        };
+        Ok(())
+    }
+
+    /// sigaltstack.
+    pub fn sigaltstack(&mut self, s: u64, new: u64, old: u64) -> Result<u64> {
+        let (base, flags, size) = self.process(s).signals.alternate;
+        let on_it = self.is_on_alternate(s);
         if new != 0 {
             let space = self.space(s);
-            wanted = Some((space.get_u64(new)?, space.get_u32(new + 8)?, space.get_u64(new + 16)?));
-        }
-        if let Some((at, mode, room)) = wanted {
-            if on_it {
-                return Err(EPERM);
-            }
-            self.process_mut(s).signals.alternate = match mode {
-                2 => (0, 2, 0),
-                0 | 1 if room < ALTERNATE_MIN => return Err(ENOMEM),
-                0 | 1 => (at, 0, room),
-                _ => return Err(EINVAL),
-            };
+            let wanted = (space.get_u64(new)?, space.get_u32(new + 8)?, space.get_u64(new + 16)?);
+            self.set_alternate(s, wanted)?;
         }
         if old != 0 {
             let shown = match (on_it, size) {
                 (true, _) => 1,
-                (false, 0) => 2,
-                _ => flags,
+                (false, 0) => DISABLE,
+                _ => flags & AUTODISARM,
             };
             let mut out = [0; 24];
             out[..8].copy_from_slice(&base.to_le_bytes());

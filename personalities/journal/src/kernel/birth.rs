@@ -74,6 +74,7 @@ impl<M: Machine> Kernel<M> {
                 seed: boot.seed,
                 time_us: boot.time_us,
                 digest_interval: boot.digest_interval.into(),
+                tier: program.tier,
             },
             processes: Map::new(),
             spaces: Map::new(),

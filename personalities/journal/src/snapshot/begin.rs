@@ -86,8 +86,14 @@ fn empty(parsed: &Parsed<'_>, boot: &Boot<'_>, pool: &Rc<Pool>, image: (u32, u64
     let Ok(files) = files else {
         return refuse(0, "the root image is no archive");
     };
+    let tier = match postcard::from_bytes::<abi::log::Program<'_>>(boot.program) {
+        Ok(program) if program.tier <= crate::calls::TIER => program.tier,
+        Ok(_) => return refuse(0, "its program asks for more calls than this kernel offers (its tier)"),
+        Err(_) => return refuse(0, "its Boot names no program"),
+    };
+    let (seed, time_us, digest_interval) = (boot.seed, boot.time_us, boot.digest_interval.into());
     Ok(State {
-        birth: Birth { seed: boot.seed, time_us: boot.time_us, digest_interval: boot.digest_interval.into() },
+        birth: Birth { seed, time_us, digest_interval, tier },
         processes: Map::new(),
         spaces: Map::new(),
         next_space: 1,

@@ -12,6 +12,7 @@ use core::fmt::Arguments;
 use ipc::{BroadcastReader, BroadcastWriter, ReadError};
 use lazy::hw::{Event, FpState, Frame, Hardware, PAGE, Registers, Trap, decode};
 use lazy::kernel::Kernel;
+use runtime::beginning::{self, Start};
 use runtime::{AgreedLog, Channel, calls, say};
 
 /// The virtual CPU interface of the GIC.
@@ -80,15 +81,14 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
     if let Some(ring) = own(boot, "log-", offset) {
         runtime::log::start(ring);
     }
-    // SAFETY: boot mapped all channels at `offset`, for ever.
-    let log = unsafe { AgreedLog::open(boot, offset) };
+    // SAFETY: boot mapped all channels and modules at `offset`, for ever.
+    let start = unsafe { beginning::start(boot, offset, |size| alloc::vec![0; size].leak()) };
     let control = BroadcastReader::new(channel(boot, "control", offset).words());
     let snapshots = own_channel(boot, "snapshot-", offset)
         .and_then(|c| Some((c, RefCell::new(BroadcastWriter::new(c.words())?))));
     // SAFETY: boot mapped all modules at `offset`, read-only, for ever.
-    let module = |name| unsafe { runtime::channel::module_at(boot, name, offset) };
-    let (image, beginning) = (module("root"), module("snapshot"));
-    let (Some(writer), Some(log), Some(image)) = (writer, log, image) else {
+    let image = unsafe { runtime::channel::module_at(boot, "root", offset) };
+    let (Some(writer), Some(Start { snapshot, log }), Some(image)) = (writer, start, image) else {
         panic!(
             "the manifest gives this kernel no root image, no channels `agreed-`, or a channel that is too small"
         );
@@ -104,7 +104,7 @@ pub fn start(boot: &'static BootInfo, offset: u64, free: u64) -> ! {
         effects: (effects, writer),
         posted: false,
         snapshots,
-        beginning,
+        beginning: snapshot,
         active: (Frame(0), 0),
         stepping: false,
         monitor,

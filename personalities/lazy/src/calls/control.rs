@@ -12,10 +12,7 @@ impl<H: Hardware> Kernel<H> {
     /// Sync point 0.
     pub fn start(&mut self, boot: &Boot<'_>) {
         self.take_boot(boot);
-        let program: Program<'_> = match postcard::from_bytes(boot.program) {
-            Ok(p) => p,
-            Err(_) => self.memory.physical.hw.fail("the log's Boot names no program"),
-        };
+        let program = self.take_program(boot);
         self.first_process();
         let request = Request {
             path: program.path.as_bytes().to_vec(),
@@ -27,6 +24,18 @@ impl<H: Hardware> Kernel<H> {
             self.memory.physical.hw.fail("process 1 cannot be executed");
         }
         self.pass(0);
+    }
+
+    /// The program of Boot; the calls that it is offered are this kernel's from now on.
+    pub fn take_program<'a>(&mut self, boot: &Boot<'a>) -> Program<'a> {
+        match postcard::from_bytes::<Program<'_>>(boot.program) {
+            Ok(p) if p.tier <= abi::tier::MOST => {
+                self.tier = p.tier;
+                p
+            }
+            Ok(_) => self.memory.physical.hw.fail("the log's Boot asks for more calls than this kernel has"),
+            Err(_) => self.memory.physical.hw.fail("the log's Boot names no program"),
+        }
     }
 
     /// All of Boot but the program.
@@ -87,9 +96,9 @@ impl<H: Hardware> Kernel<H> {
             descriptors: alloc::vec![descriptor; 3],
             cwd: ROOT,
             umask: 0o22,
-            comm: Vec::new(),
             cmdline: Vec::new(),
             exe: (0, Vec::new()),
+            gone_calls: 0,
             child_calls: 0,
             random: 0,
             nice: 0,
@@ -101,7 +110,7 @@ impl<H: Hardware> Kernel<H> {
             started: self.boot_us,
         };
         self.processes.insert(1, p);
-        self.threads.insert(1, Thread::new(1));
+        self.threads.insert(1, Thread::new(1, 1, 1));
         self.turn.round.push_back(1);
         self.terminal.session = 1;
         self.terminal.foreground = 1;

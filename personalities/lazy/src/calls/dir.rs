@@ -10,11 +10,11 @@ use abi::turn::{FDS_MAX, OPEN_FILES_MAX, PIPES_MAX};
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn process(&self, serial: u64) -> Result<&Process> {
-        self.processes.get(&serial).ok_or(ESRCH)
+        self.process_of(serial).ok_or(ESRCH)
     }
 
     pub(super) fn process_mut(&mut self, serial: u64) -> Result<&mut Process> {
-        self.processes.get_mut(&serial).ok_or(ESRCH)
+        self.process_of_mut(serial).ok_or(ESRCH)
     }
 
     /// The limit on descriptors.
@@ -38,7 +38,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Closes one descriptor.
     pub fn close_descriptor(&mut self, serial: u64, fd: usize) {
-        let gone = self.processes.get_mut(&serial).and_then(|p| p.set_descriptor(fd, None));
+        let gone = self.process_of_mut(serial).and_then(|p| p.set_descriptor(fd, None));
         if let Some(d) = gone {
             self.release_file(d.file);
         }
@@ -46,7 +46,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// Closes all, ascending.
     pub fn close_all(&mut self, serial: u64) {
-        let count = self.processes.get(&serial).map_or(0, |p| p.descriptors.len());
+        let count = self.process_of(serial).map_or(0, |p| p.descriptors.len());
         (0..count).for_each(|fd| self.close_descriptor(serial, fd));
     }
 

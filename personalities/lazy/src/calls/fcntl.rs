@@ -38,6 +38,26 @@ impl<H: Hardware> Kernel<H> {
         done(new)
     }
 
+    /// Closes, or marks for exec, all descriptors of a range, ascending.
+    pub(super) fn sys_close_range(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        // CLOSE_RANGE_UNSHARE has no effect.
+        const UNSHARE: u32 = 2;
+        const CLOEXEC: u32 = 4;
+        let [first, last, flags] = [a[0] as u32, a[1] as u32, a[2] as u32];
+        if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
+            return Err(EINVAL);
+        }
+        let end = self.process(serial)?.descriptors.len().min(last as usize + 1);
+        for fd in first as usize..end {
+            if flags & CLOEXEC == 0 {
+                self.close_descriptor(serial, fd);
+            } else if let Some(Some(d)) = self.process_mut(serial)?.descriptors.get_mut(fd) {
+                d.cloexec = true;
+            }
+        }
+        done(0)
+    }
+
     pub(super) fn sys_fcntl(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let id = self.any_file(serial, a[0])?;
         let fd = u64::from(a[0] as u32) as usize;

@@ -234,8 +234,9 @@ impl<H: Hardware> Kernel<H> {
 
     /// The next bytes of a process' random stream.
     pub(super) fn random(&mut self, serial: u64, out: &mut [u8]) {
-        if let Some(p) = self.processes.get_mut(&serial) {
-            abi::layout::random_bytes(&self.seed, serial, p.random, out);
+        let owner = self.owner(serial);
+        if let Some(p) = self.processes.get_mut(&owner) {
+            abi::layout::random_bytes(&self.seed, owner, p.random, out);
             p.random += out.len() as u64;
         }
     }

@@ -3,6 +3,9 @@
 use super::*;
 use abi::turn::MEMORY_PAGES;
 
+/// Bytes of `struct robust_list_head`.
+pub(super) const ROBUST_LIST_SIZE: u64 = 24;
+
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_umask(&mut self, serial: u64, mask: u64) -> CallResult {
         let p = self.process_mut(serial)?;
@@ -10,12 +13,16 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_set_tid_address(&mut self, serial: u64, address: u64) -> CallResult {
-        self.threads.get_mut(&serial).ok_or(ESRCH)?.clear_child_tid = address;
-        done(self.process(serial)?.pid.into())
+        let t = self.threads.get_mut(&serial).ok_or(ESRCH)?;
+        t.clear_child_tid = address;
+        done(t.tid.into())
     }
 
-    pub(super) fn sys_set_robust_list(&mut self, serial: u64, head: u64) -> CallResult {
-        self.threads.get_mut(&serial).ok_or(ESRCH)?.robust_list = head;
+    pub(super) fn sys_set_robust_list(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
+        if a[1] != ROBUST_LIST_SIZE {
+            return Err(EINVAL);
+        }
+        self.threads.get_mut(&serial).ok_or(ESRCH)?.robust_list = a[0];
         done(0)
     }
 
@@ -68,9 +75,7 @@ impl<H: Hardware> Kernel<H> {
         if a[1] < 8 || !a[1].is_multiple_of(8) {
             return Err(EINVAL);
         }
-        if a[0] as i32 != 0 && self.named(serial, a[0])?.serial != serial {
-            self.named(serial, a[0])?;
-        }
+        self.named(serial, a[0])?;
         self.put(serial, a[2], &1u64.to_le_bytes())?;
         done(8)
     }
@@ -80,8 +85,11 @@ impl<H: Hardware> Kernel<H> {
         let me = self.process(serial)?;
         let all = self.processes.values().filter(|p| !p.zombie);
         let found: Vec<u64> = match which as i32 {
-            0 if who as i32 == 0 => alloc::vec![serial],
-            0 => all.filter(|p| p.pid == who as u32).map(|p| p.serial).collect(),
+            0 if who as i32 == 0 => alloc::vec![me.serial],
+            0 => {
+                let named = self.by_tid(who as u32).map(|t| t.process);
+                all.filter(|p| Some(p.serial) == named).map(|p| p.serial).collect()
+            }
             1 => {
                 let group = if who as i32 == 0 { me.group } else { who as u32 };
                 all.filter(|p| p.group == group).map(|p| p.serial).collect()
@@ -163,11 +171,11 @@ impl<H: Hardware> Kernel<H> {
             }
             15 => {
                 let name = self.read_name(space, a[1])?;
-                self.process_mut(serial)?.comm = name;
+                self.threads.get_mut(&serial).ok_or(ESRCH)?.comm = name;
                 done(0)
             }
             16 => {
-                let mut name = self.process(serial)?.comm.clone();
+                let mut name = self.threads.get(&serial).ok_or(ESRCH)?.comm.clone();
                 name.resize(16, 0);
                 self.put(serial, a[1], &name)?;
                 done(0)

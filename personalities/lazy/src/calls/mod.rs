@@ -2,8 +2,11 @@
 
 mod attributes;
 mod control;
+mod copy;
 mod dir;
 mod fcntl;
+mod futex;
+mod ids;
 mod io;
 mod ioctl;
 mod memory;
@@ -15,6 +18,7 @@ mod process;
 mod rename;
 mod send;
 mod signals;
+mod thread;
 mod time;
 mod write;
 
@@ -90,6 +94,7 @@ fn makes_objects(number: u64) -> bool {
             | nr::dup
             | nr::dup3
             | nr::sendfile
+            | nr::copy_file_range
             | nr::ppoll
             | nr::fcntl
             | nr::ftruncate
@@ -100,12 +105,12 @@ fn makes_objects(number: u64) -> bool {
 impl<H: Hardware> Kernel<H> {
     /// The space of a process.
     pub fn space(&self, serial: u64) -> Result<u32> {
-        self.processes.get(&serial).and_then(|p| p.space).ok_or(ESRCH)
+        self.process_of(serial).and_then(|p| p.space).ok_or(ESRCH)
     }
 
     /// The open file description behind `fd`; O_PATH ones too.
     pub fn any_file(&self, serial: u64, fd: u64) -> Result<u32> {
-        let d = self.processes.get(&serial).and_then(|p| p.descriptor(u64::from(fd as u32)));
+        let d = self.process_of(serial).and_then(|p| p.descriptor(u64::from(fd as u32)));
         Ok(d.ok_or(EBADF)?.file)
     }
 
@@ -147,6 +152,10 @@ impl<H: Hardware> Kernel<H> {
         a: &[u64; 6],
         from: Option<Continuation>,
     ) -> CallResult {
+        if !abi::tier::offers(self.tier, number) {
+            self.report_unknown(number);
+            return Err(ENOSYS);
+        }
         if makes_objects(number) && from.is_none() && !self.memory.physical.hw.heap_has_room() {
             return Err(ENOMEM);
         }
@@ -158,9 +167,11 @@ impl<H: Hardware> Kernel<H> {
             nr::pread64 => self.sys_read(serial, a[0], &[(a[1], a[2])], Some(a[3]), from),
             nr::pwrite64 => self.sys_write(serial, a[0], &[(a[1], a[2])], Some(a[3]), from),
             nr::sendfile => self.sys_sendfile(serial, a, from),
+            nr::copy_file_range => self.sys_copy_file_range(serial, a),
             nr::lseek => self.sys_lseek(serial, a),
             nr::openat => self.sys_openat(serial, a, from),
             nr::close => self.sys_close(serial, a[0]),
+            nr::close_range => self.sys_close_range(serial, a),
             nr::dup => self.sys_dup(serial, a[0]),
             nr::dup3 => self.sys_dup3(serial, a),
             nr::fcntl => self.sys_fcntl(serial, a),
@@ -208,7 +219,7 @@ impl<H: Hardware> Kernel<H> {
             nr::ftruncate => self.sys_ftruncate(serial, a),
             nr::truncate => self.sys_truncate(serial, a),
             nr::sync | nr::syslog | nr::sched_yield => done(0),
-            nr::fsync | nr::fdatasync | nr::fadvise64 | nr::syncfs => self.file(serial, a[0]).and(done(0)),
+            nr::fsync | nr::fdatasync | nr::fadvise64 => self.file(serial, a[0]).and(done(0)),
             nr::fallocate => self.file(serial, a[0]).and(Err(EOPNOTSUPP)),
             nr::setxattr..=nr::fremovexattr => Err(EOPNOTSUPP),
             nr::umask => self.sys_umask(serial, a[0]),
@@ -226,11 +237,16 @@ impl<H: Hardware> Kernel<H> {
         match number {
             nr::clone => self.sys_clone(serial, a, from),
             nr::execve => self.sys_execve(serial, a),
-            nr::exit | nr::exit_group => self.sys_exit(serial, a[0]),
+            nr::exit => self.sys_exit(serial, a[0]),
+            nr::exit_group => self.sys_exit_group(serial, a[0]),
             nr::wait4 => self.sys_wait4(serial, a),
-            nr::getpid | nr::gettid => done(self.process(serial)?.pid.into()),
+            nr::getpid => done(self.process(serial)?.pid.into()),
+            nr::gettid => done(self.threads.get(&serial).ok_or(ESRCH)?.tid.into()),
+            nr::get_robust_list => self.sys_get_robust_list(serial, a),
             nr::getppid => self.sys_getppid(serial),
             nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => done(0),
+            nr::setresuid | nr::setresgid => self.sys_set_ids(&a[..3]),
+            nr::getresuid | nr::getresgid => self.sys_get_ids(serial, &a[..3]),
             nr::getpgid => self.sys_getpgid(serial, a[0]),
             nr::getsid => self.sys_getsid(serial, a[0]),
             nr::setpgid => self.sys_setpgid(serial, a),
@@ -246,9 +262,9 @@ impl<H: Hardware> Kernel<H> {
             nr::getrandom => self.sys_getrandom(serial, a),
             nr::sched_getaffinity => self.sys_sched_getaffinity(serial, a),
             nr::set_tid_address => self.sys_set_tid_address(serial, a[0]),
-            nr::set_robust_list => self.sys_set_robust_list(serial, a[0]),
+            nr::set_robust_list => self.sys_set_robust_list(serial, a),
             nr::futex => self.sys_futex(serial, a, from),
-            nr::socket => Err(EAFNOSUPPORT),
+            nr::socket | nr::socketpair => Err(EAFNOSUPPORT),
             nr::brk => self.sys_brk(serial, a[0]),
             nr::mmap => self.sys_mmap(serial, a),
             nr::munmap => self.sys_munmap(serial, a),
@@ -268,8 +284,8 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         match number {
             nr::kill => self.sys_kill(serial, a),
-            nr::tkill => self.sys_tkill(serial, a[0], a[1]),
-            nr::tgkill => self.sys_tkill(serial, a[1], a[2]),
+            nr::tkill => self.sys_tkill(serial, None, a[0], a[1]),
+            nr::tgkill => self.sys_tkill(serial, Some(a[0]), a[1], a[2]),
             nr::rt_sigaction => self.sys_rt_sigaction(serial, a),
             nr::rt_sigprocmask => self.sys_rt_sigprocmask(serial, a),
             nr::rt_sigpending => self.sys_rt_sigpending(serial, a),
@@ -283,19 +299,16 @@ impl<H: Hardware> Kernel<H> {
             nr::clock_nanosleep => self.sys_sleep(serial, a[0], a[1] & 1 != 0, a[2], from),
             nr::setitimer => self.sys_setitimer(serial, a),
             nr::getitimer => self.sys_getitimer(serial, a),
-            _ => {
-                self.report_unknown(number);
-                Err(ENOSYS)
-            }
+            _ => Err(ENOSYS),
         }
     }
 
     /// Tells the operator once of each call that is not here.
     fn report_unknown(&mut self, number: u64) {
         let quiet = matches!(number, nr::rseq | nr::membarrier | nr::clone3);
-        let bit = 1u128.checked_shl(number as u32 & 127).unwrap_or(0);
-        if !quiet && self.unknown & bit == 0 {
-            self.unknown |= bit;
+        // Numbers that Linux does not know are told of as one.
+        let known = abi::linux::name(number).map_or(u64::MAX, |_| number);
+        if !quiet && self.unknown.insert(known) {
             let name = abi::linux::name(number).unwrap_or("unknown");
             self.memory.physical.hw.say(format_args!("lazy: system call {number} ({name}) is not offered"));
         }

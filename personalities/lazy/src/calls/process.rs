@@ -11,6 +11,7 @@ use alloc::collections::BTreeMap;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
+const CLONE_THREAD: u64 = 0x1_0000;
 const CLONE_PARENT_SETTID: u64 = 0x10_0000;
 const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
 const CLONE_CHILD_SETTID: u64 = 0x100_0000;
@@ -19,7 +20,10 @@ const SIGCHLD: u64 = 17;
 impl<H: Hardware> Kernel<H> {
     /// "Smallest unused number above the last given."
     pub fn new_pid(&self) -> Option<u32> {
-        let used = |n: u32| self.processes.values().any(|p| p.pid == n || p.group == n || p.session == n);
+        let used = |n: u32| {
+            self.processes.values().any(|p| p.pid == n || p.group == n || p.session == n)
+                || self.by_tid(n).is_some()
+        };
         let after = (self.last_pid + 1..PID_MAX).find(|n| !used(*n));
         after.or_else(|| (2..=self.last_pid).find(|n| !used(*n)))
     }
@@ -28,14 +32,16 @@ impl<H: Hardware> Kernel<H> {
         if let Some(Continuation::Vfork(_, pid)) = from {
             return done(pid.into());
         }
-        let [flags, stack, parent_tid, tls, child_tid, _] = *a;
+        let [flags, stack, parent_tid, _, child_tid, _] = *a;
+        if flags & CLONE_THREAD != 0 {
+            return self.clone_thread(serial, a);
+        }
         let vfork = flags & !0xff == CLONE_VM | CLONE_VFORK;
         let fork = flags & !(0xff | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID) == 0;
-        let _ = tls;
         if flags & 0xff != SIGCHLD || !(vfork || fork) {
             return Err(EINVAL);
         }
-        if self.processes.len() >= PROCESSES_MAX {
+        if self.threads.len() >= PROCESSES_MAX {
             return Err(EAGAIN);
         }
         let space = self.space(serial)?;
@@ -60,7 +66,7 @@ impl<H: Hardware> Kernel<H> {
         self.last_pid = pid;
         let child = self.last_serial;
         self.copy_process(serial, child, pid, child_space, vfork)?;
-        self.copy_thread(serial, child, stack)?;
+        self.copy_thread(serial, child, pid, stack)?;
         if flags & CLONE_CHILD_CLEARTID != 0
             && let Some(t) = self.threads.get_mut(&child)
         {
@@ -86,7 +92,7 @@ impl<H: Hardware> Kernel<H> {
         let copy = Process {
             serial: child,
             pid,
-            parent,
+            parent: p.serial,
             group: p.group,
             session: p.session,
             execed: false,
@@ -102,9 +108,9 @@ impl<H: Hardware> Kernel<H> {
             descriptors: p.descriptors.clone(),
             cwd: p.cwd,
             umask: p.umask,
-            comm: p.comm.clone(),
             cmdline: p.cmdline.clone(),
             exe: p.exe.clone(),
+            gone_calls: 0,
             child_calls: 0,
             random: 0,
             nice: p.nice,
@@ -126,7 +132,7 @@ impl<H: Hardware> Kernel<H> {
         Ok(())
     }
 
-    fn copy_thread(&mut self, parent: u64, child: u64, stack: u64) -> Result<()> {
+    fn copy_thread(&mut self, parent: u64, child: u64, pid: u32, stack: u64) -> Result<()> {
         if self.fp_owner == Some(parent) {
             self.save_fp();
         }
@@ -143,7 +149,8 @@ impl<H: Hardware> Kernel<H> {
             mask: t.mask,
             alt: if self.process(child)?.borrowed { AltStack::default() } else { t.alt },
             entity: Entity { used: t.entity.used, deadline: t.entity.deadline },
-            ..Thread::new(child)
+            comm: t.comm.clone(),
+            ..Thread::new(child, child, pid)
         };
         self.threads.insert(child, copy);
         Ok(())
@@ -185,6 +192,11 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_exit(&mut self, serial: u64, status: u64) -> CallResult {
+        self.exit_thread(serial, ((status & 0xff) << 8) as i32);
+        Ok(Outcome::Replaced)
+    }
+
+    pub(super) fn sys_exit_group(&mut self, serial: u64, status: u64) -> CallResult {
         self.end_process(serial, ((status & 0xff) << 8) as i32);
         Ok(Outcome::Replaced)
     }
@@ -200,7 +212,7 @@ impl<H: Hardware> Kernel<H> {
         if which == i32::MIN {
             return Err(ESRCH);
         }
-        let own_group = self.process(serial)?.group;
+        let (own, own_group) = (self.process(serial)?.serial, self.process(serial)?.group);
         let meant = |p: &Process| match which {
             -1 => true,
             0 => p.group == own_group,
@@ -209,7 +221,7 @@ impl<H: Hardware> Kernel<H> {
         };
         let mut any = false;
         let mut found = None;
-        for p in self.processes.values().filter(|p| p.parent == serial && meant(p)) {
+        for p in self.processes.values().filter(|p| p.parent == own && meant(p)) {
             any = true;
             let stopped = p.report.is_some_and(|r| r != 0xffff) && options & WUNTRACED != 0;
             let continued = p.report == Some(0xffff) && options & WCONTINUED != 0;
@@ -222,7 +234,7 @@ impl<H: Hardware> Kernel<H> {
             return match any {
                 false => Err(ECHILD),
                 true if options & WNOHANG != 0 => done(0),
-                true => wait_for(Key::Children(serial), Continuation::Again),
+                true => wait_for(Key::Children(own), Continuation::Again),
             };
         };
         let p = self.process(child)?;
@@ -245,14 +257,10 @@ impl<H: Hardware> Kernel<H> {
         done(pid.into())
     }
 
-    /// Calls that a process made.
-    pub fn calls_of(&self, serial: u64) -> u64 {
-        self.threads.get(&serial).map_or(0, |t| t.calls)
-    }
-
     pub(super) fn sys_getrusage(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let calls = match a[0] as i32 {
-            0 | 1 => self.calls_of(serial),
+            0 => self.calls_of(self.owner(serial)),
+            1 => self.threads.get(&serial).map_or(0, |t| t.calls),
             -1 => self.process(serial)?.child_calls,
             _ => return Err(EINVAL),
         };
@@ -269,7 +277,7 @@ impl<H: Hardware> Kernel<H> {
     pub(super) fn named(&self, serial: u64, pid: u64) -> Result<&Process> {
         match pid as i32 {
             0 => self.process(serial),
-            n => self.by_pid(n as u32).ok_or(ESRCH),
+            n => self.by_tid(n as u32).and_then(|t| self.processes.get(&t.process)).ok_or(ESRCH),
         }
     }
 
@@ -283,7 +291,7 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_setpgid(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let me = self.process(serial)?;
-        let (own_session, own_pid) = (me.session, me.pid);
+        let (own, own_session, own_pid) = (me.serial, me.session, me.pid);
         let pid = if a[0] as i32 == 0 { own_pid } else { a[0] as u32 };
         let group = if a[1] as i32 == 0 { pid } else { a[1] as u32 };
         if (group as i32) < 0 {
@@ -291,14 +299,14 @@ impl<H: Hardware> Kernel<H> {
         }
         let p = self.by_pid(pid).ok_or(ESRCH)?;
         let target = p.serial;
-        if p.parent == serial {
+        if p.parent == own {
             if p.session != own_session {
                 return Err(EPERM);
             }
             if p.execed {
                 return Err(EACCES);
             }
-        } else if target != serial {
+        } else if target != own {
             return Err(ESRCH);
         }
         if p.session == p.pid {

@@ -72,7 +72,7 @@ impl<H: Hardware> Kernel<H> {
         result
     }
 
-    fn source_bytes(&self, inode: u64, at: u64, count: u64) -> Vec<u8> {
+    pub(super) fn source_bytes(&self, inode: u64, at: u64, count: u64) -> Vec<u8> {
         let Ok(i) = self.files.inode(inode) else { return Vec::new() };
         let Body::File(c) = &i.body else { return Vec::new() };
         let n = c.size.saturating_sub(at).min(count);

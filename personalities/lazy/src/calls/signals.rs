@@ -10,7 +10,7 @@ const STACK_LEAST: u64 = 5120;
 
 impl<H: Hardware> Kernel<H> {
     fn user_info(&self, serial: u64, code: i32) -> Info {
-        let pid = self.processes.get(&serial).map_or(0, |p| p.pid);
+        let pid = self.process_of(serial).map_or(0, |p| p.pid);
         Info { code, fields: [pid, 0, 0], address: None }
     }
 
@@ -21,11 +21,12 @@ impl<H: Hardware> Kernel<H> {
         }
         let own = self.process(serial)?;
         let (own_group, own_serial) = (own.group, own.serial);
+        let named = self.by_tid(pid as u32).map(|t| t.process);
         let targets: Vec<u64> = self
             .processes
             .values()
             .filter(|p| match pid {
-                1.. => p.pid == pid as u32,
+                1.. => Some(p.serial) == named,
                 0 => p.group == own_group,
                 -1 => p.serial != 1 && p.serial != own_serial,
                 _ => p.group == pid.unsigned_abs(),
@@ -42,16 +43,19 @@ impl<H: Hardware> Kernel<H> {
         done(0)
     }
 
-    pub(super) fn sys_tkill(&mut self, serial: u64, tid: u64, signal: u64) -> CallResult {
+    pub(super) fn sys_tkill(&mut self, serial: u64, pid: Option<u64>, tid: u64, signal: u64) -> CallResult {
         let (tid, signal) = (tid as i32, signal as i32);
-        if tid <= 0 || !(0..=64).contains(&signal) {
+        if tid <= 0 || pid.is_some_and(|pid| pid as i32 <= 0) || !(0..=64).contains(&signal) {
             return Err(EINVAL);
         }
-        let target = self.by_pid(tid as u32).ok_or(ESRCH)?.serial;
+        let target = self.by_tid(tid as u32).ok_or(ESRCH)?.serial;
+        if pid.is_some_and(|pid| self.process_of(target).is_none_or(|p| p.pid != pid as u32)) {
+            return Err(ESRCH);
+        }
         // SI_TKILL
         let info = self.user_info(serial, -6);
         if signal != 0 {
-            self.generate(target, signal as u32, info);
+            self.generate_own(target, signal as u32, info);
         }
         done(0)
     }
@@ -81,10 +85,9 @@ impl<H: Hardware> Kernel<H> {
         if let Some(new) = action {
             *slot = new;
             // What is ignored from now on is no longer pending.
-            if self.disposition(serial, signal) == Disposition::Ignore && serial != 1 || new.handler == 1 {
-                let p = self.process_mut(serial)?;
-                p.pending &= !bit(signal);
-                p.infos.remove(&signal);
+            let owner = self.owner(serial);
+            if self.disposition(serial, signal) == Disposition::Ignore && owner != 1 || new.handler == 1 {
+                self.forget(owner, bit(signal));
             }
         }
         if old != 0 {
@@ -122,8 +125,8 @@ impl<H: Hardware> Kernel<H> {
         if a[1] > 8 {
             return Err(EINVAL);
         }
-        let mask = self.threads.get(&serial).ok_or(ESRCH)?.mask;
-        let set = self.process(serial)?.pending & mask;
+        let t = self.threads.get(&serial).ok_or(ESRCH)?;
+        let set = (self.process(serial)?.pending | t.pending) & t.mask;
         let bytes = set.to_le_bytes();
         self.put(serial, a[0], bytes.get(..a[1] as usize).unwrap_or(&[]))?;
         done(0)

@@ -1,4 +1,4 @@
-//! Clocks, sleeps, timers, futexes. "Clock" in `docs/turn-rule.md`.
+//! Clocks, sleeps, timers. "Clock" in `docs/turn-rule.md`.
 
 use super::*;
 
@@ -30,7 +30,8 @@ impl<H: Hardware> Kernel<H> {
         let us = match a[0] as i32 {
             0 | 5 | 8 | 11 => self.clock(),
             1 | 4 | 6 | 7 | 9 => self.monotonic(),
-            2 | 3 => self.calls_of(serial),
+            2 => self.calls_of(self.owner(serial)),
+            3 => self.threads.get(&serial).map_or(0, |t| t.calls),
             _ => return Err(EINVAL),
         };
         self.put(serial, a[1], &timespec(us))?;
@@ -60,7 +61,7 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_times(&mut self, serial: u64, address: u64) -> CallResult {
         if address != 0 {
-            let own = self.calls_of(serial) / 10_000;
+            let own = self.calls_of(self.owner(serial)) / 10_000;
             let children = self.process(serial)?.child_calls / 10_000;
             let bytes: Vec<u8> = [0, own, 0, children].iter().flat_map(|v| v.to_le_bytes()).collect();
             self.put(serial, address, &bytes)?;
@@ -155,57 +156,5 @@ impl<H: Hardware> Kernel<H> {
         let (left, every) = timer.map_or((0, 0), |(at, every)| (at.saturating_sub(self.clock()), every));
         self.put(serial, address, &[timeval(every), timeval(left)].concat())?;
         done(0)
-    }
-
-    pub(super) fn sys_futex(&mut self, serial: u64, a: &[u64; 6], from: Option<Continuation>) -> CallResult {
-        let [address, op, value, timeout, _, bits] = *a;
-        if address % 4 != 0 {
-            return Err(EINVAL);
-        }
-        let space = self.space(serial)?;
-        match op & 0x7f {
-            0 | 9 => {
-                if op & 0x7f == 9 && bits as u32 == 0 {
-                    return Err(EINVAL);
-                }
-                let until = match from {
-                    Some(Continuation::Futex) => None,
-                    Some(Continuation::Until(until)) if until <= self.clock() => return Err(ETIMEDOUT),
-                    Some(Continuation::Until(until)) => Some(until),
-                    _ => {
-                        if self.memory.read_u32(space, address)? != value as u32 {
-                            return Err(EAGAIN);
-                        }
-                        self.futex_deadline(space, op, timeout)?
-                    }
-                };
-                let next = until.map_or(Continuation::Futex, Continuation::Until);
-                Ok(Outcome::Block(Wait { keys: Vec::new(), deadline: until, next }))
-            }
-            1 | 10 => {
-                self.memory.read_u32(space, address)?;
-                done(0)
-            }
-            _ => Err(ENOSYS),
-        }
-    }
-
-    fn futex_deadline(&mut self, space: u32, op: u64, timeout: u64) -> Result<Option<u64>> {
-        if timeout == 0 {
-            return Ok(None);
-        }
-        let (s, ns) =
-            (self.memory.read_u64(space, timeout)?, self.memory.read_u64(space, timeout.wrapping_add(8))?);
-        if (s as i64) < 0 || ns >= 1_000_000_000 {
-            return Err(EINVAL);
-        }
-        let us = s.saturating_mul(SECOND).saturating_add(ns.div_ceil(1000)).min(1 << 62);
-        let absolute = op & 0x7f == 9;
-        let start = match (absolute, op & 256 != 0) {
-            (false, _) => self.clock(),
-            (true, true) => 0,
-            (true, false) => self.boot_us.saturating_sub(SECOND),
-        };
-        Ok(Some(start.saturating_add(us)))
     }
 }

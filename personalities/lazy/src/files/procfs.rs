@@ -141,7 +141,7 @@ impl<H: Hardware> Kernel<H> {
     /// Where a link of /proc leads, as text.
     pub fn proc_link(&self, serial: u64, n: Node) -> Option<Vec<u8>> {
         match n {
-            Node::Own => Some(format!("{}", self.processes.get(&serial)?.pid).into_bytes()),
+            Node::Own => Some(format!("{}", self.process_of(serial)?.pid).into_bytes()),
             Node::Entry(pid, b"exe") => {
                 let p = self.by_pid(pid).filter(|p| !p.zombie)?;
                 Some(p.exe.1.clone())
@@ -241,18 +241,21 @@ impl<H: Hardware> Kernel<H> {
         match self.threads.get(&p.serial).map(|t| t.place) {
             Some(Place::Waiting) => ('S', "sleeping"),
             Some(Place::Stopped) => ('T', "stopped"),
+            Some(Place::Ended) => ('Z', "zombie"),
             _ => ('R', "running"),
         }
     }
 
     fn process_text(&self, p: &Process, name: &[u8]) -> Vec<u8> {
         let parent = self.processes.get(&p.parent).map_or(0, |q| q.pid);
-        let comm = String::from_utf8_lossy(&p.comm);
+        let name_of = self.threads.get(&p.serial).map_or(&[][..], |t| &t.comm);
+        let comm = String::from_utf8_lossy(name_of);
+        let threads = self.threads_of(p.serial).count().max(1);
         let (letter, word) = self.state(p);
         match name {
             b"cmdline" if p.zombie => Vec::new(),
             b"cmdline" => p.cmdline.clone(),
-            b"comm" => [&p.comm[..], b"\n"].concat(),
+            b"comm" => [name_of, b"\n"].concat(),
             b"maps" => self.maps(p),
             b"statm" => {
                 let n = self.charged_pages(p);
@@ -270,7 +273,7 @@ impl<H: Hardware> Kernel<H> {
                 let calls = self.calls_of(p.serial) / 10_000;
                 let start = p.started.saturating_sub(self.boot_us) / 10_000;
                 let mut out = format!(
-                    "{} ({comm}) {letter} {parent} {} {} {tty} {group} 0 0 0 0 0 0 {calls} 0 0 20 {} 1 0 {start} 0 {}",
+                    "{} ({comm}) {letter} {parent} {} {} {tty} {group} 0 0 0 0 0 0 {calls} 0 0 20 {} {threads} 0 {start} 0 {}",
                     p.pid, p.group, p.session, p.nice, self.charged_pages(p)
                 );
                 (25..=52).for_each(|_| out.push_str(" 0"));

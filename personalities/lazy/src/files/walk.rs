@@ -151,7 +151,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// A link of /proc that leads to a thing, not to a path.
     fn magic(&self, serial: u64, ino: u64) -> Option<Node> {
-        let p = self.processes.get(&serial)?;
+        let p = self.process_of(serial)?;
         match procfs::node(ino)? {
             procfs::Node::Link(pid, fd) if pid == p.pid => Some(Node::Open(p.descriptor(fd)?.file)),
             procfs::Node::Entry(pid, b"cwd") => Some(Node::Inode(self.by_pid(pid)?.cwd)),
@@ -165,7 +165,7 @@ impl<H: Hardware> Kernel<H> {
 
     /// The directory that paths of this call begin at.
     pub fn base(&self, serial: u64, dirfd: u64, path: &[u8]) -> Result<u64> {
-        let p = self.processes.get(&serial).ok_or(ESRCH)?;
+        let p = self.process_of(serial).ok_or(ESRCH)?;
         if path.first() == Some(&b'/') {
             return Ok(ROOT);
         }

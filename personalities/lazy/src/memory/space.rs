@@ -27,6 +27,8 @@ pub struct Space {
     pub layout: Layout,
     /// Processes that run in it (two during vfork).
     pub users: u32,
+    /// Threads that are held while another is outside, in their order.
+    pub held: Vec<u64>,
 }
 
 /// Where the signal trampoline lies in every space.
@@ -75,6 +77,7 @@ impl<H: Hardware> Memory<H> {
             exec,
             layout,
             users: 1,
+            held: Vec::new(),
         })
     }
 
@@ -130,6 +133,7 @@ impl<H: Hardware> Memory<H> {
             exec: s.exec,
             layout: s.layout,
             users: 1,
+            held: Vec::new(),
         };
         let tables = s.tables;
         let objects: Vec<u32> = child.map.0.values().map(|m| m.object).collect();

@@ -6,7 +6,7 @@ use crate::files::walk::{AT_FDCWD, Node};
 use crate::files::{S_IFDIR, S_IFMT, device};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
-use abi::log::Entry;
+use abi::log::{Entry, Program};
 use abi::snapshot::{Call, Head, Record, Terminal, VERSION};
 use abi::turn::{PID_MAX, TTY_INPUT_MAX};
 use alloc::collections::BTreeMap;
@@ -91,6 +91,9 @@ impl<H: Hardware> Kernel<H> {
         r.check((1..PID_MAX).contains(&head.last_pid), "a last pid that is none")?;
         self.boot = head.boot.to_vec();
         self.take_boot(&boot);
+        let program = postcard::from_bytes::<Program<'_>>(boot.program);
+        self.tier = program.map_err(|_| r.refuse("its Boot names no program"))?.tier;
+        r.check(self.tier <= abi::tier::MOST, "it asks for more calls than this kernel has")?;
         r.check(head.next_inode >= self.files.next, "inodes that the root image has")?;
         self.files.next = head.next_inode;
         self.turn.call = head.calls;

@@ -117,9 +117,9 @@ fn held(p: &record::Process<'_>) -> Process {
         descriptors: Vec::new(),
         cwd: p.directory,
         umask: p.umask & 0o777,
-        comm: p.name.to_vec(),
         cmdline: Vec::new(),
         exe: (0, p.program.to_vec()),
+        gone_calls: 0,
         child_calls: p.children_calls,
         random: 0,
         nice: p.nice,
@@ -137,13 +137,15 @@ fn thread(p: &record::Process<'_>) -> Thread {
         place: match p.state {
             State::Round => Place::Round,
             State::Waiting => Place::Waiting,
-            State::Stopped | State::Zombie => Place::Stopped,
+            State::Stopped => Place::Stopped,
+            State::Zombie => Place::Ended,
         },
         mask: p.mask,
         saved_mask: p.saved_mask,
         calls: p.calls,
         made: p.call.map_or(0, |c| c.at),
-        ..Thread::new(p.serial)
+        comm: p.name.to_vec(),
+        ..Thread::new(p.serial, p.serial, p.pid)
     }
 }
 

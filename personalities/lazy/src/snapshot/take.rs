@@ -19,7 +19,10 @@ impl<H: Hardware> Kernel<H> {
     pub fn take_snapshot(&mut self, s: u64) {
         self.taking = None;
         let outside = self.threads.values().any(|t| matches!(t.place, Place::Outside { .. }));
+        // A process that has, or had, several threads.
+        let threads = self.threads.len() != self.processes.len();
         if outside
+            || threads
             || self.processes.values().any(|p| p.unagreed)
             || !self.memory.physical.hw.takes_snapshots()
         {
@@ -173,8 +176,8 @@ impl<H: Hardware> Kernel<H> {
     fn process_record<'a>(&'a self, p: &'a Process) -> record::Process<'a> {
         let t = self.threads.get(&p.serial).filter(|_| !p.zombie);
         let state = match t.map(|t| t.place) {
-            None => State::Zombie,
-            Some(Place::Round | Place::Outside { .. }) => State::Round,
+            None | Some(Place::Ended) => State::Zombie,
+            Some(Place::Round | Place::Outside { .. } | Place::Held) => State::Round,
             Some(Place::Waiting) => State::Waiting,
             Some(Place::Stopped) => State::Stopped,
         };
@@ -196,7 +199,7 @@ impl<H: Hardware> Kernel<H> {
             state,
             status: status as u32,
             news,
-            name: &p.comm,
+            name: self.threads.get(&p.serial).map_or(&[], |t| &t.comm),
             program: if alive { &p.exe.1 } else { &[] },
             directory: if alive { p.cwd } else { 0 },
             umask: if alive { p.umask } else { 0 },
@@ -235,6 +238,7 @@ impl<H: Hardware> Kernel<H> {
             | Continuation::Poll(None)
             | Continuation::Suspended
             | Continuation::Futex => {}
+            Continuation::Woken => call.came = true,
         }
         Some(call)
     }

@@ -57,6 +57,7 @@ impl<H: Hardware> Kernel<H> {
             nr::write | nr::writev | nr::sendfile => Ok(Continuation::Written(call.done)),
             nr::ppoll | nr::pselect6 => Ok(Continuation::Poll(until)),
             nr::rt_sigsuspend => Ok(Continuation::Suspended),
+            nr::futex if call.came => Ok(Continuation::Woken),
             nr::futex => Ok(until.map_or(Continuation::Futex, Continuation::Until)),
             nr::nanosleep | nr::clock_nanosleep => {
                 until.map(Continuation::Until).ok_or(r.refuse("a sleep without an end"))
@@ -128,6 +129,10 @@ impl<H: Hardware> Kernel<H> {
                 r.check(!keys.is_empty(), "it waits to write what never lets wait")?;
             }
             nr::wait4 => keys.push(Key::Children(serial)),
+            nr::futex => {
+                let space = self.processes.get(&serial).and_then(|p| p.space);
+                keys.extend(space.map(|s| Key::Futex(s, a[0])));
+            }
             nr::clone => keys.extend(found.vforks.get(&serial).map(|child| Key::Vfork(*child))),
             nr::openat => {
                 if let Continuation::Opening { pipe, .. } = next {

@@ -1,6 +1,11 @@
 //! A machine whose programs are scripts: what a thread does next follows from its registers alone (x19 names the script, the program counter
 //! the step), so it can be forked, interrupted, stopped, and begun with again.
 
+// Each test takes a part of this.
+#![allow(dead_code)]
+
+pub mod run;
+
 use abi::linux::nr;
 use lazy::hw::{Access, Event, FpState, Frame, Hardware, PAGE, Registers, Trap};
 use std::cell::RefCell;
@@ -16,6 +21,9 @@ pub const ENTRY: u64 = 0x10000;
 /// A handler here returns at once.
 pub const HANDLER: u64 = 0x20000;
 
+/// VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, PARENT_SETTID, CHILD_CLEARTID.
+const THREAD: u64 = 0x34_0f00 | 0x1_0000;
+
 /// What a script does.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -25,6 +33,8 @@ pub enum Step {
     Store(u64, Vec<u8>),
     /// clone with these flags; the child goes on with that script.
     Fork(u64, usize),
+    /// clone of a thread, which goes on with that script; its number is put at the address, and 0 when it ends.
+    Thread(usize, u64),
 }
 
 /// What the machine and its test share.
@@ -38,6 +48,8 @@ pub struct Outside {
     pub snapshot: Vec<u8>,
     /// How often the kernel had nothing to do.
     pub waits: usize,
+    /// Results of calls, with the number of the script that made them.
+    pub results: Vec<(usize, i64)>,
 }
 
 /// See [`Hardware`].
@@ -111,6 +123,10 @@ impl Hardware for Scripted {
     }
 
     fn run(&mut self, r: &mut Registers, root: Frame, _: u16, _: Option<u64>) -> Trap {
+        // x22: it comes back from a call, and not as a child.
+        if r.pc != HANDLER && std::mem::take(&mut r.x[22]) != 0 && (r.x[21] == 0 || r.x[0] != 0) {
+            self.outside.borrow_mut().results.push((r.x[19] as usize, r.x[0] as i64));
+        }
         loop {
             if r.pc == HANDLER {
                 (r.x[8], r.pc) = (nr::rt_sigreturn, r.pc + 4);
@@ -135,10 +151,14 @@ impl Hardware for Scripted {
                     r.x[21] = child as u64 + 1;
                     (nr::clone, [flags, 0, 0, 0, 0, 0])
                 }
+                Step::Thread(child, address) => {
+                    r.x[21] = child as u64 + 1;
+                    (nr::clone, [THREAD, 0, address, 0, address, 0])
+                }
                 Step::Call(number, a) => (number, a),
             };
             r.x[..6].copy_from_slice(&a);
-            (r.x[8], r.pc) = (number, r.pc.wrapping_add(4));
+            (r.x[8], r.x[22], r.pc) = (number, 1, r.pc.wrapping_add(4));
             return Trap::Call;
         }
     }

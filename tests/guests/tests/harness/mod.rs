@@ -26,12 +26,15 @@ pub const GUESTS: [Image; 5] = [
     ("guest-lodger", "guest-lodger", 2),
 ];
 /// Stand-ins for the images that the project's own tree names.
-pub const PROJECT: [Image; 5] = [
+pub const PROJECT: [Image; 8] = [
     ("manager", "guest-director", 2),
     ("replica", "guest-trespasser", 2),
     ("gate", "guest-trespasser", 2),
     ("devices", "guest-spinner", 2),
     ("classic", "guest-kernel", 1),
+    ("lazy", "guest-kernel", 1),
+    ("actor", "guest-kernel", 1),
+    ("journal", "guest-kernel", 1),
 ];
 
 /// All of `expected` stands in what was printed.
@@ -54,7 +57,8 @@ pub fn run(command: &mut Command) -> Vec<u8> {
 /// The directory with the images, freshly built, once for all tests.
 pub fn images() -> &'static Path {
     static IMAGES: OnceLock<PathBuf> = OnceLock::new();
-    IMAGES.get_or_init(|| build(&["-p", "loader", "-p", "microkernel", "-p", "guests", "--bins"], "images"))
+    let what = ["-p", "loader", "-p", "guests", "--bins"];
+    IMAGES.get_or_init(|| build_for(TARGET, "release", &what, "images", &[]))
 }
 
 /// The file of guest `name`.
@@ -65,42 +69,45 @@ fn image(name: &str) -> PathBuf {
     }
     let bins: Vec<&str> = FLOAT.iter().flat_map(|bin| ["--bin", bin]).collect();
     let what = [&["-p", "guests"], &bins[..]].concat();
-    IMAGES.get_or_init(|| build_for(TARGET_FLOAT, &what, "images", &[])).join(name)
+    IMAGES.get_or_init(|| build_for(TARGET_FLOAT, "release", &what, "images", &[])).join(name)
 }
 
 /// EL2 as it ships.
 pub fn shipped() -> PathBuf {
-    images().join("microkernel")
+    static SHIPPED: OnceLock<PathBuf> = OnceLock::new();
+    SHIPPED.get_or_init(|| kernel(&[], "images", &[])).clone()
 }
 
 /// EL2 with cargo feature `feature`.
 pub fn kernel_with(feature: &str) -> PathBuf {
-    build(&["-p", "microkernel", "--features", feature], feature).join("microkernel")
+    kernel(&["--features", feature], feature, &[])
 }
 
 /// EL2 with the hole `name` (microkernel/src/hole.rs).
 pub fn kernel_with_hole(name: &str) -> PathBuf {
-    build_with(&["-p", "microkernel", "--features", "holes"], "holes", &[("TETRARCH_HOLE", name)])
-        .join("microkernel")
+    kernel(&["--features", "holes"], "holes", &[("TETRARCH_HOLE", name)])
 }
 
-fn build(what: &[&str], directory: &str) -> PathBuf {
-    build_with(what, directory, &[])
+fn kernel(what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
+    let what = [&["-p", "microkernel"], what].concat();
+    build_for(TARGET, "el2", &what, directory, environment).join("microkernel")
 }
 
-fn build_with(what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
-    build_for(TARGET, what, directory, environment)
-}
-
-fn build_for(triple: &str, what: &[&str], directory: &str, environment: &[(&str, &str)]) -> PathBuf {
+fn build_for(
+    triple: &str,
+    profile: &str,
+    what: &[&str],
+    directory: &str,
+    environment: &[(&str, &str)],
+) -> PathBuf {
     // Its own target directory: the test runs while cargo holds the lock of the usual one.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root()).args(["build", "--release"]).args(what);
+    cargo.current_dir(root()).args(["build", "--profile", profile]).args(what);
     cargo.args(["--target", triple, "--target-dir"]).arg(&target);
     cargo.env_remove("RUSTFLAGS").envs(environment.iter().copied());
     run(&mut cargo);
-    target.join(triple).join("release")
+    target.join(triple).join(profile)
 }
 
 pub fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
