@@ -49,10 +49,15 @@ impl Readers {
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
             *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false });
         }
+        let mut control = shell::reader(boot, "control");
+        if boot.restarts > 0 {
+            // What was ordered of its predecessor is decided.
+            control.skip_to_head();
+        }
         Readers {
             voters,
             verdicts: shell::reader(boot, "verdicts"),
-            control: shell::reader(boot, "control"),
+            control,
             input: shell::reader(boot, "input"),
             record: [0; RECORD_MAX],
             waiting: ([0; RECORD_MAX], None),

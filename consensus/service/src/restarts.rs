@@ -3,7 +3,9 @@
 //!
 //! The manager orders; the order names the domain as it was, so it counts once. Whether it is endorsed follows from what is agreed and from EL2's table:
 //!
-//! - a kernel that does not vote: yes; one that votes: if three vote, and no other was given up since they are the voters;
+//! - a kernel that does not vote: yes; one that votes: if three vote, the others of them run, and none was begun anew or given up since they are the
+//!   voters. That the others run as they did EL2's table shows to all replicas alike: one that comes late finds the order for a kernel carried
+//!   out already, and would take the next one for the first;
 //! - a replica: if it crashed; else if all others run, and the one before has been taken in again by all, with its new keys;
 //! - the manager: if it crashed. Nobody has to order that.
 //!
@@ -61,6 +63,8 @@ pub struct Restarts {
     roles: Roles,
     /// By domain.
     ordered: [Option<Order>; DOMAINS_MAX],
+    /// How often each had begun anew when the voters' epoch began, and that epoch.
+    voted: ([u16; DOMAINS_MAX], u64),
     /// A kernel that voted, and the epoch of the voters in which its restart was endorsed.
     given_up: Option<(u64, u32)>,
     /// A replica that ran, and the epoch of keys likewise.
@@ -72,7 +76,14 @@ pub struct Restarts {
 impl Restarts {
     /// Nothing was ordered.
     pub fn new(roles: Roles) -> Self {
-        Restarts { roles, ordered: [None; DOMAINS_MAX], given_up: None, renewed: None, manager: None }
+        Restarts {
+            roles,
+            ordered: [None; DOMAINS_MAX],
+            voted: ([0; DOMAINS_MAX], 0),
+            given_up: None,
+            renewed: None,
+            manager: None,
+        }
     }
 
     /// Takes an order of the manager's.
@@ -88,6 +99,10 @@ impl Restarts {
         agreed: &Agreed,
         status: impl Fn(u32) -> Option<DomainStatus>,
     ) -> Option<Endorsement> {
+        if self.voted.1 != agreed.voters.epoch {
+            let restarts = |d| status(d as u32).map_or(0, |s| s.restarts);
+            self.voted = (core::array::from_fn(restarts), agreed.voters.epoch);
+        }
         for domain in 0..DOMAINS_MAX as u32 {
             let Some(now) = status(domain) else { continue };
             let restarts = now.restarts;
@@ -107,7 +122,7 @@ impl Restarts {
             let may = current && now.state != DomainState::Restarting as u16 && {
                 let bit = 1u64 << domain;
                 match () {
-                    _ if self.roles.kernels & bit != 0 => self.may_leave(domain, &agreed.voters),
+                    _ if self.roles.kernels & bit != 0 => self.may_leave(domain, &agreed.voters, &status),
                     _ if self.roles.replicas & bit != 0 && order.image == 0 => {
                         crashed || self.may_renew(domain, agreed.keys, &status)
                     }
@@ -127,12 +142,21 @@ impl Restarts {
     }
 
     /// Whether kernel `domain` votes no more, or can be spared; then it is the one that is.
-    fn may_leave(&mut self, domain: u32, voters: &Voters) -> bool {
+    fn may_leave(
+        &mut self,
+        domain: u32,
+        voters: &Voters,
+        status: &impl Fn(u32) -> Option<DomainStatus>,
+    ) -> bool {
         if voters.set >> domain & 1 == 0 {
             return true;
         }
         let other_left = self.given_up.is_some_and(|(epoch, who)| epoch == voters.epoch && who != domain);
-        let may = voters.set.count_ones() >= 3 && !other_left;
+        let as_it_was = |(d, restarts): (u32, &u16)| {
+            status(d).is_some_and(|s| s.state == DomainState::Running as u16 && s.restarts == *restarts)
+        };
+        let others = (0..).zip(&self.voted.0).filter(|(d, _)| *d != domain && voters.set >> d & 1 == 1);
+        let may = voters.set.count_ones() >= 3 && !other_left && others.into_iter().all(as_it_was);
         if may {
             self.given_up = Some((voters.epoch, domain));
         }

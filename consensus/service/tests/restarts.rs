@@ -81,6 +81,23 @@ fn voters_are_given_up_one_at_a_time_and_never_below_two() {
 }
 
 #[test]
+fn one_that_comes_late_gives_up_nobody_else() {
+    let mut b = board();
+    assert_eq!(b.next(), None);
+    // The others have endorsed the order for 3 already.
+    for (state, restarts) in [(DomainState::Restarting, 0), (DomainState::Running, 1)] {
+        b.set(3, state, restarts);
+        b.name(3, 0, 0);
+        assert_eq!(b.order(4), None);
+    }
+    b.set(6, DomainState::Crashed, 0);
+    b.agreed.voters = Voters { epoch: 2, set: 0b111_0000, quorum: 2 };
+    assert_eq!((b.next(), b.order(4)), (None, None), "6 is about to leave them");
+    b.agreed.voters = Voters { epoch: 3, set: 0b011_1000, quorum: 2 };
+    assert_eq!((b.next(), b.order(4)), (None, yes(4, 0)));
+}
+
+#[test]
 fn replicas_go_one_at_a_time_and_nobody_else_by_order() {
     let mut b = board();
     assert_eq!(b.order(7), yes(7, 0));

@@ -42,12 +42,15 @@ enum Why {
     #[default]
     Order,
     Accused(Out),
+    /// That was told to another manager, and so was its design.
+    Forgotten,
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Why::Order => "replaced by order",
+            Why::Forgotten => "before this manager began",
             Why::Accused(Out::WrongOutput(_)) => "wrong output",
             Why::Accused(Out::WrongState(_)) => "wrong state",
             Why::Accused(Out::Malformed) => "malformed",
@@ -74,8 +77,8 @@ pub struct Return {
 
 impl Return {
     /// Of one that was begun anew already.
-    pub fn follows(now: u64) -> Return {
-        Return { stage: Stage::Follows, since: [now, now], ..Return::default() }
+    pub fn follows() -> Return {
+        Return { stage: Stage::Follows, why: Why::Forgotten, ..Return::default() }
     }
 
     /// Whether a successor is on its way.
@@ -178,6 +181,9 @@ impl Manager {
         let (name, new) = (self.name(voter), self.design_name(design));
         let (all, followed) = (now.saturating_sub(lost) / 1000, now.saturating_sub(begun) / 1000);
         let count = ["no", "one", "two", "three", "four"].get(count as usize).copied().unwrap_or("more");
+        if why == Why::Forgotten {
+            return self.say(board, format_args!("return: {name} votes, lost {why}: {count} vote again"));
+        }
         self.say(
             board,
             format_args!("return: {name} votes as {new}, {all} ms after it was lost ({why}), {followed} ms of them following the log: {count} vote again"),

@@ -44,7 +44,7 @@ impl Manager {
                 if let (Some(r), Some(row)) =
                     (self.returns.get_mut(voter as usize), self.rows.get_mut(voter as usize))
                 {
-                    *r = Return::follows(now_us);
+                    *r = Return::follows();
                     (row.out, row.late) = (None, None);
                 }
             }

@@ -56,7 +56,7 @@ fn a_manager_killed_while_a_kernel_returns_is_not_missed() {
         s.ruin("manager").unwrap();
         s.operate("status").unwrap();
         s.operator_has_said(&[ANEW], n + 1).unwrap();
-        s.operator_has_said(&[&format!("return: {victim} votes as"), "four vote again"], 1).unwrap();
+        s.operator_has_said(&[&format!("return: {victim} votes"), "four vote again"], 1).unwrap();
     }
     goes_on(&mut s, "after");
     let f = s.stop().unwrap();
