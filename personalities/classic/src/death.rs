@@ -1,19 +1,20 @@
 //! How processes end, stop and go on, and who hears of it.
 
 use crate::deliver::user_info;
-use crate::fs::Fs;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Trace};
-use crate::process::{Life, News, SpaceId, Want};
+use crate::process::{Life, News, SpaceId};
 use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
 use crate::turns::{Key, Serial};
 use abi::vote::EffectKind;
 use alloc::vec::Vec;
 
 impl<M: Machine> Kernel<M> {
-    /// A process ends by a signal.
-    pub(crate) fn end_by_signal(&mut self, serial: Serial, signal: u8) {
-        self.end_process(serial, i32::from(signal));
+    /// The process of thread `thread` ends by a signal.
+    pub(crate) fn end_by_signal(&mut self, thread: Serial, signal: u8) {
+        if let Some(process) = self.threads.get(&thread).map(|t| t.process) {
+            self.end_process(process, i32::from(signal));
+        }
     }
 
     /// A process ends with wait status `status`. The order is the turn rule's ("Places").
@@ -22,13 +23,10 @@ impl<M: Machine> Kernel<M> {
         if !p.is_alive() {
             return;
         }
-        // A call that had done a part, or stood at a FIFO's door, is given up.
-        let given_up = matches!(p.want, Some(Want::Call { number, .. }) if p.repeated && Fs::handles(number));
-        let (pid, progress) = (p.pid, p.progress);
+        let pid = p.pid;
         self.m.trace(Trace::Ended { pid, status });
         p.life = Life::Zombie;
         p.status = status;
-        p.want = None;
         p.alarm = None;
         // As on Linux, its memory is gone, and with it what it was called with.
         (p.cmdline, p.exe) = Default::default();
@@ -39,14 +37,12 @@ impl<M: Machine> Kernel<M> {
         let (space, parent, leads) = (p.space, p.parent, p.sid == p.pid);
         let (sid, pgid) = (p.sid, p.pgid);
         let mut fds = core::mem::take(&mut p.fds);
-        if given_up {
-            let _ = self.fs.interrupt(pid, &progress);
+        for thread in self.threads_of(serial) {
+            self.drop_thread(thread);
         }
+        self.note_sharers();
         self.turns.wake(Key::Vfork(serial));
         self.release_space(space);
-        if self.fp_owner == Some(serial) {
-            self.fp_owner = None;
-        }
         self.fs.close_all(&mut fds);
         self.drain(serial);
         if leads {
@@ -145,6 +141,11 @@ impl<M: Machine> Kernel<M> {
         p.life = Life::Stopped;
         p.news = News::Stopped(signal);
         let parent = p.parent;
+        for thread in self.threads_of(serial) {
+            if !self.turns.waits_for_vfork(thread) {
+                self.retire(thread);
+            }
+        }
         self.tell_parent(serial, parent, code::CLD_STOPPED, i32::from(signal));
     }
 

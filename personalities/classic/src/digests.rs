@@ -4,7 +4,7 @@ use crate::kernel::Kernel;
 use crate::machine::{Machine, NZCV, PAGE_BYTES, Rights};
 use crate::process::{Effect, Life, Process};
 use crate::signal::{SIG_IGN, SIGNALS_MAX, SigSet};
-use crate::space::{Page, UserView};
+use crate::space::{Page, Space, UserView};
 use crate::turns::Serial;
 use abi::digest::{Digest, Encoder};
 use abi::layout::PAGE;
@@ -28,19 +28,15 @@ impl<M: Machine> Kernel<M> {
             self.digest_process(p, &mut e);
             self.fs.digest_fds(&p.fds, &mut numbering, &mut e);
             e.u64(if p.life == Life::Zombie { 0 } else { p.cwd });
+            self.digest_threads(p, &mut e);
         }
         self.fs.digest_rest(&numbering, &mut e);
         e.finish()
     }
 
     fn digest_process(&self, p: &Process, e: &mut Encoder) {
-        let state = match p.life {
-            Life::Zombie => 3,
-            Life::Stopped => 2,
-            Life::Alive if self.turns.is_waiting(p.serial) => 1,
-            Life::Alive if self.turns.skipped_at(p.serial).is_some() => 4,
-            Life::Alive => 0,
-        };
+        let first = self.threads_of(p.serial).first().copied();
+        let state = first.map_or(3, |thread| self.state_of(p, thread));
         let (mut ignored, mut caught) = (SigSet::default(), SigSet::default());
         for signal in 1..=SIGNALS_MAX {
             if p.action(signal).handler == SIG_IGN {
@@ -50,29 +46,73 @@ impl<M: Machine> Kernel<M> {
             }
         }
         let ids = [p.serial, p.pid.into(), self.pid_of(p.parent).into(), p.pgid.into(), p.sid.into()];
-        let sets = if p.life == Life::Zombie { [0; 3] } else { [p.pending.0, ignored.0, caught.0] };
+        let sets = if p.life == Life::Zombie { [0; 3] } else { [p.pending.set().0, ignored.0, caught.0] };
         for value in ids.into_iter().chain([state, p.status as u64]).chain(sets).chain([self.charge_of(p)]) {
             e.u64(value);
         }
     }
 
-    /// Digest of a process' registers and memory, before its call is made.
-    pub(crate) fn memory_digest(&mut self, serial: Serial) -> Digest {
+    /// 0 in the round, 1 waiting, 2 stopped, 4 outside, 5 held.
+    fn state_of(&self, p: &Process, thread: Serial) -> u64 {
+        match p.life {
+            Life::Zombie => 3,
+            Life::Stopped => 2,
+            Life::Alive if self.turns.is_waiting(thread) => 1,
+            Life::Alive if self.turns.skipped_at(thread).is_some() => 4,
+            Life::Alive if self.turns.is_held_back(thread) => 5,
+            Life::Alive => 0,
+        }
+    }
+
+    /// The threads of a process that has more than one.
+    fn digest_threads(&self, p: &Process, e: &mut Encoder) {
+        if !self.has_several(p.serial) {
+            return;
+        }
+        let threads = self.threads_of(p.serial);
+        e.u64(threads.len() as u64);
+        for t in threads.iter().filter_map(|t| self.threads.get(t)) {
+            e.u64(t.serial).u64(t.tid.into()).u64(self.state_of(p, t.serial)).u64(t.pending.set().0);
+        }
+    }
+
+    /// Digest of the registers of `threads` and of the memory of their process: of one thread before its call is made.
+    pub(crate) fn memory_digest(&mut self, process: Serial, threads: &[Serial]) -> Digest {
         self.save_fp();
         let mut e = Encoder::new("memory");
-        let Some(p) = self.procs.get(&serial) else { return e.finish() };
-        e.u64(serial);
-        let r = &p.registers;
-        for value in r.x.into_iter().chain([r.sp, r.pc, r.pstate & NZCV, r.tpidr, p.mask.0]) {
-            e.u64(value);
+        for t in threads.iter().filter_map(|t| self.threads.get(t)) {
+            // A thread that is left alone names its process, as one that was always alone does.
+            e.u64(if threads.len() == 1 { process } else { t.serial });
+            let r = &t.registers;
+            for value in r.x.into_iter().chain([r.sp, r.pc, r.pstate & NZCV, r.tpidr, t.mask.0]) {
+                e.u64(value);
+            }
         }
-        let Some(shared) = self.spaces.get(&p.space) else { return e.finish() };
+        let space = self.procs.get(&process).and_then(|p| self.spaces.get(&p.space));
+        let Some(shared) = space else { return e.finish() };
         e.u64(shared.space.brk);
-        for v in p.fp.v {
-            e.raw(&v.to_le_bytes());
+        let several = threads.len() > 1;
+        if !several {
+            self.digest_vectors(threads, &mut e);
         }
-        e.u64(p.fp.fpsr).u64(p.fp.fpcr);
-        let areas = shared.space.areas();
+        self.digest_mappings(&shared.space, &mut e);
+        if several {
+            self.digest_vectors(threads, &mut e);
+        }
+        e.finish()
+    }
+
+    fn digest_vectors(&self, threads: &[Serial], e: &mut Encoder) {
+        for t in threads.iter().filter_map(|t| self.threads.get(t)) {
+            for v in t.fp.v {
+                e.raw(&v.to_le_bytes());
+            }
+            e.u64(t.fp.fpsr).u64(t.fp.fpcr);
+        }
+    }
+
+    fn digest_mappings(&self, space: &Space, e: &mut Encoder) {
+        let areas = space.areas();
         let mut i = 0;
         while let Some(first) = areas.get(i) {
             // Adjacent mappings with equal rights count as one, whatever this kernel keeps them as.
@@ -97,7 +137,6 @@ impl<M: Machine> Kernel<M> {
             }
             i += n;
         }
-        e.finish()
     }
 
     /// A fault on demand: the lowest byte of the lowest writable page is inverted.

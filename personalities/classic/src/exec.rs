@@ -9,6 +9,7 @@ use crate::process::{Process, SpaceId};
 use crate::signal::{Action, AltStack, SIG_IGN};
 use crate::space::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Space, UserView};
 use crate::stack::{Arguments, build};
+use crate::thread::Thread;
 use crate::turns::{Key, Serial};
 use abi::layout::{Layout, MMAP_MIN, PAGE, layout};
 use abi::turn::ARGUMENTS_MAX;
@@ -59,6 +60,7 @@ impl<M: Machine> Kernel<M> {
         };
         let space = self.add_space(space);
         self.procs.insert(1, Process::first(fds, space, self.start.time_us));
+        self.threads.insert(1, Thread::first(1, 1));
         self.budget.in_turn = true;
         if let Err(Errno(e)) = self.exec(1, &path, argv, &env) {
             let path = alloc::string::String::from_utf8_lossy(&path).into_owned();
@@ -158,36 +160,41 @@ impl<M: Machine> Kernel<M> {
 
     /// The point of no return: the old image goes, the new one is in place.
     fn switch_image(&mut self, serial: Serial, path: &[u8], program: &Program, built: Built) {
+        let serial = self.become_only(serial);
         let id = self.add_space(built.space);
         let exe = self.fs.path_of(program.file.ino);
-        let pid = self.procs.get(&serial).map_or(0, |p| p.pid);
+        let Some(process) = self.threads.get(&serial).map(|t| t.process) else { return };
+        let pid = self.procs.get(&process).map_or(0, |p| p.pid);
         self.m.trace(Trace::Exec { pid, name: path });
         if self.fp_owner == Some(serial) {
             self.fp_owner = None;
         }
-        let Some(p) = self.procs.get_mut(&serial) else { return };
+        let Some(t) = self.threads.get_mut(&serial) else { return };
+        t.registers = crate::machine::Registers { pc: built.entry, sp: built.sp, ..Default::default() };
+        *t.fp = Default::default();
+        t.altstack = AltStack::default();
+        (t.clear_child_tid, t.robust_list) = (0, 0);
+        t.name = name_of(path);
+        let Some(p) = self.procs.get_mut(&process) else { return };
         let old = core::mem::replace(&mut p.space, id);
         p.exe = exe;
         p.name = name_of(path);
         p.cmdline = program.argv.iter().flat_map(|s| s.iter().copied().chain([0])).collect();
-        p.registers = crate::machine::Registers { pc: built.entry, sp: built.sp, ..Default::default() };
-        *p.fp = Default::default();
         p.did_exec = true;
         p.vfork_parent = None;
-        p.altstack = AltStack::default();
-        (p.clear_child_tid, p.robust_list) = (0, 0);
         p.unagreed = false;
         for action in p.actions.iter_mut() {
             let handler = if action.handler == SIG_IGN { SIG_IGN } else { 0 };
             *action = Action { handler, ..Action::default() };
         }
         let mut fds = core::mem::take(&mut p.fds);
-        self.turns.wake(Key::Vfork(serial));
+        self.turns.wake(Key::Vfork(process));
         self.release_space(old);
         self.fs.exec_fds(&mut fds);
-        if let Some(p) = self.procs.get_mut(&serial) {
+        if let Some(p) = self.procs.get_mut(&process) {
             p.fds = fds;
         }
+        self.note_sharers();
     }
 }
 

@@ -9,9 +9,10 @@ use crate::fs::Fs;
 use crate::log::{Log, News, Start};
 use crate::machine::{Exit, Machine, Trace};
 use crate::monitor::Watcher;
-use crate::process::{Life, Process, SpaceId, Want};
+use crate::process::{Life, Process, SpaceId};
 use crate::snapshot::{Reader, Writer};
 use crate::space::{Budget, Space};
+use crate::thread::{Thread, Want};
 use crate::turns::{Decision, Serial, Turns};
 use crate::votes::{Unheard, Votes};
 use abi::linux::nr;
@@ -89,6 +90,7 @@ pub struct Kernel<M: Machine> {
     pub(crate) m: M,
     pub(crate) fs: Fs,
     pub(crate) procs: BTreeMap<Serial, Process>,
+    pub(crate) threads: BTreeMap<Serial, Thread>,
     pub(crate) spaces: BTreeMap<SpaceId, Shared>,
     pub(crate) last_space: SpaceId,
     pub(crate) turns: Turns,
@@ -104,8 +106,10 @@ pub struct Kernel<M: Machine> {
     pub(crate) snapshots: Writer,
     /// Process 1 ended: nothing runs any more.
     pub(crate) halted: bool,
-    /// The process whose FP registers the machine holds.
+    /// The thread whose FP registers the machine holds.
     pub(crate) fp_owner: Option<Serial>,
+    /// The thread whose step is being made.
+    pub(crate) stepping: Option<Serial>,
     unknown: BTreeSet<u64>,
     channel: u32,
     stuck_ms: u64,
@@ -137,6 +141,7 @@ impl<M: Machine> Kernel<M> {
             m,
             fs,
             procs: BTreeMap::new(),
+            threads: BTreeMap::new(),
             spaces: BTreeMap::new(),
             last_space: 0,
             turns: Turns::start(start.time_us),
@@ -152,6 +157,7 @@ impl<M: Machine> Kernel<M> {
             snapshots: Writer::new(setup.snapshots),
             halted: false,
             fp_owner: None,
+            stepping: None,
             unknown: BTreeSet::new(),
             channel: setup.effects.1,
             stuck_ms: u64::from(setup.stuck_ms),
@@ -218,7 +224,7 @@ impl<M: Machine> Kernel<M> {
                 Some(Decision::Go) => self.watch.promised = false,
                 None => {}
             }
-            if self.watch.promised || self.procs.get(&head).is_none_or(|p| p.want.is_none()) {
+            if self.watch.promised || self.threads.get(&head).is_none_or(|t| t.want.is_none()) {
                 break;
             }
             let late = !self.watch.posted && self.watch.ran * 2 > self.stuck_ticks();
@@ -247,8 +253,8 @@ impl<M: Machine> Kernel<M> {
     fn skip_head(&mut self) {
         self.watch = Watch::default();
         let Some(serial) = self.turns.begin_skip() else { return };
-        if let Some(p) = self.procs.get_mut(&serial) {
-            p.asked_rejoin = false;
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.asked_rejoin = false;
         }
         self.skipped_before_own(serial);
         self.m.trace(Trace::Skipped { serial, call: self.turns.call() });
@@ -260,9 +266,9 @@ impl<M: Machine> Kernel<M> {
     /// An outside thread that wants to make a call says so, once.
     fn ask_rejoin(&mut self, serial: Serial) {
         let Some(call) = self.turns.skipped_at(serial) else { return };
-        let Some(p) = self.procs.get_mut(&serial) else { return };
-        if p.want.is_some() && !p.asked_rejoin {
-            p.asked_rejoin = true;
+        let Some(t) = self.threads.get_mut(&serial) else { return };
+        if t.want.is_some() && !t.asked_rejoin {
+            t.asked_rejoin = true;
             self.post(&Vote::Rejoin { thread: serial, call });
         }
     }
@@ -312,7 +318,7 @@ impl<M: Machine> Kernel<M> {
     /// A skip known beforehand (catching up, replay) waits until the thread is as far gone in its loop as where it was decided: what a
     /// handler that then interrupts it does should not depend on who was late.
     fn ran_its_time(&self, head: Serial) -> bool {
-        self.watch.ran >= self.stuck_ticks() || self.procs.get(&head).is_none_or(|p| p.want.is_some())
+        self.watch.ran >= self.stuck_ticks() || self.threads.get(&head).is_none_or(|t| t.want.is_some())
     }
 
     /// The watch is on this head and this call.
@@ -323,8 +329,13 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    fn runnable(&self, p: &Process) -> bool {
-        p.life == Life::Alive && p.want.is_none() && !self.turns.is_waiting(p.serial)
+    fn runnable(&self, t: &Thread) -> bool {
+        t.want.is_none()
+            && !self.turns.is_waiting(t.serial)
+            && self.procs.get(&t.process).is_some_and(|p| p.life == Life::Alive)
+            && (!self.turns.is_sharer(t.serial)
+                || self.turns.head() == Some(t.serial)
+                || self.turns.skipped_at(t.serial).is_some())
     }
 
     /// Who runs in user mode: the head, for it alone brings the program forward; after its slice the others in turn.
@@ -335,20 +346,20 @@ impl<M: Machine> Kernel<M> {
         let preempted = core::mem::take(&mut self.preempted);
         if let Some(head) = self.turns.head()
             && !(preempted && self.last_run == head)
-            && self.procs.get(&head).is_some_and(|p| self.runnable(p))
+            && self.threads.get(&head).is_some_and(|t| self.runnable(t))
         {
             return Some(head);
         }
-        let after = self.procs.range(self.last_run + 1..);
-        let before = self.procs.range(..=self.last_run);
-        after.chain(before).find(|(_, p)| self.runnable(p)).map(|(&s, _)| s)
+        let after = self.threads.range(self.last_run + 1..);
+        let before = self.threads.range(..=self.last_run);
+        after.chain(before).find(|(_, t)| self.runnable(t)).map(|(&s, _)| s)
     }
 
     fn run_user(&mut self, serial: Serial) {
         let head = self.turns.head();
         let ms = self.m.ticks_per_ms();
         let mut ticks = u64::MAX;
-        if self.procs.values().filter(|p| self.runnable(p)).nth(1).is_some() {
+        if self.threads.values().filter(|t| self.runnable(t)).nth(1).is_some() {
             ticks = SLICE_MS * ms;
         }
         // After a Go there is nothing left to promise: a timer for it would interrupt before the first instruction, for ever.
@@ -366,10 +377,11 @@ impl<M: Machine> Kernel<M> {
             Unheard::Nothing => {}
         }
         self.take_fp(serial);
-        let Some(p) = self.procs.get_mut(&serial) else { return };
+        let Some(t) = self.threads.get_mut(&serial) else { return };
+        let Some(p) = self.procs.get(&t.process) else { return };
         let Some(shared) = self.spaces.get(&p.space) else { return };
         let began = self.m.ticks();
-        let exit = self.m.run(shared.space.tables, &mut p.registers, ticks);
+        let exit = self.m.run(shared.space.tables, &mut t.registers, ticks);
         let ran = self.m.ticks().saturating_sub(began);
         self.watcher.switches += u64::from(self.last_run != serial);
         self.last_run = serial;
@@ -408,14 +420,15 @@ impl<M: Machine> Kernel<M> {
 
     /// A thread executed `svc`: private calls are made at once, others wait for the turn.
     pub(crate) fn entered(&mut self, serial: Serial) {
-        let Some(p) = self.procs.get_mut(&serial) else { return };
-        let x = &p.registers.x;
+        let Some(t) = self.threads.get_mut(&serial) else { return };
+        let x = &t.registers.x;
         let (number, args) = (x[8], [x[0], x[1], x[2], x[3], x[4], x[5]]);
-        if number == nr::rt_sigreturn && p.unagreed {
+        if number == nr::rt_sigreturn && self.procs.get(&t.process).is_some_and(|p| p.unagreed) {
             return self.return_unagreed(serial);
         }
-        p.want = Some(Want::Call { number, args });
-        if class(number, &args) != Class::Turn {
+        t.want = Some(Want::Call { number, args });
+        let yields = number == nr::sched_yield && self.turns.is_sharer(serial);
+        if class(number, &args) != Class::Turn && !yields {
             self.try_private(serial);
         }
     }
@@ -434,16 +447,16 @@ impl<M: Machine> Kernel<M> {
             return;
         }
         self.save_fp();
-        if let Some(p) = self.procs.get(&serial) {
-            self.m.load_fp(&p.fp);
+        if let Some(t) = self.threads.get(&serial) {
+            self.m.load_fp(&t.fp);
             self.fp_owner = Some(serial);
         }
     }
 
-    /// The process table holds everybody's FP registers.
+    /// The table of threads holds everybody's FP registers.
     pub(crate) fn save_fp(&mut self) {
-        if let Some(p) = self.fp_owner.take().and_then(|owner| self.procs.get_mut(&owner)) {
-            self.m.store_fp(&mut p.fp);
+        if let Some(t) = self.fp_owner.take().and_then(|owner| self.threads.get_mut(&owner)) {
+            self.m.store_fp(&mut t.fp);
         }
     }
 }

@@ -31,6 +31,8 @@ pub mod space;
 pub mod stack;
 mod step;
 mod sync;
+pub mod thread;
+mod threads;
 pub mod turns;
 pub mod user;
 mod votes;

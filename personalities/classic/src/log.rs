@@ -25,6 +25,8 @@ pub struct Start {
     pub argv: Vec<Vec<u8>>,
     /// Its environment.
     pub env: Vec<Vec<u8>>,
+    /// The tier of calls that the run offers (`abi::tier`).
+    pub tier: u8,
     /// The entry itself, as it stood in the log.
     pub entry: Vec<u8>,
 }
@@ -123,6 +125,9 @@ pub fn start(entry: &[u8]) -> Result<Start, &'static str> {
     }
     let program: abi::log::Program<'_> =
         postcard::from_bytes(boot.program).map_err(|_| "log: Boot's program cannot be decoded")?;
+    if program.tier > abi::tier::MOST {
+        return Err("log: Boot asks for a tier of calls that this kernel has not");
+    }
     Ok(Start {
         seed: boot.seed,
         time_us: boot.time_us,
@@ -130,6 +135,7 @@ pub fn start(entry: &[u8]) -> Result<Start, &'static str> {
         size: (boot.rows, boot.columns),
         path: program.path.as_bytes().to_vec(),
         argv: strings(program.argv).map(<[u8]>::to_vec).collect(),
+        tier: program.tier,
         env: strings(program.env).map(<[u8]>::to_vec).collect(),
         entry: entry.to_vec(),
     })

@@ -2,7 +2,8 @@
 
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::process::{Life, Process, Want};
+use crate::process::Life;
+use crate::thread::{Thread, Want};
 use crate::turns::Serial;
 use abi::monitor::{CallRow, Counter, Monitor, State, THREADS_MAX, ThreadRow};
 use core::sync::atomic::AtomicU64;
@@ -72,9 +73,17 @@ impl<M: Machine> Kernel<M> {
         ] {
             table.count(counter, value);
         }
+        let zombies = self.procs.values().filter(|p| !p.is_alive()).map(|p| ThreadRow {
+            serial: p.serial,
+            pid: p.pid,
+            state: State::Zombie as u8,
+            number: NO_CALL,
+            name: short(&p.name),
+            ..ThreadRow::default()
+        });
         let mut rows = 0;
-        for p in self.procs.values().take(THREADS_MAX) {
-            table.set_thread(rows, self.thread_row(p));
+        for row in self.threads.values().map(|t| self.thread_row(t)).chain(zombies).take(THREADS_MAX) {
+            table.set_thread(rows, row);
             rows += 1;
         }
         // The rows of those who have gone.
@@ -82,25 +91,30 @@ impl<M: Machine> Kernel<M> {
         self.watcher.rows = rows;
     }
 
-    fn thread_row(&self, p: &Process) -> ThreadRow {
-        let state = match p.life {
+    fn thread_row(&self, t: &Thread) -> ThreadRow {
+        let process = self.procs.get(&t.process);
+        let state = match process.map_or(Life::Zombie, |p| p.life) {
             Life::Zombie => State::Zombie,
             Life::Stopped => State::Stopped,
-            Life::Alive if self.turns.is_waiting(p.serial) => State::Waits,
-            Life::Alive if self.turns.skipped_at(p.serial).is_some() => State::Outside,
-            Life::Alive if p.want.is_some() => State::Wants,
+            Life::Alive if self.turns.is_waiting(t.serial) => State::Waits,
+            Life::Alive if self.turns.skipped_at(t.serial).is_some() => State::Outside,
+            Life::Alive if t.want.is_some() => State::Wants,
             Life::Alive => State::Runs,
         };
-        let mut name = [0; 8];
-        name.iter_mut().zip(&p.name).for_each(|(to, from)| *to = *from);
         ThreadRow {
-            serial: p.serial,
-            pid: p.pid,
+            serial: t.serial,
+            pid: t.tid,
             state: state as u8,
-            number: number_of(p.want),
-            pc: p.registers.pc,
-            sp: p.registers.sp,
-            name,
+            number: number_of(t.want),
+            pc: t.registers.pc,
+            sp: t.registers.sp,
+            name: process.map_or([0; 8], |p| short(&p.name)),
         }
     }
+}
+
+fn short(name: &[u8]) -> [u8; 8] {
+    let mut short = [0; 8];
+    short.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+    short
 }

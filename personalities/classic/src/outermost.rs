@@ -74,11 +74,11 @@ impl StoreExclusive {
 impl<M: Machine> Kernel<M> {
     /// Brings a thread that stands in user code to the outermost place of its loop. It stops short before a call or a fault.
     pub(crate) fn go_outermost(&mut self, serial: Serial) {
-        let Some(start) = self.procs.get(&serial).filter(|p| p.want.is_none()) else { return };
+        let Some(start) = self.threads.get(&serial).filter(|t| t.want.is_none()) else { return };
         let mut search = Search::from(Place::of(&start.registers));
         while self.step_user(serial) {
-            let Some(p) = self.procs.get(&serial) else { return };
-            if search.ends_at(Place::of(&p.registers)) {
+            let Some(t) = self.threads.get(&serial) else { return };
+            if search.ends_at(Place::of(&t.registers)) {
                 return;
             }
         }
@@ -90,17 +90,18 @@ impl<M: Machine> Kernel<M> {
             return true;
         }
         self.take_fp(serial);
-        let Some(p) = self.procs.get_mut(&serial) else { return false };
-        let Some(shared) = self.spaces.get(&p.space) else { return false };
-        match self.m.step(shared.space.tables, &mut p.registers) {
+        let Some(space) = self.process(serial).map(|p| p.space) else { return false };
+        let Some(t) = self.threads.get_mut(&serial) else { return false };
+        let Some(shared) = self.spaces.get(&space) else { return false };
+        match self.m.step(shared.space.tables, &mut t.registers) {
             Exit::Step | Exit::Interrupt => true,
             Exit::Fault(fault) => {
                 self.faulted(serial, fault);
                 self.stands_in_code(serial)
             }
-            Exit::Call if p.registers.x[8] == nr::rt_sigreturn => {
+            Exit::Call if t.registers.x[8] == nr::rt_sigreturn => {
                 // A handler inside a handler ends here: the new one comes first.
-                p.registers.pc = p.registers.pc.wrapping_sub(4);
+                t.registers.pc = t.registers.pc.wrapping_sub(4);
                 false
             }
             Exit::Call => {
@@ -111,13 +112,13 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn stands_in_code(&self, serial: Serial) -> bool {
-        self.procs.get(&serial).is_some_and(|p| p.want.is_none())
+        self.threads.get(&serial).is_some_and(|t| t.want.is_none())
     }
 
     /// The exception of each step clears the exclusive monitor, so a store-exclusive would never succeed. Nobody else writes to this
     /// process' memory: it is carried out here, as the success that it would have been.
     fn store_exclusive(&mut self, serial: Serial) -> bool {
-        let Some(mut registers) = self.procs.get(&serial).map(|p| p.registers) else { return false };
+        let Some(mut registers) = self.threads.get(&serial).map(|t| t.registers) else { return false };
         let Some(mut view) = self.view(serial) else { return false };
         let mut word = [0; 4];
         if view.read(registers.pc, &mut word).is_err() {
@@ -141,8 +142,8 @@ impl<M: Machine> Kernel<M> {
             *status = 0;
         }
         registers.pc = registers.pc.wrapping_add(4);
-        if let Some(p) = self.procs.get_mut(&serial) {
-            p.registers = registers;
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.registers = registers;
         }
         true
     }

@@ -1,8 +1,7 @@
-//! A process: one row of the process table. Until threads come, a process is its only thread.
+//! A process: one row of the process table. What runs is its threads ([`crate::thread`]).
 
-use crate::fs::{FdTable, Ino, Progress};
-use crate::machine::{Fault, FpRegisters, Registers};
-use crate::signal::{Action, AltStack, Disposition, Info, SIG_DFL, SIG_IGN, SigSet, default_action};
+use crate::fs::{FdTable, Ino};
+use crate::signal::{Action, Disposition, Pending, SIG_DFL, SIG_IGN, default_action};
 use crate::turns::Serial;
 use abi::turn::{FDS_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
@@ -10,20 +9,6 @@ use alloc::vec::Vec;
 
 /// Index of an address space.
 pub type SpaceId = u32;
-
-/// What a thread waits to do in its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// A system call.
-    Call {
-        /// Its number.
-        number: u64,
-        /// x0 to x5.
-        args: [u64; 6],
-    },
-    /// A fault.
-    Fault(Fault),
-}
 
 /// What a process is up to, beyond what the round knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +65,7 @@ pub fn first_limits() -> [Limit; LIMITS] {
 /// A process.
 #[derive(Debug)]
 pub struct Process {
-    /// Serial of process and thread.
+    /// Its serial: that of its first thread.
     pub serial: Serial,
     /// Pid.
     pub pid: u32,
@@ -98,10 +83,6 @@ pub struct Process {
     pub did_exec: bool,
     /// The space is its vfork parent's, by serial.
     pub vfork_parent: Option<Serial>,
-    /// Registers.
-    pub registers: Registers,
-    /// FP registers, unless the machine holds them.
-    pub fp: Box<FpRegisters>,
 
     /// Descriptors.
     pub fds: FdTable,
@@ -120,7 +101,7 @@ pub struct Process {
     pub cmdline: Vec<u8>,
     /// Clock at its start.
     pub start_us: u64,
-    /// Calls made.
+    /// Calls made by all its threads.
     pub calls: u64,
     /// Calls made by children waited for.
     pub child_calls: u64,
@@ -132,42 +113,16 @@ pub struct Process {
     pub stored: Stored,
     /// ITIMER_REAL: when it expires next and the interval, µs (0: never again).
     pub alarm: Option<(u64, u64)>,
-    /// Cleared at its end.
-    pub clear_child_tid: u64,
-    /// set_robust_list's head: stored, and nobody looks.
-    pub robust_list: u64,
 
-    /// Pending signals.
-    pub pending: SigSet,
-    /// What is known of each.
-    pub infos: Box<[Info; 65]>,
+    /// Signals for the process: the first thread that does not block one takes it.
+    pub pending: Pending,
     /// Actions by signal.
     pub actions: Box<[Action; 65]>,
-    /// Blocked signals.
-    pub mask: SigSet,
-    /// The mask to go back to when the call that replaced it ends.
-    pub saved_mask: Option<SigSet>,
-    /// Alternate stack.
-    pub altstack: AltStack,
 
-    /// What it wants its turn for.
-    pub want: Option<Want>,
-    /// The want was tried before: it blocked, or is half done.
-    pub repeated: bool,
-    /// What a repeated call remembers.
-    pub progress: Progress,
-    /// Of a repeated call: the call number at which it was last made.
-    pub made_at: u64,
-    /// The vfork child that its call is about.
-    pub vfork_child: Option<Serial>,
-    /// It asked to rejoin.
-    pub asked_rejoin: bool,
     /// Wait status once it is a zombie.
     pub status: i32,
     /// For `wait4`.
     pub news: News,
-    /// A memory digest is due since this sync point.
-    pub digest_due: Option<u64>,
     /// A handler interrupted its user code at a place that nobody agreed on: until it execs, its memory is not voted.
     pub unagreed: bool,
 }
@@ -196,8 +151,6 @@ impl Process {
             space,
             did_exec: false,
             vfork_parent: None,
-            registers: Registers::default(),
-            fp: Box::default(),
             fds,
             cwd: 1,
             umask: 0o22,
@@ -212,39 +165,21 @@ impl Process {
             limits: first_limits(),
             stored: Stored { death_signal: 0, dumpable: 1, no_new_privs: 0 },
             alarm: None,
-            clear_child_tid: 0,
-            robust_list: 0,
-            pending: SigSet::default(),
-            infos: Box::new([Info::default(); 65]),
+            pending: Pending::default(),
             actions: Box::new([Action::default(); 65]),
-            mask: SigSet::default(),
-            saved_mask: None,
-            altstack: AltStack::default(),
-            want: None,
-            repeated: false,
-            progress: Progress::default(),
-            made_at: 0,
-            vfork_child: None,
-            asked_rejoin: false,
             status: 0,
             news: News::None,
-            digest_due: None,
             unagreed: false,
         }
     }
 
-    /// A child as fork makes it; its registers return 0.
+    /// A child as fork makes it.
     pub fn fork(&self, serial: Serial, pid: u32, space: SpaceId, fds: FdTable, start_us: u64) -> Process {
-        let mut registers = self.registers;
-        registers.x[0] = 0;
         Process {
             serial,
             pid,
             parent: self.serial,
             space,
-            registers,
-            fp: self.fp.clone(),
-            infos: Box::new([Info::default(); 65]),
             actions: self.actions.clone(),
             name: self.name.clone(),
             exe: self.exe.clone(),
@@ -252,8 +187,6 @@ impl Process {
             nice: self.nice,
             limits: self.limits,
             stored: Stored { death_signal: 0, ..self.stored },
-            mask: self.mask,
-            altstack: self.altstack,
             cwd: self.cwd,
             umask: self.umask,
             unagreed: self.unagreed,
@@ -283,11 +216,6 @@ impl Process {
         }
     }
 
-    /// Pending signals that are not blocked.
-    pub fn deliverable(&self) -> SigSet {
-        self.pending.without(self.mask)
-    }
-
     /// Whether the exit of a child leaves no zombie.
     pub fn disowns_children(&self) -> bool {
         let action = self.action(crate::signal::SIGCHLD);
@@ -297,22 +225,5 @@ impl Process {
     /// Whether it runs or wants to run.
     pub fn is_alive(&self) -> bool {
         self.life != Life::Zombie
-    }
-
-    /// The result of its call: the call is done.
-    pub fn finish_call(&mut self, result: i64) {
-        self.registers.x[0] = result as u64;
-        self.end_call();
-    }
-
-    /// The call is over, whatever became of its result.
-    pub fn end_call(&mut self) {
-        self.want = None;
-        self.repeated = false;
-        self.progress = Progress::default();
-        self.vfork_child = None;
-        if let Some(mask) = self.saved_mask.take() {
-            self.mask = mask;
-        }
     }
 }

@@ -4,7 +4,9 @@ use crate::fs::{Caller, Fs, ProcessRow, System};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, Process};
+use crate::signal::SigSet;
 use crate::space::{Kind, Space, UserView};
+use crate::thread::Thread;
 use crate::turns::{Serial, Turns};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -13,9 +15,10 @@ use alloc::vec::Vec;
 /// The rest of the kernel during one file call.
 struct Rest<'a> {
     procs: &'a BTreeMap<Serial, Process>,
+    threads: &'a BTreeMap<Serial, Thread>,
     turns: &'a Turns,
     rows: Vec<ProcessRow>,
-    caller: Serial,
+    caller: (Option<&'a Process>, SigSet),
     counts: (u64, u32),
     orphaned: bool,
 }
@@ -26,7 +29,7 @@ impl System for Rest<'_> {
             return self.rows.clone();
         }
         let mut rows: Vec<ProcessRow> =
-            self.procs.values().map(|p| plain_row(p, self.procs, self.turns)).collect();
+            self.procs.values().map(|p| plain_row(p, self.procs, self.threads, self.turns)).collect();
         rows.sort_unstable_by_key(|r| r.pid);
         rows
     }
@@ -40,22 +43,30 @@ impl System for Rest<'_> {
         self.orphaned
     }
     fn caller_ignores_or_blocks(&self, signal: u8) -> bool {
-        let ignores = |p: &Process| p.mask.has(signal) || p.effect_of(signal) == Effect::Ignored;
-        self.procs.get(&self.caller).is_some_and(ignores)
+        let (process, mask) = self.caller;
+        mask.has(signal) || process.is_some_and(|p| p.effect_of(signal) == Effect::Ignored)
     }
 }
 
 /// A row without what lies in spaces and files: all that a directory of pids or a look at groups needs.
-fn plain_row(p: &Process, procs: &BTreeMap<Serial, Process>, turns: &Turns) -> ProcessRow {
+fn plain_row(
+    p: &Process,
+    procs: &BTreeMap<Serial, Process>,
+    threads: &BTreeMap<Serial, Thread>,
+    turns: &Turns,
+) -> ProcessRow {
+    let mut own = threads.range(p.serial..).map(|(_, t)| t).filter(|t| t.process == p.serial).peekable();
+    let first = own.peek().map_or(p.serial, |t| t.serial);
     ProcessRow {
         pid: p.pid,
+        threads: own.count().max(1) as u32,
         ppid: procs.get(&p.parent).map_or(0, |parent| parent.pid),
         pgid: p.pgid,
         sid: p.sid,
         state: match p.life {
             Life::Zombie => b'Z',
             Life::Stopped => b'T',
-            Life::Alive if turns.is_waiting(p.serial) => b'S',
+            Life::Alive if turns.is_waiting(first) => b'S',
             Life::Alive => b'R',
         },
         comm: p.name.clone(),
@@ -69,31 +80,35 @@ fn plain_row(p: &Process, procs: &BTreeMap<Serial, Process>, turns: &Turns) -> P
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Calls into `fs` as process `serial`. `rows` is the process table for /proc; empty when the call cannot ask for it.
+    /// Calls into `fs` as thread `serial`. `rows` is the process table for /proc; empty when the call cannot ask for it.
     pub(crate) fn with_files<R>(
         &mut self,
         serial: Serial,
         rows: Vec<ProcessRow>,
         call: impl FnOnce(&mut Fs, &mut Caller<'_>, &mut UserView<'_, M>) -> R,
     ) -> Option<R> {
-        let pgid = self.procs.get(&serial)?.pgid;
+        let pgid = self.process(serial)?.pgid;
         let orphaned = self.is_orphaned(pgid, None);
-        let p = self.procs.get_mut(&serial)?;
+        let t = self.threads.get(&serial)?;
+        let (process, tid, mask, mut progress) = (t.process, t.tid, t.mask, t.progress);
+        let p = self.procs.get_mut(&process)?;
         // The caller's own parts step out of the table, so that the rest of it can be looked at meanwhile.
         let mut fds = core::mem::take(&mut p.fds);
-        let (mut cwd, mut umask, mut random_offset, mut progress) =
-            (p.cwd, p.umask, p.random_offset, p.progress);
+        let (mut cwd, mut umask, mut random_offset) = (p.cwd, p.umask, p.random_offset);
         let (pid, sid, space) = (p.pid, p.sid, p.space);
         let counts = (self.last_serial, self.last_pid);
-        let system = Rest { procs: &self.procs, turns: &self.turns, rows, caller: serial, counts, orphaned };
+        let (procs, threads, turns) = (&self.procs, &self.threads, &self.turns);
+        let caller = (procs.get(&process), mask);
+        let system = Rest { procs, threads, turns, rows, caller, counts, orphaned };
         let mut caller = Caller {
             fds: &mut fds,
             cwd: &mut cwd,
             umask: &mut umask,
             pid,
+            tid,
             pgid,
             sid,
-            process: serial,
+            process,
             random_offset: &mut random_offset,
             progress: &mut progress,
             now_us: self.turns.clock_us(),
@@ -102,8 +117,9 @@ impl<M: Machine> Kernel<M> {
         let shared = self.spaces.get_mut(&space)?;
         let mut view = UserView { machine: &mut self.m, space: &mut shared.space, budget: &mut self.budget };
         let result = call(&mut self.fs, &mut caller, &mut view);
-        let p = self.procs.get_mut(&serial)?;
-        (p.fds, p.cwd, p.umask, p.random_offset, p.progress) = (fds, cwd, umask, random_offset, progress);
+        let p = self.procs.get_mut(&process)?;
+        (p.fds, p.cwd, p.umask, p.random_offset) = (fds, cwd, umask, random_offset);
+        self.threads.get_mut(&serial)?.progress = progress;
         Some(result)
     }
 
@@ -121,7 +137,7 @@ impl<M: Machine> Kernel<M> {
             maps: space.map_or_else(Vec::new, |s| self.maps(s)),
             fds: self.fs.show_fds(&p.fds),
             cwd: if p.is_alive() { self.fs.path_of(p.cwd) } else { Vec::new() },
-            ..plain_row(p, &self.procs, &self.turns)
+            ..plain_row(p, &self.procs, &self.threads, &self.turns)
         }
     }
 

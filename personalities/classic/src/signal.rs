@@ -1,6 +1,7 @@
 //! Signals as data: sets, actions, what is known of one that is pending, and what Linux does by default.
 
 use crate::errno::{EINVAL, ENOMEM, EPERM, Errno};
+use alloc::collections::BTreeMap;
 
 /// SIGHUP.
 pub const SIGHUP: u8 = 1;
@@ -156,6 +157,33 @@ pub struct Info {
     pub status: i32,
     /// si_addr, for faults.
     pub address: u64,
+}
+
+/// Signals that came and were not taken yet, each with what is known of its first.
+#[derive(Clone, Debug, Default)]
+pub struct Pending(BTreeMap<u8, Info>);
+
+impl Pending {
+    /// Which they are.
+    pub fn set(&self) -> SigSet {
+        SigSet(self.0.keys().fold(0, |set, &s| set | SigSet::of(s).0))
+    }
+    /// One more; of a signal that is there already nothing is added.
+    pub fn add(&mut self, signal: u8, info: Info) {
+        self.0.entry(signal).or_insert(info);
+    }
+    /// Takes one.
+    pub fn take(&mut self, signal: u8) -> Option<Info> {
+        self.0.remove(&signal)
+    }
+    /// Forgets those of `set`.
+    pub fn remove(&mut self, set: SigSet) {
+        self.0.retain(|&s, _| !set.has(s));
+    }
+    /// All of them, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, Info)> + '_ {
+        self.0.iter().map(|(&s, &info)| (s, info))
+    }
 }
 
 /// si_code values.

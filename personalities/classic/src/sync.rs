@@ -2,7 +2,7 @@
 
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Trace};
-use crate::process::Life;
+use crate::process::{Life, Process};
 use crate::signal::{Info, SIGALRM};
 use crate::turns::Serial;
 use abi::log::{Event, Sync};
@@ -74,14 +74,32 @@ impl<M: Machine> Kernel<M> {
         let due = interval > 0 && s.is_multiple_of(interval);
         let state = due.then(|| self.state_digest());
         if due {
-            for p in self.procs.values_mut().filter(|p| p.life != Life::Zombie) {
-                p.digest_due = Some(s);
+            let several: Vec<Serial> = self.procs.keys().copied().filter(|&p| self.has_several(p)).collect();
+            for t in self.threads.values_mut() {
+                t.digest_due = Some(s).filter(|_| !several.contains(&t.process));
             }
         }
         let deadline_us = if runnable { NO_DEADLINE } else { self.earliest_deadline_us() };
         let (call, effects) = (self.turns.call(), self.votes.effects());
         self.m.trace(Trace::Passed { s, call });
         self.post(&Vote::Passed { s, call, effects, runnable, deadline_us, state });
+        if due {
+            self.post_shared_memories(s);
+        }
+    }
+
+    /// Threads of one memory run in turns only: at a sync point it stands still, and is digested there.
+    fn post_shared_memories(&mut self, s: u64) {
+        let known = |p: &&Process| p.is_alive() && !p.unagreed && self.has_several(p.serial);
+        let several: Vec<(Serial, u32)> =
+            self.procs.values().filter(known).map(|p| (p.serial, p.pid)).collect();
+        for (process, pid) in several {
+            let threads = self.threads_of(process);
+            if threads.iter().all(|&t| self.turns.skipped_at(t).is_none()) {
+                let digest = self.memory_digest(process, &threads);
+                self.post(&Vote::Memory { s, process, pid, digest });
+            }
+        }
     }
 
     fn earliest_deadline_us(&self) -> u64 {

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 /// A thread's serial number.
 pub type Serial = u64;
+/// Names a memory that threads share.
+pub type Memory = u32;
 
 /// A thing a thread can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,8 @@ pub enum Key {
     Children(Serial),
     /// The exec or end of a vfork child.
     Vfork(Serial),
+    /// A word of a memory.
+    Futex(Memory, u64),
 }
 
 /// A decision of the log about one call.
@@ -44,6 +48,8 @@ struct Wait {
 pub enum After {
     /// It stays in the round.
     Stays,
+    /// It stays, and its turn ends (sched_yield).
+    Yields,
     /// It waits.
     Waits {
         /// For any of these, in this order.
@@ -69,6 +75,10 @@ pub struct Turns {
     waits: BTreeMap<Serial, Wait>,
     queues: BTreeMap<Key, VecDeque<Serial>>,
     outside: BTreeMap<Serial, u64>,
+    /// Threads that share a memory with others, and which.
+    sharers: BTreeMap<Serial, Memory>,
+    /// By memory: sharers that would be in the round, were none of them outside.
+    held: BTreeMap<Memory, VecDeque<Serial>>,
     decisions: BTreeMap<u64, Decision>,
 }
 
@@ -160,13 +170,65 @@ impl Turns {
         self.waits.values().filter_map(|w| w.deadline_us).min().unwrap_or(NO_DEADLINE)
     }
 
-    /// A new, continued or rejoining thread goes to the end of the round.
+    /// A new, continued or rejoining thread goes to the end of the round; or, while another that shares its memory is outside, behind those who
+    /// are held.
     pub fn enter(&mut self, serial: Serial) {
-        self.outside.remove(&serial);
+        let was_outside = self.outside.remove(&serial).is_some();
         self.forget_wait(serial);
-        if !self.round.contains(&serial) {
-            self.round.push_back(serial);
+        let memory = self.sharers.get(&serial).copied();
+        match memory.filter(|&memory| self.is_held(memory)) {
+            Some(memory) => {
+                let held = self.held.entry(memory).or_default();
+                if !held.contains(&serial) {
+                    held.push_back(serial);
+                }
+            }
+            None if self.round.contains(&serial) => {}
+            None => self.round.push_back(serial),
         }
+        if was_outside {
+            self.release(memory);
+        }
+    }
+
+    /// Whether a thread that shares `memory` is outside.
+    fn is_held(&self, memory: Memory) -> bool {
+        self.outside.keys().any(|s| self.sharers.get(s) == Some(&memory))
+    }
+
+    /// The held ones of `memory` go to the end of the round, if none that shares it is outside any more.
+    fn release(&mut self, memory: Option<Memory>) {
+        let Some(memory) = memory.filter(|&memory| !self.is_held(memory)) else { return };
+        for serial in self.held.remove(&memory).unwrap_or_default() {
+            self.enter(serial);
+        }
+    }
+
+    /// Who shares a memory with whom, from now on.
+    pub fn set_sharers(&mut self, sharers: BTreeMap<Serial, Memory>) {
+        self.sharers = sharers;
+    }
+
+    /// Whether a thread shares its memory with others: then it runs while it holds the turn, or alone, outside.
+    pub fn is_sharer(&self, serial: Serial) -> bool {
+        self.sharers.contains_key(&serial)
+    }
+
+    /// Whether a thread is held.
+    pub fn is_held_back(&self, serial: Serial) -> bool {
+        self.held.values().any(|held| held.contains(&serial))
+    }
+
+    /// The head goes on under another serial (execve of a thread that is not the first).
+    pub fn rename_head(&mut self, serial: Serial) {
+        if let Some(head) = self.round.front_mut() {
+            *head = serial;
+        }
+    }
+
+    /// Who waits for `key`, in their order.
+    pub fn waiters(&self, key: Key) -> Vec<Serial> {
+        self.queues.get(&key).map_or_else(Vec::new, |queue| queue.iter().copied().collect())
     }
 
     /// Wakes all threads that wait for `key`, in their order.
@@ -183,9 +245,20 @@ impl Turns {
         }
     }
 
-    /// A thread that is outside is gone or stopped.
-    pub fn remove(&mut self, serial: Serial) {
-        self.outside.remove(&serial);
+    /// A thread whose step this is not is gone or stopped: it is in no queue any more.
+    pub fn retire(&mut self, serial: Serial) {
+        let was_outside = self.outside.remove(&serial).is_some();
+        self.forget_wait(serial);
+        let is_head = self.round.front() == Some(&serial);
+        self.round.retain(|&s| s != serial);
+        self.held.values_mut().for_each(|held| held.retain(|&s| s != serial));
+        if is_head && !self.sync_due {
+            self.end_turn();
+        }
+        let memory = self.sharers.get(&serial).copied();
+        if was_outside {
+            self.release(memory);
+        }
     }
 
     /// The head made a call. Call this last, after the wake-ups that the call caused.
@@ -199,7 +272,7 @@ impl Turns {
         }
         let head = self.round.pop_front();
         match (head, after) {
-            (Some(head), After::Stays) => self.round.push_back(head),
+            (Some(head), After::Stays | After::Yields) => self.round.push_back(head),
             (Some(head), After::Waits { keys, deadline_us }) => self.wait(head, keys, deadline_us),
             _ => {}
         }
@@ -252,6 +325,12 @@ impl Turns {
         let head = self.head()?;
         self.round.pop_front();
         self.outside.insert(head, self.call);
+        if let Some(&memory) = self.sharers.get(&head) {
+            let sharers = &self.sharers;
+            let held = self.held.entry(memory).or_default();
+            held.extend(self.round.iter().copied().filter(|s| sharers.get(s) == Some(&memory)));
+            self.round.retain(|s| sharers.get(s) != Some(&memory));
+        }
         self.decisions.remove(&self.call);
         self.call += 1;
         self.since += 1;

@@ -122,7 +122,7 @@ fn whom_a_skipped_threads_end_wakes_is_in_the_round_before_the_turn_ends() {
     t.enter(2);
     waits(&mut t, &[Key::Children(1)], None);
     assert_eq!(t.begin_skip(), Some(2));
-    t.remove(2);
+    t.retire(2);
     t.wake(Key::Children(1));
     t.end_skip();
     assert_eq!((t.sync_due(), t.head()), (None, Some(1)));

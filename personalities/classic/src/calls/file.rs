@@ -35,7 +35,7 @@ impl<M: Machine> Kernel<M> {
 
     /// ppoll and pselect6 replace the mask while they wait.
     fn take_poll_mask(&mut self, call: &Call) -> Result<(), Errno> {
-        let repeated = self.procs.get(&call.serial).is_none_or(|p| p.repeated);
+        let repeated = self.threads.get(&call.serial).is_none_or(|t| t.repeated);
         let (address, size) = match call.number {
             nr::ppoll if !repeated => (call.args[3], call.args[4]),
             nr::pselect6 if !repeated && call.args[5] != 0 => {
@@ -57,9 +57,9 @@ impl<M: Machine> Kernel<M> {
 
     /// The mask until the call ends.
     pub(super) fn replace_mask(&mut self, serial: u64, mask: SigSet) {
-        if let Some(p) = self.procs.get_mut(&serial) {
-            p.saved_mask = Some(p.mask);
-            p.mask = mask.without(SigSet::UNBLOCKABLE);
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.saved_mask = Some(t.mask);
+            t.mask = mask.without(SigSet::UNBLOCKABLE);
         }
     }
 
@@ -89,11 +89,11 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn fd_in_proc(&self, serial: u64, fd: u32) -> bool {
-        let shown = self.procs.get(&serial).map(|p| self.fs.show_fds(&p.fds)).unwrap_or_default();
+        let shown = self.process(serial).map(|p| self.fs.show_fds(&p.fds)).unwrap_or_default();
         shown.iter().any(|(number, path)| *number == fd && path.starts_with(b"/proc"))
     }
 
     fn cwd_in_proc(&self, serial: u64) -> bool {
-        self.procs.get(&serial).is_some_and(|p| self.fs.path_of(p.cwd).starts_with(b"/proc"))
+        self.process(serial).is_some_and(|p| self.fs.path_of(p.cwd).starts_with(b"/proc"))
     }
 }

@@ -9,18 +9,25 @@ use crate::turns::Serial;
 use alloc::vec::Vec;
 
 impl<M: Machine> Kernel<M> {
-    /// The process with this pid.
+    /// The process with this pid, or with a thread of this number.
     pub(crate) fn serial_of(&self, pid: i32) -> Option<Serial> {
-        self.procs.values().find(|p| i64::from(p.pid) == i64::from(pid)).map(|p| p.serial)
+        let pid = u32::try_from(pid).ok()?;
+        let process = self.procs.values().find(|p| p.pid == pid).map(|p| p.serial);
+        process.or_else(|| self.threads.values().find(|t| t.tid == pid).map(|t| t.process))
+    }
+
+    /// The thread with this number.
+    pub(crate) fn thread_of_id(&self, tid: i32) -> Option<Serial> {
+        self.threads.values().find(|t| i64::from(t.tid) == i64::from(tid)).map(|t| t.serial)
     }
 
     fn caller(&self, c: &Call) -> Result<&Process, Errno> {
-        self.procs.get(&c.serial).ok_or(ESRCH)
+        self.procs.get(&c.process).ok_or(ESRCH)
     }
 
     /// The process that an argument means: 0 is the caller.
     fn meant(&self, c: &Call, pid: i32) -> Result<&Process, Errno> {
-        let serial = if pid == 0 { c.serial } else { self.serial_of(pid).ok_or(ESRCH)? };
+        let serial = if pid == 0 { c.process } else { self.serial_of(pid).ok_or(ESRCH)? };
         self.procs.get(&serial).ok_or(ESRCH)
     }
 }
@@ -49,14 +56,17 @@ pub(super) fn setpgid<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Er
     }
     let target = k.meant(c, pid)?;
     let caller = k.caller(c)?;
-    if target.parent == c.serial {
+    if pid != 0 && target.pid != pid as u32 {
+        return Err(EINVAL);
+    }
+    if target.parent == c.process {
         if target.sid != caller.sid {
             return Err(EPERM);
         }
         if target.did_exec {
             return Err(EACCES);
         }
-    } else if target.serial != c.serial {
+    } else if target.serial != c.process {
         return Err(ESRCH);
     }
     if target.sid == target.pid {
@@ -78,7 +88,7 @@ pub(super) fn setsid<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Err
     if k.procs.values().any(|p| p.pgid == pid) {
         return Err(EPERM);
     }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
+    if let Some(p) = k.procs.get_mut(&c.process) {
         (p.sid, p.pgid) = (pid, pid);
     }
     Ok(pid.into())
@@ -119,18 +129,15 @@ pub(super) fn setpriority<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64
     Ok(0)
 }
 
-pub(super) fn set_tid_address<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.clear_child_tid = c.args[0];
-    }
-    getpid(k, c)
+pub(super) fn gettid<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    Ok(k.threads.get(&c.serial).ok_or(ESRCH)?.tid.into())
 }
 
-pub(super) fn set_robust_list<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.robust_list = c.args[0];
+pub(super) fn set_tid_address<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
+    if let Some(t) = k.threads.get_mut(&c.serial) {
+        t.clear_child_tid = c.args[0];
     }
-    Ok(0)
+    gettid(k, c)
 }
 
 const PR_SET_PDEATHSIG: i32 = 1;
@@ -158,7 +165,7 @@ pub(super) fn prctl<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errn
         PR_SET_NAME => return set_name(k, c),
         PR_GET_NAME => {
             let mut name = [0; 16];
-            for (to, from) in name.iter_mut().zip(&k.caller(c)?.name) {
+            for (to, from) in name.iter_mut().zip(&k.threads.get(&c.serial).ok_or(ESRCH)?.name) {
                 *to = *from;
             }
             k.write_user(c.serial, argument, &name)?;
@@ -168,7 +175,7 @@ pub(super) fn prctl<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errn
         PR_GET_NO_NEW_PRIVS if c.args[1..5] == [0; 4] => return Ok(stored.no_new_privs as i64),
         _ => return Err(EINVAL),
     }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
+    if let Some(p) = k.procs.get_mut(&c.process) {
         p.stored = stored;
     }
     Ok(0)
@@ -184,8 +191,12 @@ fn set_name<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
         }
         name.push(b);
     }
+    // A process shows its first thread's.
     if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.name = name;
+        p.name.clone_from(&name);
+    }
+    if let Some(t) = k.threads.get_mut(&c.serial) {
+        t.name = name;
     }
     Ok(0)
 }

@@ -49,7 +49,7 @@ pub(super) fn getrandom<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     let most = if flags & GRND_RANDOM != 0 { 256 } else { i32::MAX as u64 };
     let len = len.min(most) as usize;
     let seed = k.start.seed;
-    let mut offset = k.procs.get(&c.serial).ok_or(ESRCH)?.random_offset;
+    let mut offset = k.procs.get(&c.process).ok_or(ESRCH)?.random_offset;
     let mut view = k.view(c.serial).ok_or(EFAULT)?;
     let room = view.writable(at, len);
     if room == 0 && len > 0 {
@@ -59,14 +59,14 @@ pub(super) fn getrandom<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     let mut chunk = [0; 256];
     while done < room {
         let n = chunk.len().min(room - done);
-        random_bytes(&seed, c.serial, offset, &mut chunk[..n]);
+        random_bytes(&seed, c.process, offset, &mut chunk[..n]);
         view.write(at + done as u64, &chunk[..n])?;
         done += n;
         offset += n as u64;
     }
     // A step outside a turn that met the end of its chunk is made again: nothing of it may remain.
     if !k.budget.wants_turn
-        && let Some(p) = k.procs.get_mut(&c.serial)
+        && let Some(p) = k.procs.get_mut(&c.process)
     {
         p.random_offset = offset;
     }

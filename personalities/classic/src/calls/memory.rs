@@ -30,7 +30,7 @@ impl<M: Machine> Kernel<M> {
         serial: Serial,
         act: impl FnOnce(&mut Space, &mut M, &mut Budget, &Files<'_>) -> core::result::Result<R, MemoryError>,
     ) -> core::result::Result<R, MemoryError> {
-        let id = self.procs.get(&serial).ok_or(EFAULT)?.space;
+        let id = self.process(serial).ok_or(EFAULT)?.space;
         let shared = self.spaces.get_mut(&id).ok_or(EFAULT)?;
         act(&mut shared.space, &mut self.m, &mut self.budget, &Files(&self.fs))
     }
@@ -51,7 +51,7 @@ pub(super) fn mmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
         _ => Place::Fixed(address),
     };
     // Linux' order: the descriptor, the length, the place, then what kind of mapping it shall be.
-    let p = k.procs.get(&c.serial).ok_or(EFAULT)?;
+    let p = k.procs.get(&c.process).ok_or(EFAULT)?;
     let file = (flags & MAP_ANONYMOUS == 0).then(|| k.fs.mmap_file(&p.fds, fd as i32));
     if let Some(Err(EBADF)) = file {
         return Err(EBADF.into());

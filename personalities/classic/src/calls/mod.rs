@@ -2,10 +2,12 @@
 
 mod file;
 mod identity;
+mod ids;
 mod info;
 mod memory;
 mod process;
 mod signals;
+mod threads;
 mod time;
 
 use crate::errno::{EFAULT, ENAMETOOLONG, ENOSYS, Errno};
@@ -43,8 +45,10 @@ pub enum Ended {
 /// A call being made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
-    /// By whom.
+    /// By which thread.
     pub serial: Serial,
+    /// Of which process.
+    pub process: Serial,
     /// x0 to x5.
     pub args: [u64; 6],
     /// Its number.
@@ -78,16 +82,20 @@ fn row<M: Machine>(number: u64) -> Option<Row<M>> {
 
         nr::clone => Full(process::clone),
         nr::execve => Full(process::execve),
-        nr::exit | nr::exit_group => Full(process::exit),
+        nr::exit => Full(threads::exit),
+        nr::exit_group => Full(process::exit_group),
         nr::wait4 => Full(process::wait4),
         nr::getrusage => Plain(process::getrusage),
         nr::times => Plain(process::times),
         nr::prlimit64 => Plain(process::prlimit64),
-        nr::futex => Full(process::futex),
+        nr::futex => Full(threads::futex),
 
-        nr::getpid | nr::gettid => Plain(identity::getpid),
+        nr::getpid => Plain(identity::getpid),
+        nr::gettid => Plain(identity::gettid),
         nr::getppid => Plain(identity::getppid),
         nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => Plain(info::zero),
+        nr::setresuid | nr::setresgid => Plain(ids::set_three),
+        nr::getresuid | nr::getresgid => Plain(ids::get_three),
         nr::getpgid => Plain(identity::getpgid),
         nr::setpgid => Plain(identity::setpgid),
         nr::getsid => Plain(identity::getsid),
@@ -95,7 +103,8 @@ fn row<M: Machine>(number: u64) -> Option<Row<M>> {
         nr::getpriority => Plain(identity::getpriority),
         nr::setpriority => Plain(identity::setpriority),
         nr::set_tid_address => Plain(identity::set_tid_address),
-        nr::set_robust_list => Plain(identity::set_robust_list),
+        nr::set_robust_list => Plain(threads::set_robust_list),
+        nr::get_robust_list => Plain(threads::get_robust_list),
         nr::prctl => Plain(identity::prctl),
 
         nr::kill => Plain(signals::kill),
@@ -134,7 +143,11 @@ fn expected_enosys(number: u64) -> bool {
 impl<M: Machine> Kernel<M> {
     /// Makes a call.
     pub(crate) fn dispatch(&mut self, serial: Serial, number: u64, args: &[u64; 6]) -> Ended {
-        let call = Call { serial, number, args: *args };
+        let process = self.threads.get(&serial).map_or(0, |t| t.process);
+        let call = Call { serial, process, number, args: *args };
+        if !abi::tier::offers(self.start.tier, number) {
+            return self.not_offered(number);
+        }
         if Fs::handles(number) {
             return self.file_call(&call);
         }
@@ -146,13 +159,15 @@ impl<M: Machine> Kernel<M> {
                 Err(MemoryError::Errno(e)) => Ended::Result(e.to_result()),
                 Err(MemoryError::NeedsTurn) => Ended::NeedsTurn,
             },
-            None => {
-                if !expected_enosys(number) {
-                    self.report_unknown(number);
-                }
-                Ended::Result(ENOSYS.to_result())
-            }
+            None => self.not_offered(number),
         }
+    }
+
+    fn not_offered(&mut self, number: u64) -> Ended {
+        if !expected_enosys(number) {
+            self.report_unknown(number);
+        }
+        Ended::Result(ENOSYS.to_result())
     }
 
     /// Copies `N` bytes from a program.

@@ -1,7 +1,8 @@
 //! clone, execve, exit, wait4, and what is counted of a process.
 
+use super::threads::CLONE_THREAD;
 use super::{Call, Ended};
-use crate::errno::{E2BIG, EAGAIN, ECHILD, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH, Errno};
+use crate::errno::{E2BIG, EAGAIN, ECHILD, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{INFINITY, LIMITS, Life, News, Process, SpaceId};
@@ -10,18 +11,21 @@ use abi::turn::{ARGUMENTS_MAX, MEMORY_PAGES, PID_MAX, PROCESSES_MAX};
 use alloc::vec::Vec;
 
 const SIGCHLD: u64 = 17;
-const CLONE_VM: u64 = 0x100;
+pub(super) const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
-const CLONE_PARENT_SETTID: u64 = 0x10_0000;
-const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
-const CLONE_CHILD_SETTID: u64 = 0x100_0000;
+pub(super) const CLONE_PARENT_SETTID: u64 = 0x10_0000;
+pub(super) const CLONE_CHILD_CLEARTID: u64 = 0x20_0000;
+pub(super) const CLONE_CHILD_SETTID: u64 = 0x100_0000;
 const CLONE_TIDS: u64 = CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID;
 
 pub(super) fn clone<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
-    if p.repeated {
+    let t = k.threads.get(&c.serial).ok_or(ESRCH)?;
+    if t.repeated {
         // A vfork whose child has gone its way.
-        return Ok(Ended::Result(p.progress.done as i64));
+        return Ok(Ended::Result(t.progress.done as i64));
+    }
+    if c.args[0] & CLONE_THREAD != 0 {
+        return super::threads::clone(k, c);
     }
     let [flags, stack, parent_tid, _, child_tid, _] = c.args;
     let vfork = match flags & !CLONE_TIDS {
@@ -29,26 +33,31 @@ pub(super) fn clone<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
         f if f == SIGCHLD | CLONE_VM | CLONE_VFORK => true,
         _ => return Err(EINVAL),
     };
-    if k.procs.len() >= PROCESSES_MAX {
+    if k.tasks() >= PROCESSES_MAX {
         return Err(EAGAIN);
     }
     let pid = k.next_pid().ok_or(EAGAIN)?;
     k.save_fp();
-    let space = if vfork { k.share_space(c.serial)? } else { k.copy_space(c.serial)? };
+    let space = if vfork { k.share_space(c.process)? } else { k.copy_space(c.process)? };
     let serial = k.last_serial + 1;
     (k.last_serial, k.last_pid) = (serial, pid);
     let now = k.turns.clock_us();
-    let parent = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let parent = k.procs.get(&c.process).ok_or(ESRCH)?;
+    let caller = k.threads.get(&c.serial).ok_or(ESRCH)?;
     let fds = k.fs.fork_fds(&parent.fds);
     let mut child = parent.fork(serial, pid, space, fds, now);
+    let mut thread = caller.clone_as(serial, serial, pid);
     if stack != 0 {
-        child.registers.sp = stack;
+        thread.registers.sp = stack;
     }
     if flags & CLONE_CHILD_CLEARTID != 0 {
-        child.clear_child_tid = child_tid;
+        thread.clear_child_tid = child_tid;
     }
-    child.vfork_parent = vfork.then_some(c.serial);
+    child.name = caller.name.clone();
+    child.vfork_parent = vfork.then_some(c.process);
     k.procs.insert(serial, child);
+    k.threads.insert(serial, thread);
+    k.note_sharers();
     k.turns.enter(serial);
     // As on Linux, an address that cannot be written is no error here.
     if flags & CLONE_PARENT_SETTID != 0 {
@@ -60,28 +69,31 @@ pub(super) fn clone<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
     if !vfork {
         return Ok(Ended::Result(i64::from(pid)));
     }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.progress.done = u64::from(pid);
-        p.vfork_child = Some(serial);
+    if let Some(t) = k.threads.get_mut(&c.serial) {
+        t.progress.done = u64::from(pid);
+        t.vfork_child = Some(serial);
     }
     Ok(Ended::Block { keys: alloc::vec![Key::Vfork(serial)], deadline_us: None })
 }
 
 impl<M: Machine> Kernel<M> {
     /// The smallest unused pid above the last given.
-    fn next_pid(&self) -> Option<u32> {
-        let used = |pid: u32| self.procs.values().any(|p| p.pid == pid || p.pgid == pid || p.sid == pid);
+    pub(super) fn next_pid(&self) -> Option<u32> {
+        let used = |pid: u32| {
+            self.procs.values().any(|p| p.pid == pid || p.pgid == pid || p.sid == pid)
+                || self.threads.values().any(|t| t.tid == pid)
+        };
         (self.last_pid + 1..PID_MAX).chain(2..PID_MAX).find(|&pid| !used(pid))
     }
 
-    fn share_space(&mut self, serial: Serial) -> Result<SpaceId, Errno> {
-        let id = self.procs.get(&serial).ok_or(ESRCH)?.space;
+    fn share_space(&mut self, process: Serial) -> Result<SpaceId, Errno> {
+        let id = self.procs.get(&process).ok_or(ESRCH)?.space;
         self.spaces.get_mut(&id).ok_or(ESRCH)?.users += 1;
         Ok(id)
     }
 
-    fn copy_space(&mut self, serial: Serial) -> Result<SpaceId, Errno> {
-        let id = self.procs.get(&serial).ok_or(ESRCH)?.space;
+    fn copy_space(&mut self, process: Serial) -> Result<SpaceId, Errno> {
+        let id = self.procs.get(&process).ok_or(ESRCH)?.space;
         let shared = self.spaces.get(&id).ok_or(ESRCH)?;
         let charge = shared.space.charge;
         if self.budget.charged + charge > MEMORY_PAGES {
@@ -126,8 +138,8 @@ fn read_list<M: Machine>(
     }
 }
 
-pub(super) fn exit<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
-    k.end_process(c.serial, (c.int(0) & 0xff) << 8);
+pub(super) fn exit_group<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
+    k.end_process(c.process, (c.int(0) & 0xff) << 8);
     Ok(Ended::NoResult)
 }
 
@@ -158,16 +170,15 @@ fn news(p: &Process, options: i32) -> Option<i32> {
 pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
     let (pid, options) = (c.int(0), c.int(2));
     let (status_at, usage_at) = (c.args[1], c.args[3]);
-    // __WNOTHREAD, __WCLONE, __WALL mean nothing without threads.
     if options & !(WNOHANG | WUNTRACED | WCONTINUED) != 0 {
         return Err(EINVAL);
     }
     if pid == i32::MIN {
         return Err(ESRCH);
     }
-    let own_group = k.procs.get(&c.serial).map_or(0, |p| p.pgid);
+    let own_group = k.procs.get(&c.process).map_or(0, |p| p.pgid);
     let mut children =
-        k.procs.values().filter(|p| p.parent == c.serial && meant(p, pid, own_group)).peekable();
+        k.procs.values().filter(|p| p.parent == c.process && meant(p, pid, own_group)).peekable();
     if children.peek().is_none() {
         return Err(ECHILD);
     }
@@ -176,11 +187,11 @@ pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
         if options & WNOHANG != 0 {
             return Ok(Ended::Result(0));
         }
-        return Ok(Ended::Block { keys: alloc::vec![Key::Children(c.serial)], deadline_us: None });
+        return Ok(Ended::Block { keys: alloc::vec![Key::Children(c.process)], deadline_us: None });
     };
     k.check_writable(c.serial, status_at, 4)?;
     k.check_writable(c.serial, usage_at, RUSAGE_BYTES)?;
-    let (child_pid, calls) = take_news(k, c.serial, child);
+    let (child_pid, calls) = take_news(k, c.process, child);
     if status_at != 0 {
         k.write_user(c.serial, status_at, &status.to_le_bytes())?;
     }
@@ -216,9 +227,10 @@ fn rusage(calls: u64) -> [u8; RUSAGE_BYTES] {
 }
 
 pub(super) fn getrusage<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get(&c.process).ok_or(ESRCH)?;
     let calls = match c.int(0) {
-        0 | 1 => p.calls,
+        0 => p.calls,
+        1 => k.threads.get(&c.serial).ok_or(ESRCH)?.calls,
         -1 => p.child_calls,
         _ => return Err(EINVAL),
     };
@@ -227,7 +239,7 @@ pub(super) fn getrusage<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
 }
 
 pub(super) fn times<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get(&c.process).ok_or(ESRCH)?;
     let mut b = [0; 32];
     b[8..16].copy_from_slice(&(p.calls / 10_000).to_le_bytes());
     b[24..32].copy_from_slice(&(p.child_calls / 10_000).to_le_bytes());
@@ -243,7 +255,7 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     let resource = c.args[1] as u32 as usize;
     let (new_at, old_at) = (c.args[2], c.args[3]);
     let target = match c.int(0) {
-        0 => c.serial,
+        0 => c.process,
         pid => k.serial_of(pid).ok_or(ESRCH)?,
     };
     if resource >= LIMITS {
@@ -274,44 +286,4 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
         k.write_user(c.serial, old_at, &b)?;
     }
     Ok(0)
-}
-
-/// ETIMEDOUT, which no file call knows.
-const ETIMEDOUT: Errno = Errno(110);
-
-/// WAIT and WAKE within one thread: a WAIT whose value matches sleeps until its deadline, for nobody else could wake it.
-pub(super) fn futex<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
-    let [address, op, value, timeout, ..] = c.args;
-    let absolute = match op & 0x7f {
-        0 => false,
-        9 => true,
-        1 | 10 => return Ok(Ended::Result(0)),
-        _ => return Err(ENOSYS),
-    };
-    if address % 4 != 0 {
-        return Err(EINVAL);
-    }
-    let now = k.turns.clock_us();
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
-    if p.repeated {
-        return match p.progress.deadline_us {
-            Some(deadline) if deadline <= now => Err(ETIMEDOUT),
-            deadline_us => Ok(Ended::Block { keys: Vec::new(), deadline_us }),
-        };
-    }
-    if u32::from_le_bytes(k.read_user(c.serial, address)?) != value as u32 {
-        return Err(EAGAIN);
-    }
-    let realtime = op & 256 != 0;
-    let deadline_us = match timeout {
-        0 => None,
-        at => Some(k.read_deadline(c.serial, at, absolute, realtime)?),
-    };
-    if deadline_us.is_some_and(|d| d <= now) {
-        return Err(ETIMEDOUT);
-    }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.progress.deadline_us = deadline_us;
-    }
-    Ok(Ended::Block { keys: Vec::new(), deadline_us })
 }

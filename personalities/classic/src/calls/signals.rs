@@ -19,7 +19,7 @@ fn signal_of(number: i32) -> Result<u8, Errno> {
 }
 
 fn send<M: Machine>(k: &mut Kernel<M>, c: &Call, targets: &[Serial], signal: u8, code: i32) {
-    let pid = k.pid_of(c.serial);
+    let pid = k.pid_of(c.process);
     for &serial in targets {
         k.generate(serial, signal, user_info(code, pid));
     }
@@ -30,10 +30,10 @@ pub(super) fn kill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno
     let signal = signal_of(c.int(1))?;
     let targets: Vec<Serial> = match pid {
         0 => {
-            let pgid = k.procs.get(&c.serial).map_or(0, |p| p.pgid);
+            let pgid = k.procs.get(&c.process).map_or(0, |p| p.pgid);
             k.members(pgid)
         }
-        -1 => k.procs.keys().copied().filter(|&s| s != 1 && s != c.serial).collect(),
+        -1 => k.procs.keys().copied().filter(|&s| s != 1 && s != c.process).collect(),
         i32::MIN => Vec::new(),
         pid if pid > 0 => k.serial_of(pid).into_iter().collect(),
         pid => k.members(pid.unsigned_abs()),
@@ -48,25 +48,46 @@ pub(super) fn kill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno
 fn send_to_thread<M: Machine>(
     k: &mut Kernel<M>,
     c: &Call,
-    tgid: i32,
+    tgid: Option<i32>,
     tid: i32,
     signal: i32,
 ) -> Result<i64, Errno> {
-    if tid <= 0 || tgid <= 0 {
+    if tid <= 0 || tgid.is_some_and(|tgid| tgid <= 0) {
         return Err(EINVAL);
     }
-    let target = k.serial_of(tid).filter(|_| tid == tgid).ok_or(ESRCH)?;
+    let target = k.target_of(tgid, tid).ok_or(ESRCH)?;
     let signal = signal_of(signal)?;
-    send(k, c, &[target], signal, code::SI_TKILL);
+    let info = user_info(code::SI_TKILL, k.pid_of(c.process));
+    match target {
+        Target::Thread(serial) => k.generate_for_thread(serial, signal, info),
+        Target::Process(serial) => k.generate(serial, signal, info),
+    }
     Ok(0)
 }
 
+/// Whom a thread's number means.
+enum Target {
+    Thread(Serial),
+    /// A zombie, or a process whose first thread has ended: the number is in use, and nobody is there.
+    Process(Serial),
+}
+
+impl<M: Machine> Kernel<M> {
+    fn target_of(&self, tgid: Option<i32>, tid: i32) -> Option<Target> {
+        let process = self.procs.get(&self.serial_of(tid)?)?;
+        if tgid.is_some_and(|tgid| process.pid != tgid as u32) {
+            return None;
+        }
+        Some(self.thread_of_id(tid).map_or(Target::Process(process.serial), Target::Thread))
+    }
+}
+
 pub(super) fn tkill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    send_to_thread(k, c, c.int(0), c.int(0), c.int(1))
+    send_to_thread(k, c, None, c.int(0), c.int(1))
 }
 
 pub(super) fn tgkill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
-    send_to_thread(k, c, c.int(0), c.int(1), c.int(2))
+    send_to_thread(k, c, Some(c.int(0)), c.int(1), c.int(2))
 }
 
 pub(super) fn rt_sigaction<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
@@ -80,13 +101,13 @@ pub(super) fn rt_sigaction<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i6
         return Err(EINVAL);
     }
     k.check_writable(c.serial, old_at, 32)?;
-    let p = k.procs.get_mut(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get_mut(&c.process).ok_or(ESRCH)?;
     let old = p.action(signal);
     if let (Some(mut action), Some(slot)) = (new, p.actions.get_mut(usize::from(signal))) {
         action.flags &= KEPT_FLAGS;
         *slot = action;
         if p.effect_of(signal) == Effect::Ignored {
-            p.pending.remove(SigSet::of(signal));
+            k.forget_signals(c.process, SigSet::of(signal));
         }
     }
     if old_at != 0 {
@@ -100,7 +121,7 @@ pub(super) fn rt_sigprocmask<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<
     if size != 8 {
         return Err(EINVAL);
     }
-    let old = k.procs.get(&c.serial).ok_or(ESRCH)?.mask;
+    let old = k.threads.get(&c.serial).ok_or(ESRCH)?.mask;
     let mut mask = old;
     if new_at != 0 {
         let [set] = k.read_words(c.serial, new_at)?;
@@ -114,8 +135,8 @@ pub(super) fn rt_sigprocmask<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<
     if old_at != 0 {
         k.write_user(c.serial, old_at, &old.0.to_le_bytes())?;
     }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.mask = mask.without(SigSet::UNBLOCKABLE);
+    if let Some(t) = k.threads.get_mut(&c.serial) {
+        t.mask = mask.without(SigSet::UNBLOCKABLE);
     }
     Ok(0)
 }
@@ -124,8 +145,9 @@ pub(super) fn rt_sigpending<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i
     if c.args[1] > 8 {
         return Err(EINVAL);
     }
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
-    let set = (p.pending.0 & p.mask.0).to_le_bytes();
+    let t = k.threads.get(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get(&c.process).ok_or(ESRCH)?;
+    let set = ((p.pending.set().0 | t.pending.set().0) & t.mask.0).to_le_bytes();
     let n = (c.args[1] as usize).min(set.len());
     k.write_user(c.serial, c.args[0], &set[..n])?;
     Ok(0)
@@ -135,7 +157,7 @@ pub(super) fn rt_sigsuspend<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<E
     if c.args[1] != 8 {
         return Err(EINVAL);
     }
-    if k.procs.get(&c.serial).is_some_and(|p| !p.repeated) {
+    if k.threads.get(&c.serial).is_some_and(|t| !t.repeated) {
         let [mask] = k.read_words(c.serial, c.args[0])?;
         k.replace_mask(c.serial, SigSet(mask));
     }
@@ -151,8 +173,8 @@ pub(super) fn rt_sigreturn<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<En
 
 pub(super) fn sigaltstack<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
     let [new_at, old_at, ..] = c.args;
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
-    let (mut stack, sp) = (p.altstack, p.registers.sp);
+    let t = k.threads.get(&c.serial).ok_or(ESRCH)?;
+    let (mut stack, sp) = (t.altstack, t.registers.sp);
     let old = AltStack { flags: stack.shown_flags(sp), ..stack };
     if new_at != 0 {
         let new = AltStack::from_bytes(&k.read_user(c.serial, new_at)?);
@@ -161,8 +183,8 @@ pub(super) fn sigaltstack<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64
     if old_at != 0 {
         k.write_user(c.serial, old_at, &old.to_bytes())?;
     }
-    if let Some(p) = k.procs.get_mut(&c.serial) {
-        p.altstack = stack;
+    if let Some(t) = k.threads.get_mut(&c.serial) {
+        t.altstack = stack;
     }
     Ok(0)
 }

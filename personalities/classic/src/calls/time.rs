@@ -19,15 +19,18 @@ enum Clock {
     Real,
     /// Since Boot, which is second 1.
     Monotonic,
-    /// A microsecond for each call made.
-    Cpu,
+    /// A microsecond for each call that the process made.
+    Process,
+    /// A microsecond for each call that the thread made.
+    Thread,
 }
 
 fn clock_of(id: i32) -> Result<Clock, Errno> {
     match id {
         0 | 5 | 8 | 11 => Ok(Clock::Real),
         1 | 4 | 6 | 7 | 9 => Ok(Clock::Monotonic),
-        2 | 3 => Ok(Clock::Cpu),
+        2 => Ok(Clock::Process),
+        3 => Ok(Clock::Thread),
         _ => Err(EINVAL),
     }
 }
@@ -59,7 +62,8 @@ impl<M: Machine> Kernel<M> {
         match clock {
             Clock::Real => self.turns.clock_us(),
             Clock::Monotonic => self.monotonic_us(),
-            Clock::Cpu => self.procs.get(&serial).map_or(0, |p| p.calls),
+            Clock::Process => self.process(serial).map_or(0, |p| p.calls),
+            Clock::Thread => self.threads.get(&serial).map_or(0, |t| t.calls),
         }
     }
 
@@ -98,23 +102,23 @@ impl<M: Machine> Kernel<M> {
         }
         let left = deadline_us.unwrap_or(0).saturating_sub(self.turns.clock_us());
         if self.write_user(serial, at, &time_bytes(left, 1000)).is_err()
-            && let Some(p) = self.procs.get_mut(&serial)
+            && let Some(t) = self.threads.get_mut(&serial)
         {
-            p.registers.x[0] = EFAULT.to_result() as u64;
+            t.registers.x[0] = EFAULT.to_result() as u64;
         }
     }
 
     fn sleep(&mut self, c: &Call, at: u64, absolute: bool, realtime: bool) -> Result<Ended, Errno> {
-        let p = self.procs.get(&c.serial).ok_or(ESRCH)?;
-        let deadline = match p.progress.deadline_us {
-            Some(deadline) if p.repeated => deadline,
+        let t = self.threads.get(&c.serial).ok_or(ESRCH)?;
+        let deadline = match t.progress.deadline_us {
+            Some(deadline) if t.repeated => deadline,
             _ => self.read_deadline(c.serial, at, absolute, realtime)?,
         };
         if deadline <= self.turns.clock_us() {
             return Ok(Ended::Result(0));
         }
-        if let Some(p) = self.procs.get_mut(&c.serial) {
-            p.progress.deadline_us = Some(deadline);
+        if let Some(t) = self.threads.get_mut(&c.serial) {
+            t.progress.deadline_us = Some(deadline);
         }
         Ok(Ended::Block { keys: Vec::new(), deadline_us: Some(deadline) })
     }
@@ -155,7 +159,7 @@ pub(super) fn clock_nanosleep<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result
     let realtime = match clock_of(c.int(0))? {
         Clock::Real => true,
         Clock::Monotonic => false,
-        Clock::Cpu => return Err(EINVAL),
+        Clock::Process | Clock::Thread => return Err(EINVAL),
     };
     k.sleep(c, c.args[2], c.args[1] & TIMER_ABSTIME != 0, realtime)
 }
@@ -181,7 +185,7 @@ pub(super) fn setitimer<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     let value = micros([words[2], words[3]], SECOND_US)?;
     k.check_writable(c.serial, old_at, 32)?;
     let now = k.turns.clock_us();
-    let p = k.procs.get_mut(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get_mut(&c.process).ok_or(ESRCH)?;
     let at = value.saturating_add(now).min(NO_DEADLINE - 1);
     // An interval that no clock can reach is one that never comes.
     let interval = interval.min(1 << 60);
@@ -194,7 +198,7 @@ pub(super) fn setitimer<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
 
 pub(super) fn getitimer<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
     check_timer(c)?;
-    let p = k.procs.get(&c.serial).ok_or(ESRCH)?;
+    let p = k.procs.get(&c.process).ok_or(ESRCH)?;
     let bytes = timer_bytes(p.alarm, k.turns.clock_us());
     k.write_user(c.serial, c.args[1], &bytes)?;
     Ok(0)

@@ -9,6 +9,7 @@
 mod attr;
 mod buffer;
 mod content;
+mod copy;
 mod dev;
 mod digest;
 mod dir;
@@ -105,6 +106,8 @@ pub enum SignalTarget {
 pub struct ProcessRow {
     /// Pid, parent, group, session.
     pub pid: u32,
+    /// Threads.
+    pub threads: u32,
     /// Parent's pid.
     pub ppid: u32,
     /// Process group.
@@ -160,6 +163,8 @@ pub struct Caller<'a> {
     pub umask: &'a mut u32,
     /// Pid.
     pub pid: u32,
+    /// The thread's number: who stands at a FIFO's door.
+    pub tid: u32,
     /// Process group.
     pub pgid: u32,
     /// Session.
@@ -249,7 +254,7 @@ impl Fs {
     /// Makes a file call. Handles: openat close close_range read write readv writev pread64 pwrite64 lseek fstat newfstatat statx readlinkat faccessat faccessat2
     /// fcntl dup dup3 pipe2 getdents64 ioctl ppoll pselect6 sendfile mkdirat unlinkat renameat renameat2 symlinkat linkat mknodat fchmod fchmodat fchown
     /// fchownat utimensat statfs fstatfs getcwd chdir fchdir ftruncate truncate fallocate fsync fdatasync sync fadvise64 umask socket connect
-    /// socketpair getxattr family (EOPNOTSUPP) flock.
+    /// socketpair getxattr family (EOPNOTSUPP) flock copy_file_range.
     pub fn syscall(
         &mut self,
         caller: &mut Caller<'_>,
@@ -285,10 +290,10 @@ impl Fs {
     pub fn path_of(&self, ino: Ino) -> Vec<u8> {
         self.path_of_node(ino)
     }
-    /// A signal ends the waiting (or the slices) of a call of process `pid`, or the process ends in it. Returns the call's result if it
+    /// A signal ends the waiting (or the slices) of a call of thread `tid`, or the thread ends in it. Returns the call's result if it
     /// had done a part: this stands in place of EINTR, and of a restart, too. None: the kernel decides between EINTR and restart.
-    pub fn interrupt(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
-        self.interrupted(pid, progress)
+    pub fn interrupt(&mut self, tid: u32, progress: &Progress) -> Option<i64> {
+        self.interrupted(tid, progress)
     }
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
     pub fn first_fds(&mut self) -> FdTable {

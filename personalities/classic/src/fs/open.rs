@@ -23,7 +23,7 @@ impl Fs {
         let file = node.map_err(Stop::from).and_then(|node| self.open_file(call.caller, node, flags));
         if !matches!(file, Err(Stop::Out(_))) {
             // A blocked open that is made again may end otherwise than it began: the name may be gone.
-            self.forget_opener(call.caller.pid);
+            self.forget_opener(call.caller.tid);
         }
         let file = file?;
         call.caller.fds.set(fd, Slot { file, cloexec: flags & O_CLOEXEC != 0 });
@@ -88,7 +88,7 @@ impl Fs {
         let kind = match self.mode(node) & S_IFMT {
             _ if flags & O_PATH != 0 => Kind::Path,
             S_IFDIR => Kind::Directory,
-            S_IFIFO => self.open_pipe(node, flags, caller.pid, caller.now_us)?,
+            S_IFIFO => self.open_pipe(node, flags, caller.tid, caller.now_us)?,
             S_IFCHR | S_IFBLK => self.open_device(caller, node, flags)?,
             _ => match proc::place(node) {
                 Some(place) => Kind::Text(self.proc_text(caller, place).ok_or(ESRCH)?),

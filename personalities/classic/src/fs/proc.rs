@@ -237,12 +237,13 @@ impl Fs {
         };
         let head = [format!("{} (", row.pid).as_bytes(), &row.comm, b") ", &[row.state]].concat();
         let tail = format!(
-            " {} {} {} {tty} {foreground} 0 0 0 0 0 0 {} 0 0 20 {} 1 0 {} 0 {}{}\n",
+            " {} {} {} {tty} {foreground} 0 0 0 0 0 0 {} 0 0 20 {} {} 0 {} 0 {}{}\n",
             row.ppid,
             row.pgid,
             row.sid,
             row.calls / 10_000,
             row.nice,
+            row.threads,
             row.start_us / 10_000,
             row.charged_pages,
             " 0".repeat(28)

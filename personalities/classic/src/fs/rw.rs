@@ -272,7 +272,7 @@ impl Fs {
         }
     }
 
-    fn copy_regular(
+    pub(super) fn copy_regular(
         &mut self,
         from: Ino,
         start: u64,

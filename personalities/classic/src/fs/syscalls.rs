@@ -67,7 +67,7 @@ impl From<Errno> for Stop {
 pub type Answer = Result<i64, Stop>;
 type Handler = fn(&mut Fs, &mut Call<'_, '_>) -> Answer;
 
-const HANDLERS: [(u64, Handler); 75] = [
+const HANDLERS: [(u64, Handler); 76] = [
     (nr::setxattr, Fs::xattr_of_path),
     (nr::lsetxattr, Fs::xattr_of_link),
     (nr::fsetxattr, Fs::xattr_of_file),
@@ -140,6 +140,7 @@ const HANDLERS: [(u64, Handler); 75] = [
     (nr::getsockopt, Fs::not_a_socket),
     (nr::fadvise64, Fs::fadvise64),
     (nr::renameat2, Fs::renameat2),
+    (nr::copy_file_range, Fs::copy_file_range),
     (nr::statx, Fs::statx),
     (nr::close_range, Fs::close_range),
     (nr::faccessat2, Fs::faccessat2),
@@ -187,8 +188,8 @@ impl Fs {
         }
     }
 
-    pub(super) fn interrupted(&mut self, pid: u32, progress: &Progress) -> Option<i64> {
-        self.forget_opener(pid);
+    pub(super) fn interrupted(&mut self, tid: u32, progress: &Progress) -> Option<i64> {
+        self.forget_opener(tid);
         (progress.done > 0).then_some(progress.done as i64)
     }
 }

@@ -202,6 +202,7 @@ impl World {
             cwd: &mut p.cwd,
             umask: &mut p.umask,
             pid: p.pid,
+            tid: p.pid,
             pgid: p.pgid,
             sid: p.sid,
             process: u64::from(p.pid),

@@ -179,6 +179,9 @@ impl<M: Machine> Kernel<M> {
             let serial = row.process.serial;
             lends.extend(row.lends().map(|child| (serial, child)));
             calls.extend(row.call.map(|call| (call.at, serial, row.state, call)));
+            if row.process.is_alive() {
+                self.threads.insert(serial, row.thread);
+            }
             self.procs.insert(serial, row.process);
         }
         // Children first: a child that lends its borrowed space on has it from its own child by then.

@@ -3,7 +3,7 @@
 use super::{Writer, trimmed};
 use crate::kernel::Kernel;
 use crate::machine::{Machine, NZCV};
-use crate::process::Want;
+use crate::thread::Want;
 use crate::turns::Serial;
 use abi::snapshot::{Private, Record};
 use alloc::vec::Vec;
@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 impl<M: Machine> Kernel<M> {
     /// Writes the own part of a process. The process table holds its FP registers.
     pub(super) fn put_own(&self, out: &mut Writer, serial: Serial) {
-        let Some(p) = self.procs.get(&serial) else { return };
-        let r = &p.registers;
+        let (Some(p), Some(t)) = (self.procs.get(&serial), self.threads.get(&serial)) else { return };
+        let r = &t.registers;
         let registers: Vec<u8> = r.x.into_iter().chain([r.sp, r.pc]).flat_map(u64::to_le_bytes).collect();
-        let vectors: Vec<u8> = p.fp.v.into_iter().flat_map(u128::to_le_bytes).collect();
+        let vectors: Vec<u8> = t.fp.v.into_iter().flat_map(u128::to_le_bytes).collect();
         // While it waits in vfork its address space is its child's, which moves the break without a call.
         let space =
             self.spaces.get(&p.space).filter(|_| !self.turns.waits_for_vfork(serial)).map(|s| &s.space);
@@ -22,14 +22,14 @@ impl<M: Machine> Kernel<M> {
             serial,
             registers: &registers,
             flags: (r.pstate & NZCV) as u32,
-            at_call: matches!(p.want, Some(Want::Call { .. })),
+            at_call: matches!(t.want, Some(Want::Call { .. })),
             thread_pointer: r.tpidr,
             vectors: trimmed(&vectors),
-            fpsr: p.fp.fpsr as u32,
-            fpcr: p.fp.fpcr as u32,
-            alternate_stack: [p.altstack.base, p.altstack.flags.into(), p.altstack.size],
-            clear_child_tid: p.clear_child_tid,
-            robust_list: p.robust_list,
+            fpsr: t.fp.fpsr as u32,
+            fpcr: t.fp.fpcr as u32,
+            alternate_stack: [t.altstack.base, t.altstack.flags.into(), t.altstack.size],
+            clear_child_tid: t.clear_child_tid,
+            robust_list: t.robust_list,
             random_used: p.random_offset,
             layout: space.map_or(0, |s| s.exec),
             break_start: space.map_or(0, |s| s.brk_start),

@@ -3,8 +3,9 @@
 use super::{NUMBER_MAX, Reader, Wrong};
 use crate::fs::{Fs, Ino, Progress};
 use crate::machine::{FpRegisters, NZCV, Registers};
-use crate::process::{LIMITS, Life, News, Process, Want};
+use crate::process::{LIMITS, Life, News, Process};
 use crate::signal::{Action, AltStack, Info, SIGNALS_MAX, SigSet};
+use crate::thread::{Thread, Want};
 use crate::turns::Serial;
 use abi::snapshot as form;
 use abi::snapshot::{Record, State};
@@ -15,6 +16,8 @@ use alloc::vec::Vec;
 /// A process as far as it is known from its records, and what waits for later ones.
 pub(super) struct Row {
     pub process: Process,
+    /// Its only thread.
+    pub thread: Thread,
     pub state: State,
     pub call: Option<form::Call>,
     pub charge: u64,
@@ -26,7 +29,7 @@ pub(super) struct Row {
 impl Row {
     /// It waits for its vfork child, which has its address space.
     pub fn lends(&self) -> Option<Serial> {
-        self.process.vfork_child.filter(|_| self.state == State::Waiting)
+        self.thread.vfork_child.filter(|_| self.state == State::Waiting)
     }
 }
 
@@ -109,6 +112,9 @@ fn row(p: &form::Process<'_>) -> Result<Row, Wrong> {
     let mut process = Process::first(Default::default(), 0, p.started_us);
     (process.serial, process.pid, process.pgid, process.sid) = (p.serial, p.pid, p.group, p.session);
     (process.name, process.exe) = (p.name.to_vec(), p.program.to_vec());
+    let mut thread = Thread::first(p.serial, p.pid);
+    // One that was alone all its life made all the calls.
+    (thread.name, thread.calls) = (p.name.to_vec(), p.calls);
     (process.cwd, process.umask, process.nice) = (p.directory, p.umask, p.nice as i8);
     (process.calls, process.child_calls) = (p.calls, p.children_calls);
     (process.did_exec, process.news) = (p.has_execed, news);
@@ -116,10 +122,10 @@ fn row(p: &form::Process<'_>) -> Result<Row, Wrong> {
     process.stored.dumpable = p.dumpable.into();
     process.stored.death_signal = p.death_signal;
     process.alarm = (p.timer_us != NO_DEADLINE).then_some((p.timer_us, p.interval_us));
-    process.mask = SigSet(p.mask).without(SigSet::UNBLOCKABLE);
-    process.saved_mask = p.saved_mask.map(|mask| SigSet(mask).without(SigSet::UNBLOCKABLE));
-    (process.repeated, process.progress) = (p.call.is_some(), progress);
-    (process.made_at, process.vfork_child) = (p.call.map_or(0, |c| c.at), p.vfork);
+    thread.mask = SigSet(p.mask).without(SigSet::UNBLOCKABLE);
+    thread.saved_mask = p.saved_mask.map(|mask| SigSet(mask).without(SigSet::UNBLOCKABLE));
+    (thread.repeated, thread.progress) = (p.call.is_some(), progress);
+    (thread.made_at, thread.vfork_child) = (p.call.map_or(0, |c| c.at), p.vfork);
     process.status = if zombie { p.status as i32 } else { 0 };
     process.life = match p.state {
         State::Zombie => Life::Zombie,
@@ -128,6 +134,7 @@ fn row(p: &form::Process<'_>) -> Result<Row, Wrong> {
     };
     Ok(Row {
         process,
+        thread,
         state: p.state,
         call: p.call,
         charge: p.charge,
@@ -156,9 +163,9 @@ fn read_rest(reader: &mut Reader<'_>, row: &mut Row) -> Result<(), Wrong> {
         *slot = Action { handler: a.handler, flags: a.flags, restorer: a.restorer, mask };
     }
     while let Some(n) = reader.next(|r| if let Record::Pending(n) = r { Some(n) } else { None })? {
-        let slot = p.infos.get_mut(signal(n.signal)?).ok_or("no such signal")?;
-        *slot = Info { code: n.code, pid: n.pid, uid: 0, status: n.status, address: n.address };
-        p.pending.add(SigSet::of(n.signal));
+        signal(n.signal)?;
+        let info = Info { code: n.code, pid: n.pid, uid: 0, status: n.status, address: n.address };
+        p.pending.add(n.signal, info);
     }
     while let Some(l) = reader.next(|r| if let Record::Limit(l) = r { Some(l) } else { None })? {
         let slot = p.limits.get_mut(usize::from(l.resource)).ok_or("no such limit")?;
@@ -200,23 +207,23 @@ pub(super) fn set_own(row: &mut Row, own: &form::Private<'_>) -> Result<(), Wron
         .map_err(|_| "not 33 registers")?;
     let mut vectors = [0; 512];
     vectors.get_mut(..own.vectors.len()).ok_or("more than 32 vectors")?.copy_from_slice(own.vectors);
-    let p = &mut row.process;
+    let t = &mut row.thread;
     let pstate = u64::from(own.flags) & NZCV;
-    p.registers = Registers { x, sp, pc, pstate, tpidr: own.thread_pointer, ..Registers::default() };
+    t.registers = Registers { x, sp, pc, pstate, tpidr: own.thread_pointer, ..Registers::default() };
     let v = core::array::from_fn(|i| u128::from_le_bytes(vectors.as_chunks::<16>().0[i]));
-    *p.fp = FpRegisters { v, fpsr: own.fpsr.into(), fpcr: own.fpcr.into() };
+    *t.fp = FpRegisters { v, fpsr: own.fpsr.into(), fpcr: own.fpcr.into() };
     let [base, flags, size] = own.alternate_stack;
-    p.altstack =
+    t.altstack =
         AltStack { base, size, flags: u32::try_from(flags).map_err(|_| "flags of no alternate stack")? };
-    (p.clear_child_tid, p.robust_list) = (own.clear_child_tid, own.robust_list);
+    (t.clear_child_tid, t.robust_list) = (own.clear_child_tid, own.robust_list);
     if own.random_used >= NUMBER_MAX {
         return Err("a random stream cannot be that far");
     }
-    p.random_offset = own.random_used;
+    row.process.random_offset = own.random_used;
     if row.call.is_some() && !own.at_call {
         return Err("a process in the middle of a call is not at one");
     }
     let args = core::array::from_fn(|i| x[i]);
-    p.want = own.at_call.then_some(Want::Call { number: x[8], args });
+    t.want = own.at_call.then_some(Want::Call { number: x[8], args });
     Ok(())
 }

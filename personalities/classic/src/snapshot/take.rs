@@ -19,10 +19,15 @@ impl<M: Machine> Kernel<M> {
         }
         self.snapshots.give_up();
         let unknown =
-            self.turns.outside().len() > 0 || self.procs.values().any(|p| p.is_alive() && p.unagreed);
+            self.turns.outside().len() > 0 || self.procs.values().any(|p| p.is_alive() && self.is_beyond(p));
         if self.snapshots.has_channel() && !unknown {
             self.take(s);
         }
+    }
+
+    /// What no snapshot can hold: memory that nobody agreed on, and threads beside the first.
+    fn is_beyond(&self, p: &Process) -> bool {
+        p.unagreed || self.threads_of(p.serial) != [p.serial]
     }
 
     /// Takes the whole snapshot at once: every process stands where its part was taken.
@@ -123,8 +128,7 @@ impl<M: Machine> Kernel<M> {
                 out.put(&Record::Action(form::Action { signal, handler, flags, restorer, mask: mask.0 }));
             }
         }
-        for signal in (1..=SIGNALS_MAX).filter(|&s| p.pending.has(s)) {
-            let info = p.infos.get(usize::from(signal)).copied().unwrap_or_default();
+        for (signal, info) in p.pending.iter() {
             let (code, pid, status, address) = (info.code, info.pid, info.status, info.address);
             out.put(&Record::Pending(form::Pending { signal, code, pid, status, address }));
         }
@@ -138,6 +142,7 @@ impl<M: Machine> Kernel<M> {
 
     fn process_record<'a>(&self, p: &'a Process) -> form::Process<'a> {
         let alive = p.is_alive();
+        let thread = self.threads.get(&p.serial);
         let kept = |value: u64| if alive { value } else { 0 };
         let (status, news) = match p.news {
             _ if !alive => (p.status as u32, form::News::None),
@@ -175,15 +180,15 @@ impl<M: Machine> Kernel<M> {
             charge: self.charge_of(p),
             timer_us,
             interval_us,
-            mask: kept(p.mask.0),
-            saved_mask: p.saved_mask.filter(|_| alive).map(|m| m.0),
-            call: (alive && p.repeated).then(|| form::Call {
-                at: p.made_at,
-                done: p.progress.done,
-                deadline_us: p.progress.deadline_us.unwrap_or(NO_DEADLINE),
-                came: self.fs.other_end_came(p.pid),
+            mask: thread.map_or(0, |t| t.mask.0),
+            saved_mask: thread.and_then(|t| t.saved_mask).map(|m| m.0),
+            call: thread.filter(|t| t.repeated).map(|t| form::Call {
+                at: t.made_at,
+                done: t.progress.done,
+                deadline_us: t.progress.deadline_us.unwrap_or(NO_DEADLINE),
+                came: t.came || self.fs.other_end_came(t.tid),
             }),
-            vfork: p.vfork_child.filter(|_| alive),
+            vfork: thread.and_then(|t| t.vfork_child),
         }
     }
 }

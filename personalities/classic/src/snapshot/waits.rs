@@ -3,7 +3,7 @@
 use super::Wrong;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::process::Want;
+use crate::thread::Want;
 use crate::turns::{Key, Serial};
 use abi::linux::nr;
 use abi::snapshot::State;
@@ -16,12 +16,17 @@ pub(super) fn resume<M: Machine>(
     state: State,
     came: bool,
 ) -> Result<(), Wrong> {
-    let p = k.procs.get(&serial).ok_or("a call of nobody")?;
-    let Some(Want::Call { number, args }) = p.want else { return Err("a process in the middle of no call") };
-    let (deadline_us, child) = (p.progress.deadline_us, p.vfork_child);
+    let t = k.threads.get(&serial).ok_or("a call of nobody")?;
+    let Some(Want::Call { number, args }) = t.want else { return Err("a process in the middle of no call") };
+    let (deadline_us, child) = (t.progress.deadline_us, t.vfork_child);
     if number == nr::openat {
         k.with_files(serial, Vec::new(), |fs, caller, view| fs.begin_opener(caller, &args, view, came))
             .ok_or("a call without memory")??;
+    }
+    if number == nr::futex
+        && let Some(t) = k.threads.get_mut(&serial)
+    {
+        t.came = came;
     }
     if state != State::Waiting {
         return Ok(());
@@ -29,7 +34,8 @@ pub(super) fn resume<M: Machine>(
     let keys = match number {
         nr::clone => Vec::from([Key::Vfork(child.ok_or("a thread waits in clone for nobody")?)]),
         nr::wait4 => Vec::from([Key::Children(serial)]),
-        nr::nanosleep | nr::clock_nanosleep | nr::futex | nr::rt_sigsuspend => Vec::new(),
+        nr::futex => k.futex_key(serial, args[0]).into_iter().collect(),
+        nr::nanosleep | nr::clock_nanosleep | nr::rt_sigsuspend => Vec::new(),
         _ => {
             let keys = k
                 .with_files(serial, Vec::new(), |fs, caller, view| fs.waits_for(caller, number, &args, view));

@@ -79,7 +79,7 @@ impl Fs {
             O_WRONLY => false,
             _ => return Err("a thread waits to open a FIFO for both reading and writing"),
         };
-        let pid = call.caller.pid;
+        let pid = call.caller.tid;
         let pipe = self.pipes.entry(pipe_key(true, ino)).or_insert_with(|| Pipe::new(Time::from_us(0)));
         pipe.begin_opener(pid, read, came);
         Ok(())

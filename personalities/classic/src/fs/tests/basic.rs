@@ -116,6 +116,7 @@ fn exec_lookups_follow_links_and_want_an_x_bit() {
         cwd: &mut p.cwd,
         umask: &mut p.umask,
         pid: 1,
+        tid: 1,
         pgid: 1,
         sid: 1,
         process: 1,

@@ -1,6 +1,7 @@
 //! Tests by area.
 
 mod basic;
+mod copy;
 mod host;
 mod limits;
 mod order;

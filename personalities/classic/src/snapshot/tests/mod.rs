@@ -3,6 +3,7 @@
 mod hostile;
 mod machine;
 mod rig;
+mod threads;
 
 use abi::linux::nr;
 use abi::log::Event;

@@ -25,6 +25,8 @@ pub struct Case {
     events: BTreeMap<u64, Vec<Event<'static>>>,
     /// Calls that are skipped.
     pub skips: Vec<u64>,
+    /// The tier of calls.
+    pub tier: u8,
 }
 
 /// What a kernel said, in order: effects by number, and what it voted of each sync point.
@@ -35,6 +37,8 @@ pub struct Said {
     pub memory: BTreeMap<(u64, u64), String>,
     pub roots: Vec<(u64, [u8; 32])>,
     pub first: String,
+    /// What the terminal showed.
+    pub output: String,
 }
 
 macro_rules! encoded {
@@ -103,6 +107,7 @@ impl Case {
             image: &space[skip..skip + image.len()],
             events: BTreeMap::new(),
             skips: Vec::new(),
+            tier: abi::tier::LEAST,
         }
     }
 
@@ -113,7 +118,8 @@ impl Case {
 
     /// The log, asking for a snapshot at one sync point.
     fn log(&self, snapshot_at: Option<u64>) -> AgreedLog<'static> {
-        let program = Program { path: "/bin/first", argv: b"first\0an argument\0", env: b"A=B\0", tier: 2 };
+        let program =
+            Program { path: "/bin/first", argv: b"first\0an argument\0", env: b"A=B\0", tier: self.tier };
         let program = encoded!(&program);
         let boot = Boot {
             version: VERSION,
@@ -236,6 +242,9 @@ impl Said {
         let text = format!("{vote:?}");
         if self.first.is_empty() {
             self.first = text.split(' ').next().unwrap().to_owned();
+        }
+        if let Vote::Effect { kind: abi::vote::EffectKind::TtyOutput, payload, .. } = vote {
+            self.output.push_str(&String::from_utf8_lossy(payload));
         }
         match vote {
             Vote::Passed { s, .. } => drop(self.passed.insert(s, text)),
