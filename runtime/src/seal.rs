@@ -187,7 +187,7 @@ pub fn seal(boot: &BootInfo, gated: u64, replicas: &[u32]) -> Result<(), BuildEr
     // Seats go from every core to every other, so no core is closed before the last of them has arrived.
     cores().try_for_each(|core| sealing.gates(core, gated_on(core)))?;
     for core in cores() {
-        if let Some(last) = gated_on(core).last() {
+        if let Some(last) = gated_on(core).next_back() {
             sealing.rest(core, last)?;
         }
     }
