@@ -90,12 +90,15 @@ fn look_once(ram: &Ram, el2: &Path, manifest: &Manifest) -> Result<String> {
         check_view(&view).map_err(|broken| anyhow::anyhow!("core {core}: {broken}"))?;
         let own = domains(&view, manifest.domains.len());
         let found: BTreeSet<_> = own.iter().map(|leaf| leaf.domain).collect();
-        let planned =
-            (0..).zip(&manifest.domains).filter(|(_, d)| u64::from(d.core) == *core).map(|(n, _)| n);
-        ensure!(
-            found.iter().copied().eq(planned),
-            "core {core}: the domains {found:?} are not those of the manifest"
-        );
+        write!(out, "core {core}:")?;
+        for (n, domain) in found.iter().filter_map(|n| Some((n, manifest.domains.get(*n)?))) {
+            ensure!(
+                u64::from(domain.core) == *core,
+                "domain {n} is on core {core}, where it does not belong"
+            );
+            write!(out, " {}", domain.name())?;
+        }
+        writeln!(out)?;
         describe(&mut out, &view, &own, *core)?;
         leaves.extend(own);
         views.push(view);
