@@ -3,6 +3,7 @@
 //! Waits have generous limits that only end a test that hangs; nothing is asserted about time.
 
 pub mod determinism;
+pub mod voices;
 
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};

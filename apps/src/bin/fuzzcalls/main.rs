@@ -1,5 +1,5 @@
 //! `fuzzcalls calls SEED N`: N raw system calls with random numbers and arguments, wild pointers among them, made by children that are forked
-//! again when they die. `fuzzcalls elfs SEED N`: N mutations of a small program, executed. `fuzzcalls bomb`, `hog`, `signals`: processes,
+//! again when they die. `fuzzcalls elfs SEED N`: N mutations of a small program, executed. `fuzzcalls bomb MILLISECONDS`, `hog`, `signals N`: processes,
 //! memory and files, signals without end. Each says in a line what came of it; what counts is that the kernel is there afterwards.
 
 mod calls;
@@ -82,11 +82,11 @@ fn main() {
     match args.get(1).map(String::as_str) {
         Some("calls") => calls::run(number(2, 1), number(3, 10_000)),
         Some("elfs") => elfs::run(number(2, 1), number(3, 100), args.iter().any(|a| a == "-v")),
-        Some("bomb") => storms::bomb(),
+        Some("bomb") => storms::bomb(number(2, 100)),
         Some("hog") => storms::hog(),
         Some("signals") => storms::signals(number(2, 2000)),
         _ => {
-            eprintln!("fuzzcalls: calls SEED N | elfs SEED N [-v] | bomb | hog | signals N");
+            eprintln!("fuzzcalls: calls SEED N | elfs SEED N [-v] | bomb MILLISECONDS | hog | signals N");
             std::process::exit(2);
         }
     }

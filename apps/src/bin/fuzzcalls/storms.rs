@@ -5,27 +5,36 @@ use apps::{Random, raw};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A fork bomb in a session of its own; killed when it has had its time.
-pub fn bomb() {
+/// A fork bomb in a session of its own; killed so many milliseconds after it was refused a process.
+pub fn bomb(milliseconds: u64) {
     let mut time = 0;
+    let mut ends = [0; 2];
+    // SAFETY: (1) there is room for two descriptors.
+    unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) };
     let end = fork(|| {
         loop {
-            // SAFETY: (1) this program has one thread; both sides go on.
+            // SAFETY: (1) this program has one thread; both sides go on; (2) the string has a byte.
             if unsafe { libc::fork() } < 0 {
+                unsafe { libc::write(ends[1], c"".as_ptr().cast(), 1) };
                 std::thread::yield_now();
             }
         }
     })
     .map(|pid| {
         wait(pid, || {
-            time += 1;
-            time < 100
+            let mut byte = 0u8;
+            // SAFETY: (1) the byte outlives the call.
+            time += u64::from(time > 0 || unsafe { libc::read(ends[0], (&raw mut byte).cast(), 1) } == 1);
+            time < milliseconds
         });
-        // Each round kills those that are there; a child made in between is there in the next.
+        // Each round kills those that are there; a child made in between is there in the next. If this is process 1 the dead are its own.
         for _ in 0..200 {
-            // SAFETY: (1) the group is ours.
-            if unsafe { libc::kill(-pid, libc::SIGKILL) } != 0 {
-                return true;
+            // SAFETY: (1) the group is ours; (2) so are all children, and a null status is allowed.
+            unsafe {
+                if libc::kill(-pid, libc::SIGKILL) != 0 {
+                    return true;
+                }
+                while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         }

@@ -1,0 +1,69 @@
+//! Each kernel alone against a real Linux: random sequences of calls give the same answers (R33).
+
+use system_tests::voices::{Difference, differences};
+use xtask::kernels::KERNELS;
+
+/// Calls of a sequence.
+const CALLS: u64 = 30;
+/// Sequences that are known to differ, by kernel (docs/diversity.md): a kernel that is repaired answers as Linux, which is no failure.
+const OPEN: [(&str, &[u64]); 4] = [
+    (
+        "classic",
+        &[
+            4, 14, 27, 30, 31, 41, 43, 47, 69, 70, 71, 78, 81, 88, 89, 95, 96, 110, 111, 126, 127, 141, 143,
+            151, 153, 156, 157, 172, 173, 176, 185, 186, 189, 190, 202, 206, 217, 227, 231, 235,
+        ],
+    ),
+    (
+        "lazy",
+        &[
+            18, 30, 31, 41, 43, 66, 69, 71, 81, 96, 117, 126, 151, 153, 156, 173, 176, 185, 186, 190, 202,
+            206, 217, 222, 225, 227, 231, 236, 248,
+        ],
+    ),
+    (
+        "actor",
+        &[
+            4, 27, 31, 37, 41, 43, 47, 48, 49, 51, 69, 71, 78, 81, 85, 96, 111, 118, 126, 127, 142, 151, 153,
+            157, 166, 172, 176, 182, 186, 189, 190, 202, 205, 206, 217, 227, 231, 240, 246,
+        ],
+    ),
+    (
+        "journal",
+        &[
+            4, 8, 18, 27, 30, 31, 41, 43, 47, 69, 71, 78, 93, 106, 111, 117, 126, 127, 131, 136, 138, 151,
+            153, 162, 172, 173, 174, 189, 190, 196, 197, 198, 202, 234, 235, 236, 240, 244,
+        ],
+    ),
+];
+
+/// At most so many differences are looked at closer.
+const TOLD: usize = 20;
+
+fn told(found: &[Difference]) -> String {
+    found.iter().take(TOLD).map(Difference::told).collect()
+}
+
+#[test]
+#[ignore = "its time was not measured yet; make campaign"]
+fn each_kernel_answers_as_linux_does() {
+    let mut found = differences(&KERNELS, 1..251, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
+    found.retain(|d| !OPEN.iter().any(|(kernel, seeds)| *kernel == d.kernel && seeds.contains(&d.seed)));
+    assert!(found.is_empty(), "{} differences\n{}", found.len(), told(&found));
+}
+
+/// SEQUENCES=10000 (from FIRST=1 on), each on Linux and on all kernels.
+#[test]
+#[ignore = "long; make campaign"]
+fn many_sequences() {
+    let number =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let (first, count) = (number("FIRST", 1), number("SEQUENCES", 10_000));
+    let found = differences(&KERNELS, first..first + count, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
+    for kernel in KERNELS {
+        let own = found.iter().filter(|d| d.kernel == kernel).count();
+        println!("{kernel}: {own} of {count} sequences of {CALLS} calls differ from Linux'");
+    }
+    print!("{}", told(&found));
+    assert!(found.is_empty());
+}
