@@ -84,6 +84,7 @@ pub mod label {
     pub const REMOTE: u64 = 33;
     pub const SERVE: u64 = 34;
     pub const WRITE_REGISTERS: u64 = 35;
+    pub const RESTART: u64 = 36;
 }
 
 /// Kinds for Retype.
@@ -107,6 +108,23 @@ pub mod map {
     pub const READ: u64 = 1;
     pub const WRITE: u64 = 2;
     pub const NO_EXECUTE: u64 = 16;
+}
+
+/// What seats endorse: the first word of an act. The others have no user yet.
+#[allow(missing_docs)] // docs/capabilities.md.
+pub mod act {
+    pub const RESTART: u64 = 7;
+}
+
+/// The CSpace of a replica of the log: its seats.
+pub mod seats {
+    /// Bits of an index.
+    pub const RADIX: u64 = 5;
+
+    /// The slot of the seat in the gate that holds `domain`: alone, or as number 0.
+    pub const fn slot(domain: u32) -> u64 {
+        1 + domain as u64
+    }
 }
 
 /// Slots of the CSpace that the root task (the domain with `manages`) starts with; addresses, as it is one CNode with a guard that takes all

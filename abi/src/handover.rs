@@ -178,7 +178,7 @@ impl Domain {
 /// Kernels of the bundle at most that can take another's place; the others are not offered.
 pub const DESIGNS_MAX: usize = 8;
 
-/// A kernel of the bundle, the n-th of its kind: what [`crate::hypercall::Inject::Replace`] puts into a partition.
+/// A kernel of the bundle, the n-th of its kind: what Restart with image n puts into a partition, counted from 1.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Design {

@@ -34,7 +34,7 @@ pub enum Call {
     /// `x0` address, `x1` length of a message (at most [`TEXT_MAX`]): the caller declares that it cannot go on. It never runs
     /// again; EL2 prints the message, marks the domain [`crate::bootinfo::DomainState::Crashed`].
     Crash = 6,
-    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand, a pause, or a new beginning; `x2` for [`Inject::Replace`].
+    /// Manager only. `x0` domain index, `x1` an [`Inject`]: a fault on demand, or a pause.
     Inject = 7,
     /// Manager only. Turns the machine off (PSCI SYSTEM_OFF).
     PowerOff = 8,
@@ -82,14 +82,8 @@ pub enum Inject {
     Pause = 3,
     /// It goes on.
     Resume = 4,
-    /// The domain begins anew, dead or alive: memory and registers as at boot, other secrets ([`crate::bootinfo::BootInfo::restarts`]). Its memory is
-    /// taken back in steps, in which it is [`crate::bootinfo::DomainState::Restarting`].
-    Restart = 5,
-    /// The same for a kernel, with another image: the kernel with number `x2` in the bundle. [`Error::BadArgument`] if there is none, or it does not fit
-    /// this partition.
-    Replace = 6,
     /// One bit flips in each of the first [`CORRUPT_PAGES`] pages of its memory, where its image lies: what a failing memory does, or a bit too many.
-    Corrupt = 7,
+    Corrupt = 5,
 }
 
 /// So many pages [`Inject::Corrupt`] damages.
@@ -97,15 +91,8 @@ pub const CORRUPT_PAGES: u64 = 1024;
 
 impl Inject {
     /// All of them.
-    pub const ALL: [Inject; 7] = [
-        Inject::Crash,
-        Inject::Hang,
-        Inject::Pause,
-        Inject::Resume,
-        Inject::Restart,
-        Inject::Replace,
-        Inject::Corrupt,
-    ];
+    pub const ALL: [Inject; 5] =
+        [Inject::Crash, Inject::Hang, Inject::Pause, Inject::Resume, Inject::Corrupt];
 }
 
 /// Why a call failed. Returned in x0 as a negative number.

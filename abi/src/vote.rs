@@ -299,6 +299,13 @@ pub enum Control {
         /// The domain meant; others ignore it.
         domain: u32,
     },
+    /// For replicas: this domain is to begin anew. Each decides for itself whether it endorses that at the domain's gate.
+    Restart {
+        /// Who, as it was before.
+        domain: u32,
+        /// 0: as it was; else a kernel of the bundle, counted from 1.
+        image: u32,
+    },
     /// No fault, but an input from outside that is to be agreed like typed bytes: the terminal has another size. For the domain that has the terminal.
     Resize {
         /// Rows.

@@ -135,6 +135,12 @@ impl<M: Memory> Store<M> {
         self.memory.stopped(at);
     }
 
+    /// The domain stops, and begins anew when the microkernel has made its memory what it was.
+    pub(crate) fn restart(&mut self, at: u64, image: u64) {
+        self.suspend(at);
+        self.memory.restart(at, image);
+    }
+
     /// The domain's wait ends without what it waited for.
     pub(crate) fn abort(&mut self, at: u64) {
         self.leave(at);

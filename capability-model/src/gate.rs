@@ -29,17 +29,19 @@ mod act {
     pub const EPOCH: u64 = 5;
     /// Lends held memory to another core: peer, index, depth. What stays behind is held as the Lease that it becomes, so Revoke calls it back.
     pub const LEASE: u64 = 6;
+    /// Has a held domain begin anew: image.
+    pub const RESTART: u64 = 7;
 }
 
 /// Whether five words are an act, whatever the gate holds.
 fn check_words([code, held, a, b, _]: [u64; 5]) -> Result<(), Error> {
     match code {
-        act::REVOKE | act::RETYPE | act::CARVE | act::LEASE if held >= HELD_MAX as u64 => {
+        act::REVOKE | act::RETYPE | act::CARVE | act::LEASE | act::RESTART if held >= HELD_MAX as u64 => {
             Err(ErrorKind::RangeError.of(4))
         }
         act::RETYPE => Kind::from_words(a, b, 5).map(|_| ()),
         act::CONFIGURE if a == 0 || a > b || b > SEATS_MAX as u64 => Err(ErrorKind::RangeError.of(5)),
-        act::REVOKE | act::CARVE | act::CONFIGURE | act::EPOCH | act::LEASE => Ok(()),
+        act::REVOKE | act::CARVE | act::CONFIGURE | act::EPOCH | act::LEASE | act::RESTART => Ok(()),
         _ => Err(ErrorKind::InvalidArgument.of(3)),
     }
 }
@@ -108,7 +110,7 @@ impl<M: Memory> Store<M> {
         let first = first.plus(offset);
         for i in 0..count {
             let kind = self.head(first.plus(i)).kind();
-            if !matches!(kind, kind::UNTYPED | kind::CORE | kind::LEASE | kind::CNODE) {
+            if !matches!(kind, kind::UNTYPED | kind::CORE | kind::LEASE | kind::CNODE | kind::DOMAIN) {
                 return Err(ErrorKind::InvalidCapability.of(6));
             }
         }
@@ -207,6 +209,11 @@ impl<M: Memory> Store<M> {
                 let blame = |e: Error| e.kind.of(if e.argument == 0 { 4 } else { e.argument + 4 });
                 Plan::Lend(self.plan_lease(slot, a, b, place).map_err(blame)?)
             }
+            act::RESTART => match self.cap(slot) {
+                Cap::Domain { at } if self.memory.can_restart(at, a) => Plan::Restart { at, image: a },
+                Cap::Domain { .. } => return Err(ErrorKind::InvalidArgument.of(5)),
+                _ => return Err(ErrorKind::InvalidCapability.of(4)),
+            },
             _ => {
                 let [threshold, seats] = [gate::THRESHOLD, gate::SEATS].map(|i| self.word(at, i));
                 Plan::NewEpoch { at, threshold, seats }

@@ -38,10 +38,10 @@ macro_rules! labels {
 }
 
 labels! {
-    35: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
+    36: Copy 1, Mint 2, Move 3, Mutate 4, Rotate 5, Delete 6, Revoke 7, CancelBadgedSends 8, Retype 9, Map 10, Unmap 11,
     Send 12, NBSend 13, Call 14, Recv 15, NBRecv 16, ReplyRecv 17, Signal 18, Wait 19, Poll 20, Bind 21, Unbind 22,
     Configure 23, Resume 24, Suspend 25, Acknowledge 26, Carve 27, Lease 28, Seat 29, Seal 30, Endorse 31, Inspect 32, Remote 33,
-    Serve 34, WriteRegisters 35
+    Serve 34, WriteRegisters 35, Restart 36
 }
 
 impl<M: Memory> Store<M> {
@@ -203,6 +203,10 @@ impl<M: Memory> Store<M> {
                 Ok(Plan::Resume { at })
             }
             Label::Suspend => Ok(Plan::Suspend { at }),
+            Label::Restart if self.memory.can_restart(at, args[0]) => {
+                Ok(Plan::Restart { at, image: args[0] })
+            }
+            Label::Restart => Err(ErrorKind::InvalidArgument.of(1)),
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
     }

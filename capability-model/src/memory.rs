@@ -36,6 +36,12 @@ pub trait Memory {
     fn stopped(&mut self, _domain: u64) {}
     /// A domain that does not run begins with these registers, all others zero: pc, stack pointer, x0 to x5.
     fn set_registers(&mut self, _domain: u64, _registers: &Registers) {}
+    /// Whether a domain can begin anew, with another image (1 and up) or as it is (0).
+    fn can_restart(&self, _domain: u64, _image: u64) -> bool {
+        true
+    }
+    /// It was stopped, and begins anew: memory and registers as at the boot.
+    fn restart(&mut self, _domain: u64, _image: u64) {}
 }
 
 /// A slot, by the address of its 64 bytes.

@@ -28,7 +28,7 @@ enum Outcome {
 /// Performs the call in the current domain's registers.
 pub fn handle(core: &mut Core) {
     let number = core.frame().x[8];
-    let [a, b, c, ..] = core.frame().x;
+    let [a, b, ..] = core.frame().x;
     #[cfg(feature = "crash-test")]
     crash::on_demand(number);
     let answer = match Call::from_number(number) {
@@ -40,7 +40,7 @@ pub fn handle(core: &mut Core) {
         Some(Call::Poll) => poll(core),
         Some(Call::IrqAck) => irq_ack(core, a),
         Some(Call::Crash) => crashed(core, a, b),
-        Some(Call::Inject) => inject(core, a, b, c),
+        Some(Call::Inject) => inject(core, a, b),
         Some(Call::PowerOff) => power_off(core),
         Some(Call::Yield) => {
             core.store.memory.note(note::SLICE_OVER);
@@ -162,7 +162,7 @@ fn crashed(core: &mut Core, address: u64, length: u64) -> Answer {
     Ok(Outcome::NoAnswer)
 }
 
-fn inject(core: &mut Core, domain: u64, kind: u64, image: u64) -> Answer {
+fn inject(core: &mut Core, domain: u64, kind: u64) -> Answer {
     let (_, me) = core.current_domain().ok_or(Error::Denied)?;
     if !me.is(MANAGES) && !hole(Hole::Inject) {
         return Err(Error::Denied);
@@ -171,12 +171,6 @@ fn inject(core: &mut Core, domain: u64, kind: u64, image: u64) -> Answer {
     let index = usize::try_from(domain).map_err(|_| Error::BadArgument)?;
     let partition = core.plan.given.domains.get(index).ok_or(Error::BadArgument)?;
     let target = partition.core as usize;
-    if kind == Inject::Replace {
-        let place = usize::try_from(image).map_err(|_| Error::BadArgument)?;
-        let design = core.plan.given.designs.get(place).filter(|design| design.fits(partition));
-        design.ok_or(Error::BadArgument)?;
-        shared::set_design(index, place);
-    }
     if target == core.id {
         // The answer first: an injected crash of the caller itself changes its registers afterwards.
         core.frame().x[0] = 0;

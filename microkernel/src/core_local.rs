@@ -55,7 +55,8 @@ impl Core {
     pub fn new(id: usize, plan: &'static Plan) -> Core {
         registers::prepare();
         let gic = interrupts::start(plan, id);
-        let mut direct = Direct { gic, ready: Default::default(), current: 0, loaded: 0, float: 0 };
+        let mut direct =
+            Direct { gic, ready: Default::default(), current: 0, loaded: 0, float: 0, restarts: 0 };
         direct.note(note::NEWS);
         let (store, domains) = crate::root::store(id, plan, direct);
         let slice = registers::counter_hz() * SLICE_US / 1_000_000;

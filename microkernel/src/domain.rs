@@ -99,6 +99,8 @@ pub struct Saved {
     pub buffer: u64,
     /// Place in the manifest, plus 1; 0: it came later.
     pub index: u64,
+    /// The kernel of the bundle that it begins with, counted from 1; 0: the manifest's.
+    pub image: u64,
     /// Bytes of text printed.
     pub text: u64,
     /// Entries into EL2.

@@ -110,6 +110,7 @@ fn knocked(core: &mut Core) {
     if post & !shared::ON_DEMAND != 0 {
         mail::receive(core, post);
     }
+    restart::begin(core);
 }
 
 /// Does to the domains of this core what was asked of it.
@@ -127,8 +128,7 @@ fn on_demand(core: &mut Core) {
 /// Causes a fault in the domain at `at` of this core.
 pub fn inject(core: &mut Core, at: u64, kind: Inject) {
     let saved = core.saved(at);
-    let anew = matches!(kind, Inject::Restart | Inject::Replace);
-    if saved.hold & hold::DEAD != 0 && !anew {
+    if saved.hold & hold::DEAD != 0 {
         return;
     }
     defmt::warn!("on demand in domain {=u64}: {=u64}", saved.index, kind as u64);
@@ -136,7 +136,6 @@ pub fn inject(core: &mut Core, at: u64, kind: Inject) {
         Inject::Hang => core.keep(at, hold::DEAD),
         Inject::Pause => core.keep(at, hold::PAUSED),
         Inject::Resume => core.release(at, hold::PAUSED),
-        Inject::Restart | Inject::Replace => restart::begin(core, at),
         Inject::Corrupt => restart::corrupt(core, at),
         Inject::Crash => {
             core.release(at, hold::WAITS | hold::ASLEEP);

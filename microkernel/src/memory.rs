@@ -6,10 +6,11 @@
 
 use crate::arch::float;
 use crate::arch::registers::{self, Controls};
-use crate::domain::Saved;
+use crate::domain::{Saved, hold};
 use crate::gic::Gic;
 use crate::hole::{Hole, hole};
 use crate::ready::{Ready, WOKEN, note};
+use crate::restart;
 use abi::manifest::Range;
 use capability_model::layout::DOMAIN_RESERVED;
 use capability_model::memory::{Memory, PAGE, Registers as Words};
@@ -27,6 +28,8 @@ pub struct Direct {
     pub float: u64,
     /// The kernel that has EL1, its timers and the virtual interrupts; services run beside it. 0 for none.
     pub loaded: u64,
+    /// The domains that are to begin anew, a bit for each place in the manifest.
+    pub restarts: u64,
 }
 
 impl Memory for Direct {
@@ -73,6 +76,21 @@ impl Memory for Direct {
         if domain != self.current {
             self.enqueue(domain, WOKEN);
         }
+    }
+
+    fn can_restart(&self, domain: u64, image: u64) -> bool {
+        restart::fits(self.saved(domain).index, image)
+    }
+
+    fn restart(&mut self, domain: u64, image: u64) {
+        let saved = self.saved_mut(domain);
+        saved.hold |= hold::DEAD;
+        if image != 0 {
+            saved.image = image;
+        }
+        // A place in the manifest, plus 1.
+        self.restarts |= 1 << saved.index >> 1;
+        self.gic.knock(registers::core_number());
     }
 
     fn set_registers(&mut self, domain: u64, registers: &Words) {

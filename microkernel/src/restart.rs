@@ -5,12 +5,11 @@
 
 use crate::arch::registers;
 use crate::core_local::Core;
-use crate::domain::hold;
 use crate::ready::note;
-use crate::{memory, shared, traps};
+use crate::{boot, memory, shared, traps};
 use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
 use abi::handover::{Domain, ENTROPY, Segment};
-use abi::hypercall::{CORRUPT_PAGES, Inject};
+use abi::hypercall::CORRUPT_PAGES;
 use abi::manifest::Range;
 use capability_model::memory::PAGE;
 use chacha20::ChaCha20Rng;
@@ -30,19 +29,30 @@ pub struct Restart {
     next: u64,
 }
 
-/// Stops the domain at `at`, dead or alive, and begins to take its memory back. One at a time: another of this core waits in the mailbox.
-pub fn begin(core: &mut Core, at: u64) {
-    let Some((index, partition)) = partition(core, at) else { return };
-    if core.restart.is_some_and(|r| r.at != at) {
-        return shared::post(core.id, index, Inject::Restart);
-    }
-    core.store.suspend(at);
-    core.keep(at, hold::DEAD);
+/// Whether the domain with place `index - 1` in the manifest can begin anew with kernel `image` of the bundle, or as it is (0).
+pub fn fits(index: u64, image: u64) -> bool {
+    let find = || {
+        let given = boot::plan()?.given;
+        let partition = given.domains.get(usize::try_from(index).ok()?.checked_sub(1)?)?;
+        let Some(place) = image.checked_sub(1) else { return Some(true) };
+        Some(given.designs.get(usize::try_from(place).ok()?)?.fits(partition))
+    };
+    find().unwrap_or(false)
+}
+
+/// Begins to take back the memory of the first of those that are to begin anew; they were stopped. One at a time.
+pub fn begin(core: &mut Core) {
+    let index = core.store.memory.restarts.trailing_zeros() as usize;
+    let (Some(at), Some(partition), None) =
+        (core.domain_of(index), core.plan.given.domains.get(index), core.restart)
+    else {
+        return;
+    };
+    core.store.memory.restarts &= !(1 << index);
     shared::set_restarting(index);
     traps::tell_of_change(core);
     core.restart = Some(Restart { at, index, partition, next: partition.memory.base });
     core.restart_again_at(0);
-    core.store.memory.note(note::NEWS);
 }
 
 fn partition(core: &Core, at: u64) -> Option<(usize, &'static Domain)> {
@@ -87,7 +97,8 @@ fn finish(core: &mut Core, restart: &Restart) {
     let Restart { at, index, partition, .. } = *restart;
     let given = core.plan.given;
     // Whether it fits was looked at when it was asked for.
-    let design = shared::design(index).and_then(|design| given.designs.get(design));
+    let image = core.saved(at).image as usize;
+    let design = image.checked_sub(1).and_then(|place| given.designs.get(place));
     match design {
         Some(design) => copy(&design.image, partition.memory.base),
         None => copy(&partition.image, 0),

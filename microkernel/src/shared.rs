@@ -46,22 +46,6 @@ pub fn post(core: usize, domain: usize, kind: Inject) {
     }
 }
 
-/// By domain: the design that it begins with (`handover::Design`), plus 1; 0: the manifest's.
-static DESIGNS: [AtomicU64; DOMAINS_MAX] = [const { AtomicU64::new(0) }; DOMAINS_MAX];
-
-/// From its next beginning on `domain` has design `index`.
-pub fn set_design(domain: usize, index: usize) {
-    if let Some(design) = DESIGNS.get(domain) {
-        design.store(index as u64 + 1, Ordering::Release);
-    }
-}
-
-/// That design; `None`: the manifest's.
-pub fn design(domain: usize) -> Option<usize> {
-    let design = DESIGNS.get(domain)?.load(Ordering::Acquire);
-    usize::try_from(design).ok()?.checked_sub(1)
-}
-
 /// Takes what was asked of `core` of one kind, a bit a domain.
 pub fn take_mail(core: usize, kind: Inject) -> u64 {
     MAIL.get(core).and_then(|m| m.get(kind as usize - 1)).map_or(0, |m| m.swap(0, Ordering::AcqRel))

@@ -126,13 +126,6 @@ pub fn inject(domain: usize, kind: Inject) -> Result<(), Error> {
     call(Call::Inject, domain as u64, kind as u64).map(|_| ())
 }
 
-/// Manager only: domain `domain` begins anew with kernel number `image` of the bundle.
-pub fn replace(domain: usize, image: usize) -> Result<(), Error> {
-    let mut registers = Registers::new(domain as u64, &[Inject::Replace as u64, image as u64]);
-    crate::capability::raw(Call::Inject as u64, &mut registers);
-    if registers.status() < 0 { Err(known(registers.status())) } else { Ok(()) }
-}
-
 /// Manager only: the end of the machine.
 pub fn power_off() -> Result<(), Error> {
     call(Call::PowerOff, 0, 0).map(|_| ())

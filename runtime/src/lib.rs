@@ -23,9 +23,10 @@ mod entry;
 #[cfg(all(target_os = "none", feature = "log"))]
 pub mod log;
 pub mod root;
+pub mod seal;
 pub mod text;
 
 pub use abi;
 pub use agreed::AgreedLog;
-pub use calls::{crash, inject, irq_ack, null, poll, power_off, replace, signal, wait, yield_now};
+pub use calls::{crash, inject, irq_ack, null, poll, power_off, signal, wait, yield_now};
 pub use channel::Channel;

@@ -52,7 +52,7 @@ impl fmt::Display for BuildError {
     }
 }
 
-fn done(address: u64, label: u64, arguments: &[u64]) -> Result<u64, BuildError> {
+pub(crate) fn done(address: u64, label: u64, arguments: &[u64]) -> Result<u64, BuildError> {
     ask(address, label, arguments).map_err(|error| BuildError::Refused(address, label, error))
 }
 
@@ -202,7 +202,13 @@ fn own() -> u64 {
 static OWN: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
 
 /// An invocation on another core, by its agent.
-fn there(boot: &BootInfo, core: u64, address: u64, label: u64, arguments: &[u64]) -> Result<(), BuildError> {
+pub(crate) fn there(
+    boot: &BootInfo,
+    core: u64,
+    address: u64,
+    label: u64,
+    arguments: &[u64],
+) -> Result<(), BuildError> {
     let mut words = [0; 10];
     words[..2].copy_from_slice(&[address, label]);
     words.iter_mut().skip(2).zip(arguments).for_each(|(word, argument)| *word = *argument);
@@ -240,7 +246,7 @@ fn start(boot: &BootInfo, index: u64, here: u64) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn core_of(boot: &BootInfo, index: u64) -> u64 {
+pub(crate) fn core_of(boot: &BootInfo, index: u64) -> u64 {
     boot.partitions.get(index as usize).map_or(0, |p| p.core.into())
 }
 

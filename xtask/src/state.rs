@@ -14,7 +14,7 @@ use capability_model::memory::Memory;
 use capability_model::space::{DESCRIPTOR_ADDRESS, descriptor_rights};
 use capability_model::view::first_cnode;
 use capability_model::{Cap, Rights, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -88,7 +88,17 @@ fn look_once(ram: &Ram, el2: &Path, manifest: &Manifest) -> Result<String> {
         let mut view = View::of(store, &roots);
         view.fixed = start..end;
         check_view(&view).map_err(|broken| anyhow::anyhow!("core {core}: {broken}"))?;
-        let own = domains(&view, manifest, cnode);
+        let own = domains(&view, manifest.domains.len());
+        let found: BTreeSet<_> = own.iter().map(|leaf| leaf.domain).collect();
+        write!(out, "core {core}:")?;
+        for (n, domain) in found.iter().filter_map(|n| Some((n, manifest.domains.get(*n)?))) {
+            ensure!(
+                u64::from(domain.core) == *core,
+                "domain {n} is on core {core}, where it does not belong"
+            );
+            write!(out, " {}", domain.name())?;
+        }
+        writeln!(out)?;
         describe(&mut out, &view, &own, *core)?;
         leaves.extend(own);
         views.push(view);
@@ -119,12 +129,25 @@ fn has_frame(view: &View<'_, Outside<'_>>, vmid: u64, ipa: u64, at: u64, wanted:
     })
 }
 
-/// All that the domains of a store reach.
-fn domains(view: &View<'_, Outside<'_>>, manifest: &Manifest, cnode: capability_model::Slot) -> Vec<Leaf> {
+/// Which of `count` domains of the manifest this is, by the page that it begins with.
+fn place(view: &View<'_, Outside<'_>>, root: u64, count: usize) -> Option<usize> {
+    let leaves = dump_with_tables(view.store, root);
+    let (.., page) = leaves.into_iter().find(|(_, ipa, level, _)| *ipa == BOOTINFO_IPA && *level == 3)?;
+    let word = |n: u64| view.store.memory.read((page & DESCRIPTOR_ADDRESS) + n * 8);
+    let index = word(1) as u32 as usize;
+    (word(0) == BOOTINFO_MAGIC && index < count).then_some(index)
+}
+
+/// All that the domains of a store reach, of the `count` that the manifest has. Where their capabilities are is nobody's business: they may be sealed.
+fn domains(view: &View<'_, Outside<'_>>, count: usize) -> Vec<Leaf> {
     let mut leaves = Vec::new();
-    for domain in 0..manifest.domains.len() {
-        let Cap::Domain { at } = view.store.cap(cnode.plus(root::DOMAINS + domain as u64)) else { continue };
+    let objects = view.nodes.values().filter_map(|node| match node.cap {
+        Cap::Domain { at } => Some(at),
+        _ => None,
+    });
+    for at in objects.collect::<BTreeSet<_>>() {
         let Some((table, vmid)) = view.store.domain_space(at) else { continue };
+        let Some(domain) = place(view, table, count) else { continue };
         for (table, ipa, level, descriptor) in dump_with_tables(view.store, table) {
             let leaf = level == 3 || descriptor & TABLE_OR_PAGE == 0;
             if leaf {

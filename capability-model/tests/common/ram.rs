@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const CHUNK: usize = 64;
+/// Images with which a domain can begin anew.
+pub const IMAGES: u64 = 4;
 
 /// Memory in shared chunks: cloning a world costs a pointer per chunk, and its hash is kept as it changes.
 #[derive(Clone, Debug)]
@@ -143,6 +145,12 @@ impl Memory for Ram {
     }
     fn unmask(&mut self, irq: u16) {
         self.unmasked.push(irq);
+    }
+    fn can_restart(&self, _: u64, image: u64) -> bool {
+        image < IMAGES
+    }
+    fn restart(&mut self, domain: u64, image: u64) {
+        self.poke(domain + DOMAIN_RESERVED + 64, image + 1);
     }
     fn set_registers(&mut self, domain: u64, registers: &Registers) {
         for (at, word) in (domain + DOMAIN_RESERVED..).step_by(8).zip(*registers) {

@@ -121,7 +121,7 @@ pub fn invocation(random: &mut Random) -> [u64; WORDS] {
 
 pub fn message(random: &mut Random, untyped: u64) -> Message {
     let (index, generation) = (random.below(20) as u8, random.below(4));
-    let act = [1 + random.below(6), 0, word(random), word(random), word(random)];
+    let act = [1 + random.below(7), 0, word(random), word(random), word(random)];
     match random.below(6) {
         // What other instances offer is theirs to give: elsewhere.
         0 => Message::Offer {

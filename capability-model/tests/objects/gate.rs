@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use capability_model::cap::Cap;
-use capability_model::layout::GATE_SIZE;
+use capability_model::domain::State;
+use capability_model::layout::{DOMAIN_RESERVED, GATE_SIZE};
 use capability_model::memory::Slot;
 use capability_model::{ErrorKind, Label, Status};
 
@@ -56,6 +57,37 @@ fn an_open_gate_checks_what_it_is_told() {
     fails(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, GATE, 1]), ErrorKind::InvalidCapability, 6);
     fails(w.invoke(GATE, Label::Seal, &[1, 1, ROOT, 0, 0, UNTYPED, 9]), ErrorKind::RangeError, 7);
     fails(endorse(&mut w, 0, 0, 0, REVOKE), ErrorKind::IllegalOperation, 0);
+}
+
+#[test]
+fn a_sealed_domain_begins_anew_when_enough_seats_say_so() {
+    let mut w = World::new();
+    w.make(K_GATE, 0, GATE);
+    for seat in 0..2 {
+        done(w.invoke(GATE, Label::Seat, &[seat, ROOT, SEAT + seat, 64]));
+    }
+    w.make(K_UNTYPED, 1, HELD);
+    let at = w.domain_in(HELD + 1);
+    let begun = |w: &World| w.store.memory.peek(at + DOMAIN_RESERVED + 64);
+    // Whoever has the domain does it alone.
+    fails(w.invoke(HELD + 1, Label::Restart, &[4]), ErrorKind::InvalidArgument, 1);
+    done(w.invoke(HELD + 1, Label::Restart, &[1]));
+    assert_eq!((begun(&w), w.store.domain_state(at)), (2, State::Inactive));
+    done(w.invoke(HELD + 1, Label::Resume, &[]));
+    done(w.invoke(GATE, Label::Seal, &[2, 2, ROOT, 0, 0, HELD, 2]));
+    let restart = |held, image| [7, held, image, 0, 0];
+    done(endorse(&mut w, 0, 0, 0, restart(1, 2)));
+    done(endorse(&mut w, 1, 0, 0, restart(1, 1)));
+    assert_eq!((begun(&w), w.store.domain_state(at)), (2, State::Running));
+    fails(endorse(&mut w, 0, 0, 0, restart(8, 0)), ErrorKind::RangeError, 4);
+    done(endorse(&mut w, 0, 0, 0, restart(0, 2)));
+    fails(endorse(&mut w, 1, 0, 0, restart(0, 2)), ErrorKind::InvalidCapability, 4);
+    done(endorse(&mut w, 0, 0, 0, restart(1, 4)));
+    fails(endorse(&mut w, 1, 0, 0, restart(1, 4)), ErrorKind::InvalidArgument, 5);
+    done(endorse(&mut w, 0, 0, 0, restart(1, 3)));
+    done(endorse(&mut w, 1, 0, 0, restart(1, 3)));
+    assert_eq!((begun(&w), w.store.domain_state(at)), (4, State::Inactive));
+    fails(endorse(&mut w, 1, 0, 0, restart(1, 3)), ErrorKind::IllegalOperation, 2);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
 //! | [`snapshots`] | which snapshots are believed |
 //! | [`liar`] | equivocation on demand, for tests |
+//! | [`restarts`] | who may begin anew: what this replica endorses at the gates |
 //!
 //! `shell_main.rs` has the rings.
 #![cfg_attr(not(test), no_std)]
@@ -20,6 +21,7 @@ pub mod hello;
 pub mod liar;
 mod points;
 mod rejoin;
+pub mod restarts;
 pub mod snapshots;
 pub mod start;
 mod stuck;

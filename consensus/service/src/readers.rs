@@ -7,6 +7,7 @@ use abi::vote::{Control, Input, PAYLOAD_MAX, Verdict, Vote};
 use ipc::{BroadcastReader, ReadError, Receive, ReceiveError};
 use replica::Board;
 use replica::clerk::{Clerk, Taken};
+use replica::restarts::{Agreed, Restarts};
 use replica::snapshots::Follower;
 
 /// So many records are taken of one ring before the others have their turn: a flood of one delays nobody for long.
@@ -48,10 +49,15 @@ impl Readers {
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
             *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false });
         }
+        let mut control = shell::reader(boot, "control");
+        if boot.restarts > 0 {
+            // What was ordered of its predecessor is decided.
+            control.skip_to_head();
+        }
         Readers {
             voters,
             verdicts: shell::reader(boot, "verdicts"),
-            control: shell::reader(boot, "control"),
+            control,
             input: shell::reader(boot, "input"),
             record: [0; RECORD_MAX],
             waiting: ([0; RECORD_MAX], None),
@@ -136,12 +142,13 @@ impl Readers {
         true
     }
 
-    /// Whether the operator wants this replica to equivocate.
-    pub fn wants_lies(&mut self) -> bool {
+    /// What the operator and the manager want: orders to begin somebody anew; whether this replica is to equivocate.
+    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed) -> bool {
         let mut wanted = false;
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
+                Ok(Some(Control::Restart { domain, image })) => restarts.order(domain, image, agreed),
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
                 Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),

@@ -3,7 +3,8 @@
 use crate::outlets::Outlets;
 use crate::peers::{self, Peers};
 use crate::readers::Readers;
-use abi::bootinfo::BootInfo;
+use abi::bootinfo::{BootInfo, name_str};
+use abi::capability::{act, label, seats};
 use abi::hypercall::NOTIFY_DOMAIN;
 use consensus::auth::{Secret, Vector};
 use consensus::line::{Recording, Rules, Voters};
@@ -12,7 +13,9 @@ use replica::Board;
 use replica::clerk::{Clerk, Config};
 use replica::hello::{self, Hello};
 use replica::liar::Liar;
+use replica::restarts::{Agreed, Endorsement, Restarts, Roles};
 use replica::start;
+use runtime::capability::ask;
 use shell::Clock;
 use zeroize::Zeroize;
 
@@ -121,6 +124,30 @@ impl Service {
     }
 }
 
+/// Who begins anew is decided by what this replica sees.
+fn restarts(boot: &BootInfo) -> Restarts {
+    let writers = |prefix: &str| {
+        let named = boot.channels.iter().filter(|c| name_str(&c.name).starts_with(prefix));
+        named.fold(0, |mask, c| mask | 1u64.checked_shl(c.writer).unwrap_or(0))
+    };
+    Restarts::new(Roles { kernels: boot.run.voters, replicas: writers("peer-"), manager: writers("control") })
+}
+
+fn agreed(node: &Node) -> Agreed {
+    Agreed { voters: node.state().voters(), keys: node.epoch() }
+}
+
+/// Endorses what is due.
+fn endorse(restarts: &mut Restarts, agreed: &Agreed) {
+    while let Some(Endorsement { domain, sequence, image }) =
+        restarts.next(agreed, |d| runtime::channel::status(d as usize))
+    {
+        let words = [0, sequence, act::RESTART, 0, image.into(), 0, 0];
+        let answer = ask(seats::slot(domain), label::ENDORSE, &words);
+        defmt::info!("endorses: domain {=u32} begins anew: {=i64}", domain, answer.err().unwrap_or(0));
+    }
+}
+
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
@@ -152,9 +179,10 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     }
     let readers = Readers::open(boot);
     let mut service = Service { clock, peers, readers, out, hello_us: clock.now_us() };
-    let (mut word, mut lies) = (1 << NOTIFY_DOMAIN, false);
+    let (mut word, mut lies, mut restarts) = (1 << NOTIFY_DOMAIN, false, restarts(boot));
     loop {
-        lies |= service.readers.wants_lies();
+        lies |= service.readers.take_control(&mut restarts, &agreed(&node));
+        endorse(&mut restarts, &agreed(&node));
         if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
             service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));
         }

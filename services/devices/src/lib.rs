@@ -90,7 +90,10 @@ impl Console {
         match *order {
             Control::Resize { rows, columns } => self.push(&Event::WindowSize { rows, columns }, 1),
             Control::Signal { signal } => self.push(&Event::TtySignal(signal), 1),
-            Control::Lie { .. } | Control::Diverge { .. } | Control::Equivocate { .. } => {}
+            Control::Lie { .. }
+            | Control::Diverge { .. }
+            | Control::Equivocate { .. }
+            | Control::Restart { .. } => {}
         }
     }
 

@@ -15,6 +15,7 @@ const HELP: &[&str] = &[
     "inject corrupt K       EL2 flips a bit in each of the first 1024 pages of K's memory",
     "inject lie|diverge K   kernel K falsifies its output, or a byte of its program's memory",
     "inject equivocate R    replica R says different things to different others",
+    "inject usurp manager   the manager tries all it can: every invocation, and orders to begin everybody anew",
     "restart R              replica R loses its memory and its keys, and begins anew",
     "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
@@ -32,6 +33,7 @@ enum Fault {
     Lie,
     Diverge,
     Equivocate,
+    Usurp,
     Restart,
     Pause,
     Resume,
@@ -114,11 +116,12 @@ impl Manager {
             "equivocate" => Fault::Equivocate,
             "slow" => Fault::Slow,
             "corrupt" => Fault::Corrupt,
+            "usurp" => Fault::Usurp,
             _ => {
                 return self.say(
                     board,
                     format_args!(
-                        "unknown fault `{fault}`: there are crash, hang, slow, corrupt, lie, diverge and equivocate"
+                        "unknown fault `{fault}`: there are crash, hang, slow, corrupt, lie, diverge, equivocate and usurp"
                     ),
                 );
             }
@@ -133,6 +136,9 @@ impl Manager {
                 format_args!("no domain `{target}`: give a name of `status`, or a voter's number from 1"),
             );
         };
+        if domain == self.config.own && matches!(kind, Fault::Usurp) {
+            return self.usurp(board);
+        }
         if domain == self.config.own {
             return self.say(board, format_args!("the manager does not harm itself"));
         }
@@ -145,6 +151,7 @@ impl Manager {
             Fault::Equivocate | Fault::Restart if !self.replica(domain) => {
                 return self.say(board, format_args!("{name} is no replica: only one can {what}"));
             }
+            Fault::Usurp => return self.say(board, format_args!("only the manager can {what}")),
             Fault::Crash => board.inject(domain, Inject::Crash),
             Fault::Hang => board.inject(domain, Inject::Hang),
             Fault::Corrupt => board.inject(domain, Inject::Corrupt),
@@ -157,7 +164,10 @@ impl Manager {
                 self.slowed &= !(1 << domain);
                 board.inject(domain, Inject::Resume)
             }
-            Fault::Restart => board.inject(domain, Inject::Restart),
+            Fault::Restart => {
+                board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+                Ok(())
+            }
             Fault::Lie => {
                 board.control(Control::Lie { domain: self.incarnation(domain) });
                 Ok(())
@@ -175,14 +185,31 @@ impl Manager {
             Ok(()) if matches!(kind, Fault::Pause | Fault::Resume) => {
                 self.say(board, format_args!("{what}d: {name}"))
             }
-            Ok(()) if matches!(kind, Fault::Restart) => self.say(board, format_args!("{what}ed: {name}")),
+            Ok(()) if matches!(kind, Fault::Restart) => {
+                self.say(board, format_args!("the replicas are asked to restart {name}"));
+            }
             Ok(()) => self.say(board, format_args!("injected: {what} in {name}")),
             Err(e) => self.say(board, format_args!("EL2 refuses {what} in {name}: {e:?}")),
         }
     }
 
+    /// This manager turns hostile: all invocations that it can think of, and an order to begin each domain anew, at once.
+    fn usurp(&mut self, board: &mut impl Board) {
+        let [tried, done] = board.usurp();
+        for domain in 0..self.config.domains {
+            board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+        }
+        self.say(
+            board,
+            format_args!(
+                "injected: usurp: {tried} invocations, {done} took effect; {} orders to begin somebody anew",
+                self.config.domains
+            ),
+        );
+    }
+
     /// How an order names `domain` as it is now.
-    fn incarnation(&self, domain: u32) -> u32 {
+    pub(crate) fn incarnation(&self, domain: u32) -> u32 {
         let status = self.rows.get(domain as usize).and_then(|r| r.status);
         incarnation(domain, status.map_or(0, |s| s.restarts.into()))
     }

@@ -1,10 +1,11 @@
 //! What becomes of a kernel that was lost: by policy or by order it is begun anew, with the same or another design, until it votes again.
 //!
-//! Nothing here decides who votes. The gate accuses, the replicas agree on the voters; in between stands only the order to EL2 to begin a
-//! kernel anew, which they all see.
+//! Nothing here decides who votes, nor who begins anew. The gate accuses, the replicas agree on the voters; in between stands the order to begin a
+//! kernel anew, which they endorse or not.
 
 use crate::{Board, Manager, Out};
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
+use abi::vote::Control;
 use core::fmt;
 
 /// Designs known at most.
@@ -41,12 +42,15 @@ enum Why {
     #[default]
     Order,
     Accused(Out),
+    /// That was told to another manager, and so was its design.
+    Forgotten,
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Why::Order => "replaced by order",
+            Why::Forgotten => "before this manager began",
             Why::Accused(Out::WrongOutput(_)) => "wrong output",
             Why::Accused(Out::WrongState(_)) => "wrong state",
             Why::Accused(Out::Malformed) => "malformed",
@@ -69,6 +73,18 @@ pub struct Return {
     /// Its design, as a place in [`crate::Config::designs`]; and the one that an order names.
     design: Option<usize>,
     wish: Option<usize>,
+}
+
+impl Return {
+    /// Of one that was begun anew already.
+    pub fn follows() -> Return {
+        Return { stage: Stage::Follows, why: Why::Forgotten, ..Return::default() }
+    }
+
+    /// Whether a successor is on its way.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.stage, Stage::Begins | Stage::Follows)
+    }
 }
 
 impl Manager {
@@ -127,11 +143,9 @@ impl Manager {
     /// Begins `voter` anew with design `design`; `None`: as it was.
     fn begin(&mut self, voter: u32, design: Option<usize>, board: &mut impl Board) {
         let name = self.name(voter);
-        let place = design.and_then(|d| self.config.designs.get(d)).map(|d| d.place);
-        if let Err(e) = board.begin(voter, place) {
-            return self
-                .say(board, format_args!("return: {name} stays out: EL2 refuses to begin it anew: {e:?}"));
-        }
+        // Counted from 1; 0: as it was.
+        let image = design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1);
+        board.control(Control::Restart { domain: self.incarnation(voter), image });
         let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
         let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
         self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}"));
@@ -167,6 +181,9 @@ impl Manager {
         let (name, new) = (self.name(voter), self.design_name(design));
         let (all, followed) = (now.saturating_sub(lost) / 1000, now.saturating_sub(begun) / 1000);
         let count = ["no", "one", "two", "three", "four"].get(count as usize).copied().unwrap_or("more");
+        if why == Why::Forgotten {
+            return self.say(board, format_args!("return: {name} votes, lost {why}: {count} vote again"));
+        }
         self.say(
             board,
             format_args!("return: {name} votes as {new}, {all} ms after it was lost ({why}), {followed} ms of them following the log: {count} vote again"),

@@ -3,8 +3,8 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `iteration.rs` brings lost kernels back, `report.rs` puts verdicts into words, `command.rs` reads what the operator types.
-//! `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
+//! `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
+//! what the operator types. `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod history;
 mod iteration;
 mod line;
 mod orders;
+mod recall;
 mod replicas;
 mod report;
 mod snapshots;
@@ -41,12 +42,12 @@ pub trait Board {
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
     /// The same, many times a second: nobody makes a note of it.
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
-    /// EL2 begins `domain` anew, with kernel number `image` of the bundle; `None`: as it was.
-    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
-    /// An order for others: a fault that a kernel itself causes, an input to be agreed.
+    /// An order for others: a fault that a kernel itself causes, an input to be agreed, what the replicas are to decide about.
     fn control(&mut self, control: Control);
+    /// The manager tries whatever its capabilities let it: how often, and how often something took effect.
+    fn usurp(&mut self) -> [u64; 2];
     /// Turns the machine off.
     fn power_off(&mut self);
 }
@@ -131,6 +132,8 @@ pub struct Manager {
     set: Option<u64>,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
+    /// The program's end, told while there was no manager.
+    ended: Option<i32>,
     /// What was told last.
     history: History,
     /// It is told as JSON.
@@ -159,6 +162,7 @@ impl Manager {
             causes: Causes::default(),
             set: None,
             returns: [Return::default(); DOMAINS_MAX],
+            ended: None,
             history: History::default(),
             json: false,
             slowed: 0,
@@ -173,6 +177,7 @@ impl Manager {
         if voter {
             self.watch(domain, status, board);
         }
+        let replica = self.replica(domain);
         let known = self.rows.get(domain as usize).and_then(|r| r.status);
         if self.slowed >> domain & 1 == 1 && known.is_some_and(|s| s.restarts != status.restarts) {
             // The successor is to have all of its core.
@@ -181,7 +186,11 @@ impl Manager {
         }
         let Some(row) = self.rows.get_mut(domain as usize) else { return };
         let crashed_before = row.crashed();
+        let begun = row.status.is_some_and(|s| s.restarts != status.restarts);
         row.status = Some(status);
+        if begun && replica {
+            return self.say(board, format_args!("restarted: {}", self.name(domain)));
+        }
         // Of a voter's crash the gate speaks, as of all verdicts.
         if row.crashed() && !crashed_before && !voter {
             self.say(

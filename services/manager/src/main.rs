@@ -3,6 +3,8 @@
 
 #[cfg(target_os = "none")]
 mod shell_main;
+#[cfg(target_os = "none")]
+mod usurper;
 
 #[cfg(not(target_os = "none"))]
 fn main() {}

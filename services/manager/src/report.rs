@@ -91,7 +91,7 @@ impl Manager {
         self.note_verdict(verdict, board);
     }
 
-    fn note_verdict(&mut self, verdict: &Told, board: &mut impl Board) {
+    pub(crate) fn note_verdict(&mut self, verdict: &Told, board: &mut impl Board) {
         let (voter, out) = match *verdict {
             Told::Released { effects } => {
                 self.released = self.released.max(effects);

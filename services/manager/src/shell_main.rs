@@ -1,6 +1,6 @@
 //! UART 1, verdicts and progress.
 
-use abi::bootinfo::{BootInfo, NAME_MAX, name_from, name_str};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, NAME_MAX, name_from, name_str};
 use abi::bundle::{Bundle, Kind};
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
 use abi::vote::Control;
@@ -36,7 +36,7 @@ impl Board for Desk {
 
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         defmt::warn!(
-            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume, 5 restart, 7 corrupt)",
+            "on demand in domain {=u32}: {=u64} (1 crash, 2 hang, 3 pause, 4 resume, 5 corrupt)",
             domain,
             inject as u64
         );
@@ -45,14 +45,6 @@ impl Board for Desk {
 
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         runtime::inject(domain as usize, inject)
-    }
-
-    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error> {
-        defmt::warn!("domain {=u32} begins anew", domain);
-        match image {
-            Some(place) => runtime::replace(domain as usize, place),
-            None => runtime::inject(domain as usize, Inject::Restart),
-        }
     }
 
     fn now_us(&self) -> u64 {
@@ -64,6 +56,9 @@ impl Board for Desk {
             Control::Lie { domain } => defmt::warn!("on demand in domain {=u32}: lie", domain),
             Control::Diverge { domain } => defmt::warn!("on demand in domain {=u32}: diverge", domain),
             Control::Equivocate { domain } => defmt::warn!("on demand in domain {=u32}: equivocate", domain),
+            Control::Restart { domain, image } => {
+                defmt::warn!("domain {=u32} is to begin anew, image {=u32}", domain, image);
+            }
             Control::Resize { rows, columns } => {
                 defmt::info!("to be agreed: terminal {=u16} by {=u16}", rows, columns)
             }
@@ -71,6 +66,10 @@ impl Board for Desk {
         }
         self.control.send(&control, &mut [0; 16]);
         self.control.ring();
+    }
+
+    fn usurp(&mut self) -> [u64; 2] {
+        crate::usurper::everything(self.now_us())
     }
 
     fn power_off(&mut self) {
@@ -136,12 +135,45 @@ fn designs(boot: &'static BootInfo) -> heapless::Vec<Design, DESIGNS> {
         .collect()
 }
 
+/// The first manager builds the machine, and gives up what that takes. Its successors have nothing to give.
+fn begin(boot: &'static BootInfo) {
+    if let Err((index, e)) = runtime::root::build(boot) {
+        panic!("partition {index}: {e}");
+    }
+    let replicas = replicas(boot);
+    let gated = boot.run.voters | replicas | 1 << boot.domain;
+    let all: heapless::Vec<u32, DOMAINS_MAX> = (0..boot.domains).filter(|d| replicas >> d & 1 == 1).collect();
+    if let Err(e) = runtime::seal::seal(boot, gated, &all) {
+        panic!("cannot seal: {e}");
+    }
+    defmt::info!("sealed: {=u64:#b}", gated);
+}
+
+/// What there is of the predecessor's time.
+fn recall(
+    manager: &mut Manager,
+    replicas: &mut Replicas,
+    verdicts: &mut BroadcastReader<'static>,
+    desk: &mut Desk,
+) {
+    while replicas.take(|from, word| manager.recall_progress(from, word, desk.now_us())) {}
+    loop {
+        match verdicts.receive(&mut [0; 256]) {
+            Ok(None) => break,
+            Ok(Some(verdict)) => manager.recall_verdict(&verdict, desk.now_us()),
+            Err(ReceiveError::Malformed) => {}
+            Err(ReceiveError::Ring(_)) => verdicts.skip_to_head(),
+        }
+    }
+    manager.recalled(desk);
+}
+
 /// Entry.
 #[unsafe(no_mangle)]
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
-    if let Err((index, e)) = runtime::root::build(boot) {
-        panic!("partition {index}: {e}");
+    if boot.restarts == 0 {
+        begin(boot);
     }
     defmt::info!("starts: {=u32} domains, voters {=u64:#b}", boot.domains, boot.run.voters);
     let mut manager = Manager::new(Config {
@@ -165,6 +197,13 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut verdicts = shell::reader(boot, "verdicts");
     let mut replicas = Replicas::open(boot);
     let mut evidence = shell::reader(boot, "evidence");
+    if boot.restarts > 0 {
+        domains(boot, &mut manager, &mut desk);
+        recall(&mut manager, &mut replicas, &mut verdicts, &mut desk);
+        evidence.skip_to_head();
+        // The predecessor may have died before it let the port interrupt again.
+        desk.port.acknowledge();
+    }
     desk.port.listen();
     loop {
         // First the states: the text of a crash verdict takes its cause from there.

@@ -103,7 +103,11 @@ fn faults_are_injected_by_name_or_number() {
     assert_eq!(type_in(m, "inject corrupt k3\r").acts, ["Corrupt 6"]);
     assert_eq!(type_in(m, "inject equivocate r1\r").acts, ["Equivocate { domain: 1 }"]);
     let desk = type_in(m, "restart r1\r");
-    assert_eq!((desk.acts, desk.lines), (vec!["Restart 1".to_owned()], vec!["restarted: r1".to_owned()]));
+    assert_eq!(desk.acts, ["Restart { domain: 1, image: 0 }"]);
+    assert_eq!(desk.lines, ["the replicas are asked to restart r1"]);
+    let mut desk = Desk::default();
+    begun(m, 1, 1, &mut desk);
+    assert_eq!(desk.lines, ["restarted: r1"]);
     let desk = type_in(m, "inject crash devices\r");
     assert_eq!(desk.lines, ["EL2 refuses crash in devices: Denied"]);
 }
@@ -117,7 +121,7 @@ fn what_cannot_be_done_is_said() {
         ("pause manager", "the manager does not harm itself"),
         (
             "inject melt k1",
-            "unknown fault `melt`: there are crash, hang, slow, corrupt, lie, diverge and equivocate",
+            "unknown fault `melt`: there are crash, hang, slow, corrupt, lie, diverge, equivocate and usurp",
         ),
         ("inject lie k9", "no domain `k9`: give a name of `status`, or a voter's number from 1"),
         ("inject lie 0", "no domain `0`: give a name of `status`, or a voter's number from 1"),
@@ -125,6 +129,7 @@ fn what_cannot_be_done_is_said() {
         ("inject equivocate k1", "k1 is no replica: only one can equivocate"),
         ("restart gate", "gate is no replica: only one can restart"),
         ("inject crash manager", "the manager does not harm itself"),
+        ("inject usurp k1", "only the manager can usurp"),
         ("status all", "`status all`: nothing may follow that command"),
         ("log all", "`log all`: nothing may follow that command"),
         ("verdicts", "nothing so far"),
@@ -139,14 +144,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 16);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 17);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 16);
+    assert_eq!(desk.lines.len(), 17);
 }
 
 proptest! {
@@ -205,7 +210,7 @@ fn a_lost_kernel_is_begun_anew_with_the_next_design_and_told_of_until_it_votes()
     begun(&mut m, 5, 1, &mut desk);
     desk.now_us = 500_000;
     agreed(&mut m, Progress::Voters { epoch: 3, set: 0xf0, quorum: 3 }, &mut desk);
-    assert_eq!(desk.acts, ["begin 5 Some(5)"]);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }"]);
     let expect = [
         "verdict: k2 crashed",
         "voters 2: k1 k3 k4 vote, 2 equal votes decide",
@@ -228,7 +233,14 @@ fn a_newcomer_that_fails_is_begun_anew_until_it_is_enough() {
         begun(&mut m, 5, restarts, &mut desk);
         m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
     }
-    assert_eq!(desk.acts, ["begin 5 Some(5)", "begin 5 Some(6)", "begin 5 Some(4)"]);
+    assert_eq!(
+        desk.acts,
+        [
+            "Restart { domain: 5, image: 6 }",
+            "Restart { domain: 261, image: 7 }",
+            "Restart { domain: 517, image: 5 }"
+        ]
+    );
     assert_eq!(
         desk.lines.last().unwrap(),
         "return: k2 stays out: begun anew 3 times, and lost again before it voted"
@@ -249,9 +261,62 @@ fn replace_says_what_it_does_or_why_not() {
         assert_eq!((desk.lines, desk.acts), (vec![answer.to_owned()], vec![]));
     }
     let desk = type_in(m, "replace k1 actor\r");
-    assert_eq!(desk.acts, ["begin 4 Some(6)"]);
+    assert_eq!(desk.acts, ["Restart { domain: 4, image: 7 }"]);
     assert_eq!(desk.lines, ["return: k1 (classic, replaced by order) is begun anew as actor"]);
     let mut desk = Desk::default();
     agreed(m, Progress::Voters { epoch: 2, set: 0x30, quorum: 2 }, &mut desk);
     assert_eq!(type_in(m, "replace k1\r").lines, ["k1 is needed: fewer than three vote"]);
+}
+
+#[test]
+fn a_manager_that_begins_anew_goes_on_where_the_last_one_ended() {
+    let (mut m, mut desk) = (manager(), Desk { now_us: 5_000, ..Desk::default() });
+    let row = DomainStatus { state: 1, restarts: 0, cause: 0, pc: 0, address: 0, exits: 0 };
+    for (domain, restarts) in [(4, 0), (5, 1), (6, 0), (7, 1)] {
+        m.on_domain(domain, DomainStatus { restarts, ..row }, &mut desk);
+    }
+    let said = [
+        Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 },
+        Progress::Voters { epoch: 3, set: 0x90, quorum: 2 },
+        // Nobody else says this.
+        Progress::Voters { epoch: 4, set: 0xf0, quorum: 3 },
+    ];
+    for (i, word) in said.iter().enumerate() {
+        (0..if i == 2 { 1 } else { 2 }).for_each(|from| m.recall_progress(from, word, 5_000));
+    }
+    // k2 was lost and is on its way back; k4 was, and votes again; k3 was lost when nobody was there to bring it back.
+    m.recall_verdict(&Verdict::Crashed { voter: 5 }, 5_000);
+    m.recall_verdict(&Verdict::Restarted { voter: 5, epoch: 2 }, 5_000);
+    m.recall_verdict(&Verdict::Silent { voter: 7, n: 1 }, 5_000);
+    m.recall_verdict(&Verdict::Restarted { voter: 7, epoch: 2 }, 5_000);
+    m.recall_verdict(&Verdict::Silent { voter: 6, n: 3 }, 5_000);
+    assert!(desk.lines.is_empty() && desk.acts.is_empty());
+    m.recalled(&mut desk);
+    assert_eq!(desk.acts, ["Restart { domain: 6, image: 6 }"]);
+    let mut desk = Desk { now_us: 9_000, ..Desk::default() };
+    agreed(&mut m, Progress::Voters { epoch: 5, set: 0xb0, quorum: 3 }, &mut desk);
+    assert_eq!(
+        desk.lines.last().unwrap(),
+        "return: k2 votes, lost before this manager began: three vote again"
+    );
+    assert!(desk.acts.is_empty());
+}
+
+#[test]
+fn an_end_that_nobody_heard_is_told_by_the_next_manager() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    m.recall_verdict(&Verdict::Exit { status: 3 << 8 }, 0);
+    m.recalled(&mut desk);
+    assert!(desk.lines.contains(&"tetrarch: program exited with status 3".to_owned()), "{:?}", desk.lines);
+}
+
+#[test]
+fn a_usurper_tries_all_and_tells() {
+    let desk = type_in(&mut manager(), "inject usurp manager\r");
+    assert_eq!(
+        (desk.acts.len(), &*desk.acts[0], &*desk.acts[8]),
+        (9, "usurp", "Restart { domain: 7, image: 0 }")
+    );
+    let told = "injected: usurp: 9 invocations, 0 took effect; 8 orders to begin somebody anew";
+    assert_eq!(desk.lines, [told]);
 }

@@ -5,9 +5,14 @@
 fn main() {}
 
 #[cfg(target_os = "none")]
+mod agents;
+
+#[cfg(target_os = "none")]
 mod guest {
+    use crate::agents;
     use core::sync::atomic::Ordering;
     use runtime::abi::bootinfo::{BootInfo, DomainState};
+    use runtime::abi::capability::{label, root};
     use runtime::abi::hypercall::{Error, Inject, NOTIFY_DOMAIN, NOTIFY_IRQ};
     use runtime::{Channel, calls, channel, say};
 
@@ -113,7 +118,8 @@ mod guest {
         calls::inject(2, Inject::Hang).expect("inject");
         // One of the two has the FP/SIMD registers of their core, the other has not.
         for lodger in [5, 7] {
-            calls::inject(lodger, Inject::Restart).expect("inject");
+            let core = root::OTHER_CORES + u64::from(boot.partitions[lodger as usize].core);
+            agents::does(core, root::DOMAINS + lodger, label::RESTART, &[]);
         }
         t.until("lodgers anew", |_| [5, 7].iter().all(|d| state(*d) == crashed));
         let exits = channel::status(0).map_or(0, |s| s.exits);

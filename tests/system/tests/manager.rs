@@ -1,11 +1,27 @@
-//! The manager is trusted for liveness only: without it the system goes on, voted, and what it began is brought to its end.
+//! The manager is trusted for liveness only: it holds nothing by which it could reach a kernel, without it the system goes on, voted, and what it
+//! began is brought to its end; and the replicas begin it anew.
 
 use system_tests::{Session, strict};
 
+const ANEW: &str = "tetrarch: the manager began anew, by the replicas' word";
+
+/// A few lines, each voted.
+fn goes_on(s: &mut Session, what: &str) {
+    for n in 0..20 {
+        let out = s.command(&format!("echo {what} $(({n} + 1000))")).unwrap();
+        assert!(out.contains(&format!("{what} {}\r\n", n + 1000)), "{out:?}");
+    }
+}
+
+/// Tables and capabilities agree, and of all that the manifest has on cores 0 and 1.
+fn all_there(state: &str) -> bool {
+    ["core 0: manager gate devices\n", "core 1: k1 r1\n", "agree"].iter().all(|line| state.contains(line))
+}
+
 /// It is killed while a replica that it had restarted takes over the state of the others. That replica is back without it: when another one
-/// is killed the rest still orders, which takes three of four.
+/// is killed the rest still orders, which takes three of four. The next manager hears accusations, restarts replicas and brings kernels back.
 #[test]
-fn a_manager_killed_in_the_middle_of_a_replacement_is_not_missed() {
+fn a_manager_killed_in_the_middle_of_a_replacement_is_begun_anew() {
     let mut s = Session::shell(&strict()).unwrap();
     assert!(s.command("seq 1 500 | md5sum").unwrap().contains("  -\r\n"));
     s.operate("restart r1").unwrap();
@@ -14,21 +30,63 @@ fn a_manager_killed_in_the_middle_of_a_replacement_is_not_missed() {
     // It looks at its stack when it is woken.
     s.operate("status").unwrap();
     s.operator_says(&["el2: manager crashed"]).unwrap();
-    for n in 0..20 {
-        let out = s.command(&format!("echo one $(({n} + 1000))")).unwrap();
-        assert!(out.contains(&format!("one {}\r\n", n + 1000)), "{out:?}");
-    }
+    s.operator_says(&[ANEW]).unwrap();
+    goes_on(&mut s, "one");
     assert!(s.state().unwrap().contains("agree"));
     s.ruin("r2").unwrap();
-    s.operator_says(&["el2: r2 crashed"]).unwrap();
-    for n in 0..20 {
-        let out = s.command(&format!("echo two $(({n} + 2000))")).unwrap();
-        assert!(out.contains(&format!("two {}\r\n", n + 2000)), "{out:?}");
-    }
-    // One kernel of four is lost, too: the vote is still a vote.
+    s.operator_says(&["tetrarch: r2 crashed"]).unwrap();
+    goes_on(&mut s, "two");
+    s.operate("restart r2").unwrap();
+    s.operator_says(&["restarted: r2"]).unwrap();
+    // One kernel of four is lost, too: the vote is still a vote, and it comes back.
     s.ruin("k3").unwrap();
     let out = s.command("echo three $((1 + 2))").unwrap();
     assert!(out.contains("three 3\r\n"), "{out:?}");
+    s.operator_says(&["verdict: k3 crashed"]).unwrap();
+    s.operator_says(&["return: k3 votes as", "four vote again"]).unwrap();
+    goes_on(&mut s, "four");
     let f = s.stop().unwrap();
-    assert!(f.accusations().is_empty(), "nobody is left to tell: {:?}", f.accusations());
+    assert!(f.accusations().iter().all(|l| l.contains("k3 crashed")), "{:?}", f.accusations());
+}
+
+/// It is killed while a kernel that it had begun anew follows the log, twice; its successor tells of the return.
+#[test]
+fn a_manager_killed_while_a_kernel_returns_is_not_missed() {
+    let mut s = Session::shell(&strict()).unwrap();
+    s.command("echo before | tac").unwrap();
+    for (n, victim) in ["k2", "k4"].iter().enumerate() {
+        s.operate(&format!("inject lie {victim}")).unwrap();
+        s.command("echo a line to lie about").unwrap();
+        s.operator_says(&[&format!("return: {victim} ("), "is begun anew as"]).unwrap();
+        s.ruin("manager").unwrap();
+        s.operate("status").unwrap();
+        s.operator_has_said(&[ANEW], n + 1).unwrap();
+        s.operator_has_said(&[&format!("return: {victim} votes"), "four vote again"], 1).unwrap();
+    }
+    goes_on(&mut s, "after");
+    let f = s.stop().unwrap();
+    assert!(f.accusations().iter().all(|l| l.contains(" wrong output")), "{:?}", f.accusations());
+}
+
+/// Nothing that it can invoke takes effect, here or by mail; of its orders to begin everybody anew the replicas endorse what three voters allow. The
+/// terminal goes on, and shows what it should.
+#[test]
+fn a_hostile_manager_reaches_nobody() {
+    let mut s = Session::shell(&strict()).unwrap();
+    s.command("echo before | tac").unwrap();
+    let before = s.state().unwrap();
+    s.operate("inject usurp manager").unwrap();
+    s.operator_says(&["injected: usurp: ", " 0 took effect"]).unwrap();
+    goes_on(&mut s, "after");
+    assert_eq!((all_there(&before), all_there(&s.state().unwrap())), (true, true), "{before}");
+    // One kernel was given up, one replica too, nobody else.
+    s.operator_says(&["voters 2: "]).unwrap();
+    s.operator_says(&["voters 3: k1 k2 k3 k4 vote"]).unwrap();
+    s.operator_says(&["restarted: r1"]).unwrap();
+    s.run_for(std::time::Duration::from_secs(1));
+    for nobody in ["voters 4: ", "restarted: r2", "restarted: r3", "restarted: r4", "crashed"] {
+        assert!(!s.operator.lines.iter().any(|l| l.contains(nobody)), "{nobody}: {:#?}", s.operator.lines);
+    }
+    let f = s.stop().unwrap();
+    assert!(f.accusations().is_empty(), "{:?}", f.accusations());
 }

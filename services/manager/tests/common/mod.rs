@@ -31,15 +31,15 @@ impl Board for Desk {
         self.acts.push(format!("{inject:?} {domain} at {}", self.now_us));
         Ok(())
     }
-    fn begin(&mut self, domain: u32, image: Option<usize>) -> Result<(), Error> {
-        self.acts.push(format!("begin {domain} {image:?}"));
-        Ok(())
-    }
     fn now_us(&self) -> u64 {
         self.now_us
     }
     fn control(&mut self, control: Control) {
         self.acts.push(format!("{control:?}"));
+    }
+    fn usurp(&mut self) -> [u64; 2] {
+        self.acts.push("usurp".into());
+        [9, 0]
     }
     fn power_off(&mut self) {
         self.acts.push("off".into());
