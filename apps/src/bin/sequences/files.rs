@@ -194,6 +194,9 @@ impl Storm {
         }
         let a = [fd, structure(&words), parts, 0, 0, 0];
         if reads {
+            // What an earlier call left there may be a time or a number.
+            // SAFETY: (1) SINK is writable for good, and longer.
+            unsafe { (SINK as *mut [u8; 600]).write([0; 600]) };
             self.call_for("readv", libc::SYS_readv, a, SINK, |_| 600);
         } else {
             self.call("writev", libc::SYS_writev, a);
@@ -261,8 +264,8 @@ impl Storm {
             self.random.of(&[0, 1000, 2_000_000_000]),
         ];
         let at = structure(&words);
-        let (n, time) = (self.random.below(3), if words[3] > 1000 { at + 16 } else { at + 16 });
-        self.call_for("ppoll", libc::SYS_ppoll, [at, n, time, 0, 0, 0], at, |_| 8 * n);
+        let n = self.random.below(3);
+        self.call_for("ppoll", libc::SYS_ppoll, [at, n, at + 16, 0, 0, 0], at, |_| 8 * n);
     }
 
     fn stat(&mut self) {
@@ -364,7 +367,8 @@ fn attributes(r: i64, at: u64) -> Vec<u64> {
     let Some(bytes) = left(at, 128).filter(|_| r == 0) else { return vec![] };
     let kind = word(bytes, 4) & u64::from(libc::S_IFMT);
     let mut of = vec![word(bytes, 4), word(bytes, 6), word(bytes, 7)];
-    let own = |t: usize| word(bytes, t) < 100_000 && word(bytes, t + 1) == 0;
+    // Second 0 is when Linux makes its root, before it knows what time it is.
+    let own = |t: usize| (1..100_000).contains(&word(bytes, t)) && word(bytes, t + 1) == 0;
     match kind as u32 {
         libc::S_IFREG | libc::S_IFLNK => of.extend([word(bytes, 5), word(bytes, 12)]),
         // Of others the links and owners only where they are the sequence's, which /, /proc and /dev are not.

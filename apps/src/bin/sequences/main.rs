@@ -28,7 +28,7 @@ fn prepare(seed: u64) -> std::io::Result<()> {
     std::os::unix::fs::symlink("loop", "loop")?;
     std::os::unix::fs::symlink("d", "l")?;
     std::fs::write("a", b"some bytes to begin with")?;
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         std::fs::write("d/b", [b'x'; 5000])?;
     }
     Ok(())

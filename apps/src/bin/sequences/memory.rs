@@ -42,6 +42,8 @@ impl Storm {
             fd = 20;
         }
         let page = self.page();
+        // For so much Linux finds no memory once it has taken away what was there.
+        let length = if length == 1 << 36 && flags & 0x10 != 0 { 4096 } else { length };
         let place = if flags & 0x10_0010 == 0 { page & !4095 } else { page };
         let a = [place, length, protection, flags, fd, offset];
         let r = self.quietly(libc::SYS_mmap, a);

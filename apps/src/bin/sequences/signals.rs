@@ -1,6 +1,6 @@
 //! Calls on signals; handlers that tell what they were given.
 
-use crate::places::{STACK, STACK_SIZE, structure};
+use crate::places::{ARGUMENTS, SINK, STACK, STACK_SIZE, structure};
 use crate::storm::Storm;
 use apps::raw;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,14 +38,22 @@ unsafe extern "C" {
 }
 
 /// # Safety
-/// As a signal's handler: `info` and `context` are the kernel's.
+/// As a signal's handler with SA_SIGINFO: `info` and `context` are the kernel's.
 unsafe extern "C" fn handler(signal: u64, info: *const i32, context: *const u64) {
-    let on_stack = &raw const signal as u64;
-    // SAFETY: (1) the kernel gives both, whatever the flags; (2) the mask stands behind flags, link and stack (24 bytes) of the context.
+    // SAFETY: (1) the kernel gives both; (2) the mask stands behind flags, link and stack (24 bytes) of the context.
     let (code, pid, mask) = unsafe { (*info.add(2), *info.add(4), *context.add(5)) };
     let own = u64::from(pid == std::process::id() as i32);
+    seen(&[signal, code as u64, own, mask], &raw const signal as u64);
+}
+
+/// A handler without SA_SIGINFO: Linux on arm64 gives it the signal's number alone.
+extern "C" fn plain_handler(signal: u64) {
+    seen(&[signal], &raw const signal as u64);
+}
+
+fn seen(words: &[u64], on_stack: u64) {
     let alternate = u64::from((STACK..STACK + STACK_SIZE).contains(&on_stack));
-    for word in [signal, code as u64, own, alternate, mask] {
+    for word in words.iter().chain([&alternate]) {
         SEEN.store((SEEN.load(Relaxed) ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(7), Relaxed);
     }
 }
@@ -106,7 +114,7 @@ impl Storm {
                     if self.random.below(6) == 0 { self.sink() } else { mask },
                 );
                 let set =
-                    if set >= crate::places::SINK && set < crate::places::ARGUMENTS { mask } else { set };
+                    if (SINK..ARGUMENTS).contains(&set) { mask } else { set };
                 self.call_for(
                     "rt_sigprocmask",
                     libc::SYS_rt_sigprocmask,
@@ -141,17 +149,16 @@ impl Storm {
     fn action(&mut self) {
         let (signal, sink) =
             (self.random.of(&[1, 2, 3, 10, 12, 13, 15, 18, 20, 23, 28, 30, 9, 19, 0, 65]), self.sink());
-        let how = self.random.of(&[
-            0,
-            1,
-            handler as *const () as u64,
-            handler as *const () as u64,
-            handler as *const () as u64,
-        ]);
+        let how = self.random.of(&[0, 1, 2, 2, 2]);
         let flags = self.random.bits(&[0x4, 0x1000_0000, 0x4000_0000, 0x8000_0000, 0x0800_0000, 0x1])
             | self.random.of(&[0, 0x0400_0000, 0x0400_0000]);
         let mask = self.random.of(&[0, 0x200, 0x800, 0x4200]);
         let restorer = if flags & 0x0400_0000 != 0 { sequences_restorer as *const () as u64 } else { 0 };
+        let how = match how {
+            2 if flags & 4 != 0 => handler as *const () as u64,
+            2 => plain_handler as *const () as u64,
+            other => other,
+        };
         let action = structure(&[how, flags, restorer, mask]);
         let new = if self.random.below(4) == 0 { 0 } else { action };
         let size = self.random.of(&[8, 8, 8, 8, 7]);

@@ -134,7 +134,7 @@ impl Storm {
 
     /// An address that is none.
     fn nowhere(&self) -> u64 {
-        self.random.of(&[0, 1, u64::MAX, 1 << 48, 0xffff_ff80_4000_0000, FREE + FREE_PAGES * 4096 * 3])
+        self.random.of(&[0, 1, u64::MAX, 1 << 49, 0xffff_ff80_4000_0000, FREE + FREE_PAGES * 4096 * 3])
     }
 
     /// Where bytes come from: mostly good.
@@ -199,7 +199,7 @@ impl Storm {
     pub fn length(&self) -> u64 {
         match self.random.below(14) {
             0 => 0,
-            1 => self.random.of(&[u64::MAX, 1 << 31, 1 << 40, 70_000, 100_000]),
+            1 => self.random.of(&[u64::MAX, 1 << 31, 1 << 36, 70_000, 100_000]),
             2 => self.random.below(70_000),
             _ => self.random.below(600),
         }

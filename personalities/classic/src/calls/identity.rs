@@ -51,7 +51,8 @@ pub(super) fn getsid<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Err
 
 pub(super) fn setpgid<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
     let (pid, pgid) = (c.int(0), c.int(1));
-    if pgid < 0 {
+    // Linux' order: a group of 0 is the process' own number, and that one is checked first, whether or not it is anybody's.
+    if pgid < 0 || pgid == 0 && pid < 0 {
         return Err(EINVAL);
     }
     let target = k.meant(c, pid)?;

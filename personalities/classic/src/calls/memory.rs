@@ -1,7 +1,7 @@
 //! brk, mmap and kin: arguments decoded, the rest is `space`'s.
 
 use super::Call;
-use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, EOVERFLOW, Errno};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENODEV, ENOMEM, EOVERFLOW, Errno};
 use crate::exec::Files;
 use crate::fs::ExecFile;
 use crate::kernel::Kernel;
@@ -102,12 +102,18 @@ pub(super) fn munmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
 
 pub(super) fn mprotect<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     let [start, len, prot, ..] = c.args;
+    if start % 4096 != 0 {
+        return Err(EINVAL.into());
+    }
+    if len == 0 {
+        return Ok(0);
+    }
+    if len > u64::MAX - 4095 - start {
+        return Err(ENOMEM.into());
+    }
     // PROT_BTI (16) and PROT_GROWSDOWN and kin are refused, as on a machine without them.
     if prot & !7 != 0 {
         return Err(EINVAL.into());
-    }
-    if len == 0 && start % 4096 == 0 {
-        return Ok(0);
     }
     k.on_space(c.serial, |space, m, budget, _| space.mprotect(m, budget, start, len, Rights::from_prot(prot)))
         .map(|()| 0)

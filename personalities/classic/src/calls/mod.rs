@@ -206,6 +206,18 @@ impl<M: Machine> Kernel<M> {
         if address == 0 || view.writable(address, len) == len { Ok(()) } else { Err(EFAULT) }
     }
 
+    /// Whether an old value can be handed back, which Linux does last: the call takes effect all the same, and then says EFAULT (the inner result). A step
+    /// that has to be made again in its turn ends here, so that it takes effect once.
+    pub(crate) fn room_for_old(
+        &mut self,
+        serial: Serial,
+        address: u64,
+        len: usize,
+    ) -> Result<Result<(), Errno>, Errno> {
+        let room = self.check_writable(serial, address, len);
+        if self.budget.wants_turn { Err(EFAULT) } else { Ok(room) }
+    }
+
     /// Copies a string of at most `max` bytes (its zero byte included) from a program.
     pub(crate) fn read_string(&mut self, serial: Serial, address: u64, max: usize) -> Result<Vec<u8>, Errno> {
         let mut view = self.view(serial).ok_or(EFAULT)?;

@@ -146,6 +146,11 @@ pub(super) fn exit_group<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ende
 const WNOHANG: i32 = 1;
 const WUNTRACED: i32 = 2;
 const WCONTINUED: i32 = 8;
+/// Of the caller's thread alone: children are the process'.
+const WNOTHREAD: i32 = 0x2000_0000;
+const WALL: i32 = 0x4000_0000;
+/// Children whose end is told by another signal than SIGCHLD, or by none: there are none.
+const WCLONE: i32 = i32::MIN;
 
 /// Which children `wait4` means.
 fn meant(p: &Process, pid: i32, own_group: u32) -> bool {
@@ -170,15 +175,16 @@ fn news(p: &Process, options: i32) -> Option<i32> {
 pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
     let (pid, options) = (c.int(0), c.int(2));
     let (status_at, usage_at) = (c.args[1], c.args[3]);
-    if options & !(WNOHANG | WUNTRACED | WCONTINUED) != 0 {
+    if options & !(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | WCLONE) != 0 {
         return Err(EINVAL);
     }
     if pid == i32::MIN {
         return Err(ESRCH);
     }
     let own_group = k.procs.get(&c.process).map_or(0, |p| p.pgid);
-    let mut children =
-        k.procs.values().filter(|p| p.parent == c.process && meant(p, pid, own_group)).peekable();
+    let of_kind = options & (WALL | WCLONE) != WCLONE;
+    let is_meant = |p: &&Process| of_kind && p.parent == c.process && meant(p, pid, own_group);
+    let mut children = k.procs.values().filter(is_meant).peekable();
     if children.peek().is_none() {
         return Err(ECHILD);
     }
@@ -189,8 +195,7 @@ pub(super) fn wait4<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Er
         }
         return Ok(Ended::Block { keys: alloc::vec![Key::Children(c.process)], deadline_us: None });
     };
-    k.check_writable(c.serial, status_at, 4)?;
-    k.check_writable(c.serial, usage_at, RUSAGE_BYTES)?;
+    // As on Linux a child is waited for, and gone, though it cannot be written how it ended.
     let (child_pid, calls) = take_news(k, c.process, child);
     if status_at != 0 {
         k.write_user(c.serial, status_at, &status.to_le_bytes())?;
@@ -262,7 +267,7 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
         return Err(EINVAL);
     }
     let new = if new_at != 0 { Some(k.read_words::<2>(c.serial, new_at)?) } else { None };
-    k.check_writable(c.serial, old_at, 16)?;
+    let room = k.room_for_old(c.serial, old_at, 16)?;
     let slot = k.procs.get_mut(&target).and_then(|p| p.limits.get_mut(resource)).ok_or(ESRCH)?;
     let old = *slot;
     if let Some([soft, hard]) = new {
@@ -279,6 +284,7 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
             p.fds.limit = soft as usize;
         }
     }
+    room?;
     if old_at != 0 {
         let mut b = [0; 16];
         b[..8].copy_from_slice(&old.0.to_le_bytes());

@@ -100,7 +100,7 @@ pub(super) fn rt_sigaction<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i6
     if new.is_some() && SigSet::UNBLOCKABLE.has(signal) {
         return Err(EINVAL);
     }
-    k.check_writable(c.serial, old_at, 32)?;
+    let room = k.room_for_old(c.serial, old_at, 32)?;
     let p = k.procs.get_mut(&c.process).ok_or(ESRCH)?;
     let old = p.action(signal);
     if let (Some(mut action), Some(slot)) = (new, p.actions.get_mut(usize::from(signal))) {
@@ -110,6 +110,7 @@ pub(super) fn rt_sigaction<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i6
             k.forget_signals(c.process, SigSet::of(signal));
         }
     }
+    room?;
     if old_at != 0 {
         k.write_user(c.serial, old_at, &old.to_bytes())?;
     }
@@ -132,11 +133,13 @@ pub(super) fn rt_sigprocmask<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<
             _ => return Err(EINVAL),
         }
     }
-    if old_at != 0 {
-        k.write_user(c.serial, old_at, &old.0.to_le_bytes())?;
-    }
+    let room = k.room_for_old(c.serial, old_at, 8)?;
     if let Some(t) = k.threads.get_mut(&c.serial) {
         t.mask = mask.without(SigSet::UNBLOCKABLE);
+    }
+    room?;
+    if old_at != 0 {
+        k.write_user(c.serial, old_at, &old.0.to_le_bytes())?;
     }
     Ok(0)
 }
@@ -180,11 +183,13 @@ pub(super) fn sigaltstack<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64
         let new = AltStack::from_bytes(&k.read_user(c.serial, new_at)?);
         stack = stack.set(new, sp)?;
     }
-    if old_at != 0 {
-        k.write_user(c.serial, old_at, &old.to_bytes())?;
-    }
+    let room = k.room_for_old(c.serial, old_at, 24)?;
     if let Some(t) = k.threads.get_mut(&c.serial) {
         t.altstack = stack;
+    }
+    room?;
+    if old_at != 0 {
+        k.write_user(c.serial, old_at, &old.to_bytes())?;
     }
     Ok(0)
 }

@@ -183,13 +183,14 @@ pub(super) fn setitimer<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     check_timer(c)?;
     let interval = micros([words[0], words[1]], SECOND_US)?;
     let value = micros([words[2], words[3]], SECOND_US)?;
-    k.check_writable(c.serial, old_at, 32)?;
+    let room = k.room_for_old(c.serial, old_at, 32)?;
     let now = k.turns.clock_us();
     let p = k.procs.get_mut(&c.process).ok_or(ESRCH)?;
     let at = value.saturating_add(now).min(NO_DEADLINE - 1);
     // An interval that no clock can reach is one that never comes.
     let interval = interval.min(1 << 60);
     let old = core::mem::replace(&mut p.alarm, (value > 0).then_some((at, interval)));
+    room?;
     if old_at != 0 {
         k.write_user(c.serial, old_at, &timer_bytes(old, now))?;
     }

@@ -59,21 +59,31 @@ impl Fs {
         const F_UNLCK: u16 = 2;
         let lock: [u8; 32] = call.get(call.args[2])?;
         let (kind, whence) = (u16::from_le_bytes([lock[0], lock[1]]), u16::from_le_bytes([lock[2], lock[3]]));
-        if kind > F_UNLCK || whence > 2 {
+        let get = matches!(call.u32(1), 5 | 36);
+        if get && kind >= F_UNLCK {
             return Err(EINVAL.into());
         }
-        let get = matches!(call.u32(1), 5 | 36);
         let (_, open) = self.real_file(call.caller.fds, call.fd(0))?;
+        let base = match whence {
+            0 => 0,
+            1 => open.offset,
+            2 if open.kind == Kind::Regular => self.size(open.node),
+            2 => 0,
+            _ => return Err(EINVAL.into()),
+        };
+        let word = |i: usize| i64::from_le_bytes(core::array::from_fn(|j| lock[i + j]));
+        check_range(base as i64, word(8), word(16))?;
+        if kind > F_UNLCK {
+            return Err(EINVAL.into());
+        }
         if !get && (kind == 0 && !open.readable() || kind == 1 && !open.writable()) {
             return Err(EBADF.into());
         }
-        if get {
-            if kind == F_UNLCK {
-                return Err(EINVAL.into());
-            }
-            return call.put(2, &F_UNLCK.to_le_bytes());
+        // Those of open file descriptions have no owner: l_pid is 0.
+        if call.u32(1) >= 36 && lock[24..28] != [0; 4] {
+            return Err(EINVAL.into());
         }
-        Ok(0)
+        if get { call.put(2, &F_UNLCK.to_le_bytes()) } else { Ok(0) }
     }
 
     pub(super) fn flock(&mut self, call: &mut Call<'_, '_>) -> Answer {
@@ -120,4 +130,16 @@ impl Fs {
         }
         Ok(new)
     }
+}
+
+/// Linux' `flock64_to_posix_lock`: a lock's range begins `start` behind `base`, and ends (or, with a negative length, begins) `len` from there.
+fn check_range(base: i64, start: i64, len: i64) -> Result<(), Errno> {
+    let start = start.checked_add(base).ok_or(EOVERFLOW)?;
+    if start < 0 {
+        return Err(EINVAL);
+    }
+    if len > 0 {
+        return start.checked_add(len - 1).map(drop).ok_or(EOVERFLOW);
+    }
+    if start + len < 0 { Err(EINVAL) } else { Ok(()) }
 }

@@ -219,7 +219,9 @@ impl Fs {
         // Linux looks at a pipe before it looks for bytes to send.
         let to_pipe = matches!(target.kind, Kind::Pipe { .. });
         let sendable = kind == Kind::Regular;
-        if !to_pipe && (!sendable || target.flags & O_APPEND != 0) {
+        // Of no bytes it asks only whether the source has a position.
+        let nothing = count == 0 && !matches!(kind, Kind::Pipe { .. } | Kind::Tty);
+        if !to_pipe && (!sendable && !nothing || target.flags & O_APPEND != 0) {
             return Err(EINVAL.into());
         }
         let before = call.caller.progress.done;

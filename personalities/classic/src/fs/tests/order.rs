@@ -50,3 +50,56 @@ fn times_are_no_change_in_the_digest() {
         assert_eq!(digest(&mut w), before, "{path}");
     }
 }
+
+/// `struct flock`.
+fn lock(w: &mut World, fd: i64, command: u64, (kind, whence): (u16, u16), range: [i64; 2], pid: u64) -> i64 {
+    let words = [u64::from(kind) | u64::from(whence) << 16, range[0] as u64, range[1] as u64, pid];
+    let at = w.text(3, &words.map(u64::to_le_bytes).concat());
+    w.call(nr::fcntl, &[fd as u64, command, at])
+}
+
+#[test]
+fn record_locks_look_at_the_range_as_linux_does() {
+    const RDLCK: u16 = 0;
+    const UNLCK: u16 = 2;
+    let (set, get, get_ofd, set_ofd) = (6, 5, 36, 37);
+    let mut w = World::new();
+    let dir = w.open("/tmp", 0);
+    let fd = w.open("/tmp/w", O_CREAT | O_RDWR);
+    assert_eq!(w.write(fd, b"ten bytes."), 10);
+    let mut of = |fd, command, how, range| lock(&mut w, fd, command, how, range, 0);
+    assert_eq!(of(fd, get, (UNLCK, 0), [0, 0]), -22);
+    assert_eq!(of(fd, set, (UNLCK, 0), [0, 0]), 0);
+    // Behind the file's start, the position and its end, both 10.
+    for (whence, at) in [(0, 0), (1, 10), (2, 10)] {
+        assert_eq!(of(fd, get, (RDLCK, whence), [-at, 0]), 0, "{whence}");
+        assert_eq!(of(fd, get, (RDLCK, whence), [-at - 1, 0]), -22, "{whence}");
+        assert_eq!(of(fd, set, (RDLCK, whence), [3, -at - 3]), 0, "{whence}");
+        assert_eq!(of(fd, set, (RDLCK, whence), [3, -at - 4]), -22, "{whence}");
+        assert_eq!(of(fd, set, (RDLCK, whence), [i64::MAX - at, 1]), 0, "{whence}");
+        assert_eq!(of(fd, set, (RDLCK, whence), [i64::MAX - at, 2]), -75, "{whence}");
+    }
+    assert_eq!(of(fd, set, (RDLCK, 1), [i64::MAX, 1]), -75);
+    assert_eq!(of(fd, set, (RDLCK, 5), [0, 0]), -22);
+    assert_eq!(of(dir, get, (RDLCK, 2), [-5, 0]), -22);
+    assert_eq!(lock(&mut w, fd, get_ofd, (RDLCK, 0), [0, 0], 7), -22);
+    assert_eq!(lock(&mut w, fd, set_ofd, (RDLCK, 0), [0, 0], 7), -22);
+    // The range and the type come before how the file is open.
+    let reads = w.open("/tmp/w", 0);
+    assert_eq!(lock(&mut w, reads, set, (1, 0), [-1, 0], 0), -22);
+    assert_eq!(lock(&mut w, reads, set, (3, 0), [0, 0], 0), -22);
+    assert_eq!(lock(&mut w, reads, set, (1, 0), [0, 0], 0), -9);
+}
+
+#[test]
+fn sendfile_of_no_bytes_asks_only_for_a_position() {
+    let mut w = World::new();
+    let file = w.open("/tmp/w", O_CREAT | O_RDWR) as u64;
+    let dir = w.open("/tmp", 0) as u64;
+    let (pipe, _) = w.pipe();
+    assert_eq!(w.call(nr::sendfile, &[file, dir, 0, 0]), 0);
+    assert_eq!(w.call(nr::sendfile, &[file, dir, 0, 1]), -22);
+    assert_eq!(w.call(nr::sendfile, &[file, pipe as u64, 0, 0]), -22);
+    let end = w.open("/tmp/w", O_WRONLY | O_APPEND) as u64;
+    assert_eq!(w.call(nr::sendfile, &[end, dir, 0, 0]), -22);
+}

@@ -1,5 +1,6 @@
 //! Take, begin, take again, go on: at every sync point of programs that stand in the middle of everything there is.
 
+mod answers;
 mod hostile;
 mod machine;
 mod rig;

@@ -1,0 +1,100 @@
+//! What calls on processes, signals and memory answer where Linux' order of checks, or what it leaves behind, is easily got wrong. All was found by
+//! `sequences` (docs/differential.md).
+
+use super::machine::{Arg::Saved, Code};
+use super::rig::Case;
+use super::{A, B, BIG, sleep};
+use abi::linux::nr;
+
+/// No memory of a program's lies there.
+const NOWHERE: u64 = 8;
+const ANYBODY: u64 = u64::MAX;
+const EFAULT: i8 = -14;
+const ECHILD: i8 = -10;
+const EINVAL: i8 = -22;
+
+/// What the last call of a program answers (its low byte), and what the program printed.
+fn answer(build: impl FnOnce(&mut Code)) -> (i8, String) {
+    let mut c = Code::default();
+    build(&mut c);
+    c.save(6).with(nr::exit_group, &[Saved(6)]);
+    let (said, _) = Case::new(c, 0).run(None, None, 20_000);
+    let last = said.effects.last_key_value().expect("effects").1;
+    let status =
+        last.split_once("Exit").and_then(|(_, rest)| rest.split_once("payload: [0, ")).expect(last).1;
+    (status.split(',').next().unwrap().parse::<u8>().unwrap() as i8, said.output)
+}
+
+fn of_call(number: u64, args: &[u64]) -> i8 {
+    answer(|c| _ = c.call(number, args)).0
+}
+
+#[test]
+fn setpgid_looks_at_the_group_before_the_process() {
+    assert_eq!(of_call(nr::setpgid, &[u64::MAX, 0]), EINVAL);
+    assert_eq!(of_call(nr::setpgid, &[u64::MAX, 5]), -3);
+    assert_eq!(of_call(nr::setpgid, &[5000, 0]), -3);
+}
+
+#[test]
+fn a_child_is_waited_for_though_its_status_cannot_be_written() {
+    for args in [[ANYBODY, NOWHERE, 0, 0], [ANYBODY, A, 0, NOWHERE]] {
+        let (first, _) = answer(|c| {
+            c.fork(0, |_| {}).call(nr::wait4, &args);
+        });
+        let (second, _) = answer(|c| {
+            c.fork(0, |_| {}).call(nr::wait4, &args).call(nr::wait4, &[ANYBODY, A, 1, 0]);
+        });
+        assert_eq!((first, second), (EFAULT, ECHILD));
+    }
+}
+
+#[test]
+fn all_children_are_of_the_kind_that_sigchld_tells_of() {
+    let wait = |options: u64| {
+        let (pid, _) = answer(|c| {
+            c.fork(0, |c| sleep(c, 30)).call(nr::wait4, &[ANYBODY, A, options, 0]);
+        });
+        pid
+    };
+    let (wclone, wall, wnothread) = (0x8000_0000, 0x4000_0000, 0x2000_0000);
+    assert_eq!(wait(wclone), ECHILD);
+    assert_eq!([wait(wall), wait(wall | wclone), wait(wnothread)], [2; 3]);
+    assert_eq!(wait(16), EINVAL);
+}
+
+/// A call that sets something and hands the old value back where it cannot be written fails, and has set it.
+fn sets(call: (u64, &[u64]), put: &[u64], look: (u64, &[u64]), len: u64) {
+    let bytes: Vec<u8> = put.iter().flat_map(|w| w.to_le_bytes()).collect();
+    assert_eq!(answer(|c| _ = c.put(A, &bytes).call(call.0, call.1)).0, EFAULT);
+    let (_, output) = answer(|c| {
+        c.put(A, &bytes).call(call.0, call.1).call(look.0, look.1).call(nr::write, &[1, B, len]);
+    });
+    assert_eq!(output, String::from_utf8(bytes[..len as usize].to_vec()).unwrap());
+}
+
+#[test]
+fn what_is_set_stays_though_the_old_value_cannot_be_handed_back() {
+    sets((nr::rt_sigprocmask, &[0, A, NOWHERE, 8]), &[0x41], (nr::rt_sigprocmask, &[0, 0, B, 8]), 8);
+    sets((nr::sigaltstack, &[A, NOWHERE]), &[0x1000, 0, 0x3000], (nr::sigaltstack, &[0, B]), 24);
+    sets(
+        (nr::rt_sigaction, &[10, A, NOWHERE, 8]),
+        &[0x1234, 4, 0, 0x70],
+        (nr::rt_sigaction, &[10, 0, B, 8]),
+        32,
+    );
+    sets((nr::prlimit64, &[0, 4, A, NOWHERE]), &[0x4141, 0x4242], (nr::prlimit64, &[0, 4, 0, B]), 16);
+    // Of a timer the interval; what is left of it runs.
+    sets((nr::setitimer, &[0, A, NOWHERE]), &[9, 0, 8, 0], (nr::getitimer, &[0, B]), 8);
+}
+
+#[test]
+fn mprotect_looks_at_the_range_before_the_rights() {
+    let mprotect = |start: u64, len: u64, rights: u64| of_call(nr::mprotect, &[start, len, rights]);
+    assert_eq!(mprotect(BIG, 0, 64), 0);
+    assert_eq!(mprotect(BIG + 1, 0, 64), EINVAL);
+    assert_eq!(mprotect(BIG, u64::MAX - BIG + 1, 64), -12);
+    assert_eq!(mprotect(BIG, u64::MAX, 64), -12);
+    assert_eq!(mprotect(BIG, 4096, 64), EINVAL);
+    assert_eq!(mprotect(BIG, 4096, 3), 0);
+}
