@@ -31,11 +31,13 @@ pub struct Rejoins {
     rows: [Row; ROWS],
     /// Where the search for a row to give up begins, so that the oldest goes first.
     oldest: usize,
+    /// Rows that are asked for and not done. Mostly none: then nobody looks at the rows, which are asked after again and again.
+    open: usize,
 }
 
 impl Rejoins {
     pub fn new() -> Self {
-        Rejoins { rows: [Row::default(); ROWS], oldest: 0 }
+        Rejoins { rows: [Row::default(); ROWS], oldest: 0, open: 0 }
     }
 
     /// `voter` asks.
@@ -45,7 +47,7 @@ impl Rejoins {
             row.asked |= bit;
             return;
         }
-        if self.rows.iter().filter(|r| r.asked == bit && !r.done).count() >= OPEN_PER_VOTER {
+        if self.open_rows().filter(|r| r.asked == bit).count() >= OPEN_PER_VOTER {
             return;
         }
         if let Some(at) = self.free()
@@ -53,12 +55,23 @@ impl Rejoins {
         {
             *row = Row { request, asked: bit, done: false };
         }
+        self.count_open();
+    }
+
+    fn count_open(&mut self) {
+        self.open = self.rows.iter().filter(|r| r.asked != 0 && !r.done).count();
+    }
+
+    fn open_rows(&self) -> impl Iterator<Item = &Row> {
+        let rows = if self.open == 0 { &[][..] } else { &self.rows };
+        rows.iter().filter(|r| r.asked != 0 && !r.done)
     }
 
     /// `voter` does not ask any more: it was another kernel.
     pub fn forget(&mut self, voter: u32) {
         let bit = 1u64.checked_shl(voter).unwrap_or(0);
         self.rows.iter_mut().for_each(|row| row.asked &= !bit);
+        self.count_open();
     }
 
     /// A free row, else the oldest that is done: that one has been in the log for long.
@@ -77,16 +90,20 @@ impl Rejoins {
     pub fn agreed(&self, quorum: u32, voters: &[Voter; DOMAINS_MAX]) -> impl Iterator<Item = Request> {
         let asked = move |row: &&Row| {
             let live = voters.iter().enumerate().filter(|(i, v)| v.live() && row.asked >> i & 1 == 1);
-            row.asked != 0 && !row.done && live.count() >= quorum as usize
+            live.count() >= quorum as usize
         };
-        self.rows.iter().filter(asked).map(|row| row.request)
+        self.open_rows().filter(asked).map(|row| row.request)
     }
 
     /// Those that `is_done` says are in the log need not be asked for again.
     pub fn settle(&mut self, is_done: impl Fn(&Request) -> bool) {
+        if self.open == 0 {
+            return;
+        }
         for row in self.rows.iter_mut().filter(|r| r.asked != 0 && !r.done) {
             row.done = is_done(&row.request);
         }
+        self.count_open();
     }
 }
 

@@ -65,9 +65,9 @@ impl Session {
         let images = images();
         let turn = turn();
         let machine = Machine::boot(images, options)?;
-        for socket in [&machine.console, &machine.operator] {
-            socket.set_read_timeout(Some(Duration::from_millis(5)))?;
-        }
+        // One waits for both: the operator's console is looked at when the other has shown something or a moment is over.
+        machine.console.set_read_timeout(Some(Duration::from_millis(5)))?;
+        machine.operator.set_nonblocking(true)?;
         Ok(Session {
             machine,
             console: vec![],
@@ -171,6 +171,21 @@ impl Session {
         while Instant::now() < end && self.open {
             self.pump();
         }
+    }
+
+    /// The longest time without a byte on the console, until a line of the operator's console holds all of `words`, or for so long.
+    pub fn longest_silence(&mut self, limit: Duration, words: &[&str]) -> Duration {
+        let (mut seen, mut since, mut longest) = (self.console.len(), Instant::now(), Duration::ZERO);
+        let begun = Instant::now();
+        let said = |s: &Session| s.operator.lines.iter().any(|l| words.iter().all(|w| l.contains(w)));
+        while !said(self) && begun.elapsed() < limit && self.open {
+            self.pump();
+            if self.console.len() != seen {
+                longest = longest.max(since.elapsed());
+                (seen, since) = (self.console.len(), Instant::now());
+            }
+        }
+        longest.max(since.elapsed())
     }
 
     /// What `make state` says of this machine: an error if tables, capabilities and manifest do not agree.

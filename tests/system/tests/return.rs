@@ -1,6 +1,6 @@
 //! A lost kernel comes back: what was lost is named, what took its place too, and the output is what it would have been without (R27, R28, R75).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use system_tests::{Finished, LIMIT, Options, Session, strict};
 
 /// Pipes, subshells, background jobs. At each MARK comes a fault; then the program waits for a while.
@@ -213,21 +213,6 @@ fn a_false_snapshot_is_named_and_nobody_begins_with_it() {
     assert_contained(&s.finish().unwrap(), &["k1", "k3"]);
 }
 
-/// The longest time without a byte on the console, until the operator's console says `done`, or for so long.
-fn longest_silence(s: &mut Session, limit: Duration, done: &[&str]) -> Duration {
-    let (mut seen, mut since, mut longest) = (s.console.len(), Instant::now(), Duration::ZERO);
-    let begun = Instant::now();
-    let said = |s: &Session| s.operator.lines.iter().any(|l| done.iter().all(|w| l.contains(w)));
-    while !said(s) && begun.elapsed() < limit {
-        s.run_for(Duration::from_millis(1));
-        if s.console.len() != seen {
-            longest = longest.max(since.elapsed());
-            (seen, since) = (s.console.len(), Instant::now());
-        }
-    }
-    longest.max(since.elapsed())
-}
-
 /// What a loss costs, early and late in a run: figures of `docs/results.md`.
 #[test]
 #[ignore = "measures"]
@@ -238,9 +223,9 @@ fn what_a_return_costs() {
         s.expect("100\r\n").unwrap();
         // A line is one call, and sixteen calls are a sync point.
         s.expect(&format!("\n{}\r\n", 200 + syncs * 16)).unwrap();
-        let quiet = longest_silence(&mut s, Duration::from_secs(2), &["nothing that is said"]);
+        let quiet = s.longest_silence(Duration::from_secs(2), &["nothing that is said"]);
         s.operate(&format!("inject {fault} {victim}")).unwrap();
-        let silence = longest_silence(&mut s, LIMIT, &["return: ", " votes as "]);
+        let silence = s.longest_silence(LIMIT, &["return: ", " votes as "]);
         println!(
             "{fault} in {victim} after {syncs} sync points: {silence:?} without output at most, {quiet:?} before"
         );

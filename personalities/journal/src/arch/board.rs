@@ -197,6 +197,9 @@ impl Machine for Board {
     }
 
     fn sleep(&mut self, us: u64) {
+        // An interrupt that nobody acknowledges would end the wait, and every one after it: the bell's, or what is left of a slice.
+        self.interrupt();
+        set_timer(None);
         calls::wait(calls::now() + self.ticks(us));
         self.look = true;
     }
