@@ -7,7 +7,7 @@ use crate::files::data::SIZE_MAX;
 use crate::files::flags::O_APPEND;
 use crate::files::node::NodeId;
 use crate::files::{Device, Target};
-use crate::kernel::{Flow, Kernel, Out};
+use crate::kernel::{DONE, Flow, Kernel, Out};
 use crate::machine::Machine;
 use crate::pipes::{PipeId, Room};
 use crate::turns::{Serial, Thing};
@@ -51,7 +51,8 @@ impl<M: Machine> Kernel<M> {
         if !source.reads() {
             return Err(e::EBADF);
         }
-        if kept.is_some() && matches!(source.target, Target::Pipe { .. } | Target::Terminal) {
+        let has_position = !matches!(source.target, Target::Pipe { .. } | Target::Terminal);
+        if kept.is_some() && !has_position {
             return Err(e::ESPIPE);
         }
         let (node, is_file) = (source.node, matches!(source.target, Target::File));
@@ -65,16 +66,22 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EBADF);
         }
         let to_pipe = matches!(out.target, Target::Pipe { .. });
-        if !is_file && !to_pipe || out.flags & O_APPEND != 0 {
+        let count = a.0[3].min(COUNT_MAX);
+        // As Linux: what has no position is refused; what the rest is shows when there are bytes to send.
+        let sends = is_file || has_position && count == 0;
+        if !sends && !to_pipe || out.flags & O_APPEND != 0 {
             return Err(e::EINVAL);
         }
-        let count = a.0[3].min(COUNT_MAX);
         if count > 0 && at >= SIZE_MAX {
             return Err(e::EOVERFLOW);
         }
         let nonblocking = out.nonblocking();
         let from = From { fd, node, is_file, at, kept_at, count };
         match out.target.clone() {
+            _ if !is_file && !to_pipe => {
+                self.sent(me, &from, 0)?;
+                DONE
+            }
             Target::Pipe { pipe, .. } => self.send_to_pipe(me, &from, pipe, nonblocking),
             Target::Terminal => self.send_to_terminal(me, &from),
             Target::File => self.send_to_file(me, &from, to),

@@ -2,6 +2,8 @@
 
 mod digest;
 mod end;
+#[cfg(test)]
+mod linux_test;
 mod outside;
 mod resume;
 mod run;

@@ -20,12 +20,10 @@ impl Processes {
     pub fn set_group(&mut self, me: Serial, pid: i32, pgid: i32) -> Res {
         let own = self.get(me)?;
         let (my_pid, my_session) = (own.pid, own.sid);
-        let pid = if pid == 0 { my_pid } else { u32::try_from(pid).map_err(|_| e::ESRCH)? };
-        let pgid = match pgid {
-            ..0 => return Err(e::EINVAL),
-            0 => pid,
-            id => id as u32,
-        };
+        // As Linux: a negative pid without a group names itself as the group, and that is refused before anybody is looked for.
+        let pid = if pid == 0 { my_pid as i32 } else { pid };
+        let pgid = u32::try_from(if pgid == 0 { pid } else { pgid }).map_err(|_| e::EINVAL)?;
+        let pid = u32::try_from(pid).map_err(|_| e::ESRCH)?;
         let p = self.by_pid(pid)?;
         if p.parent == me {
             if p.sid != my_session {

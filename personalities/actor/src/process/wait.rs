@@ -3,7 +3,7 @@
 use super::{Process, Processes};
 use crate::error::{Res, e};
 use crate::turns::Serial;
-use linux_raw_sys::general::{WCONTINUED, WNOHANG, WUNTRACED};
+use linux_raw_sys::general::{__WALL, __WCLONE, __WNOTHREAD, WCONTINUED, WNOHANG, WUNTRACED};
 
 const CONTINUED_STATUS: i32 = 0xffff;
 
@@ -38,15 +38,18 @@ fn news(p: &Process, options: u32) -> Option<i32> {
 impl Processes {
     /// Takes a child's news.
     pub fn wait(&mut self, me: Serial, pid: i32, options: u32) -> Res<Waited> {
-        if options & !(WNOHANG | WUNTRACED | WCONTINUED) != 0 {
+        if options & !(WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL) != 0 {
             return Err(e::EINVAL);
         }
         if pid == i32::MIN {
             return Err(e::ESRCH);
         }
         let group = self.get(me)?.pgid;
+        // SIGCHLD tells of all children: those that __WCLONE alone asks for are none.
+        let forked = options & __WALL != 0 || options & __WCLONE == 0;
         let meant = |p: &Process| {
             p.parent == me
+                && forked
                 && match pid {
                     1.. => p.pid == pid as u32,
                     0 => p.pgid == group,
