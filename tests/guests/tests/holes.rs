@@ -37,7 +37,8 @@ const CONTROLS: [Control; 11] = [
         tree: "leases.dts",
         images: &LEASES,
         sound: &LENT,
-        finding: "a canary was found",
+        // Before anybody looks for a canary a table of what was not scrubbed is found in use: Map says DeleteFirst.
+        finding: "crashed: gave up: core 3: capability 2, label 10: -22",
     },
     Control {
         hole: "page",

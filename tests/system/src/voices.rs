@@ -56,7 +56,7 @@ pub fn said(voice: &str, command: &str) -> Result<String> {
     } else {
         let f = run(command, Options { kernel: Some(voice.into()), ..options })
             .with_context(|| format!("{voice}: {command}"))?;
-        ensure!(f.status == Some(0), "{voice}: {command}: {:?}", f.operator);
+        ensure!(f.status == Some(0), "{voice}: {command}: {:?}\n{}", f.operator, f.console);
         f.console
     };
     Ok(console.replace('\r', ""))
