@@ -1,6 +1,5 @@
 //! `probe`: prints all that a program can find out about where it runs. On several kernels that vote it must print what it prints on one that runs alone
-//! (requirement R29); what chance and clocks say is left out, but not how
-//! clocks go.
+//! (requirement R29); what chance and clocks say is left out, but not how clocks go.
 
 use std::arch::asm;
 use std::fs;
