@@ -25,6 +25,8 @@ struct Voter {
     held: Option<Vote<'static>>,
     /// It was begun anew, and has not begun its epoch of the ring yet.
     renewed: bool,
+    /// It has begun another epoch of the ring, and the gate's word that it was begun anew is still to come: until then it is not read.
+    early: bool,
 }
 
 /// The rings.
@@ -47,7 +49,7 @@ impl Readers {
         for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
             let info = boot.read_channels("snapshot-").find(|c| c.writer == domain);
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
-            *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false });
+            *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false, early: false });
         }
         let mut control = shell::reader(boot, "control");
         if boot.restarts > 0 {
@@ -107,11 +109,12 @@ impl Readers {
         }
     }
 
-    /// What is left of a kernel in its ring is not its successor's.
+    /// What is left of a kernel in its ring is not its successor's. What that one has said already is: while the program waits it says it once.
     fn renew(&mut self, domain: u32) {
         for voter in self.voters.iter_mut().flatten().filter(|v| v.domain == domain) {
-            voter.ring.skip_to_head();
-            (voter.held, voter.renewed) = (None, true);
+            voter.held = None;
+            voter.renewed =
+                !core::mem::take(&mut voter.early) && !skip_to_epoch(&mut voter.ring, &mut self.record);
         }
     }
 
@@ -167,6 +170,9 @@ fn take_votes(
     out: &mut Outlets,
 ) -> bool {
     let domain = voter.domain;
+    if voter.early {
+        return false;
+    }
     for _ in 0..BUDGET {
         if let Some(vote) = voter.held.take()
             && clerk.on_vote(domain, &vote, line.next(), now_us, out) == Taken::Later
@@ -191,13 +197,28 @@ fn take_votes(
                 voter.ring.skip_to_head();
             }
             Err(ReceiveError::Ring(ReadError::NewEpoch)) if core::mem::take(&mut voter.renewed) => {}
-            Err(ReceiveError::Ring(ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch)) => {
+            Err(ReceiveError::Ring(e @ (ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch))) => {
+                voter.early = e == ReadError::NewEpoch;
                 clerk.on_out(domain);
                 return false;
             }
         }
     }
     true
+}
+
+/// Passes over what stands before a new epoch of `ring`, or over all. `true`: the epoch is there.
+fn skip_to_epoch(ring: &mut BroadcastReader<'_>, record: &mut [u8]) -> bool {
+    for _ in 0..BUDGET {
+        match ring.read(record) {
+            Ok(Some(_)) | Err(ReadError::TooLong(_)) => {}
+            Ok(None) => return false,
+            Err(ReadError::NewEpoch) => return true,
+            Err(ReadError::Overrun | ReadError::Fault) => break,
+        }
+    }
+    ring.skip_to_head();
+    false
 }
 
 /// Follows what `voter` writes of snapshots. Its vote was read before: what it speaks of is in the ring.

@@ -12,6 +12,10 @@ const AREA: u64 = 0x2000_0000;
 
 const EPERM: i64 = -1;
 const EBADF: i64 = -9;
+const ESRCH: i64 = -3;
+const ECHILD: i64 = -10;
+const ENOMEM: i64 = -12;
+const EFAULT: i64 = -14;
 const EXDEV: i64 = -18;
 const EISDIR: i64 = -21;
 const EINVAL: i64 = -22;
@@ -145,6 +149,133 @@ fn close_range_closes_or_marks() {
             (call(nr::fcntl, &[4, 1]), EBADF),
             (call(nr::fcntl, &[7, 1]), EBADF),
             (call(nr::dup, &[3]), 4),
+        ],
+    );
+}
+
+/// Nothing is mapped here.
+const NOWHERE: u64 = 0x3000_0000;
+
+#[test]
+fn wait4_takes_flags_for_clones_and_the_child_though_its_status_cannot_be_written() {
+    const CLONE: u64 = 0x8000_0000;
+    const ALL: u64 = 0x4000_0000;
+    const NO_THREAD: u64 = 0x2000_0000;
+    let wait = |pid: u64, status, options| call(nr::wait4, &[pid, status, options, 0]);
+    check(
+        vec![Step::Fork(17, 1), Step::Fork(17, 1)],
+        vec![
+            (wait(2, 0, CLONE), ECHILD),
+            (wait(2, 0, CLONE | NO_THREAD), ECHILD),
+            (wait(2, 0, 0x1000_0000), EINVAL),
+            (wait(2, NOWHERE, CLONE | ALL), EFAULT),
+            (wait(2, 0, 1), ECHILD),
+            (call(nr::wait4, &[3, NOWHERE, NO_THREAD, AREA]), EFAULT),
+            (wait(3, 0, 1), ECHILD),
+            (call(nr::setpgid, &[-1i64 as u64, 0]), EINVAL),
+            (call(nr::setpgid, &[-1i64 as u64, 5]), ESRCH),
+        ],
+    );
+}
+
+#[test]
+fn a_new_value_is_set_though_the_old_one_cannot_be_written() {
+    let at = |n: u64| AREA + 0x100 * n;
+    let run = check(
+        vec![words(at(1), &[1, 0, 0, 0]), words(at(2), &[1 << 9]), words(at(3), &[AREA, 0, 0x4000])],
+        vec![
+            (call(nr::rt_sigaction, &[10, at(1), NOWHERE, 8]), EFAULT),
+            (call(nr::rt_sigprocmask, &[0, at(2), NOWHERE, 8]), EFAULT),
+            (call(nr::sigaltstack, &[at(3), NOWHERE]), EFAULT),
+            (words(at(4), &[20, 30]), 0),
+            (call(nr::prlimit64, &[0, 7, at(4), NOWHERE]), EFAULT),
+            (words(at(5), &[0, 0, 5, 0]), 0),
+            (call(nr::setitimer, &[0, at(5), NOWHERE]), EFAULT),
+        ],
+    );
+    let (p, t) = (&run.kernel.processes[&1], &run.kernel.threads[&1]);
+    assert_eq!(p.actions[10].handler, 1);
+    assert_eq!(t.mask, 1 << 9);
+    assert_eq!((t.alt.base, t.alt.size), (AREA, 0x4000));
+    assert_eq!(p.limits[&7], (20, 30));
+    assert!(p.timer.is_some());
+}
+
+#[test]
+fn ranges_of_record_locks_are_looked_at() {
+    const MOST: u64 = i64::MAX as u64;
+    const BELOW: u64 = -1i64 as u64;
+    // F_GETLK, F_SETLK; the type and the origin stand in the first word.
+    let (ask, set) = (5, 6);
+    let lock = |kind: u64, whence: u64, start, length| words(AREA, &[kind | whence << 16, start, length, 0]);
+    let on = |fd, command| call(nr::fcntl, &[fd, command, AREA]);
+    check(
+        files(),
+        vec![
+            (lock(2, 0, 0, 0), 0),
+            (on(4, ask), EINVAL),
+            (on(4, set), 0),
+            (lock(0, 0, BELOW, 0), 0),
+            (on(4, ask), EINVAL),
+            (on(4, set), EINVAL),
+            (lock(0, 2, -10i64 as u64, 0), 0),
+            (on(3, set), 0),
+            (on(4, set), EINVAL),
+            (lock(0, 0, 5, -6i64 as u64), 0),
+            (on(4, set), EINVAL),
+            (lock(0, 0, 5, -5i64 as u64), 0),
+            (on(4, set), 0),
+            (lock(0, 2, MOST - 9, 0), 0),
+            (on(3, set), EOVERFLOW),
+            (on(4, set), 0),
+            (lock(0, 0, MOST, 2), 0),
+            (on(4, set), EOVERFLOW),
+            (lock(9, 0, MOST, 1), 0),
+            (on(4, set), EINVAL),
+            (lock(1, 0, 0, 0), 0),
+            (on(3, set), EBADF),
+            (on(3, ask), 0),
+        ],
+    );
+}
+
+#[test]
+fn orders_of_checks_are_those_of_linux() {
+    let protect = |a: &[u64]| call(nr::mprotect, a);
+    let name = AREA + 0x1000;
+    check(
+        files(),
+        vec![
+            (protect(&[AREA, 0, 0x1000]), 0),
+            (protect(&[AREA, u64::MAX, 0x1000]), ENOMEM),
+            (protect(&[AREA, 4096, 0x1000]), EINVAL),
+            (call(nr::renameat, &[99, NOWHERE, HERE, NOWHERE]), EFAULT),
+            (text(AREA, "a"), 0),
+            (call(nr::renameat, &[99, AREA, HERE, NOWHERE]), EBADF),
+            (call(nr::renameat, &[HERE, name, HERE, NOWHERE]), EFAULT),
+            (call(nr::openat, &[HERE, NOWHERE, 0o40100, 0]), EINVAL),
+            (call(nr::openat, &[HERE, NOWHERE, 0o40000, 0]), EFAULT),
+        ],
+    );
+}
+
+#[test]
+fn sendfile_of_no_bytes_asks_for_a_position_only() {
+    let send = |to: u64, from: u64, at: u64| call(nr::sendfile, &[to, from, at, 0]);
+    check(
+        files(),
+        vec![
+            (call(nr::pipe2, &[AREA, 0o4000]), 0),
+            (send(4, 3, 0), 0),
+            (send(4, 6, 0), 0),
+            (send(4, 7, 0), 0),
+            (send(4, 8, 0), EINVAL),
+            (send(5, 3, 0), EINVAL),
+            (send(9, 3, 0), 0),
+            (send(9, 6, 0), EINVAL),
+            (call(nr::sendfile, &[4, 6, 0, 1]), EINVAL),
+            (call(nr::mmap, &[NOWHERE, 4096, 1, 0x32, u64::MAX, 0]), NOWHERE as i64),
+            (send(4, 3, NOWHERE), EFAULT),
         ],
     );
 }

@@ -116,18 +116,28 @@ impl<H: Hardware> Kernel<H> {
         let space = self.space(serial)?;
         let mut lock = [0; 32];
         self.memory.read(space, a[2], &mut lock)?;
-        let kind = i16::from_le_bytes([lock[0], lock[1]]);
-        let whence = i16::from_le_bytes([lock[2], lock[3]]);
-        if !(0..=2).contains(&whence) || !(0..=2).contains(&kind) {
+        let [kind, whence] = [0, 2].map(|at| i16::from_le_bytes([lock[at], lock[at + 1]]));
+        let word =
+            |at: usize| lock.get(at..at + 8).map_or(0, |w| w.iter().rfold(0, |n, b| n << 8 | i64::from(*b)));
+        let (start, length) = (word(8), word(16));
+        let f = self.open.get(id).ok_or(EBADF)?;
+        let asks = matches!(a[1], 5 | 36);
+        if asks && !matches!(kind, 0 | 1) {
             return Err(EINVAL);
         }
-        let f = self.open.get(id).ok_or(EBADF)?;
-        if matches!(a[1], 5 | 36) {
-            if kind == 2 {
-                return Err(EINVAL);
-            }
-            lock[0] = 2;
-            lock[1] = 0;
+        let base = match whence {
+            0 => 0,
+            1 => f.offset as i64,
+            2 if f.kind == Kind::File => self.content_size(f.inode)? as i64,
+            2 => 0,
+            _ => return Err(EINVAL),
+        };
+        check_range(base, start, length)?;
+        if !(0..=2).contains(&kind) {
+            return Err(EINVAL);
+        }
+        if asks {
+            lock[..2].copy_from_slice(&2i16.to_le_bytes());
             self.put(serial, a[2], &lock)?;
             return done(0);
         }
@@ -141,4 +151,16 @@ impl<H: Hardware> Kernel<H> {
         self.file(serial, a[0])?;
         if matches!(a[1] & !4, 1 | 2 | 8) { done(0) } else { Err(EINVAL) }
     }
+}
+
+/// The range of a record lock, from `base` on: none of it lies before 0 or beyond the largest offset (Linux' `flock64_to_posix_lock`).
+fn check_range(base: i64, start: i64, length: i64) -> Result<()> {
+    let first = base.checked_add(start).ok_or(EOVERFLOW)?;
+    if first < 0 || length < 0 && first.checked_add(length).is_none_or(|n| n < 0) {
+        return Err(EINVAL);
+    }
+    if length > 0 && first.checked_add(length - 1).is_none() {
+        return Err(EOVERFLOW);
+    }
+    Ok(())
 }

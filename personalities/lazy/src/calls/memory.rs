@@ -212,13 +212,16 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_mprotect(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let [start, length, prot, ..] = *a;
-        if start % PAGE != 0 || prot & !0xf != 0 {
+        if start % PAGE != 0 {
             return Err(EINVAL);
         }
         if length == 0 {
             return done(0);
         }
         let end = align(length).and_then(|l| start.checked_add(l)).filter(|e| *e > start).ok_or(ENOMEM)?;
+        if prot & !0xf != 0 {
+            return Err(EINVAL);
+        }
         let id = self.space(serial)?;
         let rights = Rights::from_prot(prot);
         let s = self.space_of(id)?;

@@ -23,6 +23,12 @@ const KEPT: u64 = O_ACCMODE
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_openat(&mut self, serial: u64, a: &[u64; 6], from: Option<Continuation>) -> CallResult {
         let flags = a[2] & 0xffff_ffff;
+        // Flags that exclude each other come before the path.
+        let excluded = flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY
+            || flags & O_TMPFILE != 0 && flags & O_DIRECTORY == 0;
+        if flags & O_PATH == 0 && excluded {
+            return Err(EINVAL);
+        }
         let path = self.path(serial, a[1])?;
         let fd = self.new_descriptor(serial, 0);
         let result = fd.and_then(|fd| self.open_at(serial, fd, a[0], &path, flags, a[3], from));
@@ -52,9 +58,9 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         if flags & O_PATH == 0 {
             if flags & O_TMPFILE != 0 {
-                return Err(if flags & O_DIRECTORY != 0 { EOPNOTSUPP } else { EINVAL });
+                return Err(EOPNOTSUPP);
             }
-            if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY || flags & O_DIRECT != 0 {
+            if flags & O_DIRECT != 0 {
                 return Err(EINVAL);
             }
         }

@@ -205,12 +205,19 @@ impl<H: Hardware> Kernel<H> {
         const WNOHANG: u64 = 1;
         const WUNTRACED: u64 = 2;
         const WCONTINUED: u64 = 8;
+        const WNOTHREAD: u64 = 0x2000_0000;
+        const WALL: u64 = 0x4000_0000;
+        const WCLONE: u64 = 0x8000_0000;
         let (which, options) = (a[0] as i32, a[2] & 0xffff_ffff);
-        if options & !(WNOHANG | WUNTRACED | WCONTINUED) != 0 {
+        if options & !(WNOHANG | WUNTRACED | WCONTINUED | WNOTHREAD | WALL | WCLONE) != 0 {
             return Err(EINVAL);
         }
         if which == i32::MIN {
             return Err(ESRCH);
+        }
+        // Of all children SIGCHLD tells: none is a "clone child".
+        if options & (WALL | WCLONE) == WCLONE {
+            return Err(ECHILD);
         }
         let (own, own_group) = (self.process(serial)?.serial, self.process(serial)?.group);
         let meant = |p: &Process| match which {
@@ -248,11 +255,11 @@ impl<H: Hardware> Kernel<H> {
         } else {
             self.process_mut(child)?.report = None;
         }
-        if a[3] != 0 {
-            self.put(serial, a[3], &rusage(calls))?;
-        }
         if a[1] != 0 {
             self.put(serial, a[1], &status.to_le_bytes())?;
+        }
+        if a[3] != 0 {
+            self.put(serial, a[3], &rusage(calls))?;
         }
         done(pid.into())
     }
@@ -297,7 +304,9 @@ impl<H: Hardware> Kernel<H> {
         if (group as i32) < 0 {
             return Err(EINVAL);
         }
-        let p = self.by_pid(pid).ok_or(ESRCH)?;
+        // A number that is only a thread's names no process.
+        let nobody = if self.by_tid(pid).is_some() { EINVAL } else { ESRCH };
+        let p = self.by_pid(pid).ok_or(nobody)?;
         let target = p.serial;
         if p.parent == own {
             if p.session != own_session {

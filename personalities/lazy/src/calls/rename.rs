@@ -11,8 +11,10 @@ impl<H: Hardware> Kernel<H> {
         if flags & !NOREPLACE != 0 {
             return Err(EINVAL);
         }
-        let (old, new) = (self.path(serial, a[1])?, self.path(serial, a[3])?);
+        // The old path is walked before the new one's pointer is followed.
+        let old = self.path(serial, a[1])?;
         let from = self.walk_to_parent(serial, a[0], &old)?;
+        let new = self.path(serial, a[3])?;
         let to = self.walk_to_parent(serial, a[2], &new)?;
         if (from.dir >= device::DEV || to.dir >= device::DEV)
             && self.file_system(from.dir) != self.file_system(to.dir)

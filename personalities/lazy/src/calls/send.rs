@@ -22,6 +22,24 @@ impl<H: Hardware> Kernel<H> {
             0 => None,
             at => Some(self.memory.read_u64(space, at)?),
         };
+        let result = self.send_from(serial, a, &mut position, from);
+        // Written back even after an error.
+        if let Some(p) = position
+            && !matches!(result, Ok(Outcome::Block(_)))
+        {
+            self.put(serial, a[2], &p.to_le_bytes())?;
+        }
+        result
+    }
+
+    /// sendfile, but for the place of its offset.
+    fn send_from(
+        &mut self,
+        serial: u64,
+        a: &[u64; 6],
+        position: &mut Option<u64>,
+        from: Option<Continuation>,
+    ) -> CallResult {
         let source = self.file(serial, a[1])?;
         let s = self.open.get(source).ok_or(EBADF)?;
         if !s.readable() {
@@ -29,7 +47,8 @@ impl<H: Hardware> Kernel<H> {
         }
         let (inode, kind) = (s.inode, s.kind.clone());
         let start = position.unwrap_or(s.offset);
-        if position.is_some() && (s.pipe().is_some() || kind == Kind::Terminal) {
+        let unplaced = s.pipe().is_some() || kind == Kind::Terminal;
+        if position.is_some() && unplaced {
             return Err(ESPIPE);
         }
         // Linux verifies the source's range before it looks at the target.
@@ -40,6 +59,10 @@ impl<H: Hardware> Kernel<H> {
         let t = self.open.get(target).ok_or(EBADF)?;
         if !t.writable() {
             return Err(EBADF);
+        }
+        // Nothing to send: only a source without a position, and an output that appends, are refused.
+        if a[3] == 0 && t.pipe().is_none() {
+            return if unplaced || t.flags & O_APPEND != 0 { Err(EINVAL) } else { done(0) };
         }
         // Linux waits for room in a pipe, and finds out that nobody reads it, before it asks what the source is.
         let refused = kind != Kind::File || t.flags & O_APPEND != 0;
@@ -56,12 +79,8 @@ impl<H: Hardware> Kernel<H> {
         let before = if let Some(Continuation::Written(n)) = from { n } else { 0 };
         let (sent, result) = self.send(serial, inode, start, target, count, before);
         if sent > 0 {
-            match &mut position {
-                Some(p) => {
-                    *p += sent;
-                    let bytes = p.to_le_bytes();
-                    self.put(serial, a[2], &bytes)?;
-                }
+            match position {
+                Some(p) => *p += sent,
                 None => {
                     if let Some(s) = self.open.get_mut(source) {
                         s.offset += sent;
@@ -95,9 +114,6 @@ impl<H: Hardware> Kernel<H> {
         let (kind, nonblocking, pipe) = (t.kind.clone(), t.nonblocking(), t.pipe());
         let left = count - before.min(count);
         if let Some((p, ..)) = pipe {
-            if left == 0 {
-                return (0, done(0));
-            }
             return self.send_pipe(serial, inode, start, p, left, nonblocking);
         }
         match kind {

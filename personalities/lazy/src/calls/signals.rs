@@ -177,6 +177,10 @@ impl<H: Hardware> Kernel<H> {
             let size = self.memory.read_u64(space, a[0].wrapping_add(16))?;
             new = Some(AltStack { base, flags, size });
         }
+        // The old one's place is written last; a page of it that asks for a turn must be found before anything is set.
+        if a[1] != 0 && self.memory.accessible(space, a[1], 24, true) < 24 && self.memory.wants_turn {
+            return Err(EFAULT);
+        }
         let t = self.threads.get(&serial).ok_or(ESRCH)?;
         let (alt, sp) = (t.alt, t.registers.sp);
         let on = alt.size > 0 && sp > alt.base && sp - alt.base <= alt.size;
