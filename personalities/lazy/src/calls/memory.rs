@@ -253,7 +253,7 @@ impl<H: Hardware> Kernel<H> {
             return Err(EINVAL);
         }
         let (Some(old), Some(new)) = (align(old_length), align(new_length)) else { return Err(EINVAL) };
-        if new == 0 || old == 0 {
+        if new == 0 {
             return Err(EINVAL);
         }
         let id = self.space(serial)?;
@@ -268,6 +268,13 @@ impl<H: Hardware> Kernel<H> {
         } else if new <= old {
             self.memory.unmap(id, start + new, old_end);
             return done(start);
+        }
+        if old == 0 {
+            // Linux has freed the new place before; the old one with it, if both begin there.
+            if fixed {
+                self.memory.unmap(id, target, target + new);
+            }
+            return Err(if fixed && target == start { EFAULT } else { EINVAL });
         }
         let kept = old.min(new);
         let end = s.map.end_of(start).ok_or(EFAULT)?;
