@@ -27,9 +27,16 @@ pub struct Pipe {
     pub fifo: bool,
     /// Nanoseconds since 1970.
     pub made: i64,
+    /// Permissions, as fchmod left them; a FIFO's are its file's.
+    pub mode: u32,
+    /// User and group, as fchown left them.
+    pub owner: [u32; 2],
 }
 
 impl Pipe {
+    /// Permissions of a new one.
+    pub const MODE: u32 = 0o600;
+
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
         PIPE_CAPACITY - self.bytes.len()
@@ -67,6 +74,8 @@ impl State {
             inode,
             fifo: fifo.is_some(),
             made,
+            mode: Pipe::MODE,
+            owner: [0; 2],
         };
         self.pipes.insert_mut(number, pipe);
         Ok(number)

@@ -241,12 +241,13 @@ impl State {
         if flags & !NOREPLACE != 0 {
             return Err(EINVAL);
         }
-        let from_path = self.path_argument(s, a[1])?;
-        let to_path = self.path_argument(s, a[3])?;
         let trim = |p: &[u8]| -> Vec<u8> {
             p[..p.iter().rposition(|&b| b != b'/').map_or(p.len().min(1), |i| i + 1)].to_vec()
         };
+        // As Linux: the old path is walked before what is wrong with the new one is said.
+        let from_path = self.path_argument(s, a[1])?;
         let from = self.walk(s, a[0], &trim(&from_path), Last::Keep)?;
+        let to_path = self.path_argument(s, a[3])?;
         let to = self.walk(s, a[2], &trim(&to_path), Last::Keep)?;
         let special = |w: &Walked| w.name.is_empty() || w.name == b"." || w.name == b"..";
         let mounts = |n: Node| !matches!(n, Node::File(_));

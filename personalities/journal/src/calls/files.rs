@@ -126,8 +126,8 @@ impl State {
                 }
                 ok()
             }
-            5 => self.get_lock(s, argument),
-            6 | 7 => self.look_at_lock(s, &open, argument),
+            5 => self.get_lock(s, &open, argument),
+            6 | 7 => self.set_lock(s, &open, argument),
             8 | 10 => ok(),
             9 | 11 => ok(),
             1031 | 1032 => match open.leads {
@@ -137,42 +137,6 @@ impl State {
             },
             _ => Err(EINVAL),
         }
-    }
-
-    fn get_lock(&mut self, s: u64, at: u64) -> Result<Outcome> {
-        let mut lock = [0; 32];
-        self.space(s).get(at, &mut lock)?;
-        let kind = u16::from_le_bytes([lock[0], lock[1]]);
-        if kind > 1 {
-            return Err(EINVAL);
-        }
-        self.space(s).put(at, &2u16.to_le_bytes())?;
-        ok()
-    }
-
-    fn look_at_lock(&mut self, s: u64, open: &Open, at: u64) -> Result<Outcome> {
-        let mut lock = [0; 32];
-        self.space(s).get(at, &mut lock)?;
-        let kind = u16::from_le_bytes([lock[0], lock[1]]);
-        let whence = u16::from_le_bytes([lock[2], lock[3]]);
-        if whence > 2 || kind > 2 {
-            return Err(EINVAL);
-        }
-        match kind {
-            0 if open.flags & 3 == 1 => Err(EBADF),
-            1 if open.flags & 3 == 0 => Err(EBADF),
-            _ => ok(),
-        }
-    }
-
-    /// flock.
-    pub fn flock(&mut self, s: u64, fd: u64, operation: u32) -> Result<Outcome> {
-        let plain = operation & !4;
-        if ![1, 2, 8].contains(&plain) {
-            return Err(EINVAL);
-        }
-        self.usable(s, fd)?;
-        ok()
     }
 
     /// pipe2.

@@ -103,7 +103,8 @@ impl State {
 
     /// setpgid.
     pub fn setpgid(&mut self, s: u64, pid: i32, group: i32) -> Result<Outcome> {
-        if group < 0 {
+        // As Linux: no group named is the process' number as it was given, looked at before anybody is sought.
+        if group < 0 || group == 0 && pid < 0 {
             return Err(EINVAL);
         }
         let who = self.pid_or_self(s, pid)?;

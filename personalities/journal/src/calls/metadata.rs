@@ -178,12 +178,16 @@ impl State {
     fn changeable(&self, node: Node) -> Result<u64> {
         match node {
             Node::File(inode) => Ok(inode),
-            Node::Pipe(_) => Err(EPERM),
             _ => Err(EROFS),
         }
     }
 
     fn set_mode(&mut self, node: Node, mode: u32) -> Result<Outcome> {
+        if let Node::Pipe(n) = node {
+            let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
+            pipe.mode = mode & 0o7777;
+            return ok();
+        }
         let inode = self.changeable(node)?;
         let now = self.now_ns();
         if self.files.inode(inode).is_some_and(|i| i.mode & TYPE == SYMLINK) {
@@ -209,6 +213,16 @@ impl State {
     }
 
     fn set_owner(&mut self, node: Node, [uid, gid]: [u32; 2]) -> Result<Outcome> {
+        // Of all but directories the bits that would lend the new owner's rights go.
+        let kept = |mode: u32| mode & if mode & 0o010 != 0 { !0o6000 } else { !0o4000 };
+        if let Node::Pipe(n) = node {
+            let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
+            for (own, new) in pipe.owner.iter_mut().zip([uid, gid]) {
+                *own = if new == u32::MAX { *own } else { new };
+            }
+            pipe.mode = kept(pipe.mode);
+            return ok();
+        }
         let inode = self.changeable(node)?;
         let now = self.now_ns();
         self.files.change(inode, |i| {
@@ -218,8 +232,8 @@ impl State {
             if gid != u32::MAX {
                 i.gid = gid;
             }
-            if i.mode & TYPE == crate::fs::REGULAR {
-                i.mode &= if i.mode & 0o010 != 0 { !0o6000 } else { !0o4000 };
+            if i.mode & TYPE != crate::fs::DIRECTORY {
+                i.mode = kept(i.mode);
             }
             (i.times[2], i.touched) = (now, true);
         });

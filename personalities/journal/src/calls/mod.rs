@@ -6,6 +6,7 @@ pub mod fork;
 pub mod identity;
 pub mod ioctl;
 pub mod limits;
+pub mod locks;
 pub mod memory;
 pub mod metadata;
 pub mod open;

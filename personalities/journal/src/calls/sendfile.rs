@@ -31,10 +31,18 @@ impl State {
         if target.flags & 3 == 0 {
             return Err(EBADF);
         }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
-        if target.flags & APPEND != 0 {
+        if target.flags & APPEND != 0 && !matches!(target.leads, Leads::Pipe(..)) {
             return Err(EINVAL);
         }
+        // As Linux: what the source is shows when its bytes are read.
+        let seekable = !matches!(source.leads, Leads::Pipe(..) | Leads::Terminal);
+        if count == 0 && seekable && !matches!(target.leads, Leads::Pipe(..)) {
+            if position != 0 {
+                self.space(s).put(position, &at.to_le_bytes())?;
+            }
+            return done(0u64);
+        }
+        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
         let count = count.min(COUNT_MAX);
         let already = self.progress(s).done;
         let mut moved = 0;

@@ -9,6 +9,10 @@ use alloc::vec::Vec;
 const NOHANG: u32 = 1;
 const UNTRACED: u32 = 2;
 const CONTINUED: u32 = 8;
+/// __WNOTHREAD, __WALL, __WCLONE.
+const NO_THREAD: u32 = 0x2000_0000;
+const ALL: u32 = 0x4000_0000;
+const CLONE: u32 = 0x8000_0000;
 const CONTINUED_STATUS: i32 = 0xffff;
 
 impl State {
@@ -21,7 +25,7 @@ impl State {
         options: u32,
         usage_at: u64,
     ) -> Result<Outcome> {
-        if options & !(NOHANG | UNTRACED | CONTINUED | 0xe000_0000) != 0 {
+        if options & !(NOHANG | UNTRACED | CONTINUED | NO_THREAD | ALL | CLONE) != 0 {
             return Err(EINVAL);
         }
         if pid == i32::MIN {
@@ -35,7 +39,8 @@ impl State {
             _ => p.group == pid.unsigned_abs(),
         };
         let children: Vec<&Process> = self.processes.values().filter(|p| p.parent == s && meant(p)).collect();
-        if children.is_empty() {
+        // Of every child SIGCHLD tells: __WCLONE alone asks for the others.
+        if children.is_empty() || options & (ALL | CLONE) == CLONE {
             return Err(ECHILD);
         }
         let news = |p: &Process| match p.place {
@@ -60,12 +65,12 @@ impl State {
         } else {
             self.process_mut(child).news = None;
         }
-        // As Linux: what cannot be written is EFAULT, and the child is gone all the same.
-        if usage_at != 0 {
-            self.space(s).put(usage_at, &State::rusage(if ended { calls } else { 0 }))?;
-        }
+        // As Linux: what cannot be written is EFAULT, and the child is gone all the same; the status comes first.
         if status_at != 0 {
             self.space(s).put(status_at, &status.to_le_bytes())?;
+        }
+        if usage_at != 0 {
+            self.space(s).put(usage_at, &State::rusage(if ended { calls } else { 0 }))?;
         }
         done(pid)
     }

@@ -137,8 +137,10 @@ impl State {
                 Stat {
                     dev: 4,
                     inode: pipe.inode,
-                    mode: FIFO | 0o600,
+                    mode: FIFO | pipe.mode,
                     links: 1,
+                    uid: pipe.owner[0],
+                    gid: pipe.owner[1],
                     times: [pipe.made; 3],
                     ..Stat::default()
                 }

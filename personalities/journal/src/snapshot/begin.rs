@@ -162,6 +162,8 @@ impl State {
                 inode: p.number,
                 fifo: p.fifo,
                 made: p.made_us as i64 * 1000,
+                mode: Pipe::MODE,
+                owner: [0; 2],
             };
             self.pipes.insert_mut(self.next_pipe, pipe);
             self.next_pipe += 1;
