@@ -265,6 +265,15 @@ fn orders_of_checks_are_those_of_linux() {
     );
 }
 
+/// It took as long as a walk over all addresses takes.
+#[test]
+fn a_range_may_end_anywhere() {
+    check(
+        files(),
+        vec![(text(AREA, "a"), 0), (call(nr::mprotect, &[AREA, 1 << 63, 3]), ENOMEM), (text(AREA, "b"), 0)],
+    );
+}
+
 #[test]
 fn sendfile_of_no_bytes_asks_for_a_position_only() {
     let send = |to: u64, from: u64, at: u64| call(nr::sendfile, &[to, from, at, 0]);

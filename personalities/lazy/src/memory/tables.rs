@@ -149,8 +149,9 @@ impl Tables {
         self.each(p, start, end, &mut |p, table, at, entry| p.hw.set_entry(table, at, entry | READ_ONLY));
     }
 
-    /// All valid leaves in [start, end); afterwards the TLB forgets.
+    /// All valid leaves in [start, end); afterwards the TLB forgets. A range of calls may end anywhere: beyond TASK_SIZE is nothing, and the way is long.
     fn each<H: Hardware>(&self, p: &mut Physical<H>, start: u64, end: u64, f: Visitor<'_, H>) {
+        let end = end.min(TASK_SIZE);
         let (mut at, mut count) = (start, 0);
         while at < end {
             match self.walk(p, at) {
