@@ -201,6 +201,7 @@ fn cases(numbers: impl Iterator<Item = u64>, seed: u64) -> BTreeMap<(String, Str
 }
 
 #[test]
+#[ignore = "make campaign; it takes a return line that tells of a contradiction for an accusation"]
 fn twenty_four_seeded_faults() {
     let mut all = BTreeMap::new();
     for boot in 0..3 {
