@@ -1,12 +1,9 @@
 //! SS_AUTODISARM: a handler that begins on the alternate stack finds none set, and its return gives it back (sigaltstack(2)).
 
-#[macro_use]
 mod board;
 
 use abi::linux::nr;
-use abi::log::{Boot, Entry, Program, Sync};
-use abi::vote::{EffectKind, Vote};
-use board::{Board, DATA, image, kernel};
+use board::{Board, DATA, image, kernel, quiet_log};
 use journal::machine::User;
 
 const AUTODISARM: u32 = 1 << 31;
@@ -48,28 +45,9 @@ fn a_handler_finds_no_alternate_stack_and_its_return_gives_it_back() {
     data[96..104].copy_from_slice(&HANDLER.to_le_bytes());
     data[104..112].copy_from_slice(&0x0800_0000u64.to_le_bytes()); // SA_ONSTACK
     let root = image(&data);
-    let program_of = Program { path: "/prog", argv: b"prog\0", env: b"", tier: abi::tier::LEAST };
-    let boot = Boot {
-        version: abi::log::VERSION,
-        seed: [9; 32],
-        time_us: 1_700_000_000_000_000,
-        digest_interval: 0,
-        rows: 24,
-        columns: 80,
-        program: &encoded!(&program_of),
-    };
-    let sync = |s| encoded!(&Entry::Sync(Sync { s, time_us: 1_700_000_000_000_000 + s, events: &[] }));
-    let log = [encoded!(&Entry::Boot(boot)), sync(1), sync(2)];
-    let board = Board::new(log.to_vec(), program);
+    let board = Board::new(quiet_log(2), program);
     let mut kernel = kernel(&board, &root);
     (0..200).for_each(|_| kernel.step());
-    let mut said = Vec::new();
-    for vote in board.votes() {
-        if let Vote::Effect { kind: EffectKind::TtyOutput, payload, .. } =
-            postcard::from_bytes(&vote).unwrap()
-        {
-            said.push(payload.to_vec());
-        }
-    }
+    let (said, _) = board.put_out();
     assert_eq!(said, [stack(0, 2, 0), stack(STACK.0, AUTODISARM, STACK.1)]);
 }

@@ -1,8 +1,9 @@
 //! A board on the host: pages in a vector, a log in a list, and a program that is a function of its registers.
 #![allow(dead_code, reason = "each test uses its part of the board")]
 
+use abi::log::{Boot, Entry, Program, Sync};
 use abi::snapshot::{Record, records};
-use abi::vote::{Control, Vote};
+use abi::vote::{Control, EffectKind, Vote};
 use journal::kernel::Kernel;
 use journal::machine::{Machine, Trap, User};
 use journal::page::{Memory, PAGE_SIZE, Pool};
@@ -22,6 +23,23 @@ macro_rules! encoded {
 pub const DATA: u64 = 0x41_0000;
 const SVC: u64 = 0x15 << 26;
 const STEP: u64 = 0x32 << 26;
+
+/// Boot with the program `/prog`, and so many sync points without events, without digests.
+pub fn quiet_log(syncs: u64) -> Vec<Vec<u8>> {
+    const BEGINS_US: u64 = 1_700_000_000_000_000;
+    let program = Program { path: "/prog", argv: b"prog\0", env: b"", tier: abi::tier::LEAST };
+    let boot = Boot {
+        version: abi::log::VERSION,
+        seed: [9; 32],
+        time_us: BEGINS_US,
+        digest_interval: 0,
+        rows: 24,
+        columns: 80,
+        program: &encoded!(&program),
+    };
+    let sync = |s| encoded!(&Entry::Sync(Sync { s, time_us: BEGINS_US + s, events: &[] }));
+    [encoded!(&Entry::Boot(boot))].into_iter().chain((1..=syncs).map(sync)).collect()
+}
 
 struct Ram(RefCell<Vec<[u8; PAGE_SIZE]>>);
 
@@ -125,6 +143,21 @@ impl Board {
     /// What was posted.
     pub fn votes(&self) -> Vec<Vec<u8>> {
         self.outside.borrow().votes.clone()
+    }
+
+    /// What the program wrote to the terminal, call by call, and its status.
+    pub fn put_out(&self) -> (Vec<Vec<u8>>, Option<Vec<u8>>) {
+        let (mut said, mut exit) = (Vec::new(), None);
+        for vote in self.votes() {
+            if let Vote::Effect { kind, payload, .. } = postcard::from_bytes(&vote).unwrap() {
+                match kind {
+                    EffectKind::TtyOutput => said.push(payload.to_vec()),
+                    EffectKind::Exit => exit = Some(payload.to_vec()),
+                    _ => {}
+                }
+            }
+        }
+        (said, exit)
     }
 
     /// The whole snapshots that were written, as modules.
