@@ -33,6 +33,12 @@ impl Random {
     }
 }
 
+/// A place at which a QEMU plugin counts (`tests/guests/plugin/marks.c`).
+pub fn mark() {
+    // SAFETY: (1) this hint does nothing.
+    unsafe { std::arch::asm!("hint #100") };
+}
+
 /// A system call; -errno on failure.
 ///
 /// # Safety

@@ -1,17 +1,12 @@
 //! `kernelbench`: system calls in loops, between marks that a QEMU plugin counts at (`tests/guests/plugin/marks.c`). Prints a line for each:
 //! its name and how many times it was done, in the order of the marks.
 
-use apps::raw;
+use apps::{mark, raw};
 use std::arch::asm;
 use std::ffi::CString;
 
 const CWD: u64 = -100i64 as u64;
 const PAGE: u64 = 4096;
-
-fn mark() {
-    // SAFETY: (1) this hint does nothing.
-    unsafe { asm!("hint #100") };
-}
 
 fn measure(name: &str, times: u64, does: impl FnMut()) {
     measure_many(name, times, 1, does);
