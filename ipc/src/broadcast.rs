@@ -130,7 +130,13 @@ impl<'a, W: Word> BroadcastReader<'a, W> {
     fn check(&mut self) -> Result<bool, ReadError> {
         let Some(checked) = self.region.check()? else { return Ok(false) };
         match self.checked.replace(checked) {
-            Some(old) if old != checked => Err(ReadError::NewEpoch),
+            Some(old) if old != checked => {
+                // A writer that found no ring, but what its predecessor made of it, has begun at 0.
+                if self.region.head().is_ok_and(|head| self.position > head) {
+                    self.position = 0;
+                }
+                Err(ReadError::NewEpoch)
+            }
             _ => Ok(true),
         }
     }

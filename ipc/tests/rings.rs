@@ -89,6 +89,24 @@ fn a_new_writer_goes_on_in_a_new_epoch() {
 }
 
 #[test]
+fn a_writer_that_finds_no_ring_begins_again_and_its_reader_too() {
+    let words = region(8192);
+    let mut buf = [0; 64];
+    let mut r = BroadcastReader::new(&words).unwrap();
+    BroadcastWriter::new(&words).unwrap().write(&record(1, 20)).unwrap();
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+    // The capacity is none, the head is before what was to be read.
+    words[2].store(77, Ordering::Relaxed);
+    words[ring::OFFSET_HEAD / 8].store(u64::MAX, Ordering::Relaxed);
+    assert_eq!(r.read(&mut buf), Err(ReadError::Fault));
+    let mut w = BroadcastWriter::new(&words).unwrap();
+    assert_eq!((w.position(), r.read(&mut buf)), (0, Err(ReadError::NewEpoch)));
+    w.write(&record(2, 20)).unwrap();
+    assert_eq!(r.read(&mut buf), Ok(Some(20)));
+    assert_eq!(check(&buf[..20]), 2);
+}
+
+#[test]
 fn the_first_writer_keeps_the_epoch_that_the_system_began() {
     let words = region(8192);
     let header = [(0, ring::MAGIC), (1, 1 << 32 | u64::from(ring::VERSION)), (2, 4096)];

@@ -22,6 +22,9 @@ const IMAGES: [(&str, &str, &[&str]); 4] = [
     (BARE, "release", &["classic", "lazy", "actor", "journal", "minimal"]),
 ];
 
+/// What has holes, and the feature that lets one of them be chosen.
+const HOLED: [(&str, &str); 2] = [("microkernel", "microkernel/holes"), ("gate", "gate/holes")];
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Tools {
@@ -29,6 +32,8 @@ pub struct Tools {
     pub root: PathBuf,
     /// Cargo's target directory; `xtask` keeps its own things there too.
     pub target: PathBuf,
+    /// The check that the images leave out, for campaigns that must find that (`microkernel/src/hole.rs`, `services/gate/src/hole.rs`).
+    pub hole: Option<String>,
 }
 
 impl Tools {
@@ -40,7 +45,7 @@ impl Tools {
             .to_path_buf();
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         std::fs::create_dir_all(&target)?;
-        Ok(Tools { target: target.canonicalize()?, root })
+        Ok(Tools { target: target.canonicalize()?, root, hole: None })
     }
 
     /// The ELF file of a package of [`IMAGES`].
@@ -56,6 +61,7 @@ fn cargo(tools: &Tools, args: &[&str]) -> Result<()> {
     command.current_dir(&tools.root).args(args).env("CARGO_TARGET_DIR", &tools.target);
     // Flags meant for the host's tests (coverage, sanitizers) have no place in the images.
     command.env_remove("RUSTFLAGS").env("DEFMT_LOG", "debug");
+    command.envs(tools.hole.iter().map(|hole| ("TETRARCH_HOLE", hole)));
     let status = command.status().context("cannot run cargo")?;
     ensure!(status.success(), "cargo {} failed", args.join(" "));
     Ok(())
@@ -66,9 +72,17 @@ pub fn images(tools: &Tools) -> Result<()> {
     for (target, profile, packages) in IMAGES {
         let mut args = vec!["build", "--quiet", "--profile", profile, "--target", target];
         packages.iter().for_each(|p| args.extend(["-p", *p]));
+        let holed = HOLED.iter().filter(|(p, _)| tools.hole.is_some() && packages.contains(p));
+        holed.for_each(|(_, feature)| args.extend(["--features", *feature]));
         cargo(tools, &args)?;
     }
     Ok(())
+}
+
+/// Builds the guest `name` of tests/guests, a kernel that no bundle has unless a test puts it there; its ELF file.
+pub fn guest(tools: &Tools, name: &str) -> Result<PathBuf> {
+    cargo(tools, &["build", "--quiet", "--release", "--target", BARE, "-p", "guests", "--bin", name])?;
+    Ok(tools.elf(name))
 }
 
 /// The manifest in a compiled tree.

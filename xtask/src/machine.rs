@@ -85,6 +85,12 @@ impl Images {
         Ok(Images { tools: tools.clone(), kernel, items, root: root::base(tools)? })
     }
 
+    /// With the kernel in `elf`, called `name`, for those who name it in [`Options::images`].
+    pub fn with(mut self, name: &str, elf: PathBuf) -> Images {
+        self.items.push((name.to_owned(), Kind::Kernel, elf));
+        self
+    }
+
     /// EL2's flat image.
     pub fn kernel(&self) -> &Path {
         &self.kernel
@@ -99,7 +105,11 @@ impl Images {
     pub fn bundle(&self, options: &Options) -> Result<Vec<u8>> {
         let (_, tier) = choose(options)?;
         // A kernel that offers less than this run's program is given cannot take another's place.
-        let able = |name: &str, kind| kind != Kind::Kernel || tier_of(name).is_ok_and(|t| t >= tier);
+        let able = |name: &str, kind| {
+            kind != Kind::Kernel
+                || tier_of(name).is_ok_and(|t| t >= tier)
+                || options.images.iter().any(|(_, i)| i == name)
+        };
         let mut items = self
             .items
             .iter()

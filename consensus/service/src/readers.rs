@@ -23,10 +23,12 @@ struct Voter {
     snapshots: Option<(BroadcastReader<'static>, Follower)>,
     /// A vote that speaks of an entry which is still to be executed here.
     held: Option<Vote<'static>>,
-    /// It was begun anew, and has not begun its epoch of the ring yet.
+    /// It was begun anew, and has said nothing since: what is no ring, or a new epoch, is what its predecessor left, or its own beginning.
     renewed: bool,
     /// It has begun another epoch of the ring, and the gate's word that it was begun anew is still to come: until then it is not read.
     early: bool,
+    /// EL2 had begun it anew so often when the gate said so last.
+    restarts: u64,
 }
 
 /// The rings.
@@ -49,7 +51,9 @@ impl Readers {
         for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
             let info = boot.read_channels("snapshot-").find(|c| c.writer == domain);
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
-            *slot = Some(Voter { domain, ring, snapshots, held: None, renewed: false, early: false });
+            let restarts = shell::restarts(domain);
+            *slot =
+                Some(Voter { domain, ring, snapshots, held: None, renewed: false, early: false, restarts });
         }
         let mut control = shell::reader(boot, "control");
         if boot.restarts > 0 {
@@ -112,9 +116,10 @@ impl Readers {
     /// What is left of a kernel in its ring is not its successor's. What that one has said already is: while the program waits it says it once.
     fn renew(&mut self, domain: u32) {
         for voter in self.voters.iter_mut().flatten().filter(|v| v.domain == domain) {
-            voter.held = None;
-            voter.renewed =
-                !core::mem::take(&mut voter.early) && !skip_to_epoch(&mut voter.ring, &mut self.record);
+            (voter.held, voter.renewed, voter.restarts) = (None, true, shell::restarts(domain));
+            if !core::mem::take(&mut voter.early) {
+                skip_to_epoch(&mut voter.ring, &mut self.record);
+            }
         }
     }
 
@@ -182,11 +187,14 @@ fn take_votes(
         }
         match voter.ring.receive::<Vote>(record) {
             Ok(Some(vote)) => {
+                voter.renewed = false;
                 if clerk.on_vote(domain, &vote, line.next(), now_us, out) == Taken::Later {
                     voter.held = owned(&vote);
                 }
             }
             Ok(None) => return false,
+            Err(ReceiveError::Malformed | ReceiveError::Ring(ReadError::NewEpoch)) if voter.renewed => {}
+            Err(ReceiveError::Ring(ReadError::Fault)) if voter.renewed => return false,
             Err(ReceiveError::Malformed) => {
                 defmt::warn!("domain {=u32} posts what is no vote", domain);
                 clerk.on_out(domain);
@@ -196,9 +204,9 @@ fn take_votes(
                 clerk.on_lost(domain);
                 voter.ring.skip_to_head();
             }
-            Err(ReceiveError::Ring(ReadError::NewEpoch)) if core::mem::take(&mut voter.renewed) => {}
             Err(ReceiveError::Ring(e @ (ReadError::Fault | ReadError::TooLong(_) | ReadError::NewEpoch))) => {
-                voter.early = e == ReadError::NewEpoch;
+                // One that makes another epoch of its own ring is no newcomer.
+                voter.early = e == ReadError::NewEpoch && shell::restarts(domain) != voter.restarts;
                 clerk.on_out(domain);
                 return false;
             }
@@ -207,18 +215,16 @@ fn take_votes(
     true
 }
 
-/// Passes over what stands before a new epoch of `ring`, or over all. `true`: the epoch is there.
-fn skip_to_epoch(ring: &mut BroadcastReader<'_>, record: &mut [u8]) -> bool {
+/// Passes over what stands before a new epoch of `ring`, or over all.
+fn skip_to_epoch(ring: &mut BroadcastReader<'_>, record: &mut [u8]) {
     for _ in 0..BUDGET {
         match ring.read(record) {
             Ok(Some(_)) | Err(ReadError::TooLong(_)) => {}
-            Ok(None) => return false,
-            Err(ReadError::NewEpoch) => return true,
+            Ok(None) | Err(ReadError::NewEpoch) => return,
             Err(ReadError::Overrun | ReadError::Fault) => break,
         }
     }
     ring.skip_to_head();
-    false
 }
 
 /// Follows what `voter` writes of snapshots. Its vote was read before: what it speaks of is in the ring.

@@ -90,8 +90,17 @@ struct Ring {
     reader: BroadcastReader<'static>,
     /// EL2 had begun it anew so often when we looked last.
     restarts: u64,
-    /// Since then it has not begun its epoch.
+    /// Since then it has said nothing: what is no ring, or a new epoch, is what its predecessor left, or its own beginning.
     renewed: bool,
+}
+
+fn fault(e: ReadError) -> &'static str {
+    match e {
+        ReadError::Overrun => "was written faster than it was read",
+        ReadError::Fault => "is no ring",
+        ReadError::TooLong(_) => "has a record longer than votes are",
+        ReadError::NewEpoch => "has begun anew, and nobody else has",
+    }
 }
 
 /// Takes what the gate wants of one voter's ring. `true`: it took something.
@@ -109,13 +118,20 @@ fn take(ring: &mut Ring, gate: &mut Gate, out: &mut Out) -> bool {
         let position = ring.position();
         let Some(record) = gate.wants(voter) else { break };
         match ring.read(record) {
-            Ok(Some(length)) => gate.on_record(voter, length, position, out),
+            Ok(Some(length)) => {
+                *renewed = false;
+                gate.on_record(voter, length, position, out);
+            }
             Ok(None) => break,
+            Err(ReadError::NewEpoch) if *renewed => {}
+            Err(ReadError::Fault) if *renewed => break,
             // A newcomer goes on in its predecessor's ring; what it said faster than we could read is passed over.
-            Err(ReadError::NewEpoch) if core::mem::take(renewed) => {}
             Err(ReadError::Overrun) if gate.is_returning(voter) => ring.skip_to_head(),
             // Whatever it is, no correct kernel does it.
-            Err(_) => gate.on_malformed(voter, position, out),
+            Err(e) => {
+                defmt::warn!("domain {=u32}: its ring at byte {=u64}: {=str}", voter, position, fault(e));
+                gate.on_malformed(voter, position, out);
+            }
         }
         taken = true;
     }

@@ -96,6 +96,10 @@ impl Manager {
             (r.since, r.why) = ([now, now], Why::Accused(why));
         }
         let Some(row) = self.rows.get_mut(voter as usize) else { return };
+        if r.stage == Stage::Begins && row.crashed() {
+            // That is the one which is to be begun anew already.
+            return;
+        }
         row.out.get_or_insert(why);
         r.stage = Stage::Lost;
         if self.set.is_some_and(|set| set >> voter & 1 == 0) {
@@ -170,6 +174,9 @@ impl Manager {
             r.stage = Stage::Follows;
             let name = self.name(voter);
             self.say(board, format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost"));
+        } else if r.stage == Stage::Follows && status.state == DomainState::Crashed as u16 {
+            // The gate says nothing of one that it had accused before it voted.
+            self.lost(voter, Out::Crashed, board);
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use abi::bootinfo::DomainStatus;
+use abi::bootinfo::{DomainState, DomainStatus};
 use abi::vote::{Progress, Verdict};
 use common::{Desk, agreed, begun, manager, type_in};
 use consensus::verdict::{Ballot, EFFECT, Evidence, Subject};
@@ -222,6 +222,23 @@ fn a_lost_kernel_is_begun_anew_with_the_next_design_and_told_of_until_it_votes()
     assert_eq!(desk.lines, expect);
     // Its orders have another name now.
     assert_eq!(type_in(&mut m, "inject lie k2\r").acts, ["Lie { domain: 261 }"]);
+}
+
+/// The gate had accused it for what its predecessor left, and says no more of it.
+#[test]
+fn a_newcomer_that_crashes_unheard_is_begun_anew_once() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
+    agreed(&mut m, Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 }, &mut desk);
+    begun(&mut m, 5, 1, &mut desk);
+    let state = DomainState::Crashed as u16;
+    let crashed = DomainStatus { state, restarts: 1, cause: 0, pc: 0, address: 0, exits: 0 };
+    for _ in 0..3 {
+        m.on_domain(5, crashed, &mut desk);
+    }
+    // Should the gate speak of it, too, it is the same crash.
+    m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }", "Restart { domain: 261, image: 7 }"]);
 }
 
 #[test]

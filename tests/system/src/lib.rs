@@ -62,7 +62,11 @@ pub struct Finished {
 impl Session {
     /// Boots.
     pub fn boot(options: &Options) -> Result<Session> {
-        let images = images();
+        Session::boot_of(images(), options)
+    }
+
+    /// Boots images of one's own.
+    pub fn boot_of(images: &Images, options: &Options) -> Result<Session> {
         let turn = turn();
         let machine = Machine::boot(images, options)?;
         // One waits for both: the operator's console is looked at when the other has shown something or a moment is over.

@@ -195,3 +195,48 @@ fn boot_to_the_first_voted_byte() {
     times.sort_unstable();
     println!("boot_to_first_voted_byte_ms {}", percentile(&times, 0.5) / 1000);
 }
+
+/// The number before `unit` in a line.
+fn before(line: &str, unit: &str) -> Option<u64> {
+    line.split_once(unit)?.0.rsplit(' ').next()?.parse().ok()
+}
+
+/// What a return takes: memory scrubbed and running, the voted snapshot, the log behind it; and the memory of each partition.
+#[test]
+#[ignore = "measures"]
+fn a_return_and_the_memory_of_each_partition() {
+    let mut s = Session::shell(&together()).unwrap();
+    s.command("seq 1 20000 > /tmp/numbers; sort -r /tmp/numbers | md5sum").unwrap();
+    let mut figures: [Vec<u64>; 4] = Default::default();
+    for (n, victim) in ["k2", "k3", "k4", "k1"].into_iter().enumerate() {
+        s.operate(&format!("inject crash {victim}")).unwrap();
+        s.command("echo on we go").unwrap();
+        let snapshot = s.operator_has_said(&["snapshot: sync point ", " KiB, by "], n + 1).unwrap();
+        let runs = s.operator_says(&[&format!("return: {victim} runs on scrubbed memory ")]).unwrap();
+        let votes = s.operator_says(&[&format!("return: {victim} votes as "), "four vote again"]).unwrap();
+        let found = [
+            before(&snapshot, " KiB"),
+            before(&runs, " ms after"),
+            before(&votes, " ms of them"),
+            before(&votes, " ms after"),
+        ];
+        for (all, found) in figures.iter_mut().zip(found) {
+            all.push(found.unwrap_or_else(|| panic!("{snapshot}\n{runs}\n{votes}")));
+        }
+    }
+    for (name, mut all) in
+        ["snapshot_kib", "return_scrubbed_ms", "return_follows_ms", "return_votes_ms"].iter().zip(figures)
+    {
+        all.sort_unstable();
+        println!("{name} {}", all[all.len() / 2]);
+    }
+    s.operate("status json").unwrap();
+    s.operator_says(&[r#""name":"r4""#]).unwrap();
+    for line in s.operator.lines.iter().filter(|l| l.contains(r#""kind":"domain""#)) {
+        let text = |key: &str| Some(line.split_once(key)?.1.split(['"', ',']).next()?.to_owned());
+        if let (Some(name), Some(mib)) = (text(r#""name":""#), text(r#""mib":"#)) {
+            println!("memory_{name}_mib {mib}");
+        }
+    }
+    s.stop().unwrap();
+}
