@@ -91,6 +91,11 @@ impl Images {
         self
     }
 
+    /// Where they and their machines are.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
     /// EL2's flat image.
     pub fn kernel(&self) -> &Path {
         &self.kernel

@@ -95,11 +95,11 @@ impl Manager {
         if r.stage == Stage::Votes {
             (r.since, r.why) = ([now, now], Why::Accused(why));
         }
-        let Some(row) = self.rows.get_mut(voter as usize) else { return };
-        if r.stage == Stage::Begins && row.crashed() {
-            // That is the one which is to be begun anew already.
+        if matches!(r.stage, Stage::Lost | Stage::Begins) {
+            // That is the one of which all is said already: EL2's table, which is looked at first, knows no other yet.
             return;
         }
+        let Some(row) = self.rows.get_mut(voter as usize) else { return };
         row.out.get_or_insert(why);
         r.stage = Stage::Lost;
         if self.set.is_some_and(|set| set >> voter & 1 == 0) {

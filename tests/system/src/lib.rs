@@ -44,6 +44,8 @@ pub struct Session {
     /// What the operator's console has shown.
     pub operator: OperatorLog,
     open: bool,
+    /// Where the machine announces itself.
+    tools: Tools,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -78,6 +80,7 @@ impl Session {
             seen: 0,
             operator: OperatorLog::default(),
             open: true,
+            tools: images.tools().clone(),
             _turn: turn,
         })
     }
@@ -194,12 +197,12 @@ impl Session {
 
     /// What `make state` says of this machine: an error if tables, capabilities and manifest do not agree.
     pub fn state(&self) -> Result<String> {
-        xtask::look::look(&Tools::find()?, &["capabilities".into()])
+        xtask::look::look(&self.tools, &["capabilities".into()])
     }
 
     /// Fills the memory of domain `name` with ones.
     pub fn ruin(&self, name: &str) -> Result<()> {
-        xtask::look::ruin(&Tools::find()?, name)
+        xtask::look::ruin(&self.tools, name)
     }
 
     /// QEMU's process.

@@ -1,4 +1,4 @@
-//! What can be said: this kernel's rings are its own, and hold what it likes. Another lie in each life.
+//! What can be said: this kernel's rings are its own, and hold what it likes. Another lie in every other life.
 
 use crate::attempts::Attempts;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +105,7 @@ pub fn shout(boot: &'static BootInfo, life: u64, attempts: &mut Attempts) {
     let Some(channel) = effects else { panic!("this kernel has no channel for its effects") };
     let Some(ring) = BroadcastWriter::new(channel.words()) else { panic!("its ring is too small") };
     let mut voice = Voice { channel, ring };
-    let (name, lie) = LIES[life as usize % LIES.len()];
+    let (name, lie) = LIES[life as usize / 2 % LIES.len()];
     say!("hostile: life {life} tells of {name}");
     lie(&mut voice, attempts);
     // A lie that is believed shows before the noise.
