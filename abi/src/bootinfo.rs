@@ -110,11 +110,11 @@ pub struct BootInfo {
     pub devices: [DeviceInfo; DEVICES_MAX],
     /// For the domain that manages: RAM that is nobody's, by capability ([`crate::capability::root::UNTYPED`]); an unused row has size 0.
     pub untyped: [MemoryInfo; UNTYPED_MAX],
-    /// For the domain that builds: the partitions, by index.
+    /// For the domain that manages: the partitions, by index.
     pub partitions: [PartitionInfo; DOMAINS_MAX],
 }
 
-/// A partition, for the one who builds it.
+/// A partition, for the one who builds or seals it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct PartitionInfo {

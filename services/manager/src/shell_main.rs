@@ -143,11 +143,10 @@ fn begin(boot: &'static BootInfo) {
     let replicas = replicas(boot);
     let gated = boot.run.voters | replicas | 1 << boot.domain;
     let all: heapless::Vec<u32, DOMAINS_MAX> = (0..boot.domains).filter(|d| replicas >> d & 1 == 1).collect();
-    match runtime::seal::seal(boot, gated, &all) {
-        Ok(()) => defmt::info!("sealed: {=u64:#b}", gated),
-        // The vote does without: it is better told than not begun. What could not be sealed nobody begins anew.
-        Err(e) => runtime::say!("manager: not sealed, who is lost is not begun anew: {e}"),
+    if let Err(e) = runtime::seal::seal(boot, gated, &all) {
+        panic!("cannot seal: {e}");
     }
+    defmt::info!("sealed: {=u64:#b}", gated);
 }
 
 /// What there is of the predecessor's time.
