@@ -35,19 +35,21 @@ impl Kind {
     /// 8: a domain; 9: a gate.
     pub fn from_words(kind: u64, parameter: u64, argument: u8) -> Result<Kind, Error> {
         const BOTH: Rights = Rights::READ.or(Rights::WRITE);
-        // What parameters there are, and bytes; 0: it depends on the parameter.
-        let (kind, rights, least, most, size) = match kind {
-            0 => (kind::UNTYPED, Rights::NONE, 1, 0xf_ffff_ffff, 0),
-            1 => (kind::CNODE, Rights::NONE, 1, RADIX_MAX, 0),
-            2 => (kind::ENDPOINT, Rights::ALL, 0, 0, layout::ENDPOINT_SIZE),
-            3 => (kind::NOTIFICATION, Rights::ALL, 0, 0, layout::NOTIFICATION_SIZE),
-            4 => (kind::REPLY, Rights::NONE, 0, 0, layout::REPLY_SIZE),
-            5 => (kind::FRAME, BOTH, 0, 1, 0),
-            6 => (kind::PAGE_TABLE, Rights::NONE, 2, 3, PAGE),
-            7 => (kind::SPACE, Rights::NONE, 0, 0, PAGE),
-            8 => (kind::DOMAIN, Rights::NONE, 0, 0, PAGE),
-            9 => (kind::GATE, Rights::NONE, 0, 0, layout::GATE_SIZE),
-            _ => return Err(ErrorKind::InvalidArgument.of(argument)),
+        // Kind, rights, least and largest parameter, and bytes; 0: it depends on the parameter.
+        const KINDS: [(u8, Rights, u64, u64, u64); 10] = [
+            (kind::UNTYPED, Rights::NONE, 1, 0xf_ffff_ffff, 0),
+            (kind::CNODE, Rights::NONE, 1, RADIX_MAX, 0),
+            (kind::ENDPOINT, Rights::ALL, 0, 0, layout::ENDPOINT_SIZE),
+            (kind::NOTIFICATION, Rights::ALL, 0, 0, layout::NOTIFICATION_SIZE),
+            (kind::REPLY, Rights::NONE, 0, 0, layout::REPLY_SIZE),
+            (kind::FRAME, BOTH, 0, 1, 0),
+            (kind::PAGE_TABLE, Rights::NONE, 2, 3, PAGE),
+            (kind::SPACE, Rights::NONE, 0, 0, PAGE),
+            (kind::DOMAIN, Rights::NONE, 0, 0, PAGE),
+            (kind::GATE, Rights::NONE, 0, 0, layout::GATE_SIZE),
+        ];
+        let Some(&(kind, rights, least, most, size)) = KINDS.get(kind as usize) else {
+            return Err(ErrorKind::InvalidArgument.of(argument));
         };
         if parameter < least || parameter > most {
             return Err(ErrorKind::RangeError.of(argument + 1));
@@ -107,7 +109,8 @@ impl<M: Memory> Store<M> {
         if !head.is(kind::UNTYPED) {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
-        let [base, size, free] = [words::OBJECT, words::DATA, words::FREE].map(|i| self.word(untyped.0, i));
+        let word = |i| self.word(untyped.0, i);
+        let (base, size, free) = (word(words::OBJECT), word(words::DATA), word(words::FREE));
         if head.is_device() && !what.is(kind::UNTYPED) && !what.is(kind::FRAME) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }

@@ -66,14 +66,9 @@ impl<M: Memory> Bench<M> {
     }
 }
 
-/// As EL2's entry does it.
 #[inline(never)]
 fn enter<M: Memory>(store: &mut Store<M>, caller: u64, words: &[u64; WORDS]) -> Result<Status, Error> {
-    let [address, label, a, b, c, d, e, f, g, ..] = *words;
-    match store.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
-        Some(status) => Ok(status),
-        None => store.invoke_long(caller, words).map(|outcome| outcome.status),
-    }
+    store.invoke(caller, *words).map(|outcome| outcome.status)
 }
 
 /// Runs everything. `now` is a clock; `report` is told a name and the clock's units per thousand operations.
