@@ -387,6 +387,7 @@ impl<M: Memory> Store<M> {
 }
 
 /// Takes the first of a peer's bits.
+#[inline(never)]
 fn take_first(set: &mut Leases, peer: u8) -> Option<u8> {
     let index = of_peer(*set, peer).trailing_zeros() as u8;
     set_bit(set, peer, index, false);

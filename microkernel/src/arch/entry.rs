@@ -95,7 +95,7 @@ global_asm!(
 unsafe extern "C" {
     safe static secondary_entry: u8;
     safe static __image_start: u8;
-    safe static __start_begin: u8;
+    safe static __start_end: u8;
     safe static __text_end: u8;
     safe static __rodata_end: u8;
     safe static __image_end: u8;
@@ -110,7 +110,7 @@ pub fn image() -> [u64; 4] {
 
 /// What only the start needs: addresses of pages that are mapped until all cores run.
 pub fn start_pages() -> impl Iterator<Item = u64> {
-    (&raw const __start_begin as u64..&raw const __text_end as u64).step_by(4096)
+    (&raw const __image_start as u64..&raw const __start_end as u64).step_by(4096)
 }
 
 /// Where PSCI starts the other cores.
