@@ -124,7 +124,7 @@ impl<M: Memory> Store<M> {
     /// Puts an original into the empty slot `slot`, behind `parent`.
     #[inline(always)]
     pub(crate) fn insert_original(&mut self, parent: Slot, slot: Slot, [head, rest @ ..]: [u64; 5]) {
-        self.link(parent, slot, Head(head).marked(true, true), rest, 0);
+        self.link_here(parent, slot, Head(head).marked(true, true), rest, 0);
     }
 
     /// Puts something that can have no descendants below `parent`.

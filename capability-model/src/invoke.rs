@@ -91,7 +91,7 @@ impl<M: Memory> Store<M> {
     /// The invocations that have to be fast: each is performed where it was decoded, so that no plan is ever laid down. `arg` reads
     /// arguments. Each has a function of its own, so that it saves no registers for the others.
     #[inline(always)]
-    fn invoke_short(
+    pub fn invoke_short(
         &mut self,
         caller: u64,
         label: u64,

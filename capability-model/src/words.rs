@@ -120,6 +120,11 @@ impl Head {
         (self.0 >> 24) as u8
     }
 
+    /// With that where it was 0.
+    pub(crate) const fn with_small(self, small: u8) -> Head {
+        Head(self.0 | (small as u64) << 24)
+    }
+
     /// Bits of a guard, number of a lease.
     #[inline(always)]
     pub(crate) const fn more(self) -> u8 {
