@@ -73,8 +73,9 @@ pub fn pages_below() -> [Range; 2] {
     pages.map(|base| Range { base, size: DOMAINS_MAX as u64 * 4096 })
 }
 
-/// Root of stage 1, for the cores that start later with their MMU off.
-static STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
+/// Root of stage 1, for the cores that start later with their MMU off; and a known symbol, for tests.
+#[unsafe(no_mangle)]
+static EL2_STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     include_str!("entry.s"),
@@ -86,7 +87,7 @@ global_asm!(
     early = sym early,
     primary_main = sym primary_main,
     secondary_main = sym secondary_main,
-    stage1_root = sym STAGE1_ROOT,
+    stage1_root = sym EL2_STAGE1_ROOT,
     trap_lower = sym trap_lower,
     trap_synchronous = sym trap_synchronous,
     trap_own = sym trap_own,
@@ -121,7 +122,7 @@ pub fn secondary_address() -> u64 {
 #[unsafe(link_section = ".start")]
 extern "C" fn early() -> u64 {
     let root = crate::boot::early();
-    STAGE1_ROOT.store(root, Ordering::Relaxed);
+    EL2_STAGE1_ROOT.store(root, Ordering::Relaxed);
     root
 }
 
@@ -158,7 +159,7 @@ extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u6
 pub fn enter(core: &'static mut Core) -> ! {
     static BEGUN: AtomicUsize = AtomicUsize::new(1);
     if BEGUN.fetch_add(1, Ordering::AcqRel) == core.plan.given.board.cores.len() {
-        crate::stage1::forget_start(STAGE1_ROOT.load(Ordering::Relaxed));
+        crate::stage1::forget_start(EL2_STAGE1_ROOT.load(Ordering::Relaxed));
     }
     core.dispatch();
     // Its own, as for its first instruction.
