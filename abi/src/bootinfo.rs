@@ -110,11 +110,11 @@ pub struct BootInfo {
     pub devices: [DeviceInfo; DEVICES_MAX],
     /// For the domain that manages: RAM that is nobody's, by capability ([`crate::capability::root::UNTYPED`]); an unused row has size 0.
     pub untyped: [MemoryInfo; UNTYPED_MAX],
-    /// For the domain that builds: the partitions, by index.
+    /// For the domain that manages: the partitions, by index.
     pub partitions: [PartitionInfo; DOMAINS_MAX],
 }
 
-/// A partition, for the one who builds it.
+/// A partition, for the one who builds or seals it.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct PartitionInfo {
@@ -178,6 +178,10 @@ pub struct RunParameters {
     pub iteration: u32,
     /// A snapshot is taken at every sync point divisible by this; 0: only where a voter leaves.
     pub snapshot_interval: u32,
+    /// Who gets no further for so long, though the others do, hangs; milliseconds.
+    pub hang_ms: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What becomes of a kernel that was lost.

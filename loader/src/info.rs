@@ -43,8 +43,7 @@ pub fn of(found: &Found<'_>, index: usize, image_end: u64, free: &[MemoryInfo]) 
     }
     if domain.manages {
         info.untyped.iter_mut().zip(free).for_each(|(row, range)| *row = *range);
-    }
-    if domain.builds {
+        // Whoever builds them: it seals each on its core.
         info.partitions.iter_mut().zip(partitions(manifest)).for_each(|(row, part)| *row = part);
     }
     info

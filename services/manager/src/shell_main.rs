@@ -143,11 +143,10 @@ fn begin(boot: &'static BootInfo) {
     let replicas = replicas(boot);
     let gated = boot.run.voters | replicas | 1 << boot.domain;
     let all: heapless::Vec<u32, DOMAINS_MAX> = (0..boot.domains).filter(|d| replicas >> d & 1 == 1).collect();
-    match runtime::seal::seal(boot, gated, &all) {
-        Ok(()) => defmt::info!("sealed: {=u64:#b}", gated),
-        // The vote does without: it is better told than not begun. What could not be sealed nobody begins anew.
-        Err(e) => runtime::say!("manager: not sealed, who is lost is not begun anew: {e}"),
+    if let Err(e) = runtime::seal::seal(boot, gated, &all) {
+        panic!("cannot seal: {e}");
     }
+    defmt::info!("sealed: {=u64:#b}", gated);
 }
 
 /// What there is of the predecessor's time.
@@ -184,6 +183,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         voters: boot.run.voters,
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
+        hang_ms: boot.run.hang_ms,
         iteration: boot.run.iteration(),
         designs: designs(boot),
         cores: core::array::from_fn(|d| boot.partitions.get(d).map_or(0, |p| p.core)),

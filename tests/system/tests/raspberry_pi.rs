@@ -89,13 +89,18 @@ fn the_image_is_a_card_that_firmware_can_read() {
 }
 
 #[test]
-fn a_lie_on_the_card_s_machine_changes_no_byte_and_is_named() {
+fn who_lies_or_crashes_on_the_card_s_machine_changes_no_byte_is_named_and_votes_again() {
     let card = Some(image("lie.img", &Card::default()));
     let mut s = Session::shell(&Options { card, ..Options::default() }).unwrap();
     let before = s.command("seq 1 2000 | md5sum").unwrap();
     s.operate("inject lie k2").unwrap();
     assert_eq!(s.command("seq 1 2000 | md5sum").unwrap(), before);
     s.operator_says(&["verdict: k2", "wrong output"]).unwrap();
+    s.operator_says(&["return: k2 votes as", "four vote again"]).unwrap();
+    // The first shares its core with the services.
+    s.operate("inject crash k1").unwrap();
+    s.operator_says(&["verdict: k1", "crashed"]).unwrap();
+    s.operator_says(&["return: k1 votes as", "four vote again"]).unwrap();
     assert!(s.command("echo still $((6 * 7))").unwrap().contains("still 42"));
     s.send("exit 7\r").unwrap();
     assert_eq!(s.finish().unwrap().status, Some(7));
@@ -111,6 +116,7 @@ fn three_kernels_under_trusted_firmware_outlive_a_crash() {
     let before = s.command("seq 1 2000 | sort -rn | md5sum").unwrap();
     s.operate("inject crash k3").unwrap();
     s.operator_says(&["verdict: k3", "crashed"]).unwrap();
+    s.operator_says(&["return: k3 votes as", "three vote again"]).unwrap();
     assert_eq!(s.command("seq 1 2000 | sort -rn | md5sum").unwrap(), before);
     s.send("exit 0\r").unwrap();
     assert_eq!(s.finish().unwrap().status, Some(0));
