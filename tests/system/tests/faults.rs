@@ -83,6 +83,29 @@ fn at_the_prompt_the_shell_goes_on() {
     }
 }
 
+/// At a prompt, and while a program computes and puts nothing out.
+#[test]
+fn a_hang_is_found_though_nothing_is_put_out() {
+    let mut s = Session::shell(&Options::default()).unwrap();
+    for (what, victim) in [("", "k2"), ("echo it is $((1 + 1)); while :; do test a = b; done\r", "k3")] {
+        s.send(what).unwrap();
+        if !what.is_empty() {
+            s.expect("it is 2\r\n").unwrap();
+        }
+        // Of what was put out before, the victim has its part, too.
+        s.run_for(Duration::from_secs(1));
+        s.operate(&format!("inject hang {victim}")).unwrap();
+        s.operator_says(&[&format!("verdict: {victim} silent: it hangs")]).unwrap();
+        s.operator_says(&["return: ", victim, "is begun anew as"]).unwrap();
+        // It does not catch up with a program that never waits.
+        s.send("\x03").unwrap();
+        s.operator_says(&[&format!("return: {victim} votes"), "(silent)", "four vote again"]).unwrap();
+    }
+    let f = s.stop().unwrap();
+    let hang = |l: &&&String| l.contains("k2 silent") || l.contains("k3 silent");
+    assert_eq!(f.accusations().iter().filter(hang).count(), f.accusations().len(), "{:?}", f.operator);
+}
+
 #[test]
 fn the_operator_is_told_what_he_got_wrong() {
     let mut s = Session::shell(&Options::default()).unwrap();
