@@ -101,7 +101,7 @@ diversity: ## how unlike the kernels are: lines and machine functions that pairs
 	@scripts/diversity
 
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; eleven builds of EL2 with a hole each, which tests must find; a core and 64 MiB lent 1,000 times; 10^5 inputs while replicas stop, come back and lie; each fault in each kernel, and back to four; 10^6 attempts of a kernel that was taken over, and ten builds in which it must get through
-	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test replicas --test return --test snapshot --test voices --test robustness --test suites --test hostile -- --ignored --nocapture --test-threads=1
+	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test scenarios --test replicas --test return --test snapshot --test voices --test robustness --test suites --test hostile -- --ignored --nocapture --test-threads=1
 	cargo test --quiet -p guests --test holes --test leases -- --ignored --nocapture
 
 suites: setup ## others' test suites on each kernel alone and on Debian's kernel; the table goes into docs/results.md

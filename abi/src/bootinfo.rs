@@ -178,6 +178,10 @@ pub struct RunParameters {
     pub iteration: u32,
     /// A snapshot is taken at every sync point divisible by this; 0: only where a voter leaves.
     pub snapshot_interval: u32,
+    /// Who gets no further for so long, though the others do, hangs; milliseconds.
+    pub hang_ms: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What becomes of a kernel that was lost.

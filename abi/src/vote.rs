@@ -222,6 +222,13 @@ pub enum Progress {
         /// Sync point.
         s: u64,
     },
+    /// A voter left the voters because nothing came from it for the manifest's `hang-ms`, while a quorum passed this sync point.
+    Hangs {
+        /// Who.
+        voter: u32,
+        /// The first sync point that it has not passed.
+        s: u64,
+    },
     /// A thread was skipped at this call.
     Skipped {
         /// Number of the call.

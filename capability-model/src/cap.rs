@@ -78,16 +78,17 @@ impl Leased {
     }
 
     /// What the borrower gets: of lease `index` of `peer`, a frame with `rights`.
-    pub(crate) fn borrowed(self, peer: u8, index: u8, base: u64, size: u64, rights: Rights) -> Cap {
-        let frame = |size| Cap::Frame { base, size, device: false, rights, mapping: None };
+    pub(crate) fn borrowed(self, peer: u8, index: u8, base: u64, size: u64, rights: Rights) -> [u64; 5] {
+        let frame = |size| words::encode(&Cap::Frame { base, size, device: false, rights, mapping: None });
         match self {
             Leased::Memory | Leased::Device => {
-                Cap::Untyped { base, size, free: 0, clean: 0, device: self == Leased::Device }
+                let device = self == Leased::Device;
+                words::encode(&Cap::Untyped { base, size, free: 0, clean: 0, device })
             }
             Leased::Page => frame(FrameSize::Page),
             Leased::Block => frame(FrameSize::Block),
-            Leased::Seat => Cap::RemoteSeat { peer, index },
-            Leased::Core => Cap::Core { number: base as u8 },
+            Leased::Seat => words::encode(&Cap::RemoteSeat { peer, index }),
+            Leased::Core => words::encode(&Cap::Core { number: base as u8 }),
         }
     }
 }
@@ -157,6 +158,7 @@ impl Cap {
     }
 
     /// What the object is, for capabilities that several slots may hold: equal if and only if it is the same one.
+    #[inline(always)]
     pub fn identity(&self) -> Option<(u8, u64)> {
         Some(match *self {
             Cap::CNode { at, .. } => (kind::CNODE, at),

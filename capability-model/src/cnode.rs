@@ -89,7 +89,6 @@ impl<M: Memory> Store<M> {
     }
 
     /// The slot at root, index and depth (`argument` and the next two) with something in it.
-    #[inline(always)]
     pub(crate) fn source(
         &self,
         caller: u64,

@@ -118,23 +118,37 @@ impl<M: Memory> Store<M> {
             origin = self.origins;
         }
         let object = self.word(source.0, OBJECT);
-        self.link(source, slot, head.marked(begins, begins), [object, data, 0, 0], origin);
+        self.link_here(source, slot, head.marked(begins, begins), [object, data, 0, 0], origin);
     }
 
     /// Puts an original into the empty slot `slot`, behind `parent`.
     #[inline(always)]
     pub(crate) fn insert_original(&mut self, parent: Slot, slot: Slot, [head, rest @ ..]: [u64; 5]) {
-        self.link(parent, slot, Head(head).marked(true, true), rest, 0);
+        self.link_here(parent, slot, Head(head).marked(true, true), rest, 0);
     }
 
     /// Puts something that can have no descendants below `parent`.
+    #[inline(always)]
     pub(crate) fn insert_leaf(&mut self, parent: Slot, slot: Slot, cap: Cap) {
         let [head, rest @ ..] = words::encode(&cap);
         self.link(parent, slot, Head(head), rest, 0);
     }
 
+    /// [`Store::link_here`], once.
+    #[inline(never)]
+    fn link(&mut self, after: Slot, slot: Slot, head: Head, words: [u64; 4], origin: u64) {
+        self.link_here(after, slot, head, words, origin);
+    }
+
     #[inline(always)]
-    fn link(&mut self, after: Slot, slot: Slot, head: Head, [object, data, b, c]: [u64; 4], origin: u64) {
+    fn link_here(
+        &mut self,
+        after: Slot,
+        slot: Slot,
+        head: Head,
+        [object, data, b, c]: [u64; 4],
+        origin: u64,
+    ) {
         let next = self.word(after.0, NEXT);
         self.write_slot(slot, [head.0, object, data, b, c, after.0, next, origin]);
         self.set_word(after.0, NEXT, slot.0);

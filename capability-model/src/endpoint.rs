@@ -88,9 +88,9 @@ impl<M: Memory> Store<M> {
         if patience == Patience::Try {
             return Status::Done.into();
         }
-        for (word, value) in [(domain::BADGE, badge), (domain::MANNER, manner), (domain::SENDS, sends)] {
-            self.set_word(caller, word, value);
-        }
+        self.set_word(caller, domain::BADGE, badge);
+        self.set_word(caller, domain::MANNER, manner);
+        self.set_word(caller, domain::SENDS, sends);
         self.wait_at(caller, at, State::Sending);
         self.set_word(at, endpoint::STATE, SENDERS);
         Status::Blocked.into()
@@ -102,20 +102,17 @@ impl<M: Memory> Store<M> {
         if bound != 0 && self.word(bound, notification::ACTIVE) != 0 {
             return Status::Word(self.take_word(bound)).into();
         }
-        let values = [
-            (domain::REPLY, reply),
-            (domain::RECEIVE_INDEX, index),
-            (domain::RECEIVE_DEPTH, depth),
-            (domain::MANNER, manner),
-        ];
-        if self.word(at, endpoint::STATE) == SENDERS {
-            values.into_iter().for_each(|(word, value)| self.set_word(caller, word, value));
-            return self.receive_first(caller, at, reply, manner);
-        }
-        if patience == Patience::Try {
+        let sent = self.word(at, endpoint::STATE) == SENDERS;
+        if !sent && patience == Patience::Try {
             return Status::Word(0).into();
         }
-        values.into_iter().for_each(|(word, value)| self.set_word(caller, word, value));
+        self.set_word(caller, domain::REPLY, reply);
+        self.set_word(caller, domain::RECEIVE_INDEX, index);
+        self.set_word(caller, domain::RECEIVE_DEPTH, depth);
+        self.set_word(caller, domain::MANNER, manner);
+        if sent {
+            return self.receive_first(caller, at, reply, manner);
+        }
         if reply != 0 {
             self.set_word(reply, reply::RECEIVER, caller);
         }

@@ -23,19 +23,41 @@ pub enum ErrorKind {
     NotEnoughMemory,
 }
 
-/// Why nothing was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(align(8))] // In a Result beside something larger: else the compiler copies that in odd pieces, byte by byte.
-pub struct Error {
+/// Why nothing was done: what is wrong, and with which argument, in one word, so that a Result of it and an address or a number is passed in two registers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Error(u64);
+
+impl Error {
     /// What is wrong.
-    pub kind: ErrorKind,
+    pub const fn kind(self) -> ErrorKind {
+        ErrorKind::from_number(self.0 as u8)
+    }
+
     /// With which argument: 0 is the invoked capability, n the n-th word after the label.
-    pub argument: u8,
+    pub const fn argument(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    /// The place of its kind in the list above, and the argument << 8.
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// What another instance said by [`Error::word`].
+    pub(crate) const fn from_word(word: u64) -> Error {
+        Error(word & 0xffff)
+    }
+}
+
+impl core::fmt::Debug for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:?} of argument {}", self.kind(), self.argument())
+    }
 }
 
 impl ErrorKind {
     /// The kind with this place in the list above; an unknown one is an InvalidArgument.
-    pub(crate) const fn from_number(number: u8) -> ErrorKind {
+    const fn from_number(number: u8) -> ErrorKind {
         use ErrorKind::*;
         match number {
             1 => InvalidCapability,
@@ -52,7 +74,7 @@ impl ErrorKind {
 
     /// The error that blames this argument.
     pub const fn of(self, argument: u8) -> Error {
-        Error { kind: self, argument }
+        Error(self as u64 | (argument as u64) << 8)
     }
 }
 

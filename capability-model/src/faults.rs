@@ -2,81 +2,29 @@
 
 use crate::store::Store;
 
-/// A way to be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // Each is explained where it is seeded and in docs/capabilities.md.
-pub enum Fault {
-    RevokeForgetsBadged,
-    MintGrowsRights,
-    MintRebadges,
-    CopyGetsRevocable,
-    MoveLeavesSource,
-    RotateLosesLink,
-    DeleteKeepsMapping,
-    DeleteForgetsFinal,
-    RetypeOverlaps,
-    RetypeSkipsScrub,
-    RetypeResetsWithChildren,
-    CancelIgnoresBadge,
-    CoreOvercommits,
-    ContextKeepsShare,
-    LeaseReturnsUnscrubbed,
-    LeaseReturnsBeforeRevoke,
-    LeaseKeepsSource,
-    LeaseAcceptsStale,
-    LeaseForgetsTombstone,
-    ShareWritable,
-    GateCountsTwice,
-    GateAcceptsStaleEpoch,
-    GateMixesActs,
-    GateKeepsEndorsements,
-    GuardIgnored,
-    UnmapForgetsTlb,
-    SpaceKeepsGeneration,
-    DomainStaysQueued,
-    RemoteRunsTwice,
-    RemoteTakesAnyAnswer,
-    CoreReturnsEarly,
+/// Defines [`Fault`].
+macro_rules! faults {
+    ($count:literal: $($name:ident),*) => {
+        /// A way to be wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs)] // Each is explained where it is seeded and in docs/capabilities.md.
+        pub enum Fault { $($name),* }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: [Fault; $count] = [$(Fault::$name),*];
+        }
+    };
 }
 
-impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 31] = {
-        use Fault::*;
-        [
-            RevokeForgetsBadged,
-            MintGrowsRights,
-            MintRebadges,
-            CopyGetsRevocable,
-            MoveLeavesSource,
-            RotateLosesLink,
-            DeleteKeepsMapping,
-            DeleteForgetsFinal,
-            RetypeOverlaps,
-            RetypeSkipsScrub,
-            RetypeResetsWithChildren,
-            CancelIgnoresBadge,
-            CoreOvercommits,
-            ContextKeepsShare,
-            LeaseReturnsUnscrubbed,
-            LeaseReturnsBeforeRevoke,
-            LeaseKeepsSource,
-            LeaseAcceptsStale,
-            LeaseForgetsTombstone,
-            ShareWritable,
-            GateCountsTwice,
-            GateAcceptsStaleEpoch,
-            GateMixesActs,
-            GateKeepsEndorsements,
-            GuardIgnored,
-            UnmapForgetsTlb,
-            SpaceKeepsGeneration,
-            DomainStaysQueued,
-            RemoteRunsTwice,
-            RemoteTakesAnyAnswer,
-            CoreReturnsEarly,
-        ]
-    };
+faults! {
+    31:
+    RevokeForgetsBadged, MintGrowsRights, MintRebadges, CopyGetsRevocable, MoveLeavesSource, RotateLosesLink,
+    DeleteKeepsMapping, DeleteForgetsFinal, RetypeOverlaps, RetypeSkipsScrub, RetypeResetsWithChildren,
+    CancelIgnoresBadge, CoreOvercommits, ContextKeepsShare, LeaseReturnsUnscrubbed, LeaseReturnsBeforeRevoke,
+    LeaseKeepsSource, LeaseAcceptsStale, LeaseForgetsTombstone, ShareWritable, GateCountsTwice,
+    GateAcceptsStaleEpoch, GateMixesActs, GateKeepsEndorsements, GuardIgnored, UnmapForgetsTlb,
+    SpaceKeepsGeneration, DomainStaysQueued, RemoteRunsTwice, RemoteTakesAnyAnswer, CoreReturnsEarly
 }
 
 impl<M> Store<M> {

@@ -122,9 +122,9 @@ impl<M: Memory> Store<M> {
         for i in 0..count {
             self.transplant_whole(first.plus(i), held_slot(at, i as u8));
         }
-        for (word, value) in [(gate::SEALED, 1), (gate::THRESHOLD, threshold), (gate::SEATS, seats)] {
-            self.set_word(at, word, value);
-        }
+        self.set_word(at, gate::SEALED, 1);
+        self.set_word(at, gate::THRESHOLD, threshold);
+        self.set_word(at, gate::SEATS, seats);
     }
 
     /// Endorse with a seat of a gate, or of one elsewhere (`at` is of no use then): epoch, sequence, act.
@@ -206,7 +206,7 @@ impl<M: Memory> Store<M> {
                     kind::NULL => return Err(ErrorKind::FailedLookup.of(4)),
                     _ => return Err(ErrorKind::InvalidCapability.of(4)),
                 }
-                let blame = |e: Error| e.kind.of(if e.argument == 0 { 4 } else { e.argument + 4 });
+                let blame = |e: Error| e.kind().of(e.argument() + 4);
                 Plan::Lend(self.plan_lease(slot, a, b, place).map_err(blame)?)
             }
             act::RESTART => match self.cap(slot) {
@@ -215,7 +215,7 @@ impl<M: Memory> Store<M> {
                 _ => return Err(ErrorKind::InvalidCapability.of(4)),
             },
             _ => {
-                let [threshold, seats] = [gate::THRESHOLD, gate::SEATS].map(|i| self.word(at, i));
+                let (threshold, seats) = (self.word(at, gate::THRESHOLD), self.word(at, gate::SEATS));
                 Plan::NewEpoch { at, threshold, seats }
             }
         })
@@ -267,7 +267,8 @@ impl<M: Memory> Store<M> {
 
     /// A bounded part of a gate's act.
     fn gate_step(&mut self, at: u64) -> Status {
-        let act = [0, 1, 2, 3, 4].map(|i| self.word(at, gate::ACT + i));
+        let word = |i| self.word(at, gate::ACT + i);
+        let act = [word(0), word(1), word(2), word(3), word(4)];
         let status = match &self.plan_act(at, act) {
             Ok(plan) => self.perform(at, plan),
             // It was possible when it was decided, and is no more.

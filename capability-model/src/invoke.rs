@@ -11,10 +11,10 @@ use crate::words::{self, kind};
 
 /// Words of an invocation: address of the invoked capability, label, ten arguments.
 pub const WORDS: usize = 12;
-/// Words behind address and label, and of what [`Store::invoke_short`] knows.
+/// Words behind address and label, and of what [`Store::invoke_at`] knows.
 pub(crate) const ARGUMENTS: usize = WORDS - 2;
 /// See [`ARGUMENTS`].
-pub const SHORT: usize = 7;
+pub(crate) const SHORT: usize = 7;
 
 /// Defines [`Label`].
 macro_rules! labels {
@@ -44,72 +44,151 @@ labels! {
     Serve 34, WriteRegisters 35, Restart 36
 }
 
+/// How far one of the short invocations got, in two registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// See [`Status::Done`].
+    Done,
+    /// See [`Status::Again`].
+    Again,
+    /// It is none of these, and nothing was done.
+    Long,
+    /// Nothing was done.
+    Refused(Error),
+}
+
+impl From<Result<Status, Error>> for Short {
+    #[inline(always)]
+    fn from(answer: Result<Status, Error>) -> Short {
+        match answer {
+            Ok(Status::Again) => Short::Again,
+            // A short one does not wait, and has no answer.
+            Ok(_) => Short::Done,
+            Err(error) => Short::Refused(error),
+        }
+    }
+}
+
 impl<M: Memory> Store<M> {
     /// An invocation by the running domain `caller`: its whole effect (or a bounded part, see [`crate::error::Status::Again`]), or
     /// an error and no change.
     pub fn invoke(&mut self, caller: u64, words: [u64; WORDS]) -> Result<Outcome, Error> {
-        let [address, label, a, b, c, d, e, f, g, ..] = words;
-        match self.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
-            Some(status) => Ok(status.into()),
-            None => self.invoke_long(caller, &words),
+        let [address, label, args @ ..] = words;
+        match self.invoke_short(caller, label, address, |_, i| args.get(i as usize).copied().unwrap_or(0)) {
+            Short::Done => Ok(Status::Done.into()),
+            Short::Again => Ok(Status::Again.into()),
+            Short::Long => self.invoke_long(caller, &words),
+            Short::Refused(error) => Err(error),
         }
     }
 
-    /// The invocations that have to be fast: their words stay in registers, and each is performed where it was decoded, so that no plan
-    /// is ever laid down. None if it is none of these; nothing has changed then, and [`Store::invoke_long`] knows the rest.
+    /// [`Store::invoke_short`] with words that lie in memory: `arguments` is the address of the first behind the label.
+    #[inline(never)]
+    pub fn invoke_at(&mut self, caller: u64, label: u64, address: u64, arguments: u64) -> Short {
+        self.invoke_short(caller, label, address, |store, i| store.word(arguments, i))
+    }
+
+    /// The invocations that have to be fast: each is performed where it was decoded, so that no plan is ever laid down. `arg` reads
+    /// arguments. Each has a function of its own, so that it saves no registers for the others.
     #[inline(always)]
     pub fn invoke_short(
         &mut self,
         caller: u64,
         label: u64,
-        [address, args @ ..]: [u64; SHORT + 1],
-    ) -> Result<Option<Status>, Error> {
-        use Label::*;
-        let Some(label @ (Copy | Mint | Move | Mutate | Delete | Retype | Map | Unmap | Signal)) =
-            Label::from_number(label)
-        else {
-            return Ok(None);
+        address: u64,
+        arg: impl Fn(&Self, u64) -> u64 + Copy,
+    ) -> Short {
+        const COPY: u64 = Label::Copy as u64;
+        const MUTATE: u64 = Label::Mutate as u64;
+        const DELETE: u64 = Label::Delete as u64;
+        const RETYPE: u64 = Label::Retype as u64;
+        const MAP: u64 = Label::Map as u64;
+        const UNMAP: u64 = Label::Unmap as u64;
+        const SIGNAL: u64 = Label::Signal as u64;
+        // As bits. Copy, Mint, Move and Mutate follow each other.
+        const SHORTS: u64 = 0b1111 << COPY | 1 << DELETE | 1 << RETYPE | 1 << MAP | 1 << UNMAP | 1 << SIGNAL;
+        if label > 63 || SHORTS >> label & 1 == 0 {
+            return Short::Long;
+        }
+        let slot = match self.lookup_full_here(caller, address, 0) {
+            Ok(slot) => slot,
+            Err(error) => return Short::Refused(error),
         };
-        let slot = self.lookup_full(caller, address, 0)?;
         let head = self.head(slot);
-        let [a, b, c, d, e, f, g] = args;
-        let status = match (label, head.kind()) {
-            (Copy | Mint | Move | Mutate, kind::CNODE) => {
-                let to = self.lookup_empty(slot, a, b, 1)?;
-                let source = self.source(caller, c, d, e, 3)?;
-                match label {
-                    Copy => self.insert(source, to, self.copied(source, f)?),
-                    Mint => self.insert(source, to, self.minted(source, f, g)?),
-                    Move => self.transplant(source, to, self.altered(source)),
-                    _ => self.transplant(source, to, self.mutated(source, f, 6)?),
-                }
-                Status::Done
-            }
-            (Delete, kind::CNODE) => {
-                let slot = self.lookup_slot(slot, a, b, 1)?;
-                self.delete(slot)
-            }
-            // By reference: what is too large for registers is copied by a call.
-            (Retype, kind::UNTYPED) => match &self.decode_retype(caller, slot, args) {
-                Ok(plan) => self.retype(plan),
-                Err(error) => return Err(*error),
-            },
-            (Map, kind::FRAME | kind::PAGE_TABLE) => {
-                let map = self.decode_map(caller, slot, [a, b, c])?;
-                self.map(slot, head, map);
-                Status::Done
-            }
-            (Unmap, kind::FRAME | kind::PAGE_TABLE) => {
+        match (label, head.kind()) {
+            (COPY..=MUTATE, kind::CNODE) => self.put(caller, slot, label, arg),
+            (DELETE, kind::CNODE) => self.delete_in(slot, arg),
+            (RETYPE, kind::UNTYPED) => self.retype_short(caller, slot, arg),
+            (MAP, kind::FRAME | kind::PAGE_TABLE) => self.map_short(caller, slot, arg),
+            (UNMAP, kind::FRAME | kind::PAGE_TABLE) => {
                 self.unmap(slot);
-                Status::Done
+                Short::Done
             }
-            (Signal, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
+            (SIGNAL, kind::NOTIFICATION) if head.rights().has(Rights::WRITE) => {
                 self.signal(self.object(slot), self.word(slot.0, words::DATA));
-                Status::Done
+                Short::Done
             }
-            _ => return Ok(None),
+            _ => Short::Long,
+        }
+    }
+
+    /// Copy, Mint, Move, Mutate into the CNode in `slot`.
+    #[inline(never)]
+    fn put(&mut self, caller: u64, slot: Slot, label: u64, arg: impl Fn(&Self, u64) -> u64) -> Short {
+        const COPY: u64 = Label::Copy as u64;
+        const MINT: u64 = Label::Mint as u64;
+        const MOVE: u64 = Label::Move as u64;
+        let mut put = || {
+            let to = self.lookup_slot_here(slot, arg(self, 0), arg(self, 1), 1)?;
+            if !self.is_empty(to) {
+                return Err(ErrorKind::DeleteFirst.of(1));
+            }
+            let root = self.lookup_full_here(caller, arg(self, 2), 3)?;
+            let source = self.lookup_slot_here(root, arg(self, 3), arg(self, 4), 4)?;
+            if self.is_empty(source) {
+                return Err(ErrorKind::FailedLookup.of(4));
+            }
+            let f = arg(self, 5);
+            match label {
+                COPY => self.insert(source, to, self.copied(source, f)?),
+                MINT => self.insert(source, to, self.minted(source, f, arg(self, 6))?),
+                MOVE => self.transplant(source, to, self.altered(source)),
+                _ => self.transplant(source, to, self.mutated(source, f, 6)?),
+            }
+            Ok(Status::Done)
         };
-        Ok(Some(status))
+        put().into()
+    }
+
+    /// Delete in the CNode in `slot`.
+    #[inline(never)]
+    fn delete_in(&mut self, slot: Slot, arg: impl Fn(&Self, u64) -> u64) -> Short {
+        match self.lookup_slot_here(slot, arg(self, 0), arg(self, 1), 1) {
+            Ok(slot) => Ok(self.delete(slot)).into(),
+            Err(error) => Short::Refused(error),
+        }
+    }
+
+    #[inline(never)]
+    fn retype_short(&mut self, caller: u64, slot: Slot, arg: impl Fn(&Self, u64) -> u64) -> Short {
+        let arg = |i| arg(self, i);
+        let args = [arg(0), arg(1), arg(2), arg(3), arg(4), arg(5), arg(6)];
+        // By reference: what is too large for registers is copied by a call.
+        match &self.decode_retype(caller, slot, args) {
+            Ok(plan) => Ok(self.retype(plan)).into(),
+            Err(error) => Short::Refused(*error),
+        }
+    }
+
+    #[inline(never)]
+    fn map_short(&mut self, caller: u64, slot: Slot, arg: impl Fn(&Self, u64) -> u64) -> Short {
+        match self.decode_map(caller, slot, [arg(self, 0), arg(self, 1), arg(self, 2)]) {
+            Ok(map) => {
+                self.map(slot, self.head(slot), map);
+                Short::Done
+            }
+            Err(error) => Short::Refused(error),
+        }
     }
 
     /// All others, with the words where the entry saved them. The plan stays where decoding put it: it is large.

@@ -100,9 +100,7 @@ pub(crate) mod export {
     /// What is lent, the number of a seat << 8, the depth of the destination << 16.
     pub const WHAT: u64 = 3;
     pub const BASE: u64 = 4;
-    pub const SIZE: u64 = 5;
-    /// The destination at the borrower.
-    pub const INDEX: u64 = 6;
+    // Then its size, and the index of the destination at the borrower.
     /// Whether the Lease capability was deleted: then nothing is given back to a holder.
     pub const ORPHAN: u64 = 7;
 

@@ -19,28 +19,48 @@ use crate::mailbox::REQUEST_WORDS;
 use crate::memory::{Memory, PAGE, Slot};
 use crate::plan::{Lend, Plan};
 use crate::rights::Rights;
-use crate::store::{SCRUBS_PER_ENTRY, Store, bit, of_peer, set_bit};
+use crate::store::{Leases, SCRUBS_PER_ENTRY, Store, bit, of_peer, set_bit};
 use crate::words::{self, kind};
 
 const OFFERED: u64 = 1;
 const CALLED_BACK: u64 = 2;
 
-/// What instances of the microkernel tell each other. `index` and `generation` name the lease between the two.
+/// What a [`Message`] is about, and which words it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // The fields are those of the module's picture.
-pub enum Message {
-    /// From the lender: here is something, put it there.
-    Offer { index: u8, generation: u64, what: Leased, base: u64, size: u64, to_index: u64, to_depth: u8 },
+pub enum About {
+    /// From the lender: here is something, put it there. What, base, size, index, as the lease's record has them from `export::WHAT` on.
+    Offer = 1,
     /// From the lender: give it back.
-    Revoke { index: u8, generation: u64 },
+    Revoke,
     /// From the borrower: nothing is left of it here.
-    Returned { index: u8, generation: u64 },
-    /// From the borrower of a seat.
-    Endorse { index: u8, generation: u64, epoch: u64, sequence: u64, act: [u64; 5] },
+    Returned,
+    /// From the borrower of a seat: epoch, sequence, act.
+    Endorse,
     /// From the holder of this core: carry this out. See [`crate::mailbox`].
-    Request { sequence: u64, words: [u64; REQUEST_WORDS] },
-    /// How it ended.
-    Answer { sequence: u64, answer: [u64; 2] },
+    Request,
+    /// How it ended, two words.
+    Answer,
+}
+
+impl About {
+    /// What has this number.
+    pub fn from_number(number: u8) -> Option<About> {
+        use About::*;
+        [Offer, Revoke, Returned, Endorse, Request, Answer].into_iter().find(|about| *about as u8 == number)
+    }
+}
+
+/// What instances of the microkernel tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Message {
+    /// What it is about.
+    pub about: About,
+    /// Number of the lease between the two; 0 for a request and its answer.
+    pub index: u8,
+    /// Generation of the lease, or number of the request.
+    pub generation: u64,
+    /// What else it says; zeros behind it.
+    pub words: [u64; REQUEST_WORDS],
 }
 
 impl<M: Memory> Store<M> {
@@ -144,44 +164,34 @@ impl<M: Memory> Store<M> {
 
     /// What is to be sent to a peer, oldest need first within a kind; None if nothing. Taking it is sending it.
     pub fn take_message(&mut self, peer: u8) -> Option<Message> {
-        let first = |set| match of_peer(set, peer) {
-            0 => None,
-            bits => Some(bits.trailing_zeros() as u8),
+        if let Some(index) = take_first(&mut self.exports_due, peer) {
+            let record = self.tables.export(peer, index);
+            let generation = self.word(record, export::GENERATION);
+            return Some(match self.word(record, export::PHASE) {
+                CALLED_BACK => self.message(About::Revoke, index, generation, record, 0),
+                _ => self.message(About::Offer, index, generation, record + export::WHAT * 8, 4),
+            });
+        }
+        let (about, index, words) = if let Some(index) = take_first(&mut self.endorsements_due, peer) {
+            (About::Endorse, index, 7)
+        } else if let Some(index) = take_first(&mut self.imports_due, peer) {
+            (About::Returned, index, 0)
+        } else {
+            return self.take_mail(peer);
         };
-        if let Some(index) = first(self.exports_due) {
-            set_bit(&mut self.exports_due, peer, index, false);
-            return Some(self.lender_message(peer, index));
-        }
-        if let Some(index) = first(self.endorsements_due) {
-            set_bit(&mut self.endorsements_due, peer, index, false);
-            let record = self.tables.import(peer, index);
-            let word = |i| self.word(record + import::ENDORSEMENT, i);
-            let generation = self.word(record, import::GENERATION);
-            let act = [2, 3, 4, 5, 6].map(word);
-            return Some(Message::Endorse { index, generation, epoch: word(0), sequence: word(1), act });
-        }
-        let Some(index) = first(self.imports_due) else { return self.take_mail(peer) };
-        set_bit(&mut self.imports_due, peer, index, false);
-        let generation = self.word(self.tables.import(peer, index), import::GENERATION);
-        Some(Message::Returned { index, generation })
+        let record = self.tables.import(peer, index);
+        let generation = self.word(record, import::GENERATION);
+        Some(self.message(about, index, generation, record + import::ENDORSEMENT, words))
     }
 
-    fn lender_message(&self, peer: u8, index: u8) -> Message {
-        let record = self.tables.export(peer, index);
-        let generation = self.word(record, export::GENERATION);
-        if self.word(record, export::PHASE) == CALLED_BACK {
-            return Message::Revoke { index, generation };
+    /// A message with so many words from `at` on.
+    #[inline(never)]
+    pub(crate) fn message(&self, about: About, index: u8, generation: u64, at: u64, count: usize) -> Message {
+        let mut words = [0; REQUEST_WORDS];
+        for (i, word) in (0..).zip(words.iter_mut().take(count)) {
+            *word = self.word(at, i);
         }
-        let packed = self.word(record, export::WHAT);
-        Message::Offer {
-            index,
-            generation,
-            what: Leased::from_word(packed & 0xff),
-            base: self.word(record, export::BASE),
-            size: self.word(record, export::SIZE),
-            to_index: self.word(record, export::INDEX),
-            to_depth: (packed >> 16) as u8,
-        }
+        Message { about, index, generation, words }
     }
 
     /// Leases that were called back and are not back yet.
@@ -194,42 +204,42 @@ impl<M: Memory> Store<M> {
 
     /// A message from `peer`'s instance came. O(1); long work is left to [`Store::work`].
     pub fn receive_message(&mut self, peer: u8, message: Message) {
-        if peer >= CORES_MAX || peer == self.core {
+        let Message { about, index, generation, words } = message;
+        let of_lease = !matches!(about, About::Request | About::Answer);
+        if peer >= CORES_MAX || peer == self.core || of_lease && index >= LEASES_MAX {
             return;
         }
-        match message {
-            Message::Offer { index, generation, .. } if index < LEASES_MAX => {
-                self.take_offer(peer, index, generation, message);
-            }
-            Message::Revoke { index, generation } if index < LEASES_MAX => {
-                self.take_revoke(peer, index, generation);
-            }
-            Message::Returned { index, generation } if index < LEASES_MAX => {
-                self.take_return(peer, index, generation);
-            }
-            Message::Endorse { index, generation, epoch, sequence, act } if index < LEASES_MAX => {
-                let record = self.tables.export(peer, index);
-                let packed = self.word(record, export::WHAT);
-                let current = self.word(record, export::PHASE) == OFFERED
-                    && self.word(record, export::GENERATION) == generation
-                    && Leased::from_word(packed & 0xff) == Leased::Seat;
-                let gate = self.word(record, export::BASE);
-                if current
-                    && let Ok(Plan::Endorse(plan)) =
-                        self.plan_endorse(gate, (packed >> 8) as u8, epoch, sequence, act)
-                {
-                    // Its work goes on in `work`.
-                    self.endorse(plan);
-                }
-            }
-            Message::Request { sequence, words } => self.take_request(peer, sequence, words),
-            Message::Answer { sequence, answer } => self.take_answer(peer, sequence, answer),
-            _ => {}
+        let [a, b, ..] = words;
+        match about {
+            About::Offer => self.take_offer(peer, index, generation, words),
+            About::Revoke => self.take_revoke(peer, index, generation),
+            About::Returned => self.take_return(peer, index, generation),
+            About::Endorse => self.take_endorsement(peer, index, generation, words),
+            About::Request => self.take_request(peer, generation, &words),
+            About::Answer => self.take_answer(peer, generation, [a, b]),
         }
     }
 
-    fn take_offer(&mut self, peer: u8, index: u8, generation: u64, offer: Message) {
-        let Message::Offer { what, base, size, to_index, to_depth, .. } = offer else { return };
+    fn take_endorsement(&mut self, peer: u8, index: u8, generation: u64, words: [u64; REQUEST_WORDS]) {
+        let [epoch, sequence, a, b, c, d, e, ..] = words;
+        let record = self.tables.export(peer, index);
+        let packed = self.word(record, export::WHAT);
+        let current = self.word(record, export::PHASE) == OFFERED
+            && self.word(record, export::GENERATION) == generation
+            && Leased::from_word(packed & 0xff) == Leased::Seat;
+        let gate = self.word(record, export::BASE);
+        if current
+            && let Ok(Plan::Endorse(plan)) =
+                self.plan_endorse(gate, (packed >> 8) as u8, epoch, sequence, [a, b, c, d, e])
+        {
+            // Its work goes on in `work`.
+            self.endorse(plan);
+        }
+    }
+
+    fn take_offer(&mut self, peer: u8, index: u8, generation: u64, words: [u64; REQUEST_WORDS]) {
+        let [packed, base, size, to_index, ..] = words;
+        let (what, to_depth) = (Leased::from_word(packed & 0xff), packed >> 16 & 0xff);
         let record = self.tables.import(peer, index);
         let seen = self.word(record, import::GENERATION);
         let free = self.word(record, import::PHASE) == 0;
@@ -242,7 +252,7 @@ impl<M: Memory> Store<M> {
         // Who acts here for the lender says by its CSpace where that lender may put things.
         let agent = self.word(self.tables.served(peer), served::AGENT);
         let root = if agent == 0 { Slot(self.tables.root()) } else { Slot(agent + domain::CSPACE) };
-        let Ok(slot) = self.lookup_empty(root, to_index, to_depth as u64, 1) else {
+        let Ok(slot) = self.lookup_empty(root, to_index, to_depth, 1) else {
             // Refused: it goes back as if it had been here.
             set_bit(&mut self.imports_due, peer, index, true);
             return;
@@ -253,7 +263,7 @@ impl<M: Memory> Store<M> {
         let words = [1, generation, 0, base, size, what.word()];
         self.set_words(record, 0, &words);
         let own = Slot(record + import::SLOT);
-        self.install(own, cap);
+        self.install_words(own, cap);
         self.insert(own, slot, self.altered(own));
     }
 
@@ -374,4 +384,12 @@ impl<M: Memory> Store<M> {
             }
         }
     }
+}
+
+/// Takes the first of a peer's bits.
+#[inline(never)]
+fn take_first(set: &mut Leases, peer: u8) -> Option<u8> {
+    let index = of_peer(*set, peer).trailing_zeros() as u8;
+    set_bit(set, peer, index, false);
+    (index < LEASES_MAX).then_some(index)
 }

@@ -29,7 +29,6 @@ struct Level {
 
 impl<M: Memory> Store<M> {
     /// Follows the low `depth` bits of `index` from `root`. Every level takes at least one bit, so there are at most 64.
-    #[inline]
     pub fn resolve(&self, root: &Cap, index: u64, depth: u32) -> Option<Resolved> {
         let Cap::CNode { at, radix, guard, guard_bits } = *root else { return None };
         let level = Level { at, radix: radix.into(), guard, guard_bits: guard_bits.into() };
@@ -83,15 +82,21 @@ impl<M: Memory> Store<M> {
     }
 
     /// The slot of an address in the CSpace of `caller`. As in seL4, bits that are left over are ignored.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, caller: u64, address: u64) -> Option<Slot> {
-        let root = self.level(Slot(caller + domain::CSPACE))?;
+        let root = self.level(Slot(caller.wrapping_add(domain::CSPACE)))?;
         self.follow(root, address, 64).map(|found| found.slot)
+    }
+
+    /// [`Store::lookup_full_here`], once.
+    #[inline(never)]
+    pub(crate) fn lookup_full(&self, caller: u64, address: u64, argument: u8) -> Result<Slot, Error> {
+        self.lookup_full_here(caller, address, argument)
     }
 
     /// The slot of an address, with something in it; `argument` is to blame.
     #[inline(always)]
-    pub(crate) fn lookup_full(&self, caller: u64, address: u64, argument: u8) -> Result<Slot, Error> {
+    pub(crate) fn lookup_full_here(&self, caller: u64, address: u64, argument: u8) -> Result<Slot, Error> {
         match self.lookup(caller, address) {
             Some(slot) if !self.is_empty(slot) => Ok(slot),
             _ => Err(ErrorKind::FailedLookup.of(argument)),
@@ -113,9 +118,21 @@ impl<M: Memory> Store<M> {
         if fits { Ok(slot) } else { Err(ErrorKind::InvalidCapability.of(argument)) }
     }
 
+    /// [`Store::lookup_slot_here`], once.
+    #[inline(never)]
+    pub(crate) fn lookup_slot(
+        &self,
+        root: Slot,
+        index: u64,
+        depth: u64,
+        argument: u8,
+    ) -> Result<Slot, Error> {
+        self.lookup_slot_here(root, index, depth, argument)
+    }
+
     /// Exactly the slot at `index` and `depth` below the CNode in `root`; `argument` is the index, the next one the depth.
     #[inline(always)]
-    pub(crate) fn lookup_slot(
+    pub(crate) fn lookup_slot_here(
         &self,
         root: Slot,
         index: u64,
@@ -135,7 +152,6 @@ impl<M: Memory> Store<M> {
     }
 
     /// An empty slot for something new.
-    #[inline(always)]
     pub(crate) fn lookup_empty(
         &self,
         root: Slot,

@@ -11,9 +11,9 @@
 
 use crate::error::{Error, ErrorKind, Status};
 use crate::faults::Fault;
-use crate::invoke::{Label, WORDS};
+use crate::invoke::{Label, Short, WORDS};
 use crate::layout::{CORES_MAX, asked, served};
-use crate::lease::Message;
+use crate::lease::{About, Message};
 use crate::memory::{Memory, Slot};
 use crate::plan::Plan;
 use crate::rights::Rights;
@@ -41,7 +41,7 @@ fn packed(answer: Result<Status, Error>) -> [u64; 2] {
         Ok(Status::Word(word)) => [1, word],
         Ok(Status::InProgress) => [2, 0],
         Ok(_) => [0, 0],
-        Err(Error { kind, argument }) => [3, kind as u64 | (argument as u64) << 8],
+        Err(error) => [3, error.word()],
     }
 }
 
@@ -50,7 +50,7 @@ fn unpacked([code, word]: [u64; 2]) -> Result<Status, Error> {
         0 => Ok(Status::Done),
         1 => Ok(Status::Word(word)),
         2 => Ok(Status::InProgress),
-        _ => Err(ErrorKind::from_number(word as u8).of((word >> 8) as u8)),
+        _ => Err(Error::from_word(word)),
     }
 }
 
@@ -96,7 +96,10 @@ impl<M: Memory> Store<M> {
         let record = self.tables.asked(number);
         match self.word(record, asked::PHASE) {
             ASKED => Ok(Plan::Remotely(Status::InProgress)),
-            ANSWERED => unpacked([0, 1].map(|i| self.word(record, asked::ANSWER + i))).map(Plan::Remotely),
+            ANSWERED => {
+                let answer = [self.word(record, asked::ANSWER), self.word(record, asked::ANSWER + 1)];
+                unpacked(answer).map(Plan::Remotely)
+            }
             _ => Err(ErrorKind::IllegalOperation.of(0)),
         }
     }
@@ -140,22 +143,20 @@ impl<M: Memory> Store<M> {
         if self.requests_due & bit != 0 {
             self.requests_due &= !bit;
             let record = self.tables.asked(peer);
-            let mut words = [0; REQUEST_WORDS];
-            for (i, word) in (asked::WORDS..).zip(&mut words) {
-                *word = self.word(record, i);
-            }
-            return Some(Message::Request { sequence: self.word(record, asked::SEQUENCE), words });
+            let sequence = self.word(record, asked::SEQUENCE);
+            let at = record + asked::WORDS * 8;
+            return Some(self.message(About::Request, 0, sequence, at, REQUEST_WORDS));
         }
         if self.answers_due & bit == 0 {
             return None;
         }
         self.answers_due &= !bit;
         let record = self.tables.served(peer);
-        let answer = [0, 1].map(|i| self.word(record, served::ANSWER + i));
-        Some(Message::Answer { sequence: self.word(record, served::SEQUENCE), answer })
+        let sequence = self.word(record, served::SEQUENCE);
+        Some(self.message(About::Answer, 0, sequence, record + served::ANSWER * 8, 2))
     }
 
-    pub(crate) fn take_request(&mut self, peer: u8, sequence: u64, words: [u64; REQUEST_WORDS]) {
+    pub(crate) fn take_request(&mut self, peer: u8, sequence: u64, words: &[u64; REQUEST_WORDS]) {
         let (record, bit) = (self.tables.served(peer), 1 << (peer % CORES_MAX));
         if self.requests_busy & bit != 0 {
             // The one before is not answered: no correct asker sends another.
@@ -165,7 +166,7 @@ impl<M: Memory> Store<M> {
             return;
         }
         self.set_word(record, served::SEQUENCE, sequence);
-        self.set_words(record, served::WORDS, &words);
+        self.set_words(record, served::WORDS, words);
         self.requests_busy |= bit;
     }
 
@@ -198,7 +199,14 @@ impl<M: Memory> Store<M> {
             _ if agent == 0 => Err(ErrorKind::InvalidCapability.of(0)),
             // The asker's instance has looked, too; but what is carried out here is decided here.
             [_, label, ..] if !allowed(label) => Err(ErrorKind::InvalidArgument.of(2)),
-            words => self.invoke(agent, words).map(|outcome| outcome.status),
+            [address, label, ..] => {
+                match self.invoke_at(agent, label, address, record + (served::WORDS + 2) * 8) {
+                    Short::Long => self.invoke_long(agent, &words).map(|outcome| outcome.status),
+                    Short::Done => Ok(Status::Done),
+                    Short::Again => Ok(Status::Again),
+                    Short::Refused(error) => Err(error),
+                }
+            }
         };
         if answer == Ok(Status::Again) {
             return true;

@@ -126,11 +126,17 @@ impl<M: Memory> Store<M> {
     }
 
     /// Boot only: puts an original capability into an empty slot. Says whether the slot was empty.
+    #[inline(always)]
     pub fn install(&mut self, slot: Slot, cap: Cap) -> bool {
+        self.install_words(slot, words::encode(&cap))
+    }
+
+    /// The same with the capability's words.
+    #[inline(never)]
+    pub(crate) fn install_words(&mut self, slot: Slot, [head, object, data, b, c]: [u64; 5]) -> bool {
         if !self.is_empty(slot) {
             return false;
         }
-        let [head, object, data, b, c] = words::encode(&cap);
         let Head(head) = Head(head).marked(true, true);
         self.write_slot(slot, [head, object, data, b, c, 0, 0, 0]);
         true
@@ -207,6 +213,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// Replaces the capability and keeps the place in the tree. Capabilities of a kind with rights stay what they are.
+    #[inline(always)]
     pub(crate) fn set_cap(&mut self, slot: Slot, cap: Cap) {
         let [head, object, data, b, c] = words::encode(&cap);
         let Head(head) = Head(head).marked_as(self.head(slot));
@@ -231,7 +238,8 @@ impl<M: Memory> Store<M> {
     /// The same, read.
     #[inline(always)]
     pub(crate) fn read_slot(&self, slot: Slot) -> [u64; 8] {
-        [0, 1, 2, 3, 4, 5, 6, 7].map(|i| self.word(slot.0, i))
+        let word = |i| self.word(slot.0, i);
+        [word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)]
     }
 
     #[inline(always)]
@@ -263,6 +271,7 @@ pub(crate) fn bit(set: Leases, peer: u8, index: u8) -> bool {
 }
 
 /// Sets or clears one bit of a peer's.
+#[inline(never)]
 pub(crate) fn set_bit(set: &mut Leases, peer: u8, index: u8, to: bool) {
     if peer < CORES_MAX && index < LEASES_MAX {
         let place = peer as u32 * LEASES_MAX as u32 + index as u32;

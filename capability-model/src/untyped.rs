@@ -29,39 +29,52 @@ pub struct Kind {
     align: u64,
 }
 
+/// By number: with the least and the largest parameter; sizes that depend on it are [`Kind::from_words`]'s.
+const KINDS: [(Kind, u64, u64); 10] = [
+    (Kind::new(kind::UNTYPED, Rights::NONE, PAGE), 1, 0xf_ffff_ffff),
+    (Kind::new(kind::CNODE, Rights::NONE, 0), 1, RADIX_MAX),
+    (Kind::new(kind::ENDPOINT, Rights::ALL, layout::ENDPOINT_SIZE), 0, 0),
+    (Kind::new(kind::NOTIFICATION, Rights::ALL, layout::NOTIFICATION_SIZE), 0, 0),
+    (Kind::new(kind::REPLY, Rights::NONE, layout::REPLY_SIZE), 0, 0),
+    (Kind::new(kind::FRAME, Rights::READ.or(Rights::WRITE), PAGE), 0, 1),
+    (Kind::new(kind::PAGE_TABLE, Rights::NONE, PAGE), 2, 3),
+    (Kind::new(kind::SPACE, Rights::NONE, PAGE), 0, 0),
+    (Kind::new(kind::DOMAIN, Rights::NONE, PAGE), 0, 0),
+    (Kind::new(kind::GATE, Rights::NONE, layout::GATE_SIZE), 0, 0),
+];
+
 impl Kind {
     /// From two words, the kind's number and a parameter; the first is argument `argument`. 0: smaller Untyped of so many pages; 1: a CNode of
     /// this radix; 2: an endpoint; 3: a notification; 4: a reply; 5: a frame (0: 4 KiB, 1: 2 MiB); 6: a stage-2 table of this level; 7: a space;
     /// 8: a domain; 9: a gate.
+    #[inline(never)]
     pub fn from_words(kind: u64, parameter: u64, argument: u8) -> Result<Kind, Error> {
-        const BOTH: Rights = Rights::READ.or(Rights::WRITE);
-        // What parameters there are, and bytes; 0: it depends on the parameter.
-        let (kind, rights, least, most, size) = match kind {
-            0 => (kind::UNTYPED, Rights::NONE, 1, 0xf_ffff_ffff, 0),
-            1 => (kind::CNODE, Rights::NONE, 1, RADIX_MAX, 0),
-            2 => (kind::ENDPOINT, Rights::ALL, 0, 0, layout::ENDPOINT_SIZE),
-            3 => (kind::NOTIFICATION, Rights::ALL, 0, 0, layout::NOTIFICATION_SIZE),
-            4 => (kind::REPLY, Rights::NONE, 0, 0, layout::REPLY_SIZE),
-            5 => (kind::FRAME, BOTH, 0, 1, 0),
-            6 => (kind::PAGE_TABLE, Rights::NONE, 2, 3, PAGE),
-            7 => (kind::SPACE, Rights::NONE, 0, 0, PAGE),
-            8 => (kind::DOMAIN, Rights::NONE, 0, 0, PAGE),
-            9 => (kind::GATE, Rights::NONE, 0, 0, layout::GATE_SIZE),
-            _ => return Err(ErrorKind::InvalidArgument.of(argument)),
+        Kind::from_words_here(kind, parameter, argument)
+    }
+
+    /// The same in its place.
+    #[inline(always)]
+    fn from_words_here(kind: u64, parameter: u64, argument: u8) -> Result<Kind, Error> {
+        let Some(&(Kind { head, size, align }, least, most)) = KINDS.get(kind as usize) else {
+            return Err(ErrorKind::InvalidArgument.of(argument));
         };
         if parameter < least || parameter > most {
             return Err(ErrorKind::RangeError.of(argument + 1));
         }
-        let small = parameter as u8;
-        // All that are made of memory but more memory have an identity.
-        let (class, small, size, align) = match kind {
-            kind::UNTYPED => (0, 0, parameter * PAGE, PAGE),
-            kind::CNODE => (kind, small, cnode_size(small), SLOT),
-            kind::FRAME if small == FrameSize::Block as u8 => (kind, small, BLOCK, BLOCK),
-            kind::FRAME => (kind, small, PAGE, PAGE),
-            _ => (kind, small, size, if size == PAGE { PAGE } else { SLOT }),
+        let (small, size, align) = match Head(head).kind() {
+            kind::UNTYPED => (0, parameter * PAGE, align),
+            kind::CNODE => (parameter, cnode_size(parameter as u8), align),
+            kind::FRAME if parameter == FrameSize::Block as u64 => (parameter, BLOCK, BLOCK),
+            _ => (parameter, size, align),
         };
-        Ok(Kind { head: Head::new(kind, rights, small, 0).identified(class).0, size, align })
+        Ok(Kind { head: Head(head).with_small(small as u8).0, size, align })
+    }
+
+    /// All but memory have an identity. Pages stand on pages.
+    const fn new(kind: u8, rights: Rights, size: u64) -> Kind {
+        let class = if kind == kind::UNTYPED { 0 } else { kind };
+        let head = Head::new(kind, rights, 0, 0).identified(class).0;
+        Kind { head, size, align: if size == PAGE { PAGE } else { SLOT } }
     }
 
     /// Size and alignment of one.
@@ -85,8 +98,8 @@ impl<M: Memory> Store<M> {
         args: [u64; SHORT],
     ) -> Result<Retype, Error> {
         let [kind, parameter, root, index, depth, offset, count] = args;
-        let kind = Kind::from_words(kind, parameter, 1)?;
-        let mut into = self.lookup_full(caller, root, 3)?;
+        let kind = Kind::from_words_here(kind, parameter, 1)?;
+        let mut into = self.lookup_full_here(caller, root, 3)?;
         if depth != 0 {
             into = self.lookup_slot(into, index, depth, 4)?;
         }
@@ -107,7 +120,8 @@ impl<M: Memory> Store<M> {
         if !head.is(kind::UNTYPED) {
             return Err(ErrorKind::InvalidCapability.of(0));
         }
-        let [base, size, free] = [words::OBJECT, words::DATA, words::FREE].map(|i| self.word(untyped.0, i));
+        let word = |i| self.word(untyped.0, i);
+        let (base, size, free) = (word(words::OBJECT), word(words::DATA), word(words::FREE));
         if head.is_device() && !what.is(kind::UNTYPED) && !what.is(kind::FRAME) {
             return Err(ErrorKind::InvalidArgument.of(1));
         }

@@ -120,6 +120,11 @@ impl Head {
         (self.0 >> 24) as u8
     }
 
+    /// With that where it was 0.
+    pub(crate) const fn with_small(self, small: u8) -> Head {
+        Head(self.0 | (small as u64) << 24)
+    }
+
     /// Bits of a guard, number of a lease.
     #[inline(always)]
     pub(crate) const fn more(self) -> u8 {
@@ -240,7 +245,8 @@ const fn mapping_of(head: Head, ipa: u64, who: u64) -> Option<Mapping> {
     if head.is_mapped() { Some(Mapping { vmid: who as u16, generation: who >> 16, ipa }) } else { None }
 }
 
-/// The first five words of a slot that holds `cap`; without marks.
+/// The first five words of a slot that holds `cap`; without marks. In its place: where the case is known little is left of it.
+#[inline(always)]
 pub(crate) fn encode(cap: &Cap) -> [u64; 5] {
     const NO: Rights = Rights::NONE;
     let plain = |kind| Head::new(kind, NO, 0, 0);

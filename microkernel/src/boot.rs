@@ -28,6 +28,8 @@ pub fn early() -> u64 {
 }
 
 /// The boot core, MMU on.
+#[unsafe(link_section = ".start")]
+#[allow(unsafe_code)] // Where it stands, and nothing else.
 pub fn primary() -> ! {
     let plan = Plan::build(entry::given()).unwrap_or_else(|why| refuse(&[why.into()]));
     let (used, pages) = tables::usage();
@@ -42,6 +44,8 @@ pub fn primary() -> ! {
     run(me, plan)
 }
 
+#[unsafe(link_section = ".start")]
+#[allow(unsafe_code)] // Where it stands, and nothing else.
 fn start_others(plan: &Plan, me: usize) {
     let board = &plan.given.board;
     for &id in board.cores.iter().filter(|&&id| id != me as u64) {
@@ -75,11 +79,12 @@ pub fn secondary(id: usize) -> ! {
 }
 
 /// This core's own instance begins.
+#[unsafe(link_section = ".start")]
+#[allow(unsafe_code)] // Where it stands, and nothing else.
 fn run(id: usize, plan: &'static Plan) -> ! {
     log::start();
     defmt::info!("core {=usize} begins, {=usize} domains", id, plan.on_core(id).count());
     let core = percpu::install(Core::new(id, plan));
     shared::set_store(id, &raw const core.store as u64);
-    core.dispatch();
     entry::enter(core)
 }

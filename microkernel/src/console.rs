@@ -22,7 +22,7 @@ pub enum Part<'a> {
     Text(&'a str),
     /// Without the zeros behind it.
     Name(&'a Name),
-    /// From below: control characters and bytes that are not UTF-8 show as '?', so that nobody steers the operator's terminal.
+    /// From below: what is no printable ASCII shows as '?', so that nobody steers the operator's terminal.
     Foreign(&'a [u8]),
     /// Decimal.
     Number(u64),
@@ -75,23 +75,15 @@ fn digits(mut n: u64, base: u64, put: &mut dyn FnMut(u8)) {
     text.iter().skip(first).for_each(|&b| put(b));
 }
 
-fn foreign(bytes: &[u8], put: &mut dyn FnMut(u8)) {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            let shown = if c.is_control() { '?' } else { c };
-            shown.encode_utf8(&mut [0; 4]).bytes().for_each(&mut *put);
-        }
-        chunk.invalid().iter().for_each(|_| put(b'?'));
-    }
-}
-
 /// Gives `put` the bytes of `parts`.
 pub fn write(parts: &[Part<'_>], put: &mut dyn FnMut(u8)) {
     for part in parts {
         match *part {
             Part::Text(text) => text.bytes().for_each(&mut *put),
             Part::Name(name) => name.iter().take_while(|b| **b != 0).for_each(|&b| put(b)),
-            Part::Foreign(bytes) => foreign(bytes, put),
+            Part::Foreign(bytes) => {
+                bytes.iter().for_each(|&b| put(if matches!(b, b' '..=b'~') { b } else { b'?' }));
+            }
             Part::Number(n) => digits(n, 10, put),
             Part::Hex(n) => {
                 b"0x".iter().for_each(|&b| put(b));

@@ -107,6 +107,7 @@ impl Core {
     }
 
     /// The manifest's entry of the current domain, if it has one.
+    #[inline(never)]
     pub fn current_domain(&self) -> Option<(usize, &'static Domain)> {
         if self.current() == 0 {
             return None;

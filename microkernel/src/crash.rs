@@ -85,38 +85,40 @@ fn once() {
     mine.store(1, Ordering::Relaxed);
 }
 
-/// An exception of EL2 itself.
-pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {
+/// The end of this core. `cause` as in the record, `sp` where its stack stood; a panic has a `place`.
+fn end(cause: [u64; 4], sp: u64, what: &[Part<'_>], place: &[Part<'_>]) -> ! {
     once();
-    let calls = calls(sp);
-    let what = if entry::is_guard(address & !0xfff) { "stack overflow" } else { "unexpected exception" };
-    record([vector, syndrome, pc, address], &calls, &[what.into()]);
-    let core = registers::core_number();
-    let [syndrome, at, about] = [syndrome, pc, address].map(Part::Hex);
-    let registers = [" syndrome ".into(), syndrome, " pc ".into(), at, " address ".into(), about];
-    say!("el2: CRASH on core ", core, ": ", what, ", vector ", vector, Part::Parts(&registers));
-    say!("el2: return addresses:", Part::Addresses(&[pc]), Part::Addresses(&calls));
+    let (calls, what) = (calls(sp), Part::Parts(what));
+    let [_, _, pc, address] = cause;
+    let (core, panics) = (registers::core_number(), !place.is_empty());
+    record(cause, &calls, &[Part::Parts(place), if panics { " " } else { "" }.into(), what]);
+    say!("el2: CRASH on core ", core, ": ", what);
+    if panics {
+        say!("el2: at ", Part::Parts(place));
+    }
+    let at: &[u64] = if panics { &[] } else { &[pc] };
+    say!("el2: return addresses:", Part::Addresses(at), Part::Addresses(&calls));
     mark_domains(pc, address);
     say!("el2: core ", core, " stops");
     stop()
 }
 
+/// An exception of EL2 itself.
+pub fn unexpected(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u64) -> ! {
+    let what = if entry::is_guard(address & !0xfff) { "stack overflow" } else { "unexpected exception" };
+    let [of, at, about] = [syndrome, pc, address].map(Part::Hex);
+    let what = [what.into(), ", vector ".into(), vector.into(), " syndrome ".into(), of];
+    let what = [Part::Parts(&what), " pc ".into(), at, " address ".into(), about];
+    end([vector, syndrome, pc, address], sp, &what, &[])
+}
+
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    once();
     let here = 0u64;
-    let calls = calls(&raw const here as u64);
     // Formatted texts are left out: the place says more, and needs no formatting.
-    let what: Part<'_> = info.message().as_str().unwrap_or("panic").into();
+    let what = info.message().as_str().unwrap_or("panic").into();
     let (file, line) = info.location().map_or(("?", 0), |at| (at.file(), at.line()));
-    let place = [file.into(), ":".into(), Part::Number(line.into())];
-    record([0; 4], &calls, &[Part::Parts(&place), " ".into(), what]);
-    say!("el2: CRASH on core ", registers::core_number(), ": ", what);
-    say!("el2: at ", Part::Parts(&place));
-    say!("el2: return addresses:", Part::Addresses(&calls));
-    mark_domains(0, 0);
-    say!("el2: core ", registers::core_number(), " stops");
-    stop()
+    end([0; 4], &raw const here as u64, &[what], &[file.into(), ":".into(), Part::Number(line.into())])
 }
 
 /// For the test of all this: a build that dies when asked.

@@ -35,23 +35,21 @@ pub fn call(core: &mut Core) {
     }
     let caller = core.current();
     let x = &core.saved(caller).frame.x;
-    match x[8] {
-        CALL if x[1] & COUNT | x[13] == 0 => {
-            let met = core.store.call_meets(caller, x[0]).filter(|met| fits(core, met.peer));
-            if let Some(met) = met {
+    let met = match x[8] {
+        CALL if x[1] & COUNT | x[13] == 0 => match core.store.call_meets(caller, x[0]) {
+            Some(met) if fits(core, met.peer) => {
                 core.store.call_met(caller, met);
-                let message = narrow(x_of(core, caller));
-                switch(core, caller, met, message);
-                return;
+                met
             }
-        }
+            _ => return invoke::call(core),
+        },
         REPLY_RECV if x[1] & COUNT | x[14] | x[16] == 0 => {
-            let met = core.store.reply_meets(caller, x[0], x[13]).filter(|met| fits(core, met.peer));
-            if let Some(met) = met {
-                core.store.reply_met(caller, met);
-                let message = narrow(x_of(core, caller));
-                switch(core, caller, met, message);
-                return;
+            match core.store.reply_meets(caller, x[0], x[13]) {
+                Some(met) if fits(core, met.peer) => {
+                    core.store.reply_met(caller, met);
+                    met
+                }
+                _ => return invoke::call(core),
             }
         }
         NULL => {
@@ -61,9 +59,11 @@ pub fn call(core: &mut Core) {
             return;
         }
         number if number < INVOKE => return traps::from_lower(core, 0),
-        _ => {}
-    }
-    invoke::call(core)
+        _ => return invoke::call(core),
+    };
+    let [_, m1, m2, m3, m4, m5, ..] = core.saved(caller).frame.x;
+    give(core, caller, met, [m1, m2, m3, m4, m5]);
+    hand_over(core, caller, met.peer, met.space, registers::ticks());
 }
 
 /// A fault of the current domain as a message; the words are syndrome and address. True if its handler runs now.
@@ -72,21 +72,10 @@ pub fn fault(core: &mut Core, syndrome: u64, address: u64) -> bool {
     let Some(met) = core.store.fault_meets(at).filter(|met| fits(core, met.peer)) else { return false };
     core.store.call_met(at, met);
     let pc = core.frame().pc;
-    switch(core, at, met, [0, syndrome, pc, address, 0]);
+    give(core, at, met, [0, syndrome, pc, address, 0]);
+    hand_over_rarely(core, at, met.peer, met.space, registers::ticks());
     core.saved_mut(at).pending = pending::FAULT;
     true
-}
-
-#[inline(always)]
-fn x_of(core: &Core, at: u64) -> &[u64; 31] {
-    &core.saved(at).frame.x
-}
-
-/// x1 to x5.
-#[inline(always)]
-fn narrow(x: &[u64; 31]) -> [u64; 5] {
-    let [_, m1, m2, m3, m4, m5, ..] = *x;
-    [m1, m2, m3, m4, m5]
 }
 
 /// Whether the processor can become that domain's at once.
@@ -100,9 +89,9 @@ fn fits(core: &Core, to: u64) -> bool {
 // A class is the mask of the better queues: 0 has none, 1 has queue 0.
 const _: () = assert!(BACKGROUND == 2);
 
-/// Gives the message and the processor to the domain that was met.
+/// Gives the message to the domain that was met.
 #[inline(always)]
-fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
+fn give(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 5]) {
     let to = met.peer;
     let memory = &mut core.store.memory;
     let old = memory.saved_mut(from);
@@ -121,7 +110,6 @@ fn switch(core: &mut Core, from: u64, met: Meeting, [m1, m2, m3, m4, m5]: [u64; 
             [x[6], x[7], x[9], x[10], x[11], x[12]] = [m6, m7, m9, m10, m11, m12];
         }
     }
-    hand_over(core, from, to, met.space, registers::ticks());
 }
 
 /// The current domain woke somebody of a better class by an invocation, and nothing else has happened: if he is the only one who wants to run
@@ -146,9 +134,15 @@ pub fn gives_way(core: &mut Core) -> bool {
     memory.dequeue(to);
     memory.enqueue(from, queue);
     invoke::finish(core, to);
-    hand_over(core, from, to, space, now);
+    hand_over_rarely(core, from, to, space, now);
     core.slice_begins(now, left);
     true
+}
+
+/// [`hand_over`] once for all but the shortest way.
+#[inline(never)]
+fn hand_over_rarely(core: &mut Core, from: u64, to: u64, space: (u64, u64), now: u64) {
+    hand_over(core, from, to, space, now);
 }
 
 /// The processor becomes that of `to`, in `space`.

@@ -174,8 +174,7 @@ impl Gic {
         gic.distributor.igroupr[0].set(0);
         gic.distributor.icenabler[0].set(u32::MAX);
         for &intid in enabled {
-            gic.distributor.ipriorityr[intid as usize].set(PRIORITY);
-            gic.unmask(intid);
+            gic.claim_device(intid);
         }
         gic.cpu.pmr.set(0xf0);
         // EOImode 1: ending drops the priority, deactivating is separate. Enable.
@@ -191,13 +190,10 @@ impl Gic {
     pub fn claim_device(&self, intid: u32) {
         // Reading the target of a private interrupt gives this core's own mask (4.3.12).
         let me = self.distributor.itargetsr[0].get();
-        if let (Some(target), Some(priority)) =
-            (self.distributor.itargetsr.get(intid as usize), self.distributor.ipriorityr.get(intid as usize))
-        {
-            target.set(me);
-            priority.set(PRIORITY);
-            self.unmask(intid);
-        }
+        let intid = intid & 1023;
+        self.distributor.itargetsr[intid as usize].set(me);
+        self.distributor.ipriorityr[intid as usize].set(PRIORITY);
+        self.unmask(intid);
     }
 
     /// Lets `intid` come.

@@ -8,7 +8,7 @@ use abi::capability::{ABORTED, BUFFER_WORDS, DONE, ERROR_BASE, IN_PROGRESS, INVO
 use abi::capability::{MESSAGE, MESSAGE_WITH_CAPABILITY, SIGNAL, WIDE, label};
 use capability_model::domain::Ending;
 use capability_model::error::{Error, Transfer};
-use capability_model::invoke::WORDS;
+use capability_model::invoke::{Short, WORDS};
 use capability_model::{Label, Outcome, Rights, Status};
 
 /// Bits of x1 that count words of the message buffer.
@@ -34,20 +34,28 @@ fn words(frame: &Frame, label: u64) -> [u64; WORDS] {
 #[inline(never)]
 pub fn call(core: &mut Core) {
     let caller = core.current();
-    let [x0, x1, x2, x3, x4, x5, x6, x7, x8, ..] = core.saved(caller).frame.x;
-    let label = x8.wrapping_sub(INVOKE);
-    match core.store.invoke_short(caller, label, [x0, x1, x2, x3, x4, x5, x6, x7]) {
-        Ok(Some(Status::Done)) => core.saved_mut(caller).frame.x[0] = DONE as u64,
-        Ok(None) => return long(core, caller, label),
-        Ok(Some(status)) => took_effect(core, caller, label, status.into()),
-        Err(error) => refuse(core, caller, error),
+    let x = &core.saved(caller).frame.x;
+    let (address, label) = (x[0], x[8].wrapping_sub(INVOKE));
+    match core.store.invoke_at(caller, label, address, memory::frame_address(caller).wrapping_add(8)) {
+        Short::Done => core.saved_mut(caller).frame.x[0] = DONE as u64,
+        Short::Again => again(core, caller),
+        Short::Long => return long(core, caller, label),
+        Short::Refused(error) => refuse(core, caller, error),
     }
     let saved = core.saved_mut(caller);
     saved.exits = saved.exits.wrapping_add(1);
     if label == label::DELETE {
         mail::send(core);
     }
-    if !core.goes_on() && !fast::gives_way(core) {
+    if !core.goes_on() {
+        settle(core);
+    }
+}
+
+/// Somebody else may have to run.
+#[inline(never)]
+fn settle(core: &mut Core) {
+    if !fast::gives_way(core) {
         core.dispatch();
     }
 }
@@ -73,8 +81,14 @@ fn long(core: &mut Core, caller: u64, label: u64) {
 
 fn refuse(core: &mut Core, caller: u64, error: Error) {
     let x = &mut core.saved_mut(caller).frame.x;
-    x[0] = (ERROR_BASE - error.kind as i64) as u64;
-    x[13] = error.argument.into();
+    x[0] = (ERROR_BASE as u64).wrapping_sub(error.word() & 0xff);
+    x[13] = error.word() >> 8;
+}
+
+/// The same call again; interrupts are taken before.
+fn again(core: &mut Core, caller: u64) {
+    let frame = &mut core.saved_mut(caller).frame;
+    frame.pc = frame.pc.wrapping_sub(4);
 }
 
 #[inline(never)]
@@ -90,11 +104,7 @@ fn took_effect(core: &mut Core, caller: u64, label: u64, outcome: Outcome) {
             }
         }
         Status::InProgress => x[0] = IN_PROGRESS as u64,
-        // The same call again; interrupts are taken before.
-        Status::Again => {
-            let frame = &mut core.saved_mut(caller).frame;
-            frame.pc = frame.pc.wrapping_sub(4);
-        }
+        Status::Again => again(core, caller),
         Status::Blocked => {
             core.saved_mut(caller).pending = pending::RESULT;
             core.store.memory.note(note::STOPPED);

@@ -6,11 +6,10 @@ use crate::core_local::Core;
 use crate::ready::note;
 use crate::shared;
 use abi::handover::CORES_MAX;
-use capability_model::cap::Leased;
-use capability_model::lease::Message;
+use capability_model::lease::{About, Message};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Words of a message, with the word that says what it is; 0: the box is empty.
+/// Words of a message. The first says what it is about; 0: the box is empty.
 const WORDS: usize = 12;
 /// Steps of long work at one knock; what is left makes the core knock at itself.
 const STEPS: usize = 16;
@@ -26,40 +25,12 @@ fn find(from: usize, to: usize) -> Option<&'static Box> {
 }
 
 fn encode(message: &Message) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    let mut put = |values: &[u64]| words.iter_mut().zip(values).for_each(|(word, value)| *word = *value);
-    match *message {
-        Message::Offer { index, generation, what, base, size, to_index, to_depth } => {
-            put(&[1, index.into(), generation, what as u64, base, size, to_index, to_depth.into()]);
-        }
-        Message::Revoke { index, generation } => put(&[2, index.into(), generation]),
-        Message::Returned { index, generation } => put(&[3, index.into(), generation]),
-        Message::Endorse { index, generation, epoch, sequence, act: [a, b, c, d, e] } => {
-            put(&[4, index.into(), generation, epoch, sequence, a, b, c, d, e]);
-        }
-        Message::Request { sequence, words: [a, b, c, d, e, f, g, h, i, j] } => {
-            put(&[5, sequence, a, b, c, d, e, f, g, h, i, j]);
-        }
-        Message::Answer { sequence, answer: [a, b] } => put(&[6, sequence, a, b]),
-    }
-    words
+    let Message { about, index, generation, words: [a, b, c, d, e, f, g, h, i, j] } = *message;
+    [about as u64 | u64::from(index) << 8, generation, a, b, c, d, e, f, g, h, i, j]
 }
 
-fn decode(words: [u64; WORDS]) -> Option<Message> {
-    let [kind, first, generation, a, b, c, d, e, f, g, h, i] = words;
-    let index = first as u8;
-    Some(match kind {
-        1 => {
-            let what = Leased::from_word(a);
-            Message::Offer { index, generation, what, base: b, size: c, to_index: d, to_depth: e as u8 }
-        }
-        2 => Message::Revoke { index, generation },
-        3 => Message::Returned { index, generation },
-        4 => Message::Endorse { index, generation, epoch: a, sequence: b, act: [c, d, e, f, g] },
-        5 => Message::Request { sequence: first, words: [generation, a, b, c, d, e, f, g, h, i] },
-        6 => Message::Answer { sequence: first, answer: [generation, a] },
-        _ => return None,
-    })
+fn decode([what, generation, words @ ..]: [u64; WORDS]) -> Option<Message> {
+    Some(Message { about: About::from_number(what as u8)?, index: (what >> 8) as u8, generation, words })
 }
 
 /// Sends what is due to other cores, as far as boxes are empty.

@@ -173,6 +173,7 @@ pub fn fixed(range: Range) -> &'static [u8] {
 }
 
 /// Copies `bytes` to physical address `to` in a partition.
+#[inline(never)]
 pub fn write(to: u64, bytes: &[u8]) {
     // SAFETY: (1) the caller took `to` from a checked plan: RAM, mapped writable, disjoint from EL2; (2) no Rust reference to
     // partition memory exists.
@@ -190,6 +191,7 @@ pub fn publish(to: u64, word: u64) {
 }
 
 /// Copies from physical address `from` in a partition, once.
+#[inline(never)]
 pub fn read(from: u64, bytes: &mut [u8]) {
     // SAFETY: (1) the caller checked that the range lies in a partition's memory, which is RAM, mapped readable; (2) a racing
     // writer below can only change which bytes we get: there is no reference, and any byte is valid.

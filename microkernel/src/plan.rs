@@ -49,8 +49,8 @@ impl Plan {
     pub fn build(given: &'static Handover) -> Result<Plan, &'static str> {
         check(given)?;
         let mut stores = [Pages::default(); CORES_MAX];
-        for &core in given.board.cores.iter() {
-            stores[core as usize] = Pages::allocate().ok_or(NoTables)?;
+        for (_, pages) in (0..).zip(&mut stores).filter(|(core, _)| given.board.cores.contains(core)) {
+            *pages = Pages::allocate().ok_or(NoTables)?;
         }
         let mut places = Vec::new();
         for index in 0..given.domains.len() {
@@ -116,6 +116,8 @@ fn check(given: &Handover) -> Result<(), &'static str> {
 }
 
 /// Whether a mapping holds in a table, and leaves EL2's image alone but for the pages that are meant to be seen.
+#[unsafe(link_section = ".start")]
+#[allow(unsafe_code)] // Where it stands, and nothing else.
 fn is_harmless(region: &Region, image: &Range) -> bool {
     let Region { ipa, at, .. } = *region;
     let [boot, positions] = entry::pages_below();

@@ -39,7 +39,7 @@ impl Pages {
 
 /// The store of core `id`, and its domains of the manifest.
 pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64, DOMAINS_MAX>) {
-    let pages = plan.stores[id];
+    let pages = plan.stores.get(id).copied().unwrap_or_default();
     let mut store = Store::new(direct, id as u8, pages.tables);
     let slot = |n: u64| Slot(pages.cnode + n * SLOT);
     let guard_bits = 64 - root::RADIX as u8;
@@ -52,7 +52,7 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
     let mut domains = Vec::new();
     let mut first = pages.agent;
     for (index, domain) in plan.on_core(id) {
-        let start = plan.places[index];
+        let Some(&start) = plan.places.get(index) else { break };
         let kernel = domain.is(KERNEL);
         let saved = store.memory.saved_mut(start.at);
         (saved.kernel, saved.class) = (kernel.into(), kernel.into());
@@ -118,8 +118,8 @@ fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
         ];
         for step in steps {
             let mut words = [0; capability_model::invoke::WORDS];
-            words[..step.len()].copy_from_slice(step);
-            let done = store.invoke(first, words).map(|outcome| outcome.status);
+            words.iter_mut().zip(step).for_each(|(word, value)| *word = *value);
+            let done = store.invoke_long(first, &words).map(|outcome| outcome.status);
             assert!(done == Ok(Status::Done), "the boot's own invocations succeed");
         }
     }

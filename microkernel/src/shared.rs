@@ -86,25 +86,30 @@ pub fn status_address() -> u64 {
     &raw const EL2_STATUS as u64
 }
 
+fn row(domain: usize) -> &'static [AtomicU64; 4] {
+    // As many rows as a page has; no domain is beyond.
+    &EL2_STATUS.0[domain % 128]
+}
+
 /// Says that `domain` runs, and is its so manieth successor.
 pub fn set_running(domain: usize, restarts: u64) {
     let word = (restarts & 0xffff) << 16 | DomainState::Running as u64;
-    EL2_STATUS.0[domain][0].store(word, Ordering::Release);
+    row(domain)[0].store(word, Ordering::Release);
 }
 
 /// Says that `domain` is about to begin anew.
 pub fn set_restarting(domain: usize) {
-    EL2_STATUS.0[domain][0].store(restarts(domain) | DomainState::Restarting as u64, Ordering::Release);
+    row(domain)[0].store(restarts(domain) | DomainState::Restarting as u64, Ordering::Release);
 }
 
 /// What the table says of its restarts, where it stands in the first word.
 fn restarts(domain: usize) -> u64 {
-    EL2_STATUS.0[domain][0].load(Ordering::Relaxed) & 0xffff_0000
+    row(domain)[0].load(Ordering::Relaxed) & 0xffff_0000
 }
 
 /// Says that `domain` crashed: why and where. The state is written last.
 pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
-    let row = &EL2_STATUS.0[domain];
+    let row = row(domain);
     row[1].store(pc, Ordering::Relaxed);
     row[2].store(address, Ordering::Relaxed);
     let word = u64::from(cause) << 32 | restarts(domain) | DomainState::Crashed as u64;
@@ -113,8 +118,7 @@ pub fn set_crashed(domain: usize, cause: u32, pc: u64, address: u64) {
 
 /// Says how often the domain with place `index - 1` in the manifest has entered EL2.
 pub fn set_exits(index: u64, exits: u64) {
-    let row = usize::try_from(index).ok().and_then(|index| EL2_STATUS.0.get(index.checked_sub(1)?));
-    if let Some(row) = row {
-        row[3].store(exits, Ordering::Relaxed);
+    if index != 0 {
+        row(index as usize - 1)[3].store(exits, Ordering::Relaxed);
     }
 }

@@ -1,7 +1,7 @@
 //! EL2's own view: identity up to 4 GiB, RAM cacheable and never executable, everything else device, and of its own image text
 //! RX, read-only data R, the rest RW. Built once with the MMU off; the same for all cores.
 
-use crate::arch::entry;
+use crate::arch::{entry, registers};
 use crate::tables::{self, Page};
 use abi::manifest::Range;
 
@@ -33,6 +33,22 @@ fn image_table(base: u64) -> Option<&'static Page> {
         table.set(i, if entry::is_guard(page) { 0 } else { page | NORMAL | rights | TABLE });
     }
     Some(table)
+}
+
+/// The table that a word of `table` leads to.
+fn below(table: &Page, index: u64) -> Option<&'static Page> {
+    tables::at(table.get(index as usize & 511) & !0xfff & ((1 << 48) - 1))
+}
+
+/// All cores run: what only the start needs is mapped no more.
+pub fn forget_start(root: u64) {
+    for page in entry::start_pages() {
+        let table = tables::at(root).and_then(|t| below(t, page >> 30)).and_then(|t| below(t, page >> 21));
+        if let Some(table) = table {
+            table.set((page >> 12) as usize & 511, 0);
+        }
+    }
+    registers::forget_own();
 }
 
 /// Builds the tables; returns the root.

@@ -36,6 +36,8 @@ pub struct Space {
     root: &'static Page,
 }
 
+#[unsafe(link_section = ".start")]
+#[allow(unsafe_code)] // Where it stands, and nothing else.
 fn next_table(table: &Page, index: usize) -> Result<&'static Page, NoTables> {
     const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
     match table.get(index) {
@@ -55,6 +57,8 @@ impl Space {
     }
 
     /// Maps `size` bytes at `ipa` to `pa`; all are multiples of 4096, and nothing is there yet.
+    #[unsafe(link_section = ".start")]
+    #[allow(unsafe_code)] // Where it stands, and nothing else.
     pub fn map(&self, ipa: u64, pa: u64, size: u64, rights: Rights) -> Result<(), NoTables> {
         assert!(
             (ipa | pa | size).is_multiple_of(4096) && ipa + size <= 1 << 39,

@@ -181,36 +181,37 @@ pub fn tell_of_change(core: &mut Core) {
 
 /// An abort in words.
 fn abort(syndrome: u64) -> &'static str {
-    let fetch = syndrome >> 26 == 0x20;
-    let write = syndrome & 1 << 6 != 0;
-    match (syndrome & 0x3c, fetch, write) {
-        (0x0c, true, _) => "execution forbidden by stage 2",
-        (0x0c, false, true) => "write forbidden by stage 2",
-        (0x0c, false, false) => "read forbidden by stage 2",
-        (0x00 | 0x04, true, _) => "fetch where nothing is",
-        (0x00 | 0x04, false, true) => "write where nothing is",
-        (0x00 | 0x04, false, false) => "read where nothing is",
-        (_, true, _) => "fetch aborted",
-        (_, false, true) => "write aborted",
-        (_, false, false) => "read aborted",
-    }
+    const TEXTS: [[&str; 3]; 3] = [
+        ["execution forbidden by stage 2", "write forbidden by stage 2", "read forbidden by stage 2"],
+        ["fetch where nothing is", "write where nothing is", "read where nothing is"],
+        ["fetch aborted", "write aborted", "read aborted"],
+    ];
+    let how = match syndrome & 0x3c {
+        0x0c => 0,
+        0x00 | 0x04 => 1,
+        _ => 2,
+    };
+    let (fetch, write) = (syndrome >> 26 == 0x20, syndrome & 1 << 6 != 0);
+    TEXTS[how][if fetch { 0 } else { 2 - usize::from(write) }]
 }
 
 /// An exception class in words (D13.2.37).
 fn name(class: u64) -> &'static str {
-    match class {
-        0x00 => "undefined instruction",
-        0x01 => "WFI or WFE",
-        0x0e => "illegal execution state",
-        0x15 => "SVC from a kernel's level",
-        0x16 => "HVC",
-        0x17 => "SMC",
-        0x18 => "forbidden system register",
-        0x22 => "misaligned pc",
-        0x26 => "misaligned stack pointer",
-        0x2f => "SError",
-        0x30 | 0x32 | 0x34 => "debug exception",
-        0x3c => "BRK",
-        _ => "unexpected exception",
-    }
+    const NAMES: [(u64, &str); 14] = [
+        (0x00, "undefined instruction"),
+        (0x01, "WFI or WFE"),
+        (0x0e, "illegal execution state"),
+        (0x15, "SVC from a kernel's level"),
+        (0x16, "HVC"),
+        (0x17, "SMC"),
+        (0x18, "forbidden system register"),
+        (0x22, "misaligned pc"),
+        (0x26, "misaligned stack pointer"),
+        (0x2f, "SError"),
+        (0x30, "debug exception"),
+        (0x32, "debug exception"),
+        (0x34, "debug exception"),
+        (0x3c, "BRK"),
+    ];
+    NAMES.iter().find(|(known, _)| *known == class).map_or("unexpected exception", |(_, name)| name)
 }

@@ -2,6 +2,7 @@
 //! says is never trusted: a record that is none of its image's is told as such.
 
 use crate::build::{self, Tools};
+use crate::kernels::built;
 use crate::session::Memory;
 use abi::bootinfo::name_str;
 use abi::manifest::{Manifest, Range};
@@ -122,22 +123,45 @@ impl Texts {
         Ok(Texts { table, tag: id.try_into()? })
     }
 
-    /// A record in words: level and text.
-    fn say(&self, record: &[u8]) -> (String, String) {
+    /// A frame in words: level and text.
+    fn say(&self, frame: &[u8]) -> Option<(String, String)> {
+        let (frame, _) = self.table.decode(frame).ok()?;
+        let level = frame.level().map_or("", |l| l.as_str()).to_uppercase();
+        Some((level, frame.display_message().to_string()))
+    }
+}
+
+/// The texts of images, as far as they were asked for.
+struct Library<'a> {
+    tools: &'a Tools,
+    texts: BTreeMap<String, Result<Texts>>,
+}
+
+impl Library<'_> {
+    /// A record of a domain that began with `image`: level and text. In a kernel's place another may have begun meanwhile; which, its tag says.
+    fn say(&mut self, image: &str, record: &[u8]) -> (String, String) {
         let wrong = |what: &str| ("?".to_owned(), what.to_owned());
         let (Some(tag), Some(frame)) = (record.get(..4), record.get(HEAD..)) else {
             return wrong("a record that is too short");
         };
-        if tag != self.tag {
-            return wrong("a record of another build: build again, or keep the ELF file of that run");
+        let mut names = vec![image];
+        if built().any(|kernel| kernel == image) {
+            names.extend(built().map(|kernel| -> &str { kernel }));
         }
-        match self.table.decode(frame) {
-            Ok((frame, _)) => {
-                let level = frame.level().map_or("", |l| l.as_str()).to_uppercase();
-                (level, frame.display_message().to_string())
+        let mut why = "a record of another build: build again, or keep the ELF file of that run".to_owned();
+        for name in names {
+            let load = || Texts::load(&self.tools.elf(name));
+            match self.texts.entry(name.to_owned()).or_insert_with(load) {
+                Ok(texts) if texts.tag == tag => {
+                    return texts
+                        .say(frame)
+                        .unwrap_or_else(|| wrong("a record that its image does not know"));
+                }
+                Err(e) if name == image => why = format!("{e:#}"),
+                _ => {}
             }
-            Err(_) => wrong("a record that its image does not know"),
         }
+        wrong(&why)
     }
 }
 
@@ -151,7 +175,7 @@ pub fn show_file(tools: &Tools, path: &Path, follow: bool, out: &mut impl Write)
     let mut file = std::fs::File::open(path)
         .context("no session was recorded here yet; `make run-qemu-aarch64` makes one")?;
     let images = images(tools)?;
-    let mut texts = BTreeMap::new();
+    let mut library = Library { tools, texts: BTreeMap::new() };
     let colour = std::io::stdout().is_terminal();
     let mut bytes = vec![];
     loop {
@@ -161,13 +185,7 @@ pub fn show_file(tools: &Tools, path: &Path, follow: bool, out: &mut impl Write)
         for (name, record) in &records {
             let image =
                 if name.starts_with("el2/") { "microkernel" } else { images.get(*name).map_or("", |s| s) };
-            if !texts.contains_key(image) {
-                texts.insert(image.to_owned(), Texts::load(&tools.elf(image)));
-            }
-            let (level, message) = match &texts[image] {
-                Ok(t) => t.say(record),
-                Err(e) => ("?".into(), format!("{e:#}")),
-            };
+            let (level, message) = library.say(image, record);
             let ticks =
                 record.get(4..HEAD).map_or(0, |t| u64::from_le_bytes(t.try_into().unwrap_or_default()));
             lines.push((ticks, line(ticks, name, &level, &message, colour)));

@@ -64,6 +64,7 @@ pub struct Options {
 }
 
 /// Everything built that machines boot; made once, used for many.
+#[derive(Clone)]
 pub struct Images {
     tools: Tools,
     kernel: PathBuf,
@@ -86,7 +87,7 @@ impl Images {
     }
 
     /// With the kernel in `elf`, called `name`, for those who name it in [`Options::images`].
-    pub fn with(mut self, name: &str, elf: PathBuf) -> Images {
+    pub fn with_kernel(mut self, name: &str, elf: PathBuf) -> Images {
         self.items.push((name.to_owned(), Kind::Kernel, elf));
         self
     }
@@ -99,6 +100,17 @@ impl Images {
     /// EL2's flat image.
     pub fn kernel(&self) -> &Path {
         &self.kernel
+    }
+
+    /// The same with other files in place of these images: for tests of what is wrong in them.
+    pub fn with(&self, files: &[(&str, PathBuf)]) -> Images {
+        let mut images = self.clone();
+        for (name, _, elf) in &mut images.items {
+            if let Some((_, file)) = files.iter().find(|(n, _)| n == name) {
+                elf.clone_from(file);
+            }
+        }
+        images
     }
 
     /// The images below EL2, with symbols.

@@ -247,6 +247,9 @@ impl Manifest {
 /// No quorum in the manifest; [`quorum_of`] the voters then.
 const QUORUM_BY_NUMBER: u32 = u32::MAX;
 
+/// Without `hang-ms`: more than a busy host takes from an emulated core.
+const HANG_MS: u32 = 10_000;
+
 /// What tolerates one liar, of three or more; of fewer all.
 const fn quorum_of(voters: u32) -> u32 {
     if voters >= 3 { voters - 1 } else { voters }
@@ -257,6 +260,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         "quorum",
         "grace-ms",
         "stuck-ms",
+        "hang-ms",
         "digest-interval",
         "snapshot-interval",
         "start-time-us",
@@ -277,7 +281,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
             _ => return at.fail(Problem::BadValue("start-time-us", "two cells, or /bits/ 64 <number>")),
         },
     };
-    let interval = at.node.property("snapshot-interval").map(|_| at.u32("snapshot-interval"));
+    let optional = |name| at.node.property(name).map(|_| at.u32(name)).transpose();
     Ok(RunParameters {
         voters: 0,
         quorum: if at.node.property("quorum").is_some() { at.u32("quorum")? } else { QUORUM_BY_NUMBER },
@@ -286,7 +290,9 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         digest_interval: at.u32("digest-interval")?,
         start_time_us,
         iteration: iteration as u32,
-        snapshot_interval: interval.transpose()?.unwrap_or(0),
+        snapshot_interval: optional("snapshot-interval")?.unwrap_or(0),
+        hang_ms: optional("hang-ms")?.unwrap_or(HANG_MS),
+        reserved: 0,
     })
 }
 

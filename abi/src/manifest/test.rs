@@ -61,7 +61,11 @@ fn the_project_s_own() {
     assert_eq!(m.domains[7].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
     assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
     assert_eq!(m.channels.len(), 44);
-    assert_eq!(m.run.snapshot_interval, 0);
+    assert_eq!((m.run.snapshot_interval, m.run.hang_ms), (0, 10_000));
+    assert_eq!(
+        parse(&changed("stuck-ms = <50>", "stuck-ms = <50>; hang-ms = <3000>")).expect("good").run.hang_ms,
+        3000
+    );
     assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b111_1000));
     assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x40_1000 });
     assert_eq!(m.channels[17].kind, ChannelKind::Stream);

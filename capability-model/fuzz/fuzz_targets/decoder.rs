@@ -10,7 +10,7 @@ mod rich;
 use capability_model::cap::Cap;
 use capability_model::domain::State;
 use capability_model::invoke::WORDS;
-use capability_model::lease::Message;
+use capability_model::lease::{About, Message};
 use capability_model::mailbox::REQUEST_WORDS;
 use capability_model::store::{ACCESSES_MAX, SCRUBS_PER_ENTRY};
 use common::World;
@@ -44,17 +44,18 @@ impl Words<'_> {
 fn message(words: &mut Words<'_>) -> Option<Message> {
     let kind = words.next()?;
     let [index, generation] = words.take()?;
-    let index = index as u8;
-    Some(match kind % 5 {
-        0 => Message::Revoke { index, generation },
-        1 => Message::Returned { index, generation },
-        2 => {
-            let [epoch, sequence, act @ ..] = words.take::<7>()?;
-            Message::Endorse { index, generation, epoch, sequence, act }
-        }
-        3 => Message::Request { sequence: generation, words: words.take::<REQUEST_WORDS>()? },
-        _ => Message::Answer { sequence: generation, answer: words.take()? },
-    })
+    let (about, said) = match kind % 5 {
+        0 => (About::Revoke, 0),
+        1 => (About::Returned, 0),
+        2 => (About::Endorse, 7),
+        3 => (About::Request, REQUEST_WORDS),
+        _ => (About::Answer, 2),
+    };
+    let mut message = common::tell(about, index as u8, generation, &[]);
+    for word in &mut message.words[..said] {
+        *word = words.next()?;
+    }
+    Some(message)
 }
 
 fn step(w: &mut World, words: &mut Words<'_>) -> Option<()> {

@@ -5,7 +5,7 @@ use capability_model::cap::Cap;
 use capability_model::faults::Fault;
 use capability_model::invariants;
 use capability_model::layout::GATE_SIZE;
-use capability_model::lease::Message;
+use capability_model::lease::{About, Message};
 use capability_model::memory::PAGE;
 use capability_model::{Label, Status};
 use stateright::{Model, Property};
@@ -283,7 +283,7 @@ impl Cluster {
 
 /// What is given back must be scrubbed, and used by nobody.
 fn sent(next: &mut State, from: u8, to: u8, message: Message) {
-    let Message::Returned { index: number, .. } = message else { return };
+    let Message { about: About::Returned, index: number, .. } = message else { return };
     let plot = next.worlds[0].untyped_base();
     let of_plot = |cap: &Cap| matches!(cap, Cap::Lease { peer, index, base, .. } if (*peer, *index, *base) == (from, number, plot));
     let lender = next.worlds[to as usize].view();

@@ -7,6 +7,8 @@ use capability_model::cap::Cap;
 use capability_model::invariants::{self, View};
 use capability_model::invoke::WORDS;
 use capability_model::layout::TABLES_SIZE;
+use capability_model::lease::{About, Message};
+use capability_model::mailbox::REQUEST_WORDS;
 use capability_model::memory::{PAGE, Slot};
 use capability_model::{Error, ErrorKind, Label, Outcome, Rights, Status, Store};
 pub use ram::Ram;
@@ -227,6 +229,13 @@ pub fn done(answer: Answer) {
 #[track_caller]
 pub fn fails(answer: Answer, kind: ErrorKind, argument: u8) {
     assert_eq!(answer, Err(kind.of(argument)));
+}
+
+/// A message that says these words.
+pub fn tell(about: About, index: u8, generation: u64, said: &[u64]) -> Message {
+    let mut words = [0; REQUEST_WORDS];
+    words[..said.len()].copy_from_slice(said);
+    Message { about, index, generation, words }
 }
 
 /// A small generator, so that a seed repeats a run.

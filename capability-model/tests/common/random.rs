@@ -14,7 +14,7 @@ const SLOTS: u64 = 16;
 const KINDS: [(u64, u64); 7] = [(0, 1), (0, 2), (1, 2), (2, 0), (3, 0), (5, 0), (6, 3)];
 
 fn verdict(answer: Answer) -> Verdict {
-    answer.map(|_| ()).map_err(|error| (error.kind, error.argument))
+    answer.map(|_| ()).map_err(|error| (error.kind(), error.argument()))
 }
 
 /// Runs so many operations; where it differs, the place.

@@ -5,7 +5,7 @@
 use crate::common::*;
 use capability_model::cap::{Cap, Leased};
 use capability_model::invoke::WORDS;
-use capability_model::lease::Message;
+use capability_model::lease::{About, Message};
 use capability_model::mailbox::REQUEST_WORDS;
 use capability_model::memory::PAGE;
 use capability_model::{Label, Rights};
@@ -124,22 +124,18 @@ pub fn message(random: &mut Random, untyped: u64) -> Message {
     let act = [1 + random.below(7), 0, word(random), word(random), word(random)];
     match random.below(6) {
         // What other instances offer is theirs to give: elsewhere.
-        0 => Message::Offer {
-            index: index % 16,
-            generation,
-            what: random.of(&[Leased::Device, Leased::Seat]),
-            base: untyped + (1 << 32) + (index as u64 + 16 * random.below(1000)) * PAGE,
-            size: PAGE,
-            to_index: word(random),
-            to_depth: 64,
-        },
-        1 => Message::Revoke { index, generation },
-        2 => Message::Returned { index, generation },
-        3 => Message::Request {
-            sequence: random.below(100),
-            words: invocation(random)[..REQUEST_WORDS].try_into().expect("ten words"),
-        },
-        4 => Message::Answer { sequence: generation, answer: [random.below(5), word(random)] },
-        _ => Message::Endorse { index, generation, epoch: random.below(2), sequence: random.below(3), act },
+        0 => {
+            let what = random.of(&[Leased::Device, Leased::Seat]) as u64 | 64 << 16;
+            let base = untyped + (1 << 32) + (index as u64 + 16 * random.below(1000)) * PAGE;
+            tell(About::Offer, index % 16, generation, &[what, base, PAGE, word(random)])
+        }
+        1 => tell(About::Revoke, index, generation, &[]),
+        2 => tell(About::Returned, index, generation, &[]),
+        3 => tell(About::Request, 0, random.below(100), &invocation(random)[..REQUEST_WORDS]),
+        4 => tell(About::Answer, 0, generation, &[random.below(5), word(random)]),
+        _ => {
+            let words = [&[random.below(2), random.below(3)], &act[..]].concat();
+            tell(About::Endorse, index, generation, &words)
+        }
     }
 }

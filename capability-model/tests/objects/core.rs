@@ -4,7 +4,7 @@ use super::mapped::*;
 use crate::common::*;
 use capability_model::cap::Cap;
 use capability_model::domain::State;
-use capability_model::lease::Message;
+use capability_model::lease::About;
 use capability_model::{Error, ErrorKind, Label, Rights, Status};
 
 #[test]
@@ -118,7 +118,7 @@ fn a_request_never_waits_and_is_only_for_another_core() {
     // What the other instance should have refused is refused here, too.
     let words = [FREE, Label::Recv as u64, 0, 0, 0, 0, 0, 0, 0, 0];
     all[1].make(K_ENDPOINT, 0, FREE);
-    all[1].store.receive_message(0, Message::Request { sequence: 1, words });
+    all[1].store.receive_message(0, tell(About::Request, 0, 1, &words));
     settle(&mut all);
     assert_eq!(all[1].store.domain_state(all[1].domain), State::Running);
     // Time is carved where the core is.

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use capability_model::cap::{Cap, Leased};
-use capability_model::lease::Message;
+use capability_model::lease::{About, Message};
 use capability_model::memory::PAGE;
 use capability_model::{ErrorKind, Label, Memory, Rights, Status};
 
@@ -122,7 +122,7 @@ fn a_call_back_that_overtakes_its_offer() {
     all[0].make(K_UNTYPED, 1, PLOT);
     done(all[0].invoke(PLOT, Label::Lease, &[1, GOT, 64]));
     let offer = all[0].store.take_message(1).expect("an offer");
-    assert!(matches!(offer, Message::Offer { .. }));
+    assert_eq!(offer.about, About::Offer);
     all[0].revoke(PLOT).expect("called back");
     settle(&mut all);
     assert!(matches!(all[0].cap(PLOT), Cap::Untyped { .. }));
@@ -210,32 +210,24 @@ fn changes(w: &World, peer: u8, message: Message) -> bool {
 fn numbers_and_peers_that_do_not_exist_are_ignored() {
     let mut all = lent(2);
     let base = all[0].untyped_base() + 64 * PAGE;
-    let offer = |index| Message::Offer {
-        index,
-        generation: 5,
-        what: Leased::Device,
-        base,
-        size: PAGE,
-        to_index: 40,
-        to_depth: 64,
-    };
+    // What and depth share a word.
+    let words = [Leased::Device as u64 | 64 << 16, base, PAGE, 40];
+    let offer = |index| tell(About::Offer, index, 5, &words);
     for peer in [1, 8, 255] {
         assert!(!changes(&all[1], peer, offer(2)), "an offer of {peer}");
     }
     for index in [16, 17, 32, 255] {
         assert!(!changes(&all[1], 0, offer(index)), "offer {index}");
-        assert!(!changes(&all[1], 0, Message::Revoke { index, generation: 1 }), "revoke {index}");
-        assert!(!changes(&all[0], 1, Message::Returned { index, generation: 1 }), "return {index}");
+        assert!(!changes(&all[1], 0, tell(About::Revoke, index, 1, &[])), "revoke {index}");
+        assert!(!changes(&all[0], 1, tell(About::Returned, index, 1, &[])), "return {index}");
     }
-    assert!(
-        changes(&all[1], 0, offer(15)) && changes(&all[1], 0, Message::Revoke { index: 0, generation: 1 })
-    );
-    assert!(changes(&all[0], 1, Message::Returned { index: 0, generation: 1 }));
+    assert!(changes(&all[1], 0, offer(15)) && changes(&all[1], 0, tell(About::Revoke, 0, 1, &[])));
+    assert!(changes(&all[0], 1, tell(About::Returned, 0, 1, &[])));
     let fresh = &cores(2)[1];
     assert!(changes(fresh, 0, offer(0)) && !changes(fresh, 0, offer(16)), "a number beyond the last");
     // A return of an earlier use of the number, or of a number that is not lent.
-    assert!(!changes(&all[0], 1, Message::Returned { index: 0, generation: 0 }));
-    assert!(!changes(&all[0], 1, Message::Returned { index: 1, generation: 0 }));
+    assert!(!changes(&all[0], 1, tell(About::Returned, 0, 0, &[])));
+    assert!(!changes(&all[0], 1, tell(About::Returned, 1, 0, &[])));
     settle(&mut all);
 }
 
@@ -246,12 +238,12 @@ fn a_call_back_that_comes_twice_is_answered_twice() {
     let revoke = all[0].store.take_message(1).expect("a call back");
     all[1].store.receive_message(0, revoke);
     while all[1].store.work() {}
-    let returned = Message::Returned { index: 0, generation: 1 };
+    let returned = tell(About::Returned, 0, 1, &[]);
     assert_eq!((all[1].store.take_message(0), all[1].store.take_message(0)), (Some(returned), None));
     all[1].store.receive_message(0, revoke);
     assert_eq!(all[1].store.take_message(0), Some(returned));
     // An older one says nothing new.
-    assert!(!changes(&all[1], 0, Message::Revoke { index: 0, generation: 0 }));
+    assert!(!changes(&all[1], 0, tell(About::Revoke, 0, 0, &[])));
 }
 
 #[test]
@@ -279,10 +271,7 @@ fn an_endorsement_counts_for_a_seat_that_is_lent_now() {
     }
     w.make(K_UNTYPED, 1, 33);
     done(w.invoke(30, Label::Seal, &[1, 2, ROOT, 0, 0, 33, 1]));
-    let say = |index, generation| {
-        let act = [5, 0, 0, 0, 0];
-        Message::Endorse { index, generation, epoch: 0, sequence: 0, act }
-    };
+    let say = |index, generation| tell(About::Endorse, index, generation, &[0, 0, 5]);
     // Memory that was lent is made to look like a gate that any seat opens: it is none.
     let Cap::Lease { base, .. } = w.cap(PLOT) else { panic!("no lease") };
     let Cap::Gate { at } = w.cap(30) else { panic!("no gate") };
@@ -316,6 +305,6 @@ fn an_endorsement_names_a_lease_that_exists() {
     w.make(K_UNTYPED, 1, 33);
     done(w.invoke(30, Label::Seal, &[1, 1, ROOT, 0, 0, 33, 1]));
     done(w.invoke(31, Label::Lease, &[1, GOT, 64, ROOT, 40, 64]));
-    let say = |index| Message::Endorse { index, generation: 1, epoch: 0, sequence: 0, act: [5, 0, 0, 0, 0] };
+    let say = |index| tell(About::Endorse, index, 1, &[0, 0, 5]);
     assert!(changes(w, 1, say(0)) && !changes(w, 1, say(16)) && !changes(w, 2, say(0)));
 }

@@ -4,10 +4,10 @@
 //!
 //! - *Safety.* No Sync before a quorum has passed the one before the last; no Skip of a call that a live voter is known to have made. A value
 //!   that a voter reports is believed when f + 1 voters report it. (That there is one Boot, one Sync for each s and one decision for each call is the line's doing.)
-//! - *Liveness.* A voter that is slow costs the others its grace once, then it is *lagging* and nobody waits for it; one that crashed,
-//!   was found wrong by the gate, or says what no correct kernel says costs nothing.
+//! - *Liveness.* A voter that is slow costs the others its grace once, then it is *lagging* and nobody waits for it; one that hangs leaves the voters;
+//!   one that crashed, was found wrong by the gate, or says what no correct kernel says costs nothing.
 //!
-//! `due.rs` says when an entry is due, `stuck.rs` when a call is skipped.
+//! `due.rs` says when an entry is due, `hung.rs` who hangs, `stuck.rs` when a call is skipped.
 
 use crate::points::{Points, Report};
 use crate::rejoin::{Rejoins, Request};
@@ -84,6 +84,8 @@ pub struct Config {
     pub quorum: u32,
     /// How long the others wait for a late voter.
     pub grace_us: u64,
+    /// Who gets no further for so long, though the others do, hangs.
+    pub hang_us: u64,
     /// Wall clock at tick 0.
     pub start_time_us: u64,
     /// The program's chance.
@@ -120,6 +122,10 @@ pub struct Clerk {
     pub(crate) ended: bool,
     /// Next of the last `Progress::Issued`.
     pub(crate) told: u64,
+    /// A quorum has passed all sync points below this number.
+    pub(crate) come_to: u64,
+    /// When it was last looked who gets no further.
+    pub(crate) watched_at_us: u64,
 }
 
 impl Clerk {
@@ -144,6 +150,8 @@ impl Clerk {
             skipping: None,
             ended: false,
             told: 0,
+            come_to: 0,
+            watched_at_us: 0,
         })
     }
 
@@ -200,6 +208,7 @@ impl Clerk {
     fn passed(&mut self, voter: u32, s: u64, report: Report, next: u64, now_us: u64, sink: &mut impl Sink) {
         if self.quorum_passed(s) {
             self.points.quorum_passed(s, now_us);
+            self.come_to = self.come_to.max(s.saturating_add(1));
         }
         let mut wrong = self.points.report(voter, s, report);
         while wrong != 0 {

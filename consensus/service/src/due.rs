@@ -1,6 +1,7 @@
 //! When the next entry is due: flow, back pressure, a reason.
 
 use crate::clerk::{Agreed, Clerk, Config, Sink, flow_point};
+use crate::hung::without;
 use crate::voter::Voter;
 use abi::vote::{NO_DEADLINE, Progress};
 use consensus::line::{Proposal, Voters};
@@ -11,7 +12,7 @@ const TELL_EVERY: u64 = 256;
 impl Clerk {
     /// Permits what is due now. Call it when all that has arrived was handed in, when something was executed, and when [`Clerk::wake_at`] has come.
     pub fn poll(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
-        self.follow(&log.voters());
+        self.follow(&log.voters(), sink);
         if self.ended {
             return log.forbid_all();
         }
@@ -21,6 +22,7 @@ impl Clerk {
             log.permit(Proposal::Voters(Voters { epoch: 1, set, quorum }), now_us);
             return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
         }
+        self.watch(now_us, log);
         self.permit_leave(now_us, log);
         self.decide_snapshots(next, now_us, sink);
         self.permit_join(now_us, log);
@@ -31,11 +33,16 @@ impl Clerk {
     }
 
     /// The voters of now are those that were agreed.
-    fn follow(&mut self, agreed: &Voters) {
+    fn follow(&mut self, agreed: &Voters, sink: &mut impl Sink) {
         if agreed.epoch > 0 {
             self.quorum = agreed.quorum;
             for (i, v) in self.voters.iter_mut().enumerate() {
-                v.member = agreed.set >> i & 1 == 1;
+                let member = agreed.set >> i & 1 == 1;
+                // Of all others who leave, somebody else has said why.
+                if v.member && !member && v.hangs && v.live() {
+                    sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
+                }
+                v.member = member;
                 v.returning = v.returning.filter(|epoch| !v.member || agreed.epoch <= *epoch);
             }
         }
@@ -60,19 +67,15 @@ impl Clerk {
         }
     }
 
-    /// Whom the gate proved wrong, and whom EL2 began anew though it voted, leaves the voters, one at a time, as long as two are left; of those who stay a majority decides.
+    /// Whom the gate proved wrong, whom EL2 began anew though it voted, and who hangs, leaves the voters, one at a time, as long as two are left.
     fn permit_leave(&mut self, now_us: u64, log: &mut impl Agreed) {
-        let Voters { epoch, set, .. } = log.voters();
-        let rest = |d: u32| set & !1u64.checked_shl(d).unwrap_or(0);
+        let now = log.voters();
+        let votes = |d: &u32| now.set.checked_shr(*d).unwrap_or(0) & 1 == 1;
         let begun = |(_, v): &(usize, &Voter)| v.returning.is_some() && v.member;
         let begun = self.voters.iter().enumerate().filter(begun).map(|(i, _)| i as u32);
-        let Some(set) = self.leaving.iter().copied().chain(begun).map(rest).find(|rest| *rest != set) else {
-            return;
-        };
-        let left = set.count_ones();
-        if left >= 2 {
-            let voters = Voters { epoch: epoch.saturating_add(1), set, quorum: left / 2 + 1 };
-            log.permit(Proposal::Voters(voters), now_us);
+        let leaving = self.leaving.iter().copied().chain(begun).chain(self.hung()).find(votes);
+        if let Some(leaving) = leaving.filter(|_| now.set.count_ones() > 2) {
+            log.permit(without(&now, leaving), now_us);
         }
     }
 
@@ -133,7 +136,7 @@ impl Clerk {
         self.quorum_passed(s) && self.points.quorum_at_us(s).is_some_and(over)
     }
 
-    /// (c) The program runs, something is to be put in, or a deadline has come. What is known of the last entry's sync point
+    /// (c) The program runs, something is to be put in, a deadline has come, or nothing has for long. What is known of the last entry's sync point
     /// counts; until then, what is known of the one before.
     fn reason(&self, now_us: u64, log: &impl Agreed) -> bool {
         if log.has_input() || self.rejoins.agreed(self.quorum, &self.voters).next().is_some() {
@@ -141,7 +144,11 @@ impl Clerk {
         }
         let next = log.next();
         match self.points.agreed(next.saturating_sub(1)) {
-            Some(r) => r.runnable || (r.deadline_us != NO_DEADLINE && r.deadline_us <= self.time_us(now_us)),
+            Some(r) => {
+                r.runnable
+                    || (r.deadline_us != NO_DEADLINE && r.deadline_us <= self.time_us(now_us))
+                    || self.heartbeat_at(next).is_some_and(|at| at <= now_us)
+            }
             None => self.points.agreed(flow_point(next)).is_some_and(|r| r.runnable),
         }
     }
@@ -168,10 +175,11 @@ impl Clerk {
             .filter(|r| !r.runnable && r.deadline_us != NO_DEADLINE)
             .map(|r| r.deadline_us.saturating_sub(self.config.start_time_us));
         // What is past already is not waited for again: it is only kept back by something that will ring.
-        [grace, deadline, self.stuck_wake_at(), self.snapshot_wake_at()]
+        [grace, deadline, self.heartbeat_at(next), self.stuck_wake_at(), self.snapshot_wake_at()]
             .into_iter()
             .flatten()
             .filter(|at| *at > now_us)
+            .chain(self.watch_wake_at())
             .min()
     }
 

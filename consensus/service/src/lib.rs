@@ -18,6 +18,7 @@
 pub mod clerk;
 mod due;
 pub mod hello;
+mod hung;
 pub mod liar;
 mod points;
 mod rejoin;

@@ -57,6 +57,7 @@ fn line(boot: &'static BootInfo, seed: [u8; 32]) -> (Board<'static>, Clerk) {
         voters: boot.run.voters,
         quorum: boot.run.quorum,
         grace_us,
+        hang_us: u64::from(boot.run.hang_ms) * 1000,
         start_time_us: boot.run.start_time_us,
         seed,
         recorded: recording.map(|r| r.last()),

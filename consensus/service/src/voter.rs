@@ -23,6 +23,10 @@ pub struct Voter {
     pub promise: Option<u64>,
     /// When it last got further.
     pub heard_at_us: u64,
+    /// For so many steps it has got no further, though a quorum has; and that was too many (`hung.rs`).
+    pub still: u64,
+    /// See `still`.
+    pub hangs: bool,
     /// Votes were lost (its ring lapped us): nothing is checked until its next sync point.
     pub lost: bool,
     /// It was begun anew in this epoch of the voters, and neither counts nor is waited for until it is named by a later one.

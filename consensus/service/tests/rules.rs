@@ -5,9 +5,13 @@ mod common;
 use abi::log::{Boot, Entry, Event, Sync};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
 use common::{Single, program};
-use replica::clerk::{Clerk, Config, Sink};
+use consensus::line::{Proposal, Voters};
+use replica::clerk::{Agreed, Clerk, Config, Sink};
 
 const GRACE: u64 = 50_000;
+const HANG: u64 = 10_000_000;
+/// Hangs are counted in such steps.
+const STEP: u64 = 100_000;
 
 #[derive(Default)]
 struct Log {
@@ -35,7 +39,15 @@ impl Sink for Log {
 }
 
 fn config() -> Config {
-    Config { voters: 0xf0, quorum: 3, grace_us: GRACE, start_time_us: 1000, seed: [1; 32], recorded: None }
+    Config {
+        voters: 0xf0,
+        quorum: 3,
+        grace_us: GRACE,
+        hang_us: HANG,
+        start_time_us: 1000,
+        seed: [1; 32],
+        recorded: None,
+    }
 }
 
 fn passed(s: u64, runnable: bool, deadline_us: u64) -> Vote<'static> {
@@ -250,4 +262,128 @@ fn whom_the_gate_proved_wrong_leaves_and_a_majority_of_the_rest_decides() {
     assert_eq!(voters, [(1, 0xf0, 3), (2, 0xd0, 2), (3, 0x50, 2)], "two are the fewest");
     all(&mut seq, 4..7, &passed(0, true, NO_DEADLINE), 2, &mut log);
     assert_eq!(seq.issued(), Some(0), "one of the two that are left has crashed");
+}
+
+/// Polls when the clerk wants to, as long as that is before `until`; `voters` pass each entry at once. When voters were agreed on, if they were.
+fn wait(
+    seq: &mut Single,
+    log: &mut Log,
+    voters: core::ops::Range<u32>,
+    from: u64,
+    until: u64,
+) -> Option<u64> {
+    let (mut now, agreed) = (from, seq.voters.len());
+    let mut next = seq.issued()? + 1;
+    while let Some(at) = seq.wake_at(now).filter(|at| *at < until) {
+        now = at.max(now);
+        seq.poll(now, log);
+        while seq.issued() >= Some(next) {
+            all(seq, voters.clone(), &passed(next, false, NO_DEADLINE), now, log);
+            next += 1;
+        }
+        if seq.voters.len() > agreed {
+            return Some(now);
+        }
+    }
+    None
+}
+
+/// Four voters at a prompt.
+fn at_a_prompt() -> (Single, Log) {
+    let (mut seq, mut log) = (Single::new(config(), program(), None), Log::default());
+    seq.on_verdict(&Verdict::Released { effects: 1000 });
+    seq.poll(0, &mut log);
+    all(&mut seq, 4..8, &passed(0, false, NO_DEADLINE), 0, &mut log);
+    (seq, log)
+}
+
+#[test]
+fn a_hang_shows_at_a_prompt_in_entries_with_nothing_in_them() {
+    let (mut seq, mut log) = at_a_prompt();
+    let at = wait(&mut seq, &mut log, 4..7, 0, u64::MAX).unwrap();
+    assert_eq!(log.entries[1], format!("sync 1 {} 0", 1000 + HANG / 4));
+    assert!((HANG / 4 + HANG..HANG / 4 + HANG + 2 * STEP).contains(&at), "{at}");
+    assert_eq!(seq.voters.last().map(|v| (v.set, v.quorum)), Some((0x70, 2)));
+    seq.poll(at, &mut log);
+    let told: Vec<_> = log.progress.iter().filter(|p| !matches!(p, Progress::Issued { .. })).collect();
+    assert_eq!(told, [&Progress::Lagging { voter: 7, s: 0 }, &Progress::Hangs { voter: 7, s: 1 }]);
+}
+
+#[test]
+fn who_comes_on_however_slowly_does_not_hang_nor_does_one_while_nobody_comes_on() {
+    let (mut seq, mut log) = at_a_prompt();
+    for n in 1..6 {
+        let from = n * (HANG - STEP);
+        assert_eq!(wait(&mut seq, &mut log, 4..7, from, from + HANG - STEP), None);
+        seq.on_vote(7, &Vote::Took { call: n }, from + HANG - STEP, &mut log);
+    }
+    // Nothing to be come to is known when two are no quorum.
+    let (mut seq, mut log) = at_a_prompt();
+    assert_eq!(wait(&mut seq, &mut log, 4..6, 0, 10 * HANG), None);
+    // Nor is anything waited for: it would be the same in vain.
+    assert_eq!((seq.issued(), seq.wake_at(10 * HANG)), (Some(1), None));
+}
+
+#[test]
+fn while_the_replica_itself_stands_still_nobody_hangs() {
+    let (mut seq, mut log) = at_a_prompt();
+    for n in 1..=HANG / STEP {
+        seq.poll(n * HANG, &mut log);
+        if n == 1 {
+            all(&mut seq, 4..7, &passed(1, false, NO_DEADLINE), HANG, &mut log);
+        }
+    }
+    assert_eq!(seq.voters.len(), 1, "a step is all that is counted each time");
+    seq.poll((1 + HANG / STEP) * HANG, &mut log);
+    assert_eq!(seq.voters.len(), 2);
+}
+
+/// What is permitted, and never ordered.
+struct Unordered(Vec<Proposal>);
+
+impl Agreed for Unordered {
+    fn next(&self) -> u64 {
+        2
+    }
+    fn voters(&self) -> Voters {
+        Voters { epoch: 1, set: 0xf0, quorum: 3 }
+    }
+    fn has_input(&self) -> bool {
+        false
+    }
+    fn is_decided(&self, _: u64) -> bool {
+        false
+    }
+    fn is_done(&self, _: &Proposal) -> bool {
+        false
+    }
+    fn permit(&mut self, what: Proposal, _: u64) {
+        self.0.push(what);
+    }
+    fn forbid(&mut self, what: &Proposal) {
+        self.0.retain(|p| p != what);
+    }
+    fn forbid_all(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Others may have counted less: then it is one that was slow.
+#[test]
+fn who_comes_on_before_it_has_left_stays() {
+    let (mut clerk, mut log, mut line) = (Clerk::new(config()).unwrap(), Log::default(), Unordered(vec![]));
+    let leaves = Proposal::Voters(Voters { epoch: 2, set: 0x70, quorum: 2 });
+    for voter in 4..7 {
+        for s in 0..2 {
+            clerk.on_vote(voter, &passed(s, false, NO_DEADLINE), 2, 0, &mut log);
+        }
+    }
+    (1..=HANG / STEP).for_each(|n| clerk.poll(n * STEP, &mut line, &mut log));
+    assert!(line.0.contains(&leaves));
+    for s in 0..2 {
+        clerk.on_vote(7, &passed(s, false, NO_DEADLINE), 2, HANG + 1, &mut log);
+    }
+    clerk.poll(HANG + STEP, &mut line, &mut log);
+    assert!(!line.0.contains(&leaves), "{:?}", line.0);
+    assert!(!log.progress.iter().any(|p| matches!(p, Progress::Hangs { .. })));
 }

@@ -10,6 +10,7 @@ use replica::clerk::{Config, Sink};
 use replica::snapshots::{Decided, Follower, Written};
 
 const GRACE: u64 = 50_000;
+const HANG: u64 = 10_000_000;
 
 #[derive(Default)]
 struct Log {
@@ -49,6 +50,7 @@ fn asked() -> (Single, Log, u64) {
         voters: 0xf0,
         quorum: 3,
         grace_us: GRACE,
+        hang_us: HANG,
         start_time_us: 1000,
         seed: [1; 32],
         recorded: None,

@@ -10,6 +10,7 @@ use replica::clerk::{Config, Sink};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 const GRACE: u64 = 50_000;
+const HANG: u64 = 10_000_000;
 const FIRST: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -248,6 +249,7 @@ fn config() -> Config {
         voters: 0xf0,
         quorum: 3,
         grace_us: GRACE,
+        hang_us: HANG,
         start_time_us: 1_000_000,
         seed: [1; 32],
         recorded: None,

@@ -8,7 +8,7 @@ use abi::manifest::Range;
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of EL2 stack per core.
 pub const STACK_SIZE: usize = 64 * 1024;
@@ -73,8 +73,9 @@ pub fn pages_below() -> [Range; 2] {
     pages.map(|base| Range { base, size: DOMAINS_MAX as u64 * 4096 })
 }
 
-/// Root of stage 1, for the cores that start later with their MMU off.
-static STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
+/// Root of stage 1, for the cores that start later with their MMU off; and a known symbol, for tests.
+#[unsafe(no_mangle)]
+static EL2_STAGE1_ROOT: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     include_str!("entry.s"),
@@ -86,7 +87,7 @@ global_asm!(
     early = sym early,
     primary_main = sym primary_main,
     secondary_main = sym secondary_main,
-    stage1_root = sym STAGE1_ROOT,
+    stage1_root = sym EL2_STAGE1_ROOT,
     trap_lower = sym trap_lower,
     trap_synchronous = sym trap_synchronous,
     trap_own = sym trap_own,
@@ -95,6 +96,7 @@ global_asm!(
 unsafe extern "C" {
     safe static secondary_entry: u8;
     safe static __image_start: u8;
+    safe static __start_end: u8;
     safe static __text_end: u8;
     safe static __rodata_end: u8;
     safe static __image_end: u8;
@@ -107,23 +109,31 @@ pub fn image() -> [u64; 4] {
         .map(|p| p as u64)
 }
 
+/// What only the start needs: addresses of pages that are mapped until all cores run.
+pub fn start_pages() -> impl Iterator<Item = u64> {
+    (&raw const __image_start as u64..&raw const __start_end as u64).step_by(4096)
+}
+
 /// Where PSCI starts the other cores.
 pub fn secondary_address() -> u64 {
     &raw const secondary_entry as u64
 }
 
+#[unsafe(link_section = ".start")]
 extern "C" fn early() -> u64 {
     let root = crate::boot::early();
-    STAGE1_ROOT.store(root, Ordering::Relaxed);
+    EL2_STAGE1_ROOT.store(root, Ordering::Relaxed);
     root
 }
 
+#[unsafe(link_section = ".start")]
 extern "C" fn primary_main() -> ! {
     static ENTERED: Once<()> = Once::new();
     assert!(ENTERED.set(()).is_some(), "the boot core entered twice");
     crate::boot::primary()
 }
 
+#[unsafe(link_section = ".start")]
 extern "C" fn secondary_main(core: u64) -> ! {
     crate::boot::secondary(core as usize)
 }
@@ -143,9 +153,17 @@ extern "C" fn trap_own(vector: u64, syndrome: u64, pc: u64, address: u64, sp: u6
     crate::crash::unexpected(vector, syndrome, pc, address, sp)
 }
 
-/// Leaves EL2 for the domain that `core` has chosen.
+/// Leaves EL2 for the first domain of `core`; until there is one that wants to run it sleeps here. With the last core the start is over, and
+/// its code goes.
+#[inline(never)]
 pub fn enter(core: &'static mut Core) -> ! {
-    let top = &raw const STACKS.0[core.id] as u64 + STACK_SIZE as u64;
+    static BEGUN: AtomicUsize = AtomicUsize::new(1);
+    if BEGUN.fetch_add(1, Ordering::AcqRel) == core.plan.given.board.cores.len() {
+        crate::stage1::forget_start(EL2_STAGE1_ROOT.load(Ordering::Relaxed));
+    }
+    core.dispatch();
+    // Its own, as for its first instruction.
+    let top = &raw const STACKS as u64 + (core.id as u64 + 1) * STACK_SIZE as u64;
     // SAFETY: (1) `core` is this core's state, and TPIDR_EL2 points to a domain's registers (`Core::dispatch`); (2) nothing on the
     // present stack is used again, since this does not return and `core` was moved in.
     unsafe { enter_lower(top, core as *mut Core as u64) }

@@ -3,14 +3,13 @@
 
 use aarch64_cpu::asm::barrier::{self, isb};
 use aarch64_cpu::registers::*;
-use core::arch::global_asm;
 
 /// CPTR_EL2: its RES1 bits (D13.2.29). EL2 itself is built without floating point.
 const RES1: u64 = 0x33ff;
 /// The bit TFP: FP and SIMD of all below trap to EL2, exception class 0x07.
 const TFP: u64 = 10;
 
-/// What a domain's FP/SIMD registers hold. `float.s` knows the layout; zero is how each begins.
+/// What a domain's FP/SIMD registers hold. `entry.s` knows the layout; zero is how each begins.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Registers {
@@ -21,8 +20,6 @@ pub struct Registers {
 }
 
 const _: () = assert!(core::mem::offset_of!(Registers, fpsr) == 512 && size_of::<Registers>() == 528);
-
-global_asm!(include_str!("float.s"));
 
 unsafe extern "C" {
     fn float_save(to: *mut Registers);

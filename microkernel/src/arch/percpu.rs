@@ -21,7 +21,7 @@ static SLOTS: [Slot; CORES_MAX] =
 
 /// Makes `core` this core's state.
 pub fn install(core: Core) -> &'static mut Core {
-    let slot = &SLOTS[core.id];
+    let slot = SLOTS.get(core.id).unwrap_or_else(|| crate::crash::stop());
     assert!(!slot.taken.swap(true, Ordering::AcqRel), "core installed twice");
     // SAFETY: `taken` was false, so nobody has had a reference to the slot, and nobody gets one by this function again.
     unsafe { (*slot.core.get()).write(core) }

@@ -223,7 +223,7 @@ pub fn publish_tables() {
 
 /// Zeroes a page and cleans it to the point of coherency: a kernel with its caches off would find there what others had left. Lines of
 /// 64 bytes, as [`prepare`] has found.
-#[inline(always)]
+#[inline(never)]
 pub fn scrub(page: u64) {
     // SAFETY: (1) the page was given to the capability store and nobody's reference is live (`memory::Direct`); (2) 64 lines from its start
     // lie within it.
@@ -242,6 +242,12 @@ pub fn scrub(page: u64) {
             options(nostack)
         )
     };
+}
+
+/// What stage 1 of EL2 no longer maps is seen by no core any more.
+pub fn forget_own() {
+    // SAFETY: invalidating is always allowed.
+    unsafe { asm!("dsb ishst", "tlbi alle2is", "dsb ish", "isb", options(nostack)) };
 }
 
 /// Takes translations out of this core's TLBs: of one address in the space with this VMID, or of the whole space.

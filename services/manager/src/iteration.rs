@@ -81,6 +81,18 @@ impl Return {
         Return { stage: Stage::Follows, why: Why::Forgotten, ..Return::default() }
     }
 
+    /// Nobody has said that it is lost.
+    pub fn votes(&self) -> bool {
+        self.stage == Stage::Votes
+    }
+
+    /// It votes no more; if nobody has said why, that was told to another manager.
+    pub fn was_lost(&mut self) {
+        if self.votes() {
+            (self.stage, self.why) = (Stage::Lost, Why::Forgotten);
+        }
+    }
+
     /// Whether a successor is on its way.
     pub fn has_begun(&self) -> bool {
         matches!(self.stage, Stage::Begins | Stage::Follows)

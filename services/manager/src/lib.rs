@@ -67,6 +67,8 @@ pub struct Config {
     pub replicas: u64,
     /// For the text of a late voter.
     pub grace_ms: u32,
+    /// For the text of one that hangs.
+    pub hang_ms: u32,
     /// What becomes of a lost kernel.
     pub iteration: Iteration,
     /// The kernels that can take its place.

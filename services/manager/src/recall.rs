@@ -31,8 +31,9 @@ impl Board for Quiet {
 impl Manager {
     /// Takes what replica `from` said before; all of it comes before the first verdict.
     pub fn recall_progress(&mut self, from: usize, progress: &Progress, now_us: u64) {
-        // The gate's word alone makes a kernel lost.
-        if !matches!(progress, Progress::Contradicts { .. } | Progress::FalseSnapshot { .. }) {
+        use Progress::*;
+        // Who is lost the gate's later words say, and who votes.
+        if !matches!(progress, Contradicts { .. } | FalseSnapshot { .. } | Hangs { .. }) {
             self.on_progress(from, progress, &mut Quiet(now_us));
         }
     }
@@ -70,6 +71,8 @@ impl Manager {
             let votes = set >> voter & 1 == 1;
             if votes && r.has_begun() {
                 *r = Return::default();
+            } else if !votes && self.config.voters >> voter & 1 == 1 {
+                r.was_lost();
             }
         }
         self.on_voters(set, board);

@@ -18,7 +18,8 @@ fn same(a: &Progress, b: &Progress) -> bool {
     match (a, b) {
         (Progress::Lagging { voter: a, .. }, Progress::Lagging { voter: b, .. })
         | (Progress::CaughtUp { voter: a, .. }, Progress::CaughtUp { voter: b, .. })
-        | (Progress::Contradicts { voter: a, .. }, Progress::Contradicts { voter: b, .. }) => a == b,
+        | (Progress::Contradicts { voter: a, .. }, Progress::Contradicts { voter: b, .. })
+        | (Progress::Hangs { voter: a, .. }, Progress::Hangs { voter: b, .. }) => a == b,
         // Who voted for it, and whose bytes were found, depends on when each replica decides.
         (Progress::Snapshot { s: a, root: c, .. }, Progress::Snapshot { s: b, root: d, .. }) => {
             (a, c) == (b, d)
@@ -45,16 +46,19 @@ impl Tally {
         believed
     }
 
-    /// A voter that is back may lag again, and the other way round.
+    /// A voter that is back may lag again, and the other way round; one that has begun anew may hang again, or contradict.
     fn forget_opposites(&mut self, word: &Progress) {
-        let opposite = match *word {
-            Progress::Lagging { voter, s } => Progress::CaughtUp { voter, s },
-            Progress::CaughtUp { voter, s } => Progress::Lagging { voter, s },
+        let opposites = match *word {
+            Progress::Lagging { voter, s } => [Progress::CaughtUp { voter, s }; 2],
+            Progress::CaughtUp { voter, s } => [Progress::Lagging { voter, s }; 2],
+            Progress::Begun { voter, s } => {
+                [Progress::Hangs { voter, s }, Progress::Contradicts { voter, s }]
+            }
             _ => return,
         };
         for open in &mut self.open {
             for _ in 0..open.len() {
-                if let Some(word) = open.pop_front().filter(|w| !same(w, &opposite)) {
+                if let Some(word) = open.pop_front().filter(|w| !opposites.iter().any(|o| same(w, o))) {
                     let _room = open.push_back(word);
                 }
             }

@@ -193,6 +193,7 @@ impl Manager {
                 );
                 self.lost(voter, Out::Contradicts(s), board);
             }
+            Progress::Hangs { voter, s } => self.hangs(voter, s, board),
             Progress::Skipped { call } => self.say(
                 board,
                 format_args!("progress: a thread was skipped at call {call}: it computes without a call"),
@@ -240,6 +241,18 @@ impl Manager {
             voters.into_iter().nth(slot as usize).map_or("?", |d| self.name(d))
         };
         self.say(board, format_args!("evidence: {}", verdict.named(name)));
+    }
+
+    /// The voters are without `voter` already; unless it is begun anew for something else, it is for that.
+    fn hangs(&mut self, voter: u32, s: u64, board: &mut impl Board) {
+        let (name, ms) = (self.name(voter), self.config.hang_ms);
+        self.say(
+            board,
+            format_args!("verdict: {name} silent: it hangs: the others have passed sync point {s}, from it nothing came for {ms} ms"),
+        );
+        if self.returns.get(voter as usize).is_some_and(|r| r.votes()) {
+            self.lost(voter, Out::Silent, board);
+        }
     }
 
     fn set_lagging(&mut self, voter: u32, lagging: Option<u64>) {

@@ -183,6 +183,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         voters: boot.run.voters,
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
+        hang_ms: boot.run.hang_ms,
         iteration: boot.run.iteration(),
         designs: designs(boot),
         cores: core::array::from_fn(|d| boot.partitions.get(d).map_or(0, |p| p.core)),

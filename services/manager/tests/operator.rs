@@ -242,6 +242,30 @@ fn a_newcomer_that_crashes_unheard_is_begun_anew_once() {
 }
 
 #[test]
+fn one_that_hangs_is_begun_anew_each_time() {
+    let (mut m, mut desk) = (manager(), Desk::default());
+    for n in 0..2 {
+        let without = Progress::Voters { epoch: 2 + 2 * n, set: 0xd0, quorum: 2 };
+        agreed(&mut m, without, &mut desk);
+        agreed(&mut m, Progress::Hangs { voter: 5, s: 9 + n }, &mut desk);
+        begun(&mut m, 5, n as u16 + 1, &mut desk);
+        agreed(&mut m, Progress::Begun { voter: 5, s: 9 }, &mut desk);
+        agreed(&mut m, Progress::Voters { epoch: 3 + 2 * n, set: 0xf0, quorum: 3 }, &mut desk);
+    }
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }", "Restart { domain: 261, image: 7 }"]);
+    let told = "verdict: k2 silent: it hangs: the others have passed sync point 9, from it nothing came for 10000 ms";
+    assert_eq!(desk.lines[1], told);
+    // Nobody was there to bring it back.
+    let (mut m, mut desk) = (manager(), Desk::default());
+    for from in [0, 1] {
+        m.recall_progress(from, &Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 }, 0);
+        m.recall_progress(from, &Progress::Hangs { voter: 5, s: 9 }, 0);
+    }
+    m.recalled(&mut desk);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }"]);
+}
+
+#[test]
 fn a_newcomer_that_fails_is_begun_anew_until_it_is_enough() {
     let (mut m, mut desk) = (manager(), Desk::default());
     m.on_verdict(&Verdict::Silent { voter: 5, n: 3 }, &mut desk);

@@ -3,7 +3,7 @@
 use capability_model::cap::Cap;
 use capability_model::domain::State;
 use capability_model::error::Error;
-use capability_model::invoke::WORDS;
+use capability_model::invoke::{Short, WORDS};
 use capability_model::layout::TABLES_SIZE;
 use capability_model::memory::{Memory, PAGE, Slot};
 use capability_model::{Label, Status, Store};
@@ -69,10 +69,12 @@ impl<M: Memory> Bench<M> {
 /// As EL2's entry does it.
 #[inline(never)]
 fn enter<M: Memory>(store: &mut Store<M>, caller: u64, words: &[u64; WORDS]) -> Result<Status, Error> {
-    let [address, label, a, b, c, d, e, f, g, ..] = *words;
-    match store.invoke_short(caller, label, [address, a, b, c, d, e, f, g])? {
-        Some(status) => Ok(status),
-        None => store.invoke_long(caller, words).map(|outcome| outcome.status),
+    let [address, label, args @ ..] = words;
+    match store.invoke_short(caller, *label, *address, |_, i| args.get(i as usize).copied().unwrap_or(0)) {
+        Short::Done => Ok(Status::Done),
+        Short::Again => Ok(Status::Again),
+        Short::Long => store.invoke_long(caller, words).map(|outcome| outcome.status),
+        Short::Refused(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod harness;
 
+use elf::{ElfBytes, endian::LittleEndian};
 use harness::*;
 
 /// Domains of `bench.dts` and the figures that they print.
@@ -61,6 +62,19 @@ fn calls_cost_few_instructions() {
     assert!(text.contains("a domain came and went") && !text.contains("WRONG"));
     for (name, most) in LOCAL.into_iter().chain([("signal_cross_core_round_trip", 2000)]) {
         assert!(figure(&text, name) <= most, "{name}");
+    }
+}
+
+/// Bytes at most: what stays mapped as code while the system runs, and what is gone when all cores do (`make size` prints them).
+const CODE: [(&str, u64); 2] = [(".text", 48 << 10), (".start", 8 << 10)];
+
+#[test]
+fn code_is_small() {
+    let bytes = std::fs::read(shipped()).expect("EL2");
+    let file = ElfBytes::<LittleEndian>::minimal_parse(&bytes).expect("an ELF file");
+    for (name, most) in CODE {
+        let header = file.section_header_by_name(name).expect("sections").expect(name);
+        assert!(header.sh_size <= most, "{name} has {} bytes, {most} are allowed", header.sh_size);
     }
 }
 

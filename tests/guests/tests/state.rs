@@ -5,6 +5,8 @@ mod harness;
 use capability_model::space::DESCRIPTOR_ADDRESS;
 use harness::look::{Ram, WRITE, boot_and_look};
 use harness::*;
+use std::path::Path;
+use xtask::look::symbol;
 
 /// A million hostile invocations, all of memory and the registers of other levels; then the stores are looked at.
 #[test]
@@ -33,6 +35,7 @@ fn a_disagreement_of_tables_and_capabilities_is_found() {
         println!("{text}");
         assert!(text.contains("agree") && text.contains("core 0: ") && text.contains("core 2: "));
         let ram = Ram::open(ram);
+        start_is_gone(&ram, &el2);
         // `spinner` (domain 2, built by the root task): a block without a capability; a page that is another's.
         let spinner = ram.word(ram.slot(&el2, 0, 32 + 2) + 8);
         let table = ram.word(spinner + 8) & DESCRIPTOR_ADDRESS;
@@ -60,4 +63,17 @@ fn a_disagreement_of_tables_and_capabilities_is_found() {
         ram.with(domain + 8, object + 0x1000, look).expect_err("a domain that is none");
         look().expect("agrees again");
     });
+}
+
+/// All cores run: EL2 maps what only the start needs no more, and goes on from the page behind it.
+fn start_is_gone(ram: &Ram, el2: &Path) {
+    let [root, start, end] =
+        ["EL2_STAGE1_ROOT", "__image_start", "__start_end"].map(|name| symbol(el2, name).expect(name));
+    let entry = |table: u64, page: u64, shift: u64| ram.word(table + (page >> shift & 511) * 8);
+    let leaf = |page| {
+        let level2 = entry(ram.word(root), page, 30) & DESCRIPTOR_ADDRESS;
+        entry(entry(level2, page, 21) & DESCRIPTOR_ADDRESS, page, 12)
+    };
+    assert!((start..end).step_by(4096).all(|page| leaf(page) == 0), "the start is still mapped");
+    assert!(leaf(end) & 1 == 1, "EL2's text");
 }

@@ -2,6 +2,7 @@
 //!
 //! Waits have generous limits that only end a test that hangs; nothing is asserted about time.
 
+pub mod campaign;
 pub mod determinism;
 pub mod voices;
 
@@ -64,11 +65,11 @@ pub struct Finished {
 impl Session {
     /// Boots.
     pub fn boot(options: &Options) -> Result<Session> {
-        Session::boot_of(images(), options)
+        Session::boot_images(images(), options)
     }
 
-    /// Boots images of one's own.
-    pub fn boot_of(images: &Images, options: &Options) -> Result<Session> {
+    /// Boots images that are not all the usual ones.
+    pub fn boot_images(images: &Images, options: &Options) -> Result<Session> {
         let turn = turn();
         let machine = Machine::boot(images, options)?;
         // One waits for both: the operator's console is looked at when the other has shown something or a moment is over.
@@ -172,6 +173,13 @@ impl Session {
         })
     }
 
+    /// The same, of the lines from number `from` on.
+    pub fn operator_says_since(&mut self, from: usize, words: &[&str]) -> Result<String> {
+        self.until(&format!("the operator's console says {words:?}"), |s| {
+            s.operator.lines[from..].iter().find(|l| words.iter().all(|w| l.contains(w))).cloned()
+        })
+    }
+
     /// Lets the machine run for a while.
     pub fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;
@@ -198,6 +206,11 @@ impl Session {
     /// What `make state` says of this machine: an error if tables, capabilities and manifest do not agree.
     pub fn state(&self) -> Result<String> {
         xtask::look::look(&self.tools, &["capabilities".into()])
+    }
+
+    /// What kernel `name` tells of itself (`xtask look WHAT KERNEL`): its threads, turns or counters.
+    pub fn look(&self, what: &str, name: &str) -> Result<String> {
+        xtask::look::look(&self.tools, &[what.into(), name.into()])
     }
 
     /// Fills the memory of domain `name` with ones.
@@ -237,10 +250,22 @@ impl Finished {
     }
 }
 
-/// Whether an operator's line accuses a kernel. Emulated cores on a busy host are late now and then, which is no fault.
+/// Whom an operator's line accuses, and of what, in the gate's or the replicas' words. Emulated cores on a busy host are late now and then, which is no
+/// fault; and what follows an accusation (`return: k3 (actor, contradicts the others) ...`) is none.
+pub fn accused(line: &str) -> Option<(&str, &str)> {
+    let (kind, told) = line.split_once(": ")?;
+    let (who, what) = told.split_once(' ')?;
+    let accuses = match kind {
+        "verdict" => !what.starts_with("late: ") && !what.starts_with("has caught up"),
+        "progress" => what.starts_with("contradicts the others"),
+        _ => false,
+    };
+    accuses.then_some((who, what))
+}
+
+/// Whether an operator's line accuses a kernel.
 pub fn accuses(line: &str) -> bool {
-    let harmless = line.contains(" late: ") || line.contains("has caught up");
-    line.starts_with("verdict:") && !harmless || line.contains(" contradicts ")
+    accused(line).is_some()
 }
 
 /// Runs one command line to its end.
@@ -255,3 +280,35 @@ pub fn strict() -> Options {
 
 /// The grace in tests, milliseconds: emulated cores on a busy host are late more often than real ones.
 pub const GRACE_MS: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::accused;
+
+    #[test]
+    fn an_accusation_names_whom_it_is_of_and_other_lines_are_none() {
+        for (line, who, what) in [
+            ("verdict: k3 crashed (exception class 0x20, pc 0x0, address 0x0)", "k3", "crashed (exception"),
+            ("verdict: k2 wrong output: effect 54 (call 375) differs: own", "k2", "wrong output: effect 54"),
+            ("verdict: no quorum is possible for effect 7: output stops here", "no", "quorum is possible"),
+            (
+                "progress: k3 contradicts the others at sync point 36: not heard any more",
+                "k3",
+                "contradicts the others",
+            ),
+        ] {
+            let told = accused(line).unwrap_or_else(|| panic!("{line}"));
+            assert!(told.0 == who && told.1.starts_with(what), "{told:?}");
+        }
+        for line in [
+            "return: k3 (actor, contradicts the others) is begun anew as journal",
+            "return: k3 votes as journal, 3905 ms after it was lost (contradicts the others), 1792 ms of them following the log: four vote again",
+            "verdict: k2 late: effect 9 is missing 500 ms after the quorum's",
+            "verdict: k2 has caught up",
+            "progress: k2 lagging: the others go on, its last sync point was 30",
+            "evidence: effect 54, epoch 1: k1, k3, k4 agree on 643fc0b6",
+        ] {
+            assert_eq!(accused(line), None, "{line}");
+        }
+    }
+}

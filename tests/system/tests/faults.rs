@@ -1,7 +1,7 @@
 //! One of four crashes, hangs or lies: the output stays the same to the byte, and the culprit is named (R24, R26, R27, R75).
 
 use std::time::Duration;
-use system_tests::{Finished, Options, Session, run};
+use system_tests::{Finished, Options, Session, accused, run};
 
 /// Pipes, subshells, background jobs, redirections. MARK stands where the fault comes.
 const SCRIPT: &str = r#"
@@ -44,7 +44,7 @@ fn assert_contained(f: &Finished, victim: &str, words: &[&str]) {
     assert_eq!(f.status, Some(5));
     let named = f.verdicts().into_iter().any(|l| l.contains(victim) && words.iter().any(|w| l.contains(w)));
     assert!(named, "{words:?} {victim}: {:#?}", f.operator);
-    let others = f.accusations().into_iter().find(|l| !l.starts_with(&format!("verdict: {victim} ")));
+    let others = f.accusations().into_iter().find(|l| accused(l).is_some_and(|(who, _)| who != victim));
     assert!(others.is_none(), "another is accused: {others:?}");
 }
 
@@ -81,6 +81,29 @@ fn at_the_prompt_the_shell_goes_on() {
         s.send("exit\r").unwrap();
         assert_eq!(s.finish().unwrap().status, Some(0));
     }
+}
+
+/// At a prompt, and while a program computes and puts nothing out.
+#[test]
+fn a_hang_is_found_though_nothing_is_put_out() {
+    let mut s = Session::shell(&Options::default()).unwrap();
+    for (what, victim) in [("", "k2"), ("echo it is $((1 + 1)); while :; do test a = b; done\r", "k3")] {
+        s.send(what).unwrap();
+        if !what.is_empty() {
+            s.expect("it is 2\r\n").unwrap();
+        }
+        // Of what was put out before, the victim has its part, too.
+        s.run_for(Duration::from_secs(1));
+        s.operate(&format!("inject hang {victim}")).unwrap();
+        s.operator_says(&[&format!("verdict: {victim} silent: it hangs")]).unwrap();
+        s.operator_says(&["return: ", victim, "is begun anew as"]).unwrap();
+        // It does not catch up with a program that never waits.
+        s.send("\x03").unwrap();
+        s.operator_says(&[&format!("return: {victim} votes"), "(silent)", "four vote again"]).unwrap();
+    }
+    let f = s.stop().unwrap();
+    let hang = |l: &&&String| l.contains("k2 silent") || l.contains("k3 silent");
+    assert_eq!(f.accusations().iter().filter(hang).count(), f.accusations().len(), "{:?}", f.operator);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn images(hole: Option<&str>) -> Images {
         std::fs::create_dir_all(&tools.target).unwrap();
     }
     let images = Images::build(&tools).unwrap();
-    images.with(NAME, guest(&tools, NAME).unwrap())
+    images.with_kernel(NAME, guest(&tools, NAME).unwrap())
 }
 
 fn options() -> Options {
@@ -67,7 +67,7 @@ fn finding(line: &str) -> bool {
 
 /// Commands at a prompt that three others share with it, until so much was tried. `Err`: the first thing that should not have been, and all lines.
 fn besiege(images: &Images, goal: u64) -> Result<Vec<String>, String> {
-    let mut s = Session::boot_of(images, &options()).map_err(|e| format!("{e:#}"))?;
+    let mut s = Session::boot_images(images, &options()).map_err(|e| format!("{e:#}"))?;
     if let Err(e) = commands(&mut s, goal) {
         s.run_for(Duration::from_secs(1));
         return Err(format!("{e:#}\n--- operator\n{}", s.operator.lines.join("\n")));

@@ -68,6 +68,14 @@ fn a_manager_killed_while_a_kernel_returns_is_not_missed() {
     assert!(f.accusations().iter().all(|l| l.contains(" wrong output")), "{:?}", f.accusations());
 }
 
+/// How often each was begun is what EL2's table says.
+fn starts(s: &mut Session, expected: &[(&str, u32)]) {
+    s.operate("status json").unwrap();
+    for (name, count) in expected {
+        s.operator_says(&[&format!("\"name\":\"{name}\""), &format!("\"starts\":{count},")]).unwrap();
+    }
+}
+
 /// Nothing that it can invoke takes effect, here or by mail; of its orders to begin everybody anew the replicas endorse what three voters allow. The
 /// terminal goes on, and shows what it should.
 #[test]
@@ -84,9 +92,31 @@ fn a_hostile_manager_reaches_nobody() {
     s.operator_says(&["voters 3: k1 k2 k3 k4 vote"]).unwrap();
     s.operator_says(&["restarted: r1"]).unwrap();
     s.run_for(std::time::Duration::from_secs(1));
+    starts(&mut s, &[("k1", 2), ("k2", 1), ("k3", 1), ("k4", 1)]);
+    starts(&mut s, &[("r1", 2), ("r2", 1), ("r3", 1), ("r4", 1), ("gate", 1), ("devices", 1)]);
     for nobody in ["voters 4: ", "restarted: r2", "restarted: r3", "restarted: r4", "crashed"] {
         assert!(!s.operator.lines.iter().any(|l| l.contains(nobody)), "{nobody}: {:#?}", s.operator.lines);
     }
     let f = s.stop().unwrap();
     assert!(f.accusations().is_empty(), "{:?}", f.accusations());
+}
+
+/// Two vote, and both are needed: of its orders those for the two that are lost are endorsed, who is healthy is begun anew for nobody.
+#[test]
+fn a_hostile_manager_gets_none_of_the_last_two() {
+    let mut s = Session::shell(&strict()).unwrap();
+    s.operate("policy iteration none").unwrap();
+    for (victim, left) in [("k2", "voters 2: k1 k3 k4 vote"), ("k3", "voters 3: k1 k4 vote")] {
+        s.operate(&format!("inject crash {victim}")).unwrap();
+        s.operator_says(&[left]).unwrap();
+    }
+    s.operate("inject usurp manager").unwrap();
+    s.operator_says(&["injected: usurp: ", " 0 took effect"]).unwrap();
+    goes_on(&mut s, "two");
+    s.operator_says(&["voters 5: k1 k2 k3 k4 vote"]).unwrap();
+    s.run_for(std::time::Duration::from_secs(1));
+    starts(&mut s, &[("k1", 1), ("k2", 2), ("k3", 2), ("k4", 1)]);
+    let f = s.stop().unwrap();
+    assert!(!f.operator.iter().any(|l| l.contains("voters 6: ")), "{:#?}", f.operator);
+    assert!(f.accusations().iter().all(|l| l.contains(" crashed")), "{:?}", f.accusations());
 }

@@ -1,7 +1,7 @@
 //! A lost kernel comes back: what was lost is named, what took its place too, and the output is what it would have been without (R27, R28, R75).
 
 use std::time::Duration;
-use system_tests::{Finished, LIMIT, Options, Session, strict};
+use system_tests::{Finished, LIMIT, Options, Session, accused, strict};
 
 /// Pipes, subshells, background jobs. At each MARK comes a fault; then the program waits for a while.
 const SCRIPT: &str = r#"
@@ -69,7 +69,7 @@ fn twice_with(options: Options, first: (&str, &str, &str), second: (&str, &str, 
 fn assert_contained(f: &Finished, victims: &[&str]) {
     assert_eq!(f.console, reference(), "{:#?}", f.operator);
     assert_eq!(f.status, Some(5));
-    let whose = |l: &&&String| !victims.iter().any(|v| l.starts_with(&format!("verdict: {v} ")));
+    let whose = |l: &&&String| accused(l).is_some_and(|(who, _)| !victims.contains(&who));
     let others: Vec<_> = f.accusations();
     for line in f.operator.iter().filter(|l| l.starts_with("return: ") || l.starts_with("snapshot: ")) {
         println!("{line}");

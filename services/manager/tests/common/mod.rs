@@ -64,6 +64,7 @@ pub fn manager() -> Manager {
         voters: 0xf0,
         replicas: 2,
         grace_ms,
+        hang_ms: 10_000,
         iteration,
         designs,
         cores: core::array::from_fn(|d| d as u32 / 4),

@@ -1,0 +1,238 @@
+//! Faults of each kind in each kernel and each replica, drawn by a seed, while one of several programs runs: the output is what it is without faults, the culprit
+//! is named and nobody else, and four vote again.
+
+use crate::{Options, PROMPT, Session, accused, strict};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Programs each of which puts out the same whenever it runs (`tests/system/workloads`), and who runs them. `step N` marks their moments.
+pub struct Workloads {
+    /// Each an argument of `programs.sh`.
+    pub names: &'static [&'static str],
+    /// Debian's packages that they take.
+    pub packages: &'static [&'static str],
+    /// Who is in the slots; none: the manifest's, one of each.
+    pub kernels: &'static [&'static str],
+}
+
+/// Pipes and subshells; a table in a file, grown row by row, then sorted and summed up; jobs in the background that are waited for. On four designs.
+pub const ASH: Workloads = Workloads { names: &["pipes", "table", "jobs"], packages: &[], kernels: &[] };
+/// A script of bash's, with jobs. On four designs.
+pub const BASH: Workloads = Workloads { names: &["bash"], packages: &["bash-static"], kernels: &[] };
+/// A thousand inserts of sqlite3's shell, each a transaction. Debian's is dynamic and asks for tier 3, which two designs offer: they run twice each, and a bug of one of them
+/// would not be out-voted.
+pub const SQLITE: Workloads = Workloads {
+    names: &["sqlite"],
+    packages: &["sqlite3"],
+    kernels: &["classic", "lazy", "classic", "lazy"],
+};
+const STEPS: u64 = 6;
+
+/// What is injected, and what may be told of it; the first is what one expects. Of a bit that flips anywhere nobody knows what it breaks.
+const FAULTS: [(&str, &[&str]); 6] = [
+    ("crash", &["crashed"]),
+    ("hang", &["silent"]),
+    ("lie", &["wrong output"]),
+    // What a wrong byte in a program's memory shows first is chance: itself, in a digest of memory; in what the program puts out; or in the calls that it makes.
+    ("diverge", &["wrong state", "wrong output", "contradicts"]),
+    ("corrupt", &["crashed", "silent", "wrong output", "wrong state", "malformed", "contradicts", "nothing"]),
+    ("slow", &["nothing"]),
+];
+const REPLICA_FAULTS: [&str; 3] = ["crash", "hang", "equivocate"];
+
+/// How often what was told of what was injected.
+pub type Matrix = BTreeMap<(String, String), u32>;
+
+/// Chance that repeats (splitmix64).
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// Of 0 to n - 1.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % n
+    }
+}
+
+/// One machine and the faults that it has seen.
+pub struct Campaign {
+    /// The machine.
+    pub s: Session,
+    names: &'static [&'static str],
+    right: Vec<String>,
+    /// What was told so far.
+    pub matrix: Matrix,
+    /// Operator's lines that tell of a kernel as late or lagging that was not the victim of a fault then.
+    pub late: Vec<String>,
+}
+
+impl Campaign {
+    /// Boots, and runs each program once without a fault.
+    pub fn boot(workloads: &Workloads) -> Campaign {
+        let files = ["programs.sh", "jobs.bash"];
+        let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+        let own = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
+        let options = Options {
+            files: files.map(|f| at.join(f)).into(),
+            packages: own(workloads.packages),
+            kernels: own(workloads.kernels),
+            ..strict()
+        };
+        let s = Session::shell(&options).unwrap();
+        let names = workloads.names;
+        let mut c = Campaign { s, names, right: vec![], matrix: Matrix::new(), late: vec![] };
+        c.s.command("cd /root").unwrap();
+        c.right = names.iter().map(|name| c.s.command(&format!("ash programs.sh {name}")).unwrap()).collect();
+        assert!(c.right.iter().all(|r| r.contains(&format!("step {STEPS}\r\n"))), "{:?}", c.right);
+        c
+    }
+
+    /// Runs a program; at its step `at` the operator types `order`, if it is not empty.
+    fn run(&mut self, program: usize, at: u64, order: &str) {
+        self.s.send(&format!("ash programs.sh {}\r", self.names[program])).unwrap();
+        self.s.expect("\r\n").unwrap();
+        let step = format!("step {}\r\n", at + 1);
+        let before = self.s.expect(&step).unwrap();
+        if !order.is_empty() {
+            self.s.operate(order).unwrap();
+        }
+        let rest = self.s.expect(PROMPT).unwrap();
+        let shown = format!("{before}{step}{rest}");
+        assert_eq!(shown, self.right[program], "{order}: {:#?}", self.tail());
+    }
+
+    /// Runs one of the programs, with the order at one of its moments.
+    fn run_any(&mut self, order: &str, chance: &mut Chance) {
+        let program = chance.below(self.names.len() as u64);
+        self.run(program as usize, chance.below(STEPS), order);
+    }
+
+    /// The last that the operator was told.
+    fn tail(&self) -> &[String] {
+        let lines = &self.s.operator.lines;
+        &lines[lines.len().saturating_sub(60)..]
+    }
+
+    /// What was told of `victim` first, since line `from`; nobody else may be accused.
+    fn told(&self, from: usize, victim: &str) -> Option<String> {
+        let mut told = None;
+        for line in &self.s.operator.lines[from..] {
+            let Some((who, what)) = accused(line) else { continue };
+            assert_eq!(who, victim, "another is accused: {line}: {:#?}", self.tail());
+            let words: Vec<&str> = what.split([' ', ':']).collect();
+            let kind = if words[0] == "wrong" { words[..2].join(" ") } else { words[0].to_owned() };
+            told.get_or_insert(kind);
+        }
+        told
+    }
+
+    fn note_late(&mut self, from: usize, victim: &str) {
+        let late = |l: &&String| {
+            let told = l.strip_prefix("verdict: ").or(l.strip_prefix("progress: "));
+            told.and_then(|t| t.split_once(' ')).is_some_and(|(who, what)| {
+                who != victim && (what.starts_with("late: ") || what.starts_with("lagging: "))
+            })
+        };
+        self.late.extend(self.s.operator.lines[from..].iter().filter(late).cloned());
+    }
+
+    fn is_back(&mut self, from: usize, victim: &str) {
+        let back = format!("return: {victim} votes as ");
+        if let Err(e) = self.s.operator_says_since(from, &[&back, "four vote again"]) {
+            let looked = ["threads", "counters"].map(|what| self.s.look(what, victim).unwrap_or_default());
+            panic!("{e}\n{}", looked.join("\n"));
+        }
+    }
+
+    /// Fault number `fault` of [`FAULTS`] in voter `k`, at a moment of a program.
+    pub fn kernel(&mut self, fault: usize, k: u64, chance: &mut Chance) {
+        let (fault, causes) = FAULTS[fault];
+        let victim = format!("k{}", k + 1);
+        let from = self.s.operator.lines.len();
+        self.run_any(&format!("inject {fault} {victim}"), chance);
+        // A kernel that hangs is found out when the others say something.
+        let patience = if causes.contains(&"nothing") { 4 } else { 40 };
+        for _ in 0..patience {
+            if self.told(from, &victim).is_some() {
+                break;
+            }
+            self.run(0, 0, "");
+        }
+        let told = self.told(from, &victim).unwrap_or_else(|| "nothing".into());
+        if fault == "slow" {
+            self.s.operate(&format!("resume {victim}")).unwrap();
+        }
+        if told == "nothing" && fault == "corrupt" {
+            // What sleeps in it is not to be the next one's fault.
+            self.s.operate(&format!("replace {victim}")).unwrap();
+        }
+        if told != "nothing" || fault == "corrupt" {
+            self.is_back(from, &victim);
+        }
+        self.told(from, &victim);
+        self.note_late(from, &victim);
+        println!("{fault} in {victim}: {told}");
+        assert!(
+            causes.contains(&told.as_str()),
+            "{fault} in {victim} was told as {told}: {:#?}",
+            self.tail()
+        );
+        *self.matrix.entry((fault.to_owned(), told)).or_default() += 1;
+    }
+
+    /// Fault number `fault` of [`REPLICA_FAULTS`] in replica `r`, at a moment of a program; at one of another it is restarted.
+    pub fn replica(&mut self, fault: usize, r: u64, chance: &mut Chance) {
+        let (fault, victim) = (REPLICA_FAULTS[fault], format!("r{}", r + 1));
+        let from = self.s.operator.lines.len();
+        self.run_any(&format!("inject {fault} {victim}"), chance);
+        self.run_any(&format!("restart {victim}"), chance);
+        let again = [&format!("[{victim}] "), "goes on from the state after"];
+        self.s.operator_says_since(from, &again).unwrap();
+        assert_eq!(self.told(from, "no kernel"), None);
+        self.note_late(from, "no kernel");
+        println!("{fault} in {victim}: nobody accused, it goes on from the others' state");
+        *self.matrix.entry((format!("replica: {fault}"), "nothing".into())).or_default() += 1;
+    }
+
+    /// Case number `n`: faults, kernels and replicas in turn, so that all pairs come; programs and moments by chance.
+    pub fn case(&mut self, n: u64, chance: &mut Chance) {
+        let kinds = FAULTS.len() as u64;
+        if n % 8 == 7 {
+            return self.replica((n / 8 % 3) as usize, n / 8 % 4, chance);
+        }
+        let m = n / 8 * 7 + n % 8;
+        self.kernel((m % kinds) as usize, (m + m / kinds) % 4, chance);
+    }
+
+    /// Any fault anywhere.
+    pub fn any(&mut self, chance: &mut Chance) {
+        match chance.below((FAULTS.len() + REPLICA_FAULTS.len()) as u64) as usize {
+            fault if fault < FAULTS.len() => self.kernel(fault, chance.below(4), chance),
+            fault => self.replica(fault - FAULTS.len(), chance.below(4), chance),
+        }
+    }
+
+    /// Ends the shell; what was told.
+    pub fn end(mut self) -> Matrix {
+        self.s.send("exit\r").unwrap();
+        let f = self.s.finish().unwrap();
+        assert_eq!(f.status, Some(0));
+        self.matrix
+    }
+}
+
+/// Prints what was told as a table, and how much of it leaves open what was wrong: a fault that had an effect and of which nothing was told, or an accusation that names no cause.
+pub fn print(matrix: &Matrix) {
+    let told: std::collections::BTreeSet<&String> = matrix.keys().map(|(_, told)| told).collect();
+    println!("| injected | {} |", told.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" | "));
+    println!("|---|{}", "---|".repeat(told.len()));
+    let faults: std::collections::BTreeSet<&String> = matrix.keys().map(|(fault, _)| fault).collect();
+    for fault in faults {
+        let count =
+            |t: &&String| matrix.get(&(fault.clone(), (*t).clone())).copied().unwrap_or(0).to_string();
+        println!("| {fault} | {} |", told.iter().map(count).collect::<Vec<_>>().join(" | "));
+    }
+}
