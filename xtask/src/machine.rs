@@ -64,6 +64,7 @@ pub struct Options {
 }
 
 /// Everything built that machines boot; made once, used for many.
+#[derive(Clone)]
 pub struct Images {
     tools: Tools,
     kernel: PathBuf,
@@ -88,6 +89,17 @@ impl Images {
     /// EL2's flat image.
     pub fn kernel(&self) -> &Path {
         &self.kernel
+    }
+
+    /// The same with other files in place of these images: for tests of what is wrong in them.
+    pub fn with(&self, files: &[(&str, PathBuf)]) -> Images {
+        let mut images = self.clone();
+        for (name, _, elf) in &mut images.items {
+            if let Some((_, file)) = files.iter().find(|(n, _)| n == name) {
+                elf.clone_from(file);
+            }
+        }
+        images
     }
 
     /// The images below EL2, with symbols.
