@@ -109,7 +109,7 @@ pub fn shout(boot: &'static BootInfo, life: u64, attempts: &mut Attempts) {
     say!("hostile: life {life} tells of {name}");
     lie(&mut voice, attempts);
     // A lie that is believed shows before the noise.
-    runtime::wait(runtime::calls::now() + boot.counter_hz / 10);
+    runtime::wait(runtime::calls::now() + boot.counter_hz);
     for channel in own().filter_map(|name| Channel::find(boot, name)) {
         let words = channel.words();
         for n in 0..STORES {
