@@ -151,12 +151,6 @@ pub enum Cap {
 }
 
 impl Cap {
-    /// Memory that the capability stands for: base and size.
-    pub fn region(&self) -> Option<(u64, u64)> {
-        let [head, object, data, ..] = words::encode(self);
-        words::Head(head).bytes(data).map(|bytes| (object, bytes))
-    }
-
     /// What the object is, for capabilities that several slots may hold: equal if and only if it is the same one.
     #[inline(always)]
     pub fn identity(&self) -> Option<(u8, u64)> {
@@ -179,24 +173,6 @@ impl Cap {
             Cap::RemoteSeat { peer, index } => (kind::REMOTE_SEAT, (peer as u64) << 8 | index as u64),
             _ => return None,
         })
-    }
-
-    /// The rights it carries; kinds without rights carry all.
-    pub fn rights(&self) -> Rights {
-        match *self {
-            Cap::Endpoint { rights, .. } | Cap::Notification { rights, .. } | Cap::Frame { rights, .. } => {
-                rights
-            }
-            _ => Rights::ALL,
-        }
-    }
-
-    /// The badge, of kinds that have one.
-    pub fn badge(&self) -> Option<u64> {
-        match *self {
-            Cap::Endpoint { badge, .. } | Cap::Notification { badge, .. } => Some(badge),
-            _ => None,
-        }
     }
 }
 

@@ -6,34 +6,28 @@
 use crate::cap::Cap;
 use crate::faults::Fault;
 use crate::memory::{Memory, Slot};
-use crate::store::{Node, Store};
+use crate::store::Store;
 use crate::words::{self, CLEAN, DATA, FREE, Head, NEXT, OBJECT, ORIGIN, PREVIOUS, kind};
 
 /// What the rule looks at, of one slot.
 #[derive(Clone, Copy)]
-struct Kin {
-    head: Head,
-    object: u64,
-    data: u64,
-    origin: u64,
+pub(crate) struct Kin {
+    pub head: Head,
+    pub object: u64,
+    pub data: u64,
+    pub origin: u64,
 }
 
 impl Kin {
-    /// Of a capability that is in no slot: it has no marks and no origin.
-    fn of(cap: &Cap) -> Kin {
-        let [head, object, data, ..] = words::encode(cap);
-        Kin { head: Head(head), object, data, origin: 0 }
-    }
-
     /// Whether both stand for one object.
     #[inline(always)]
-    fn is_same(self, other: Kin) -> bool {
+    pub(crate) fn is_same(self, other: Kin) -> bool {
         self.object == other.object && self.head.same_identity(other.head)
     }
 
     /// Whether `self` stands for memory or time that `child` is a part of.
     #[inline(always)]
-    fn is_divided_into(self, child: Kin) -> bool {
+    pub(crate) fn is_divided_into(self, child: Kin) -> bool {
         match self.head.kind() {
             // Sizes and addresses are far from the end of u64.
             kind::UNTYPED => child.head.bytes(child.data).is_some_and(|bytes| {
@@ -46,7 +40,7 @@ impl Kin {
 
     /// Whether `self`, standing before `child` in the list, is its ancestor.
     #[inline(always)]
-    fn is_above(self, child: Kin) -> bool {
+    pub(crate) fn is_above(self, child: Kin) -> bool {
         if !self.head.is_revocable() {
             return false;
         }
@@ -58,26 +52,6 @@ impl Kin {
         let badged = self.head.has_badge() && self.data != 0;
         !badged || child.origin == self.origin && !child.head.is_first_badged()
     }
-}
-
-/// Whether `child` stands for a part of what `parent` stands for.
-pub fn same_region(parent: &Cap, child: &Cap) -> bool {
-    let (parent, child) = (Kin::of(parent), Kin::of(child));
-    parent.is_same(child) || parent.is_divided_into(child)
-}
-
-/// Whether both stand for one object.
-pub fn same_object(a: &Cap, b: &Cap) -> bool {
-    a.identity().is_some() && a.identity() == b.identity()
-}
-
-/// Whether `parent`, standing before `child` in the list, is its ancestor.
-pub fn is_parent(parent: &Node, child: &Node) -> bool {
-    let kin = |node: &Node| {
-        let kin = Kin::of(&node.cap);
-        Kin { head: kin.head.marked(node.revocable, node.first_badged), origin: node.origin, ..kin }
-    };
-    kin(parent).is_above(kin(child))
 }
 
 /// What a capability has of its own when it is copied or moved: its head, with fewer rights or another guard's length, and its

@@ -209,11 +209,16 @@ impl<M: Memory> Store<M> {
                 let blame = |e: Error| e.kind().of(e.argument() + 4);
                 Plan::Lend(self.plan_lease(slot, a, b, place).map_err(blame)?)
             }
-            act::RESTART => match self.cap(slot) {
-                Cap::Domain { at } if self.memory.can_restart(at, a) => Plan::Restart { at, image: a },
-                Cap::Domain { .. } => return Err(ErrorKind::InvalidArgument.of(5)),
-                _ => return Err(ErrorKind::InvalidCapability.of(4)),
-            },
+            act::RESTART => {
+                let domain = self.object(slot);
+                if !self.head(slot).is(kind::DOMAIN) {
+                    return Err(ErrorKind::InvalidCapability.of(4));
+                }
+                if !self.memory.can_restart(domain, a) {
+                    return Err(ErrorKind::InvalidArgument.of(5));
+                }
+                Plan::Restart { at: domain, image: a }
+            }
             _ => {
                 let (threshold, seats) = (self.word(at, gate::THRESHOLD), self.word(at, gate::SEATS));
                 Plan::NewEpoch { at, threshold, seats }

@@ -2,7 +2,6 @@
 //! the store's own tables, the given roots, objects and the derivation list lead to.
 
 use crate::cap::{Cap, Leased, Remains, cnode_size};
-use crate::derivation::is_parent;
 use crate::domain::State;
 use crate::layout::{
     CORES_MAX, GATE_GRAVE, HEAD, LEASES_MAX, NEXT, PREVIOUS, WAIT_GRAVE, domain, export, gate, import,
@@ -11,9 +10,9 @@ use crate::layout::{
 use crate::memory::{Memory, SLOT, Slot};
 use crate::rights::Rights;
 use crate::space::{DESCRIPTOR_ADDRESS, descriptor_rights};
-use crate::store::{Node, Store, UTILISATION_ONE, bit};
+use crate::store::{Store, UTILISATION_ONE, bit};
 use crate::time::share;
-use crate::view::lists;
+use crate::view::{Node, is_parent, lists};
 pub use crate::view::{View, authority, dump, dump_with_tables, inside};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::format;
@@ -93,10 +92,10 @@ fn forest<M: Memory>(view: &View<'_, M>) -> Holds {
             }
             for later in list.iter().skip(i) {
                 let alike =
-                    view.nodes.get(later).is_some_and(|l| crate::derivation::same_object(&l.cap, &node.cap));
+                    view.nodes.get(later).is_some_and(|l| crate::view::same_object(&l.cap, &node.cap));
                 if !alike {
                     let again = list.iter().skip(i).skip_while(|s| *s != later).any(|s| {
-                        view.nodes.get(s).is_some_and(|l| crate::derivation::same_object(&l.cap, &node.cap))
+                        view.nodes.get(s).is_some_and(|l| crate::view::same_object(&l.cap, &node.cap))
                     });
                     demand(!again, || format!("capabilities of {slot:x?}'s object are apart"))?;
                     break;

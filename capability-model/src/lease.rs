@@ -23,7 +23,7 @@ use crate::store::{Leases, SCRUBS_PER_ENTRY, Store, bit, of_peer, set_bit};
 use crate::words::{self, kind};
 
 const OFFERED: u64 = 1;
-const CALLED_BACK: u64 = 2;
+pub(crate) const CALLED_BACK: u64 = 2;
 
 /// What a [`Message`] is about, and which words it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,14 +192,6 @@ impl<M: Memory> Store<M> {
             *word = self.word(at, i);
         }
         Message { about, index, generation, words }
-    }
-
-    /// Leases that were called back and are not back yet.
-    pub fn called_back(&self) -> u32 {
-        let all = (0..CORES_MAX).flat_map(|peer| (0..LEASES_MAX).map(move |index| (peer, index)));
-        let phase = |peer, index| self.word(self.tables.export(peer, index), export::PHASE);
-        all.filter(|(peer, index)| bit(self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
-            .count() as u32
     }
 
     /// A message from `peer`'s instance came. O(1); long work is left to [`Store::work`].

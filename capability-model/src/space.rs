@@ -1,7 +1,7 @@
 //! Spaces, tables and mappings: stage 2 with 39-bit intermediate addresses and three levels. The descriptors lie in memory that was
 //! retyped, so a dump of the tables can be held against the capabilities.
 
-use crate::cap::{Cap, FrameSize, Mapping};
+use crate::cap::{Cap, FrameSize};
 use crate::error::{Error, ErrorKind};
 use crate::faults::Fault;
 use crate::memory::{Memory, PAGE, SLOT, Slot};
@@ -115,14 +115,9 @@ impl<M: Memory> Store<M> {
         self.memory.forget(vmid, None);
     }
 
-    /// The root table of the space that a mapping means, if it still is that one.
-    pub fn live(&self, mapping: Mapping) -> Option<u64> {
-        self.live_root(words::who(mapping.vmid, mapping.generation))
-    }
-
-    /// The same of VMID and generation in one word.
+    /// The root table of the space of this VMID and generation, if it still is that one.
     #[inline(always)]
-    fn live_root(&self, who: u64) -> Option<u64> {
+    pub(crate) fn live_root(&self, who: u64) -> Option<u64> {
         let entry = self.tables.vmid(who as u16);
         let root = self.word(entry, 0);
         (root != 0 && self.word(entry, 1) == who >> 16).then_some(root)

@@ -60,23 +60,6 @@ pub(crate) struct Graves {
     pub last: u64,
 }
 
-/// A slot's content and its place in the derivation tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// The capability.
-    pub cap: Cap,
-    /// Neighbours in the list that is the tree in preorder; 0 for none.
-    pub previous: u64,
-    /// See `previous`.
-    pub next: u64,
-    /// Whether it can have descendants.
-    pub revocable: bool,
-    /// Whether it began its badge.
-    pub first_badged: bool,
-    /// Number of the beginning of its badge, 0 for none: two beginnings of one badge are two families.
-    pub origin: u64,
-}
-
 impl<M: Memory> Store<M> {
     /// A store for core `core`, whose own tables are [`crate::layout::TABLES_SIZE`] zeroed bytes at `tables`.
     pub fn new(memory: M, core: u8, tables: u64) -> Store<M> {
@@ -103,26 +86,6 @@ impl<M: Memory> Store<M> {
             #[cfg(feature = "faults")]
             fault: None,
         }
-    }
-
-    /// The store that lies at `at` of a memory that is looked at from outside, as far as the invariants look at it.
-    #[cfg(feature = "check")]
-    pub fn read_from(memory: M, at: u64) -> Store<M> {
-        use core::mem::offset_of;
-        let mut store = Store::new(memory, 0, 0);
-        let word = |offset: usize| store.memory.read((at + offset as u64) & !7) >> (offset as u64 % 8 * 8);
-        let core = word(offset_of!(Store<M>, core)) as u8;
-        let tables = Tables(word(offset_of!(Store<M>, tables)));
-        let graves = offset_of!(Store<M>, reap);
-        let reap = Graves { first: word(graves), last: word(graves + 8) };
-        let utilisation = word(offset_of!(Store<M>, utilisation));
-        let vmids = core::array::from_fn(|i| word(offset_of!(Store<M>, vmids) + i * 8));
-        let exports = offset_of!(Store<M>, exported);
-        let exported = u128::from(word(exports)) | u128::from(word(exports + 8)) << 64;
-        let gates_parked = word(offset_of!(Store<M>, gates_parked)) & 1 == 1;
-        (store.core, store.tables, store.reap, store.utilisation) = (core, tables, reap, utilisation);
-        (store.vmids, store.exported, store.gates_parked) = (vmids, exported, gates_parked);
-        store
     }
 
     /// Boot only: puts an original capability into an empty slot. Says whether the slot was empty.
@@ -171,16 +134,6 @@ impl<M: Memory> Store<M> {
         self.memory.write(object.wrapping_add(index.wrapping_mul(8)), word);
     }
 
-    /// The capability in a slot.
-    #[inline]
-    pub fn cap(&self, slot: Slot) -> Cap {
-        let word = |i| self.word(slot.0, i);
-        if word(0) == 0 {
-            return Cap::Null;
-        }
-        words::decode([word(0), word(1), word(2), word(3), word(4)])
-    }
-
     /// A slot's first word.
     #[inline(always)]
     pub(crate) fn head(&self, slot: Slot) -> Head {
@@ -197,19 +150,6 @@ impl<M: Memory> Store<M> {
     #[inline(always)]
     pub(crate) fn is_empty(&self, slot: Slot) -> bool {
         self.head(slot).is_empty()
-    }
-
-    /// A slot's capability and links.
-    pub fn node(&self, slot: Slot) -> Node {
-        let head = self.head(slot);
-        Node {
-            cap: self.cap(slot),
-            previous: self.word(slot.0, words::PREVIOUS),
-            next: self.word(slot.0, words::NEXT),
-            revocable: head.is_revocable(),
-            first_badged: head.is_first_badged(),
-            origin: self.word(slot.0, words::ORIGIN),
-        }
     }
 
     /// Replaces the capability and keeps the place in the tree. Capabilities of a kind with rights stay what they are.

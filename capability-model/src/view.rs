@@ -1,14 +1,180 @@
 //! What the invariants look at: all slots of a store, who descends from whom, what tables hold, what a domain reaches. Host only.
 
-use crate::cap::{Cap, Leased, Remains};
-use crate::derivation::is_parent;
-use crate::layout::{CORES_MAX, HELD_MAX, IRQS_MAX, LEASES_MAX, asked, domain, export, gate, import};
+use crate::cap::{Cap, Leased, Mapping, Remains};
+use crate::derivation::Kin;
+use crate::layout::{CORES_MAX, HELD_MAX, IRQS_MAX, LEASES_MAX, Tables, asked, domain, export, gate, import};
+use crate::lease::CALLED_BACK;
 use crate::memory::{Memory, Slot};
 use crate::rights::Rights;
 use crate::space::DESCRIPTOR_ADDRESS;
-use crate::store::{Node, Store, bit};
+use crate::store::{Graves, Store, bit};
+use crate::words::{self, Head, frame_size, kind, remains};
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
+
+/// A slot's content and its place in the derivation tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// The capability.
+    pub cap: Cap,
+    /// Neighbours in the list that is the tree in preorder; 0 for none.
+    pub previous: u64,
+    /// See `previous`.
+    pub next: u64,
+    /// Whether it can have descendants.
+    pub revocable: bool,
+    /// Whether it began its badge.
+    pub first_badged: bool,
+    /// Number of the beginning of its badge, 0 for none: two beginnings of one badge are two families.
+    pub origin: u64,
+}
+
+impl<M: Memory> Store<M> {
+    /// The store that lies at `at` of a memory that is looked at from outside, as far as the invariants look at it.
+    pub fn read_from(memory: M, at: u64) -> Store<M> {
+        use core::mem::offset_of;
+        let mut store = Store::new(memory, 0, 0);
+        let word = |offset: usize| store.memory.read((at + offset as u64) & !7) >> (offset as u64 % 8 * 8);
+        let core = word(offset_of!(Store<M>, core)) as u8;
+        let tables = Tables(word(offset_of!(Store<M>, tables)));
+        let graves = offset_of!(Store<M>, reap);
+        let reap = Graves { first: word(graves), last: word(graves + 8) };
+        let utilisation = word(offset_of!(Store<M>, utilisation));
+        let vmids = core::array::from_fn(|i| word(offset_of!(Store<M>, vmids) + i * 8));
+        let exports = offset_of!(Store<M>, exported);
+        let exported = u128::from(word(exports)) | u128::from(word(exports + 8)) << 64;
+        let gates_parked = word(offset_of!(Store<M>, gates_parked)) & 1 == 1;
+        (store.core, store.tables, store.reap, store.utilisation) = (core, tables, reap, utilisation);
+        (store.vmids, store.exported, store.gates_parked) = (vmids, exported, gates_parked);
+        store
+    }
+
+    /// The capability in a slot.
+    #[inline]
+    pub fn cap(&self, slot: Slot) -> Cap {
+        let word = |i| self.word(slot.0, i);
+        if word(0) == 0 {
+            return Cap::Null;
+        }
+        decode([word(0), word(1), word(2), word(3), word(4)])
+    }
+
+    /// A slot's capability and links.
+    pub fn node(&self, slot: Slot) -> Node {
+        let head = self.head(slot);
+        Node {
+            cap: self.cap(slot),
+            previous: self.word(slot.0, words::PREVIOUS),
+            next: self.word(slot.0, words::NEXT),
+            revocable: head.is_revocable(),
+            first_badged: head.is_first_badged(),
+            origin: self.word(slot.0, words::ORIGIN),
+        }
+    }
+
+    /// The root table of the space that a mapping means, if it still is that one.
+    pub fn live(&self, mapping: Mapping) -> Option<u64> {
+        self.live_root(words::who(mapping.vmid, mapping.generation))
+    }
+
+    /// Leases that were called back and are not back yet.
+    pub fn called_back(&self) -> u32 {
+        let all = (0..CORES_MAX).flat_map(|peer| (0..LEASES_MAX).map(move |index| (peer, index)));
+        let phase = |peer, index| self.word(self.tables.export(peer, index), export::PHASE);
+        all.filter(|(peer, index)| bit(self.exported, *peer, *index) && phase(*peer, *index) == CALLED_BACK)
+            .count() as u32
+    }
+}
+
+impl Cap {
+    /// Memory that the capability stands for: base and size.
+    pub fn region(&self) -> Option<(u64, u64)> {
+        let [head, object, data, ..] = words::encode(self);
+        words::Head(head).bytes(data).map(|bytes| (object, bytes))
+    }
+
+    /// The rights it carries; kinds without rights carry all.
+    pub fn rights(&self) -> Rights {
+        match *self {
+            Cap::Endpoint { rights, .. } | Cap::Notification { rights, .. } | Cap::Frame { rights, .. } => {
+                rights
+            }
+            _ => Rights::ALL,
+        }
+    }
+
+    /// The badge, of kinds that have one.
+    pub fn badge(&self) -> Option<u64> {
+        match *self {
+            Cap::Endpoint { badge, .. } | Cap::Notification { badge, .. } => Some(badge),
+            _ => None,
+        }
+    }
+}
+
+const fn mapping_of(head: Head, ipa: u64, who: u64) -> Option<Mapping> {
+    if head.is_mapped() { Some(Mapping { vmid: who as u16, generation: who >> 16, ipa }) } else { None }
+}
+
+/// The capability of these words.
+fn decode([head, object, data, b, c]: [u64; 5]) -> Cap {
+    let head = Head(head);
+    let (rights, device) = (head.rights(), head.is_device());
+    let (small, more) = (head.small(), head.more());
+    match head.kind() {
+        kind::UNTYPED => Cap::Untyped { base: object, size: data, free: b, clean: c, device },
+        kind::CNODE => Cap::CNode { at: object, radix: small, guard: data, guard_bits: more },
+        kind::ENDPOINT => Cap::Endpoint { at: object, badge: data, rights },
+        kind::NOTIFICATION => Cap::Notification { at: object, badge: data, rights },
+        kind::REPLY => Cap::Reply { at: object },
+        kind::FRAME => {
+            let mapping = mapping_of(head, b, c);
+            Cap::Frame { base: object, size: frame_size(small), device, rights, mapping }
+        }
+        kind::PAGE_TABLE => Cap::PageTable { at: object, level: small, mapping: mapping_of(head, b, c) },
+        kind::SPACE => Cap::Space { at: object, vmid: data as u16, generation: data >> 16 },
+        kind::DOMAIN => Cap::Domain { at: object },
+        kind::IRQ => Cap::Irq { number: object as u16 },
+        kind::CORE => Cap::Core { number: small },
+        kind::SCHED_CONTEXT => Cap::SchedContext { budget_us: data, period_us: b, domain: object },
+        kind::LEASE => {
+            Cap::Lease { peer: small, index: more, what: Leased::from_word(b), base: object, size: data }
+        }
+        kind::GATE => Cap::Gate { at: object },
+        kind::SEAT => Cap::Seat { at: object, index: small },
+        kind::REMOTE_SEAT => Cap::RemoteSeat { peer: small, index: more },
+        kind::ZOMBIE => Cap::Zombie { at: object, what: remains(small), radix: more, left: data, next: b },
+        _ => Cap::Null,
+    }
+}
+
+impl Kin {
+    /// Of a capability that is in no slot: it has no marks and no origin.
+    fn of(cap: &Cap) -> Kin {
+        let [head, object, data, ..] = words::encode(cap);
+        Kin { head: Head(head), object, data, origin: 0 }
+    }
+}
+
+/// Whether `child` stands for a part of what `parent` stands for.
+pub fn same_region(parent: &Cap, child: &Cap) -> bool {
+    let (parent, child) = (Kin::of(parent), Kin::of(child));
+    parent.is_same(child) || parent.is_divided_into(child)
+}
+
+/// Whether both stand for one object.
+pub fn same_object(a: &Cap, b: &Cap) -> bool {
+    a.identity().is_some() && a.identity() == b.identity()
+}
+
+/// Whether `parent`, standing before `child` in the list, is its ancestor.
+pub fn is_parent(parent: &Node, child: &Node) -> bool {
+    let kin = |node: &Node| {
+        let kin = Kin::of(&node.cap);
+        Kin { head: kin.head.marked(node.revocable, node.first_badged), origin: node.origin, ..kin }
+    };
+    kin(parent).is_above(kin(child))
+}
 
 /// All slots that hold something, with the parent of each.
 #[derive(Debug)]

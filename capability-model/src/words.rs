@@ -12,7 +12,7 @@
 //! Most questions are answered from the first words alone, so the invocations that have to be fast never build a [`Cap`] of them: copying
 //! one about costs more than all the rest of a Copy.
 
-use crate::cap::{Cap, FrameSize, Leased, Mapping, Remains, cnode_size};
+use crate::cap::{Cap, FrameSize, Mapping, Remains, cnode_size};
 use crate::layout;
 use crate::memory::PAGE;
 use crate::rights::Rights;
@@ -216,7 +216,7 @@ impl Head {
     }
 }
 
-const fn frame_size(small: u8) -> FrameSize {
+pub(crate) const fn frame_size(small: u8) -> FrameSize {
     if small == 0 { FrameSize::Page } else { FrameSize::Block }
 }
 
@@ -239,10 +239,6 @@ const fn place(head: Head, mapping: Option<Mapping>) -> (Head, u64, u64) {
         Some(m) => (head.mapped(), m.ipa, who(m.vmid, m.generation)),
         None => (head, 0, 0),
     }
-}
-
-const fn mapping_of(head: Head, ipa: u64, who: u64) -> Option<Mapping> {
-    if head.is_mapped() { Some(Mapping { vmid: who as u16, generation: who >> 16, ipa }) } else { None }
 }
 
 /// The first five words of a slot that holds `cap`; without marks. In its place: where the case is known little is left of it.
@@ -293,37 +289,4 @@ pub(crate) fn encode(cap: &Cap) -> [u64; 5] {
     };
     let identity = cap.identity().map_or(0, |(class, _)| class);
     [head.0 | (identity as u64) << 40, object, data, b, c]
-}
-
-/// The capability of these words.
-#[inline]
-pub(crate) fn decode([head, object, data, b, c]: [u64; 5]) -> Cap {
-    let head = Head(head);
-    let (rights, device) = (head.rights(), head.is_device());
-    let (small, more) = (head.small(), head.more());
-    match head.kind() {
-        kind::UNTYPED => Cap::Untyped { base: object, size: data, free: b, clean: c, device },
-        kind::CNODE => Cap::CNode { at: object, radix: small, guard: data, guard_bits: more },
-        kind::ENDPOINT => Cap::Endpoint { at: object, badge: data, rights },
-        kind::NOTIFICATION => Cap::Notification { at: object, badge: data, rights },
-        kind::REPLY => Cap::Reply { at: object },
-        kind::FRAME => {
-            let mapping = mapping_of(head, b, c);
-            Cap::Frame { base: object, size: frame_size(small), device, rights, mapping }
-        }
-        kind::PAGE_TABLE => Cap::PageTable { at: object, level: small, mapping: mapping_of(head, b, c) },
-        kind::SPACE => Cap::Space { at: object, vmid: data as u16, generation: data >> 16 },
-        kind::DOMAIN => Cap::Domain { at: object },
-        kind::IRQ => Cap::Irq { number: object as u16 },
-        kind::CORE => Cap::Core { number: small },
-        kind::SCHED_CONTEXT => Cap::SchedContext { budget_us: data, period_us: b, domain: object },
-        kind::LEASE => {
-            Cap::Lease { peer: small, index: more, what: Leased::from_word(b), base: object, size: data }
-        }
-        kind::GATE => Cap::Gate { at: object },
-        kind::SEAT => Cap::Seat { at: object, index: small },
-        kind::REMOTE_SEAT => Cap::RemoteSeat { peer: small, index: more },
-        kind::ZOMBIE => Cap::Zombie { at: object, what: remains(small), radix: more, left: data, next: b },
-        _ => Cap::Null,
-    }
 }

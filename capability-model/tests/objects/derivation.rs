@@ -3,9 +3,8 @@
 use crate::common::*;
 use capability_model::Rights;
 use capability_model::cap::Cap;
-use capability_model::derivation::{is_parent, same_region};
 use capability_model::memory::PAGE;
-use capability_model::store::Node;
+use capability_model::view::{Node, is_parent, same_region};
 
 const A: u64 = FREE;
 
