@@ -118,6 +118,11 @@ fn its_promise_of_old_is_answered_by_go_and_makes_no_skip() {
     line.on_vote(7, &Vote::Stuck { call: 3 }, 200, &mut log);
     line.poll(200, &mut log);
     assert_eq!(log.entries.last().unwrap(), "go 3");
+    // Nor is it forgotten when it is the first word: behind a snapshot a thread can be stuck before the next sync point.
+    let (mut line, mut log) = lost();
+    line.on_vote(7, &Vote::Stuck { call: 3 }, 200, &mut log);
+    line.poll(200, &mut log);
+    assert_eq!(log.entries.last().unwrap(), "go 3");
     // Of a call that nobody has made it proves nothing.
     let (mut line, mut log) = lost();
     let before = log.entries.len();
