@@ -5,7 +5,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 quote = '$(subst ','\'',$(1))'
 RUN_ARGUMENTS = $(if $(RUN),--run $(call quote,$(RUN))) $(if $(PACKAGES),--packages $(call quote,$(PACKAGES))) $(if $(FILES),--files $(call quote,$(FILES))) $(if $(KERNEL),--kernel $(KERNEL)) $(if $(KERNELS),--kernels $(KERNELS)) $(if $(TIER),--tier $(TIER)) $(if $(SEED),--seed $(call quote,$(SEED))) $(if $(LOG),--log $(LOG)) $(if $(VERBOSE),--verbose)
 
-.PHONY: suites help setup run-qemu-aarch64 operator demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign clean model-capabilities model-ipc model-consensus miri bench simulate
+.PHONY: suites help setup run-qemu-aarch64 operator demo run-qemu-raspi4b sdcard debug state logs replay test test-host model test-qemu lint deny size diversity campaign soak clean model-capabilities model-ipc model-consensus miri bench simulate
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "  make %-18s %s\n", $$1, $$2 }'
@@ -103,6 +103,9 @@ diversity: ## how unlike the kernels are: lines and machine functions that pairs
 campaign: setup ## RUNS=50: the determinism and fault tests, many times, under host load; eleven builds of EL2 with a hole each, which tests must find; a core and 64 MiB lent 1,000 times; 10^5 inputs while replicas stop, come back and lie; each fault in each kernel, and back to four; 10^6 attempts of a kernel that was taken over, and ten builds in which it must get through
 	RUNS=$(or $(RUNS),50) cargo test --quiet --release --package system-tests --test campaign --test scenarios --test replicas --test return --test snapshot --test voices --test robustness --test suites --test hostile -- --ignored --nocapture --test-threads=1
 	cargo test --quiet -p guests --test holes --test leases -- --ignored --nocapture
+
+soak: setup ## MINUTES=60: a fault every few seconds in one machine, drawn by SEED=1: no byte changes, nobody else is accused, memory does not grow
+	MINUTES=$(or $(MINUTES),60) SEED=$(or $(SEED),1) cargo test --quiet --release --package system-tests --test soak -- --ignored --nocapture
 
 suites: setup ## others' test suites on each kernel alone and on Debian's kernel; the table goes into docs/results.md
 	@scripts/suites

@@ -222,7 +222,7 @@ pub enum Progress {
         /// Sync point.
         s: u64,
     },
-    /// A voter left the voters because nothing came from it for the manifest's `hang-ms`, while a quorum passed this sync point.
+    /// Nothing came from a voter for the manifest's `hang-ms`, while a quorum passed this sync point: it has left the voters, or was not one yet.
     Hangs {
         /// Who.
         voter: u32,

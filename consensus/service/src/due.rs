@@ -22,7 +22,7 @@ impl Clerk {
             log.permit(Proposal::Voters(Voters { epoch: 1, set, quorum }), now_us);
             return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
         }
-        self.watch(now_us, log);
+        self.watch(now_us, log, sink);
         self.permit_leave(now_us, log);
         self.decide_snapshots(next, now_us, sink);
         self.permit_join(now_us, log);

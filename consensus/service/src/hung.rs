@@ -4,10 +4,13 @@
 //! call, no promise. That time is counted in steps, at most one each time this replica looks: while a busy host lets the replica stand still, nothing
 //! is counted. One that comes on meanwhile, however slowly, begins to be counted anew; and three replicas must have counted to the end before it leaves.
 //!
+//! One that was begun anew and has said its first word is counted likewise, though it does not vote yet; the manager is told at once.
+//!
 //! A program that waits passes no sync points, so a few times in that time it gets an entry with nothing in it.
 
-use crate::clerk::{Agreed, Clerk};
+use crate::clerk::{Agreed, Clerk, Sink};
 use crate::voter::Voter;
+use abi::vote::Progress;
 use consensus::line::{Proposal, Voters};
 
 /// Microseconds of a step.
@@ -17,7 +20,7 @@ const HEARTBEATS: u64 = 4;
 
 impl Clerk {
     /// Counts a step, if it is over. Whom it does not find hanging any more is not to leave for that.
-    pub(crate) fn watch(&mut self, now_us: u64, log: &mut impl Agreed) {
+    pub(crate) fn watch(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
         // In a replay nobody is lost.
         if self.config.recorded.is_some() || now_us < self.watched_at_us.saturating_add(STEP_US) {
             return;
@@ -28,8 +31,14 @@ impl Clerk {
             let still = behind(v, come_to) && v.heard_at_us <= since;
             v.still = if still { v.still.saturating_add(1) } else { 0 };
             let hangs = v.still >= steps.max(1);
-            if core::mem::replace(&mut v.hangs, hangs) && !hangs && !self.leaving.contains(&(i as u32)) {
-                log.forbid(&without(&log.voters(), i as u32));
+            match (core::mem::replace(&mut v.hangs, hangs), hangs) {
+                (true, false) if !self.leaving.contains(&(i as u32)) => {
+                    log.forbid(&without(&log.voters(), i as u32));
+                }
+                (false, true) if !v.member => {
+                    sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
+                }
+                _ => {}
             }
         }
     }
@@ -53,9 +62,9 @@ impl Clerk {
     }
 }
 
-/// Whether `v` counts, and has not come to where a quorum has.
+/// Whether `v` counts or is to, and has not come to where a quorum has.
 fn behind(v: &Voter, come_to: u64) -> bool {
-    v.live() && v.passed < come_to
+    (v.live() || v.heard() && v.begun) && v.passed < come_to
 }
 
 /// The voters without `voter`; of the rest a majority decides.

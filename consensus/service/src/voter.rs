@@ -97,6 +97,8 @@ impl Voter {
     /// It promises not to make `call`. A number is promised once, and promises go up.
     pub fn promises(&mut self, call: u64, now_us: u64) -> Result<(), Implausible> {
         if self.lost {
+            // Unchecked, but not forgotten: it waits for the answer, and says nothing more before (so a newcomer that is stuck before its first sync point).
+            self.promise = Some(call);
             return Ok(());
         }
         self.plausible(call)?;
@@ -136,6 +138,13 @@ mod tests {
         assert_eq!(v.has_made(u64::MAX, 0), Err(Implausible));
         assert_eq!(v.promises(u64::MAX, 0), Err(Implausible));
         assert_eq!(v.has_made(CALLS_AHEAD_MAX, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_promise_is_heard_though_votes_were_lost() {
+        let mut v = Voter { lost: true, ..Voter::default() };
+        assert_eq!(v.promises(74_878, 0), Ok(()));
+        assert_eq!((v.promise, v.made), (Some(74_878), 0));
     }
 
     #[test]

@@ -118,6 +118,11 @@ fn its_promise_of_old_is_answered_by_go_and_makes_no_skip() {
     line.on_vote(7, &Vote::Stuck { call: 3 }, 200, &mut log);
     line.poll(200, &mut log);
     assert_eq!(log.entries.last().unwrap(), "go 3");
+    // Nor is it forgotten when it is the first word: behind a snapshot a thread can be stuck before the next sync point.
+    let (mut line, mut log) = lost();
+    line.on_vote(7, &Vote::Stuck { call: 3 }, 200, &mut log);
+    line.poll(200, &mut log);
+    assert_eq!(log.entries.last().unwrap(), "go 3");
     // Of a call that nobody has made it proves nothing.
     let (mut line, mut log) = lost();
     let before = log.entries.len();
@@ -135,4 +140,19 @@ fn one_that_is_begun_anew_while_it_votes_leaves_first() {
     line.on_verdict(&Verdict::Restarted { voter: 6, epoch: 2 });
     line.poll(300, &mut log);
     assert_eq!(line.voters.last().map(|v| (v.epoch, v.set, v.quorum)), Some((3, 0x30, 2)));
+}
+
+#[test]
+fn one_that_stands_still_behind_its_first_word_is_told_of_and_changes_no_voters() {
+    let (mut line, mut log) = lost();
+    line.on_vote(7, &passed(0, true), 200, &mut log);
+    let before = line.voters.len();
+    let mut now = 200;
+    while let Some(at) = line.wake_at(now).filter(|at| *at <= 2 * HANG) {
+        now = at.max(now);
+        line.poll(now, &mut log);
+    }
+    assert_eq!(line.voters.len(), before);
+    let told: Vec<_> = log.progress.iter().filter(|p| matches!(p, Progress::Hangs { .. })).collect();
+    assert_eq!(told, [&Progress::Hangs { voter: 7, s: 1 }]);
 }

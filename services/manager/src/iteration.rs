@@ -77,13 +77,18 @@ pub struct Return {
 
 impl Return {
     /// Of one that was begun anew already.
-    pub fn follows() -> Return {
+    pub fn newcomer() -> Return {
         Return { stage: Stage::Follows, why: Why::Forgotten, ..Return::default() }
     }
 
     /// Nobody has said that it is lost.
     pub fn votes(&self) -> bool {
         self.stage == Stage::Votes
+    }
+
+    /// It has begun anew, and is to vote.
+    pub fn follows(&self) -> bool {
+        self.stage == Stage::Follows
     }
 
     /// It votes no more; if nobody has said why, that was told to another manager.

@@ -190,6 +190,9 @@ impl Manager {
         let crashed_before = row.crashed();
         let begun = row.status.is_some_and(|s| s.restarts != status.restarts);
         row.status = Some(status);
+        if begun && voter {
+            self.tally.forget(domain);
+        }
         if begun && replica {
             return self.say(board, format_args!("restarted: {}", self.name(domain)));
         }

@@ -45,7 +45,7 @@ impl Manager {
                 if let (Some(r), Some(row)) =
                     (self.returns.get_mut(voter as usize), self.rows.get_mut(voter as usize))
                 {
-                    *r = Return::follows();
+                    *r = Return::newcomer();
                     (row.out, row.late) = (None, None);
                 }
             }

@@ -28,6 +28,17 @@ fn same(a: &Progress, b: &Progress) -> bool {
     }
 }
 
+/// The voter that a word is of.
+fn about(word: &Progress) -> Option<u32> {
+    use Progress::*;
+    match *word {
+        Lagging { voter, .. } | CaughtUp { voter, .. } | Contradicts { voter, .. } => Some(voter),
+        Hangs { voter, .. } | FalseSnapshot { voter, .. } | SnapshotMissing { voter, .. } => Some(voter),
+        Begun { voter, .. } => Some(voter),
+        _ => None,
+    }
+}
+
 impl Tally {
     /// Replica `from` says `word`. Whether that is believed now, for the first time.
     pub fn hear(&mut self, from: usize, word: &Progress) -> bool {
@@ -46,19 +57,25 @@ impl Tally {
         believed
     }
 
-    /// A voter that is back may lag again, and the other way round; one that has begun anew may hang again, or contradict.
+    /// A voter that is back may lag again, and the other way round.
     fn forget_opposites(&mut self, word: &Progress) {
-        let opposites = match *word {
-            Progress::Lagging { voter, s } => [Progress::CaughtUp { voter, s }; 2],
-            Progress::CaughtUp { voter, s } => [Progress::Lagging { voter, s }; 2],
-            Progress::Begun { voter, s } => {
-                [Progress::Hangs { voter, s }, Progress::Contradicts { voter, s }]
-            }
+        let opposite = match *word {
+            Progress::Lagging { voter, s } => Progress::CaughtUp { voter, s },
+            Progress::CaughtUp { voter, s } => Progress::Lagging { voter, s },
             _ => return,
         };
+        self.retain(|w| !same(w, &opposite));
+    }
+
+    /// `voter` was begun anew: what was said of its predecessor may be said of it, too.
+    pub fn forget(&mut self, voter: u32) {
+        self.retain(|w| about(w) != Some(voter));
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Progress) -> bool) {
         for open in &mut self.open {
             for _ in 0..open.len() {
-                if let Some(word) = open.pop_front().filter(|w| !opposites.iter().any(|o| same(w, o))) {
+                if let Some(word) = open.pop_front().filter(&stays) {
                     let _room = open.push_back(word);
                 }
             }

@@ -243,14 +243,14 @@ impl Manager {
         self.say(board, format_args!("evidence: {}", verdict.named(name)));
     }
 
-    /// The voters are without `voter` already; unless it is begun anew for something else, it is for that.
+    /// The voters are without `voter` already, or it was to be one of them; unless it is begun anew for something else, it is for that.
     fn hangs(&mut self, voter: u32, s: u64, board: &mut impl Board) {
         let (name, ms) = (self.name(voter), self.config.hang_ms);
         self.say(
             board,
             format_args!("verdict: {name} silent: it hangs: the others have passed sync point {s}, from it nothing came for {ms} ms"),
         );
-        if self.returns.get(voter as usize).is_some_and(|r| r.votes()) {
+        if self.returns.get(voter as usize).is_some_and(|r| r.votes() || r.follows()) {
             self.lost(voter, Out::Silent, board);
         }
     }

@@ -255,6 +255,13 @@ fn one_that_hangs_is_begun_anew_each_time() {
     assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }", "Restart { domain: 261, image: 7 }"]);
     let told = "verdict: k2 silent: it hangs: the others have passed sync point 9, from it nothing came for 10000 ms";
     assert_eq!(desk.lines[1], told);
+    // So is one that follows the log.
+    agreed(&mut m, Progress::Voters { epoch: 6, set: 0xd0, quorum: 2 }, &mut desk);
+    agreed(&mut m, Progress::Hangs { voter: 5, s: 12 }, &mut desk);
+    begun(&mut m, 5, 3, &mut desk);
+    agreed(&mut m, Progress::Begun { voter: 5, s: 12 }, &mut desk);
+    agreed(&mut m, Progress::Hangs { voter: 5, s: 14 }, &mut desk);
+    assert_eq!(desk.acts[2..], ["Restart { domain: 517, image: 5 }", "Restart { domain: 773, image: 6 }"]);
     // Nobody was there to bring it back.
     let (mut m, mut desk) = (manager(), Desk::default());
     for from in [0, 1] {

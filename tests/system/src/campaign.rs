@@ -224,7 +224,7 @@ impl Campaign {
     }
 }
 
-/// Prints what was told as a table, and how much of it leaves open what was wrong: a fault that had an effect and of which nothing was told, or an accusation that names no cause.
+/// Prints what was told as a table, and of how many faults that could have an effect on a voter nothing was told.
 pub fn print(matrix: &Matrix) {
     let told: std::collections::BTreeSet<&String> = matrix.keys().map(|(_, told)| told).collect();
     println!("| injected | {} |", told.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" | "));
@@ -235,4 +235,11 @@ pub fn print(matrix: &Matrix) {
             |t: &&String| matrix.get(&(fault.clone(), (*t).clone())).copied().unwrap_or(0).to_string();
         println!("| {fault} | {} |", told.iter().map(count).collect::<Vec<_>>().join(" | "));
     }
+    let harmful = matrix.iter().filter(|((fault, _), _)| fault != "slow" && !fault.starts_with("replica: "));
+    let (mut all, mut open) = (0, 0);
+    for ((_, told), count) in harmful {
+        all += count;
+        open += if told == "nothing" { *count } else { 0 };
+    }
+    println!("undetermined: {open} of {all}");
 }

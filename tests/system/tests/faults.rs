@@ -106,6 +106,23 @@ fn a_hang_is_found_though_nothing_is_put_out() {
     assert_eq!(f.accusations().iter().filter(hang).count(), f.accusations().len(), "{:?}", f.operator);
 }
 
+/// It never votes: the program never waits for it.
+#[test]
+fn a_newcomer_that_hangs_while_it_follows_the_log_is_begun_anew() {
+    let mut s = Session::shell(&Options::default()).unwrap();
+    s.send("echo it is $((1 + 1)); while :; do : < /dev/null; done\r").unwrap();
+    s.expect("it is 2\r\n").unwrap();
+    s.operate("inject crash k2").unwrap();
+    s.operator_says(&["return: k2 begins with the snapshot"]).unwrap();
+    s.operate("inject hang k2").unwrap();
+    s.operator_says(&["verdict: k2 silent: it hangs"]).unwrap();
+    s.operator_has_said(&["return: k2 begins with the snapshot"], 2).unwrap();
+    s.send("\x03").unwrap();
+    s.operator_says(&["return: k2 votes", "four vote again"]).unwrap();
+    let f = s.stop().unwrap();
+    assert!(f.accusations().iter().all(|l| l.starts_with("verdict: k2 ")), "{:?}", f.operator);
+}
+
 #[test]
 fn the_operator_is_told_what_he_got_wrong() {
     let mut s = Session::shell(&Options::default()).unwrap();
