@@ -109,7 +109,10 @@ pub fn shout(boot: &'static BootInfo, life: u64, attempts: &mut Attempts) {
     say!("hostile: life {life} tells of {name}");
     lie(&mut voice, attempts);
     // A lie that is believed shows before the noise.
-    runtime::wait(runtime::calls::now() + boot.counter_hz);
+    let heard = runtime::calls::now() + boot.counter_hz;
+    while runtime::calls::now() < heard {
+        runtime::wait(heard);
+    }
     for channel in own().filter_map(|name| Channel::find(boot, name)) {
         let words = channel.words();
         for n in 0..STORES {
