@@ -14,6 +14,7 @@ pub mod logs;
 pub mod look;
 pub mod machine;
 pub mod operator;
+mod overlay;
 pub mod own;
 pub mod packages;
 pub mod raspberry_pi;

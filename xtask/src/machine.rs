@@ -5,7 +5,7 @@ use crate::cpio::Tree;
 use crate::image::{self, Item};
 use crate::kernels::{built, choose, tier_of};
 use crate::session::{Memory, Record, Recorder, channel, channels};
-use crate::{bundle, logs, look, own, packages, raspberry_pi, root};
+use crate::{bundle, logs, look, overlay, own, packages, raspberry_pi, root};
 use abi::bundle::Kind;
 use abi::log::Program;
 use anyhow::{Context, Result, bail, ensure};
@@ -160,46 +160,6 @@ fn program(command: Option<&str>, tier: u8) -> Result<Vec<u8>> {
     Ok(postcard::to_stdvec(&Program { path: "/bin/busybox", argv: &argv, env, tier })?)
 }
 
-/// Slot `k` runs `kernel`.
-fn slot(k: usize, kernel: &str) -> String {
-    format!(" k{k} {{ image = \"{kernel}\"; }};")
-}
-
-/// The overlay that makes the manifest this run's.
-fn overlay(options: &Options) -> Result<String> {
-    // QEMU fills `rng-seed` afresh at each start, wherever it finds one; a chosen seed has a name of its own.
-    let (name, seed) = match options.seed {
-        Some(s) => ("tetrarch,fixed-seed", s),
-        None => ("rng-seed", build::fresh_seed()?),
-    };
-    // The wall clock when the machine's counter is zero: all replicas must know the same.
-    let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_micros() as u64;
-    let mut run = format!("start-time-us = <{:#x} {:#x}>; ", start >> 32, start as u32);
-    run.extend(options.run.iter().map(|(k, v)| format!("{k} = <{v}>; ")));
-    run.extend(options.iteration.map(|word| format!("iteration = \"{word}\"; ")));
-    let mut partitions = String::new();
-    if let Some(kernel) = &options.kernel {
-        run.push_str("quorum = <1>; ");
-        partitions = slot(1, kernel);
-        if options.snapshot.is_some() {
-            partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
-        }
-        (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
-    }
-    for (i, kernel) in choose(options)?.0.iter().enumerate() {
-        partitions.push_str(&slot(i + 1, kernel));
-    }
-    let sizes = options.channels.iter().map(|(name, size)| format!(" {name} {{ size = <{size}>; }};"));
-    let channels: String = sizes.collect();
-    for (partition, image) in &options.images {
-        partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
-    }
-    Ok(format!(
-        "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; channels {{ {channels} }}; }}; }};\n",
-        build::tree_bytes(&seed)
-    ))
-}
-
 /// What the recorder's thread and the machine tell each other.
 #[derive(Default)]
 struct Shared {
@@ -236,8 +196,10 @@ impl Machine {
             Some(card) => raspberry_pi::unpack(card, &dir)?,
             None => {
                 std::fs::copy(&images.kernel, dir.join(KERNEL))?;
-                let (bundle, tree) =
-                    (images.bundle(options)?, build::device_tree(&images.tools, &overlay(options)?, &dir)?);
+                let (bundle, tree) = (
+                    images.bundle(options)?,
+                    build::device_tree(&images.tools, &overlay::of(options)?, &dir)?,
+                );
                 bundle::check_room(&bundle, &tree)?;
                 std::fs::write(dir.join(BUNDLE), bundle)?;
                 tree
