@@ -118,6 +118,8 @@ pub struct Clerk {
     pub(crate) released: u64,
     /// The call whose skip was permitted last and is not decided yet.
     pub(crate) skipping: Option<u64>,
+    /// Promises of kernels that are gone: their answers are to be permitted no more.
+    pub(crate) unanswered: heapless::Vec<u64, DOMAINS_MAX>,
     /// The program has ended: nothing is ordered any more.
     pub(crate) ended: bool,
     /// Next of the last `Progress::Issued`.
@@ -148,6 +150,7 @@ impl Clerk {
             voters,
             released: 0,
             skipping: None,
+            unanswered: heapless::Vec::new(),
             ended: false,
             told: 0,
             come_to: 0,
@@ -165,6 +168,12 @@ impl Clerk {
         sink: &mut impl Sink,
     ) -> Taken {
         let Some(v) = self.voters.get_mut(voter as usize).filter(|v| v.heard()) else { return Taken::Yes };
+        if let Vote::Stuck { call } = *vote
+            && v.promise.is_some_and(|unanswered| unanswered != call)
+        {
+            // A correct kernel has its answer before it promises another: it is in an entry that this replica has not executed yet.
+            return Taken::Later;
+        }
         let (at, returning) = (v.passed, v.returning.is_some());
         let taken = match *vote {
             Vote::Passed { s, .. } if s >= next => return Taken::Later,
@@ -295,6 +304,9 @@ impl Clerk {
     /// `voter` is another kernel from now on. Votes of it may be lost: its ring is read from where it begins, or later.
     fn on_restarted(&mut self, voter: u32, epoch: u64) {
         let Some(v) = self.voters.get_mut(voter as usize) else { return };
+        if let Some(call) = v.promise {
+            let _room = self.unanswered.push(call);
+        }
         *v = Voter { member: v.member, returning: Some(epoch), lost: true, ..Voter::default() };
         self.leaving.retain(|d| *d != voter);
         self.points.forget(voter);

@@ -262,6 +262,7 @@ fn owned(vote: &Vote<'_>) -> Option<Vote<'static>> {
         Vote::Passed { s, call, effects, runnable, deadline_us, state } => {
             Some(Vote::Passed { s, call, effects, runnable, deadline_us, state })
         }
+        Vote::Stuck { call } => Some(Vote::Stuck { call }),
         _ => None,
     }
 }

@@ -6,12 +6,14 @@
 //! and not said so yet; then it is one against a quorum, which is what a quorum is for.
 
 use crate::clerk::{Agreed, Clerk, Sink};
+use abi::bootinfo::DOMAINS_MAX;
 use abi::vote::Progress;
 use consensus::line::Proposal;
 
 impl Clerk {
     /// Permits the answers to promises that can be given now.
     pub(crate) fn decide_stuck(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
+        self.forget_promises(log);
         for i in 0..self.voters.len() {
             // One that returns may promise what the others did long ago.
             let Some(call) = self.voters.get(i).filter(|v| v.heard()).and_then(|v| v.promise) else {
@@ -36,6 +38,20 @@ impl Clerk {
             } else if self.skip_at(call).is_some_and(|at| now_us >= at) {
                 log.permit(skip, now_us);
                 self.skipping = Some(call);
+            }
+        }
+    }
+
+    /// Of one that is gone, or is heard no more, each replica may have read another promise last: an answer that this one alone permits nobody would agree to,
+    /// and each view in which it is proposed would be left.
+    fn forget_promises(&mut self, log: &mut impl Agreed) {
+        let silenced = self.voters.iter_mut().filter(|v| !v.heard()).filter_map(|v| v.promise.take());
+        let gone: heapless::Vec<u64, { 2 * DOMAINS_MAX }> =
+            silenced.chain(core::mem::take(&mut self.unanswered)).collect();
+        for call in gone {
+            if !self.voters.iter().any(|v| v.promise == Some(call)) {
+                log.forbid(&Proposal::Skip { call });
+                log.forbid(&Proposal::Go { call });
             }
         }
     }

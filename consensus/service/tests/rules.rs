@@ -5,8 +5,7 @@ mod common;
 use abi::log::{Boot, Entry, Event, Sync};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
 use common::{Single, program};
-use consensus::line::{Proposal, Voters};
-use replica::clerk::{Agreed, Clerk, Config, Sink};
+use replica::clerk::{Clerk, Config, Sink};
 
 const GRACE: u64 = 50_000;
 const HANG: u64 = 10_000_000;
@@ -336,54 +335,4 @@ fn while_the_replica_itself_stands_still_nobody_hangs() {
     assert_eq!(seq.voters.len(), 1, "a step is all that is counted each time");
     seq.poll((1 + HANG / STEP) * HANG, &mut log);
     assert_eq!(seq.voters.len(), 2);
-}
-
-/// What is permitted, and never ordered.
-struct Unordered(Vec<Proposal>);
-
-impl Agreed for Unordered {
-    fn next(&self) -> u64 {
-        2
-    }
-    fn voters(&self) -> Voters {
-        Voters { epoch: 1, set: 0xf0, quorum: 3 }
-    }
-    fn has_input(&self) -> bool {
-        false
-    }
-    fn is_decided(&self, _: u64) -> bool {
-        false
-    }
-    fn is_done(&self, _: &Proposal) -> bool {
-        false
-    }
-    fn permit(&mut self, what: Proposal, _: u64) {
-        self.0.push(what);
-    }
-    fn forbid(&mut self, what: &Proposal) {
-        self.0.retain(|p| p != what);
-    }
-    fn forbid_all(&mut self) {
-        self.0.clear();
-    }
-}
-
-/// Others may have counted less: then it is one that was slow.
-#[test]
-fn who_comes_on_before_it_has_left_stays() {
-    let (mut clerk, mut log, mut line) = (Clerk::new(config()).unwrap(), Log::default(), Unordered(vec![]));
-    let leaves = Proposal::Voters(Voters { epoch: 2, set: 0x70, quorum: 2 });
-    for voter in 4..7 {
-        for s in 0..2 {
-            clerk.on_vote(voter, &passed(s, false, NO_DEADLINE), 2, 0, &mut log);
-        }
-    }
-    (1..=HANG / STEP).for_each(|n| clerk.poll(n * STEP, &mut line, &mut log));
-    assert!(line.0.contains(&leaves));
-    for s in 0..2 {
-        clerk.on_vote(7, &passed(s, false, NO_DEADLINE), 2, HANG + 1, &mut log);
-    }
-    clerk.poll(HANG + STEP, &mut line, &mut log);
-    assert!(!line.0.contains(&leaves), "{:?}", line.0);
-    assert!(!log.progress.iter().any(|p| matches!(p, Progress::Hangs { .. })));
 }
