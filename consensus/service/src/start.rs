@@ -120,7 +120,8 @@ impl Start {
         if self.heard.get(me)?.is_none() {
             if over || self.hellos.iter().all(Option::is_some) {
                 self.heard[me] = Some(self.hellos);
-                self.until = now.saturating_add(PATIENCE_US);
+                // Others may say it no sooner than their patience is over: whoever is early waits for them all the same.
+                self.until = self.until.max(now).saturating_add(PATIENCE_US);
             }
         } else if self.begin.get(me)?.is_none() {
             let heard = self.heard.iter().flatten().count();

@@ -86,6 +86,13 @@ fn all_four_begin_at_once_and_three_after_a_while() {
     assert!(four[0] != three[0] && three[0].unwrap().1 == three[2].unwrap().1);
 }
 
+/// The liar's hello reaches two, who have then heard all at once; what it says it heard leaves one of them out, and the third has waited for its hello.
+#[test]
+fn who_heard_all_at_once_waits_for_who_did_not() {
+    let outcomes = run(&[0; 11], &[(0, 0, 0, 2), (0, 0, 1, 1), (0, 1, 0, 2)], [0; 3]);
+    assert!(outcomes.iter().all(|o| members(*o) == 4), "{outcomes:?}");
+}
+
 #[test]
 fn who_comes_late_is_left_out_and_knows_it() {
     let outcomes = run(&[1], &[], [0; 3]);
