@@ -4,11 +4,8 @@ mod common;
 
 use abi::log::Entry;
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
-use common::{Single, program};
-use replica::clerk::{Config, Sink};
-
-const GRACE: u64 = 50_000;
-const HANG: u64 = 10_000_000;
+use common::{GRACE, HANG, Single, config, program};
+use replica::clerk::Sink;
 
 #[derive(Default)]
 struct Log {
@@ -44,16 +41,7 @@ const LAST: u64 = 6;
 
 /// Voter 7 crashed, left, and is begun anew.
 fn lost() -> (Single, Log) {
-    let config = Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: GRACE,
-        hang_us: HANG,
-        start_time_us: 1000,
-        seed: [1; 32],
-        recorded: None,
-    };
-    let (mut line, mut log) = (Single::new(config, program(), None), Log::default());
+    let (mut line, mut log) = (Single::new(config(), program(), None), Log::default());
     line.on_verdict(&Verdict::Released { effects: 1000 });
     line.poll(0, &mut log);
     line.on_verdict(&Verdict::Crashed { voter: 7 });

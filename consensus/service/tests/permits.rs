@@ -1,11 +1,13 @@
 //! What a clerk permits while nothing is ordered, and what it takes back.
 
+mod common;
+
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
+use common::{HANG, config};
 use consensus::line::{Proposal, Voters};
-use replica::clerk::{Agreed, Clerk, Config, Sink, Taken};
+use replica::clerk::{Agreed, Clerk, Sink, Taken};
 use replica::snapshots::Decided;
 
-const HANG: u64 = 10_000_000;
 /// Hangs are counted in such steps.
 const STEP: u64 = 100_000;
 
@@ -19,18 +21,6 @@ impl Sink for Log {
         self.progress.push(progress);
     }
     fn decided(&mut self, _: &Decided) {}
-}
-
-fn config() -> Config {
-    Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: 50_000,
-        hang_us: HANG,
-        start_time_us: 1000,
-        seed: [1; 32],
-        recorded: None,
-    }
 }
 
 fn passed(s: u64, runnable: bool, deadline_us: u64) -> Vote<'static> {

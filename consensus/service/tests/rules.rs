@@ -4,11 +4,9 @@ mod common;
 
 use abi::log::{Boot, Entry, Event, Sync};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
-use common::{Single, program};
+use common::{GRACE, HANG, Single, config, program};
 use replica::clerk::{Clerk, Config, Sink};
 
-const GRACE: u64 = 50_000;
-const HANG: u64 = 10_000_000;
 /// Hangs are counted in such steps.
 const STEP: u64 = 100_000;
 
@@ -35,18 +33,6 @@ impl Sink for Log {
     }
 
     fn decided(&mut self, _: &replica::snapshots::Decided) {}
-}
-
-fn config() -> Config {
-    Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: GRACE,
-        hang_us: HANG,
-        start_time_us: 1000,
-        seed: [1; 32],
-        recorded: None,
-    }
 }
 
 fn passed(s: u64, runnable: bool, deadline_us: u64) -> Vote<'static> {

@@ -5,12 +5,9 @@ mod common;
 use abi::log::{Entry, Event};
 use abi::snapshot::{Head, Record, Root};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
-use common::{Single, program};
-use replica::clerk::{Config, Sink};
+use common::{GRACE, Single, config, program};
+use replica::clerk::Sink;
 use replica::snapshots::{Decided, Follower, Written};
-
-const GRACE: u64 = 50_000;
-const HANG: u64 = 10_000_000;
 
 #[derive(Default)]
 struct Log {
@@ -46,16 +43,7 @@ fn passed(s: u64) -> Vote<'static> {
 
 /// Voters 4 to 7; 7 crashes, and the others pass the sync point whose entry asks for a snapshot.
 fn asked() -> (Single, Log, u64) {
-    let config = Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: GRACE,
-        hang_us: HANG,
-        start_time_us: 1000,
-        seed: [1; 32],
-        recorded: None,
-    };
-    let (mut line, mut log) = (Single::new(config, program(), None), Log::default());
+    let (mut line, mut log) = (Single::new(config(), program(), None), Log::default());
     line.on_verdict(&Verdict::Released { effects: 1000 });
     line.poll(0, &mut log);
     line.on_verdict(&Verdict::Crashed { voter: 7 });

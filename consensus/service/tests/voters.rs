@@ -9,8 +9,6 @@ use proptest::prelude::*;
 use replica::clerk::{Config, Sink};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-const GRACE: u64 = 50_000;
-const HANG: u64 = 10_000_000;
 const FIRST: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,15 +243,7 @@ impl World {
 }
 
 fn config() -> Config {
-    Config {
-        voters: 0xf0,
-        quorum: 3,
-        grace_us: GRACE,
-        hang_us: HANG,
-        start_time_us: 1_000_000,
-        seed: [1; 32],
-        recorded: None,
-    }
+    Config { start_time_us: 1_000_000, ..common::config() }
 }
 
 fn simulate(seed: u64, fault: Fault, who: usize, at: u64) -> World {

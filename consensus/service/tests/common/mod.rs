@@ -11,6 +11,22 @@ use replica::clerk::{Clerk, Config, Sink, Taken};
 use replica::snapshots::Written;
 use std::collections::{BTreeMap, VecDeque};
 
+pub const GRACE: u64 = 50_000;
+pub const HANG: u64 = 10_000_000;
+
+/// Four voters, three of whom decide.
+pub fn config() -> Config {
+    Config {
+        voters: 0xf0,
+        quorum: 3,
+        grace_us: GRACE,
+        hang_us: HANG,
+        start_time_us: 1000,
+        seed: [1; 32],
+        recorded: None,
+    }
+}
+
 /// What comes out.
 pub trait Log: Sink {
     fn entry(&mut self, entry: &Entry<'_>);
