@@ -119,7 +119,7 @@ pub struct Clerk {
     /// The call whose skip was permitted last and is not decided yet.
     pub(crate) skipping: Option<u64>,
     /// Promises of kernels that are gone: their answers are to be permitted no more.
-    pub(crate) unanswered: heapless::Vec<u64, DOMAINS_MAX>,
+    pub(crate) unanswered: heapless::Vec<u64, { 2 * DOMAINS_MAX }>,
     /// The program has ended: nothing is ordered any more.
     pub(crate) ended: bool,
     /// Next of the last `Progress::Issued`.

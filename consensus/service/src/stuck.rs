@@ -6,7 +6,6 @@
 //! and not said so yet; then it is one against a quorum, which is what a quorum is for.
 
 use crate::clerk::{Agreed, Clerk, Sink};
-use abi::bootinfo::DOMAINS_MAX;
 use abi::vote::Progress;
 use consensus::line::Proposal;
 
@@ -45,10 +44,12 @@ impl Clerk {
     /// Of one that is gone, or is heard no more, each replica may have read another promise last: an answer that this one alone permits nobody would agree to,
     /// and each view in which it is proposed would be left.
     fn forget_promises(&mut self, log: &mut impl Agreed) {
-        let silenced = self.voters.iter_mut().filter(|v| !v.heard()).filter_map(|v| v.promise.take());
-        let gone: heapless::Vec<u64, { 2 * DOMAINS_MAX }> =
-            silenced.chain(core::mem::take(&mut self.unanswered)).collect();
-        for call in gone {
+        for v in self.voters.iter_mut().filter(|v| !v.heard()) {
+            if let Some(call) = v.promise.take() {
+                let _room = self.unanswered.push(call);
+            }
+        }
+        while let Some(call) = self.unanswered.pop() {
             if !self.voters.iter().any(|v| v.promise == Some(call)) {
                 log.forbid(&Proposal::Skip { call });
                 log.forbid(&Proposal::Go { call });
