@@ -191,7 +191,7 @@ fn no_device_tree_is_told() {
     std::fs::write(&flat, harness::flat(&shipped())).expect("image");
     let mut qemu = Command::new("timeout");
     qemu.args([
-        "15",
+        "5",
         "qemu-system-aarch64",
         "-M",
         MACHINE,
@@ -203,7 +203,16 @@ fn no_device_tree_is_told() {
         "none",
     ]);
     qemu.arg("-device").arg(format!("loader,file={},addr=0x40200000,force-raw=on", flat.display()));
-    qemu.args(["-device", "loader,addr=0x40200000,cpu-num=0", "-monitor", "none", "-serial", "stdio"]);
+    qemu.args([
+        "-device",
+        "loader,addr=0x40200000,cpu-num=0",
+        "-net",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+    ]);
     let text = qemu.output().expect("qemu").stdout;
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains("el2: cannot start: no device tree at 0x0 (x0)"), "{text}");
