@@ -48,6 +48,8 @@ pub struct Session {
     open: bool,
     /// Where the machine announces itself.
     tools: Tools,
+    /// How long it may take for what is waited for.
+    limit: Duration,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -83,6 +85,8 @@ impl Session {
             operator: OperatorLog::default(),
             open: true,
             tools: images.tools().clone(),
+            // A clock of its own says that the host may be busy.
+            limit: if options.preload.is_some() { 10 * LIMIT } else { LIMIT },
             _turn: turn,
         })
     }
@@ -117,7 +121,7 @@ impl Session {
     }
 
     fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Session) -> Option<T>) -> Result<T> {
-        let limit = Instant::now() + LIMIT;
+        let limit = Instant::now() + self.limit;
         loop {
             if let Some(value) = done(self) {
                 return Ok(value);
