@@ -151,7 +151,7 @@ impl<'a> Rings<'a> {
         })
     }
 
-    /// The sync point after which `incarnation` is not to begin: a correct replica names it, or an earlier one. `None`: too few name any.
+    /// The sync point after which `incarnation` is not to begin: not earlier than a correct replica names it. `None`: too few name any.
     fn bound(&self, incarnation: u32) -> Option<u64> {
         let word = |i| self.words(i).find_map(|word: Beginning| word.bound_of(incarnation));
         let mut named: [u64; REPLICAS] = core::array::from_fn(|i| word(i).unwrap_or(u64::MAX));
@@ -378,7 +378,7 @@ mod tests {
         let (me, other) = (0x105, 0x205);
         w.say(2, &Beginning::not_after(me, 12));
         assert_eq!(w.rings().bound(me), None, "one replica alone names nothing");
-        // Whatever one liar names, it is not earlier than what a correct one does, and two correct ones outweigh a later one.
+        // One liar makes it not earlier; and not later, if two others name one.
         for (liar, bound) in [(0, 12), (15, 15), (u64::MAX - 1, u64::MAX - 1)] {
             w.say(3, &Beginning::not_after(me, liar));
             assert_eq!(w.rings().bound(me), Some(bound));

@@ -68,3 +68,45 @@ impl Places {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_lies_before_all_that_was_found() {
+        let mut places = Places::default();
+        assert_eq!((places.bound(5), places.bound(99)), (None, None));
+        places.on_verdict(&Verdict::Stood { voter: 5, s: 41 });
+        assert_eq!(places.bound(5), Some(40));
+        // What is wrong at sync point 38 was wrong before it; what comes later changes nothing.
+        places.on_verdict(&Verdict::WrongState {
+            voter: 5,
+            s: 38,
+            process: 0,
+            own: [1; 32],
+            quorum: [2; 32],
+        });
+        places.hangs(5, 60);
+        places.on_verdict(&Verdict::Stood { voter: 99, s: 41 });
+        assert_eq!((places.bound(5), places.bound(6)), (Some(37), None));
+        places.on_verdict(&Verdict::Stood { voter: 6, s: 0 });
+        assert_eq!(places.bound(6), Some(0), "it had not begun");
+        places.joins(5);
+        assert_eq!(places.bound(5), None);
+    }
+
+    #[test]
+    fn what_was_contradicted_is_known_until_its_successor_votes() {
+        let (mut places, report) =
+            (Places::default(), |call| Report { call, effects: 1, runnable: true, deadline_us: 0 });
+        places.contradicts(5, 38, Some(report(7)));
+        places.contradicts(5, 50, Some(report(9)));
+        assert_eq!(places.bound(5), Some(37));
+        assert_eq!(places.compare(5, 38, report(7)), Some(true));
+        assert_eq!(places.compare(5, 38, report(8)), Some(false));
+        assert_eq!((places.compare(5, 37, report(7)), places.compare(6, 38, report(7))), (None, None));
+        places.joins(5);
+        assert_eq!(places.compare(5, 38, report(7)), None);
+    }
+}
