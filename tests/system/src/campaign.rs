@@ -293,7 +293,7 @@ impl Campaign {
             return self.replica((n / 8 % 3) as usize, n / 8 % 4, chance);
         }
         let m = n / 8 * 7 + n % 8;
-        self.kernel((m % kinds) as usize, (m + m / kinds) % 4, chance);
+        self.kernel((m % kinds) as usize, (m + 2 * (m / kinds)) % 4, chance);
     }
 
     /// Any fault anywhere.
