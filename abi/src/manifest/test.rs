@@ -180,9 +180,10 @@ fn each_mistake_names_its_node() {
         ("<0x21000>; writer = \"devices\"", "<0x1000>; writer = \"devices\"", "channels/input: size 0x1000"),
         (
             "<0x21000>; writer = \"devices\"",
-            "<0x801000>; writer = \"devices\"",
-            "channels/input: size 0x801000",
+            "<0x20001000>; writer = \"devices\"",
+            "channels/input: size 0x20001000",
         ),
+        ("0xa0000000 0x0 0x08000000", "0xa0000000 0x0 0x20001000", "/tetrarch/channels: property `memory`"),
         ("writer = \"devices\"", "writer = \"device\"", "channels/input: writer `device` is no partition"),
         ("\"k3\", \"k4\"", "\"k3\", \"k5\"", "channels/agreed-r1: reader `k5` is no partition"),
         ("\"k3\", \"k4\"", "\"k3\", \"r1\"", "channels/agreed-r1: `r1` would read what it writes"),
