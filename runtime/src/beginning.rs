@@ -3,8 +3,7 @@
 //! The bytes are taken from the rings `snapshot-NAME` of the other kernels, of whom none is believed: they count when their digest is the root that the
 //! replicas name, and nothing looks into them before. So a kernel or a replica that lies here costs its reader some time.
 //!
-//! One that is to execute again what its predecessor was lost in begins not after the sync point that the replicas name for it (decision 11). If there is no such
-//! place any more it begins like the others: who waits for its first word sees where.
+//! One that is to execute again what its predecessor was lost in begins not after the sync point that the replicas name (decision 11), or, if it cannot, like all.
 
 use crate::agreed::AgreedLog;
 use crate::channel::{Channel, module_at};
@@ -76,10 +75,8 @@ pub unsafe fn start(
                 let snapshot = memory.get(..beginning.bytes as usize)?;
                 return Some(Start { snapshot: Some(snapshot), log: rings.log(&beginning)? });
             }
-            below = beginning.s.checked_sub(1);
-            if below.is_none() {
-                break;
-            }
+            let Some(older) = beginning.s.checked_sub(1) else { break };
+            below = Some(older);
         }
         if let Some(s) = bound.take() {
             if s <= FAR && rings.hold_the_beginning() {
@@ -373,8 +370,7 @@ mod tests {
             w.say(i, &Beginning { s: 20, ..w.beginning });
         }
         assert_eq!(w.rings().newest(None).map(|b| b.s), Some(20));
-        assert_eq!(w.begin_below(Some(19)), Some(expected()));
-        assert_eq!(w.begin_below(Some(7)), None);
+        assert_eq!([19, 7].map(|s| w.begin_below(Some(s))), [Some(expected()), None]);
         let (me, other) = (0x105, 0x205);
         w.say(2, &Beginning::not_after(me, 12));
         assert_eq!(w.rings().bound(me), None, "one replica alone names nothing");
