@@ -140,6 +140,8 @@ pub const MANAGES: u32 = 4;
 pub const BUILDS: u32 = 8;
 /// The root task builds its memory.
 pub const BUILT_ABOVE: u32 = 16;
+/// It is stopped at first, and its memory is zero ([`crate::bootinfo::DomainState::Cold`]).
+pub const COLD: u32 = 32;
 
 /// One partition.
 #[derive(Clone, Copy, Debug)]

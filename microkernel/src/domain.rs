@@ -49,6 +49,8 @@ pub mod hold {
     pub const PAUSED: u64 = 4;
     /// It never runs again.
     pub const DEAD: u64 = 8;
+    /// When its memory is taken back it stays dead, and cold.
+    pub const COLD: u64 = 16;
 }
 
 /// What a blocked domain's registers get when its wait ends.

@@ -4,12 +4,13 @@
 //! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.
 
 use crate::arch::registers::Controls;
+use crate::domain::hold;
 use crate::memory::Direct;
 use crate::plan::Plan;
 use crate::tables;
 use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX};
 use abi::capability::{label, root};
-use abi::handover::{BUILDS, BUILT_ABOVE, KERNEL, MANAGES};
+use abi::handover::{BUILDS, BUILT_ABOVE, COLD, KERNEL, MANAGES};
 use abi::manifest::Range;
 use capability_model::cap::cnode_size;
 use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
@@ -59,6 +60,7 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         saved.index = index as u64 + 1;
         // A kernel that is not alone gives its core away when it sleeps.
         saved.controls = if plan.on_core(id).count() == 1 { Controls::KERNEL } else { Controls::LODGED };
+        saved.hold = if domain.is(COLD) { hold::DEAD } else { 0 };
         saved.begin(&[domain.entry, 0, BOOTINFO_IPA, 0, 0, 0, 0, 0]);
         let n = index as u64;
         store.install(slot(root::DOMAINS + n), Cap::Domain { at: start.at });
@@ -107,7 +109,7 @@ fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
     let id = usize::from(store.core());
     let budget = PERIOD_US / (plan.on_core(id).count() as u64 + 1);
     let built = plan.given.domains.iter().any(|d| d.is(BUILDS));
-    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.is(BUILDS)) {
+    for (n, partition) in plan.on_core(id).filter(|(_, d)| !built || d.is(BUILDS)) {
         let n = n as u64;
         let (domain, space, context) = (root::DOMAINS + n, root::SPACES + n, root::CONTEXTS + n);
         let steps: [&[u64]; 4] = [
@@ -116,9 +118,10 @@ fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
             &[context, label::BIND, domain],
             &[domain, label::RESUME],
         ];
-        for step in steps {
+        // One that is cold is not let run.
+        for step in steps.iter().take(if partition.is(COLD) { 3 } else { 4 }) {
             let mut words = [0; capability_model::invoke::WORDS];
-            words.iter_mut().zip(step).for_each(|(word, value)| *word = *value);
+            words.iter_mut().zip(*step).for_each(|(word, value)| *word = *value);
             let done = store.invoke_long(first, &words).map(|outcome| outcome.status);
             assert!(done == Ok(Status::Done), "the boot's own invocations succeed");
         }

@@ -224,7 +224,7 @@ pub(crate) fn there(
     }
 }
 
-/// Gives partition `index` an equal share of its core, and lets it run.
+/// Gives partition `index` an equal share of its core, and lets it run, unless it is cold.
 fn start(boot: &BootInfo, index: u64, here: u64) -> Result<(), BuildError> {
     let core = core_of(boot, index);
     let others = (0..u64::from(boot.domains)).filter(|&d| core_of(boot, d) == core).count() as u64;
@@ -236,7 +236,8 @@ fn start(boot: &BootInfo, index: u64, here: u64) -> Result<(), BuildError> {
         (context, label::BIND, &[domain]),
         (domain, label::RESUME, &[]),
     ];
-    for (address, label, arguments) in steps {
+    let cold = boot.run.cold >> index & 1 == 1;
+    for (address, label, arguments) in steps.into_iter().take(if cold { 3 } else { 4 }) {
         if core == here {
             done(address, label, arguments)?;
         } else {

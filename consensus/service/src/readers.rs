@@ -48,7 +48,7 @@ impl Readers {
     /// Looks them up.
     pub fn open(boot: &'static BootInfo) -> Self {
         let mut voters = [const { None }; DOMAINS_MAX];
-        for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
+        for (slot, (domain, ring)) in voters.iter_mut().zip(shell::kernels(boot)) {
             let info = boot.read_channels("snapshot-").find(|c| c.writer == domain);
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
             let restarts = shell::restarts(domain);

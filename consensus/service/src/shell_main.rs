@@ -131,7 +131,11 @@ fn restarts(boot: &BootInfo) -> Restarts {
         let named = boot.channels.iter().filter(|c| name_str(&c.name).starts_with(prefix));
         named.fold(0, |mask, c| mask | 1u64.checked_shl(c.writer).unwrap_or(0))
     };
-    Restarts::new(Roles { kernels: boot.run.voters, replicas: writers("peer-"), manager: writers("control") })
+    Restarts::new(Roles {
+        kernels: boot.run.kernels(),
+        replicas: writers("peer-"),
+        manager: writers("control"),
+    })
 }
 
 fn agreed(node: &Node) -> Agreed {

@@ -17,6 +17,7 @@ mod recall;
 mod replicas;
 mod report;
 mod snapshots;
+mod spare;
 mod table;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
@@ -61,8 +62,8 @@ pub struct Config {
     pub domains: u32,
     /// This domain.
     pub own: u32,
-    /// Bit k: domain k is a voter.
-    pub voters: u64,
+    /// Bit k: domain k is a kernel, whether it votes or is held cold.
+    pub kernels: u64,
     /// Bit k: domain k is a replica of the log.
     pub replicas: u64,
     /// For the text of a late voter.
@@ -220,7 +221,8 @@ impl Manager {
         self.config.replicas.checked_shr(domain).unwrap_or(0) & 1 == 1
     }
 
+    /// Whether `domain` is a kernel, which votes or may.
     fn voter(&self, domain: u32) -> bool {
-        self.config.voters.checked_shr(domain).unwrap_or(0) & 1 == 1
+        self.config.kernels.checked_shr(domain).unwrap_or(0) & 1 == 1
     }
 }

@@ -141,7 +141,7 @@ fn begin(boot: &'static BootInfo) {
         panic!("partition {index}: {e}");
     }
     let replicas = replicas(boot);
-    let gated = boot.run.voters | replicas | 1 << boot.domain;
+    let gated = boot.run.kernels() | replicas | 1 << boot.domain;
     let all: heapless::Vec<u32, DOMAINS_MAX> = (0..boot.domains).filter(|d| replicas >> d & 1 == 1).collect();
     if let Err(e) = runtime::seal::seal(boot, gated, &all) {
         panic!("cannot seal: {e}");
@@ -180,7 +180,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         names: boot.domain_names,
         domains: boot.domains,
         own: boot.domain,
-        voters: boot.run.voters,
+        kernels: boot.run.kernels(),
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
         hang_ms: boot.run.hang_ms,

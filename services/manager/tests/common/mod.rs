@@ -61,7 +61,7 @@ pub fn manager() -> Manager {
         names,
         domains: 8,
         own: 0,
-        voters: 0xf0,
+        kernels: 0xf0,
         replicas: 2,
         grace_ms,
         hang_ms: 10_000,
