@@ -307,7 +307,8 @@ impl Clerk {
         if let Some(call) = v.promise {
             let _room = self.unanswered.push(call);
         }
-        *v = Voter { member: v.member, returning: Some(epoch), lost: true, ..Voter::default() };
+        let (member, stands_for) = (v.member, v.stands_for);
+        *v = Voter { member, stands_for, returning: Some(epoch), lost: true, ..Voter::default() };
         self.leaving.retain(|d| *d != voter);
         self.points.forget(voter);
         self.rejoins.forget(voter);

@@ -151,12 +151,16 @@ impl Readers {
     }
 
     /// What the operator and the manager want: orders to begin somebody anew; whether this replica is to equivocate.
-    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed) -> bool {
+    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed, clerk: &mut Clerk) -> bool {
         let mut wanted = false;
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
                 Ok(Some(Control::Restart { domain, image })) => restarts.order(domain, image, agreed),
+                Ok(Some(Control::Replace { domain, by, image })) => {
+                    restarts.order(by, image, agreed);
+                    clerk.on_replace(by & 0xff, domain & 0xff);
+                }
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
                 Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),
@@ -193,6 +197,13 @@ fn take_votes(
                 }
             }
             Ok(None) => return false,
+            // One that was cold, or never spoke, was renewed by the gate's word on its predecessor.
+            Err(ReceiveError::Ring(ReadError::NewEpoch))
+                if voter.renewed && shell::restarts(domain) != voter.restarts =>
+            {
+                voter.early = true;
+                return false;
+            }
             Err(ReceiveError::Malformed | ReceiveError::Ring(ReadError::NewEpoch)) if voter.renewed => {}
             Err(ReceiveError::Ring(ReadError::Fault)) if voter.renewed => return false,
             Err(ReceiveError::Malformed) => {

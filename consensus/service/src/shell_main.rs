@@ -186,7 +186,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut service = Service { clock, peers, readers, out, hello_us: clock.now_us() };
     let (mut word, mut lies, mut restarts) = (1 << NOTIFY_DOMAIN, false, restarts(boot));
     loop {
-        lies |= service.readers.take_control(&mut restarts, &agreed(&node));
+        lies |= service.readers.take_control(&mut restarts, &agreed(&node), &mut clerk);
         endorse(&mut restarts, &agreed(&node));
         if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
             service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));

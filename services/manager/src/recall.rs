@@ -70,7 +70,7 @@ impl Manager {
         let cold = self.cold();
         for (voter, r) in (0u32..).zip(&mut self.returns) {
             let votes = set >> voter & 1 == 1;
-            if votes && r.has_begun() {
+            if votes && r.has_begun() || cold >> voter & 1 == 1 {
                 *r = Return::default();
             } else if !votes && self.config.kernels >> voter & 1 == 1 && cold >> voter & 1 == 0 {
                 r.was_lost();

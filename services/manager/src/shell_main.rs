@@ -59,6 +59,9 @@ impl Board for Desk {
             Control::Restart { domain, image } => {
                 defmt::warn!("domain {=u32} is to begin anew, image {=u32}", domain, image);
             }
+            Control::Replace { domain, by, image } => {
+                defmt::warn!("domain {=u32} is to be replaced by {=u32}, image {=u32}", domain, by, image);
+            }
             Control::Resize { rows, columns } => {
                 defmt::info!("to be agreed: terminal {=u16} by {=u16}", rows, columns)
             }
@@ -181,6 +184,8 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         domains: boot.domains,
         own: boot.domain,
         kernels: boot.run.kernels(),
+        seats: boot.run.voters.count_ones(),
+        spare: boot.run.spare(),
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
         hang_ms: boot.run.hang_ms,
