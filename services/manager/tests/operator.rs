@@ -147,7 +147,7 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 17);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 19);
 }
 
 #[test]
