@@ -136,8 +136,8 @@ impl<'a> Rings<'a> {
 
     /// Bytes to read it in, an entry of the log too; `None`: no ring can hold it.
     fn need(&self, beginning: &Beginning) -> Option<usize> {
-        let bytes =
-            usize::try_from(beginning.bytes).ok().filter(|n| *n <= abi::bootinfo::CHANNEL_STRIDE as usize)?;
+        let largest = self.written.iter().flatten().map(|words| size_of_val(*words)).max()?;
+        let bytes = usize::try_from(beginning.bytes).ok().filter(|n| *n <= largest)?;
         Some(bytes.max(NUMBER_SIZE + ENTRY_MAX))
     }
 

@@ -181,9 +181,10 @@ fn each_mistake_names_its_node() {
         ("<0x21000>; writer = \"devices\"", "<0x1000>; writer = \"devices\"", "channels/input: size 0x1000"),
         (
             "<0x21000>; writer = \"devices\"",
-            "<0x801000>; writer = \"devices\"",
-            "channels/input: size 0x801000",
+            "<0x20001000>; writer = \"devices\"",
+            "channels/input: size 0x20001000",
         ),
+        ("0xa0000000 0x0 0x08000000", "0xa0000000 0x0 0x20001000", "/tetrarch/channels: property `memory`"),
         ("writer = \"devices\"", "writer = \"device\"", "channels/input: writer `device` is no partition"),
         ("\"k3\", \"k4\"", "\"k3\", \"k6\"", "channels/agreed-r1: reader `k6` is no partition"),
         ("\t\t\t\tcold;", "\t\t\t\tcold = <1>;", "/tetrarch/partitions/k5: property `cold`"),

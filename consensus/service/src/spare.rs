@@ -13,7 +13,7 @@ impl Clerk {
     /// The order: `spare`, which is begun anew next, is to take the place of `voter`.
     pub fn on_replace(&mut self, spare: u32, voter: u32) {
         if let Some(v) = self.voters.get_mut(spare as usize).filter(|v| !v.member && spare != voter) {
-            v.stands_for = Some(voter);
+            (v.stands_for, v.asked) = (Some(voter), None);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Waits have generous limits that only end a test that hangs; nothing is asserted about time.
 
 pub mod campaign;
+pub mod clock;
 pub mod determinism;
 pub mod voices;
 

@@ -234,3 +234,23 @@ fn what_a_return_costs() {
         s.stop().unwrap();
     }
 }
+
+/// A program with a table of several MiB waits; its kernel is replaced, and the table is there.
+#[test]
+fn a_snapshot_of_several_mib_is_begun_with() {
+    const TABLE: &str = r#"awk 'BEGIN { for (i = 0; i < 60000; i++) a[i] = "row " i " of a table"; print "there"; getline < "/dev/tty"; for (i in a) n += length(a[i]); print n }'"#;
+    let mut s = Session::shell(&options()).unwrap();
+    s.send(&format!("{TABLE}\r")).unwrap();
+    s.expect("there\r\n").unwrap();
+    s.operate("replace k2").unwrap();
+    let told = s.operator_says(&["snapshot: sync point", " KiB, by "]).unwrap();
+    let kib = told.split(", ").find_map(|part| part.strip_suffix(" KiB")).unwrap();
+    assert!(kib.parse::<u32>().unwrap() > 4096, "{told}");
+    println!("{told}\n{}", s.operator_says(&["return: k2 votes as", "four vote again"]).unwrap());
+    s.send("\r").unwrap();
+    let lengths: usize = (0..60_000).map(|i| format!("row {i} of a table").len()).sum();
+    s.expect(&format!("{lengths}\r\n")).unwrap();
+    s.send("exit\r").unwrap();
+    let f = s.finish().unwrap();
+    assert!(f.accusations().is_empty(), "{:?}", f.accusations());
+}
