@@ -199,6 +199,8 @@ pub enum Iteration {
     Refresh = 1,
     /// It stays out until the operator says otherwise.
     None = 2,
+    /// It is begun anew as it was, before the place where it was lost, so that it executes the same turns again; if it is lost there again, as with [`Iteration::Rotate`].
+    ReExecute = 3,
 }
 
 impl Iteration {
@@ -208,6 +210,7 @@ impl Iteration {
             "rotate" => Iteration::Rotate,
             "refresh" => Iteration::Refresh,
             "none" => Iteration::None,
+            "re-execute" => Iteration::ReExecute,
             _ => return None,
         })
     }
@@ -253,7 +256,7 @@ impl RunParameters {
 
     /// What becomes of a kernel that was lost.
     pub fn iteration(&self) -> Iteration {
-        let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None];
+        let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None, Iteration::ReExecute];
         all.into_iter().find(|i| *i as u32 == self.iteration).unwrap_or_default()
     }
 }

@@ -285,7 +285,12 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         None => Iteration::default(),
         Some(_) => match Iteration::named(at.string("iteration")?) {
             Some(iteration) => iteration,
-            None => return at.fail(Problem::BadValue("iteration", "\"rotate\", \"refresh\" or \"none\"")),
+            None => {
+                return at.fail(Problem::BadValue(
+                    "iteration",
+                    "\"rotate\", \"re-execute\", \"refresh\" or \"none\"",
+                ));
+            }
         },
     };
     let spare = match at.node.property("spare") {

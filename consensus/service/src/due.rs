@@ -43,10 +43,12 @@ impl Clerk {
                 let member = agreed.set >> i & 1 == 1;
                 // Of all others who leave, somebody else has said why.
                 if v.member && !member && v.hangs && v.live() {
+                    self.places.hangs(i as u32, v.passed);
                     sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
                 }
                 if member && !v.member {
                     v.stands_for = None;
+                    self.places.joins(i as u32);
                 }
                 v.member = member;
                 let returns = v.returning.is_some();

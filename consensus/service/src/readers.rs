@@ -156,9 +156,11 @@ impl Readers {
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
-                Ok(Some(Control::Restart { domain, image })) => restarts.order(domain, image, agreed),
+                Ok(Some(Control::Restart { domain, image, again })) => {
+                    restarts.order(domain, image, again, agreed);
+                }
                 Ok(Some(Control::Replace { domain, by, image })) => {
-                    restarts.order(by, image, agreed);
+                    restarts.order(by, image, false, agreed);
                     clerk.on_replace(by & 0xff, domain & 0xff);
                 }
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}

@@ -20,7 +20,7 @@ const HELP: &[&str] = &[
     "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
     "replace K spare [design]  the kernel held cold takes the place of K, which votes until then; K's place is the spare then",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
-    "policy [iteration rotate|refresh|none]  what becomes of a lost kernel: the next design, the same again, nothing",
+    "policy [iteration re-execute|rotate|refresh|none]  what becomes of a lost kernel: its turns again, the next design, the same again, nothing",
     "policy [spare after-attempts|first|manual]  when the spare takes its place: when its own does not bring it back, at once, never",
     "resize ROWS COLUMNS    the terminal has another size; agreed like typed bytes",
     "signal NAME|NUMBER     to the terminal's foreground process group; agreed likewise",
@@ -178,7 +178,7 @@ impl Manager {
                 board.inject(domain, Inject::Resume)
             }
             Fault::Restart => {
-                board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+                board.control(Control::Restart { domain: self.incarnation(domain), image: 0, again: false });
                 Ok(())
             }
             Fault::Lie => {
@@ -210,7 +210,7 @@ impl Manager {
     fn usurp(&mut self, board: &mut impl Board) {
         let [tried, done] = board.usurp();
         for domain in 0..self.config.domains {
-            board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+            board.control(Control::Restart { domain: self.incarnation(domain), image: 0, again: false });
         }
         // And somebody else is to vote in place of the last that does.
         let last = (0..self.config.domains).rfind(|d| self.set.is_some_and(|set| set >> d & 1 == 1));

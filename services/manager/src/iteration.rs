@@ -3,6 +3,7 @@
 //! Nothing here decides who votes, nor who begins anew. The gate accuses, the replicas agree on the voters; in between stands the order to begin a
 //! kernel anew, which they endorse or not.
 
+use crate::causes::Loss;
 use crate::spare::Whom;
 use crate::{Board, Manager, Out};
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
@@ -73,6 +74,8 @@ pub struct Return {
     /// When it was lost, when its successor began to run.
     pub(crate) since: [u64; 2],
     pub(crate) attempts: u32,
+    /// What it was lost in, until the cause is told.
+    pub(crate) loss: Option<Loss>,
     /// Its design, as a place in [`crate::Config::designs`]; and the one that an order names.
     pub(crate) design: Option<usize>,
     pub(crate) wish: Option<usize>,
@@ -111,14 +114,19 @@ impl Manager {
     /// `voter` is accused. One that was to return failed: it may try once more.
     pub(crate) fn lost(&mut self, voter: u32, why: Out, board: &mut impl Board) {
         let now = board.now_us();
+        let (loss, tries) = (self.loss(voter, why), self.is_trying(voter));
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
-        if r.stage == Stage::Votes {
-            (r.since, r.why) = ([now, now], Why::Accused(why));
-        }
         if matches!(r.stage, Stage::Lost | Stage::Begins | Stage::Leaves) {
             // That is the one of which all is said already: EL2's table, which is looked at first, knows no other yet.
             return;
         }
+        if r.stage == Stage::Votes {
+            (r.since, r.why, r.loss) = ([now, now], Why::Accused(why), Some(loss));
+        } else {
+            r.loss = r.loss.filter(|_| tries).or(Some(loss));
+            self.conclude(voter, Some(loss).filter(|_| tries), board);
+        }
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
         let Some(row) = self.rows.get_mut(voter as usize) else { return };
         row.out.get_or_insert(why);
         r.stage = Stage::Lost;
@@ -143,10 +151,15 @@ impl Manager {
 
     /// The policy's answer to a lost kernel that votes no more.
     fn iterate(&mut self, voter: u32, board: &mut impl Board) {
-        let Some(r) = self.returns.get(voter as usize).copied() else { return };
         if self.is_succeeded(voter) {
-            return;
+            return self.conclude(voter, None, board);
         }
+        let Some(r) = self.returns.get(voter as usize).copied() else { return };
+        let to_spare = self.has_successor(voter, r.attempts);
+        if !to_spare && r.wish.is_none() && self.tries_again(voter) {
+            return self.begin(voter, self.design(voter), true, board);
+        }
+        self.conclude(voter, None, board);
         let name = self.name(voter);
         if self.config.iteration == Iteration::None {
             return self.say(
@@ -156,9 +169,9 @@ impl Manager {
         }
         let count = self.config.designs.len();
         let next = self.design(voter).map(|d| (d + 1) % count.max(1));
-        let policy = if self.config.iteration == Iteration::Rotate { next } else { self.design(voter) };
-        let design = r.wish.or(policy);
-        if self.has_successor(voter, r.attempts) && self.stand_in(voter, design, board) {
+        let rotates = matches!(self.config.iteration, Iteration::Rotate | Iteration::ReExecute);
+        let design = r.wish.or(if rotates { next } else { self.design(voter) });
+        if to_spare && self.stand_in(voter, design, board) {
             return;
         }
         if r.attempts >= ATTEMPTS {
@@ -171,21 +184,24 @@ impl Manager {
             );
             return self.fails(voter, board);
         }
-        self.begin(voter, design, board);
+        self.begin(voter, design, false, board);
     }
 
-    /// Begins `voter` anew with design `design`; `None`: as it was.
-    pub(crate) fn begin(&mut self, voter: u32, design: Option<usize>, board: &mut impl Board) {
+    /// Begins `voter` anew with design `design` (`None`: as it was), before the place where it was lost if it is to execute that again.
+    pub(crate) fn begin(&mut self, voter: u32, design: Option<usize>, again: bool, board: &mut impl Board) {
         let name = self.name(voter);
-        board.control(Control::Restart { domain: self.incarnation(voter), image: self.image_of(design) });
+        let image = self.image_of(design);
+        board.control(Control::Restart { domain: self.incarnation(voter), image, again });
         let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
         let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
-        self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}"));
+        let how = if again { ", to execute its last turns again" } else { "" };
+        self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}{how}"));
         if let Some(r) = self.returns.get_mut(voter as usize) {
-            (r.stage, r.design, r.wish, r.attempts) = (Stage::Begins, design, None, r.attempts + 1);
+            (r.stage, r.design, r.wish) = (Stage::Begins, design, None);
+            r.attempts += u32::from(!again);
         }
         if let Some(row) = self.rows.get_mut(voter as usize) {
-            (row.out, row.late, row.lagging) = (None, None, None);
+            (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
         }
     }
 
@@ -200,7 +216,9 @@ impl Manager {
         let now = board.now_us();
         let known = self.rows.get(voter as usize).and_then(|r| r.status).map_or(0, |s| s.restarts);
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
-        let runs = status.state == DomainState::Running as u16;
+        let crashed = status.state == DomainState::Crashed as u16;
+        // One that crashes at once is not seen running.
+        let runs = crashed || status.state == DomainState::Running as u16;
         if r.stage == Stage::Begins && runs && status.restarts != known {
             let [lost, begun] = &mut r.since;
             *begun = now;
@@ -212,7 +230,7 @@ impl Manager {
                 board,
                 format_args!("return: {name} runs on scrubbed memory {ms} ms after {whom} was lost"),
             );
-        } else if r.stage == Stage::Follows && status.state == DomainState::Crashed as u16 {
+        } else if r.stage == Stage::Follows && crashed && self.crashed_unheard(voter, now) {
             // The gate says nothing of one that it had accused before it voted.
             self.lost(voter, Out::Crashed, board);
         }
@@ -220,6 +238,7 @@ impl Manager {
 
     fn is_back(&mut self, voter: u32, count: u32, board: &mut impl Board) {
         let now = board.now_us();
+        self.conclude(voter, None, board);
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
         let ([lost, begun], why, design) = (r.since, r.why, r.design);
         *r = Return { design, ..Return::default() };
@@ -270,7 +289,8 @@ impl Manager {
             r.wish = wish;
             return;
         }
-        self.begin(voter, wish, board);
+        self.conclude(voter, None, board);
+        self.begin(voter, wish, false, board);
     }
 
     /// The design that an order on `voter` names, or else its own, which may be unknown; `None`: there is none of that name, and that was said.

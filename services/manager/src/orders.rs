@@ -31,12 +31,15 @@ impl Manager {
                 return self.say(
                     board,
                     format_args!(
-                        "usage: policy, policy iteration rotate|refresh|none, policy spare after-attempts|first|manual"
+                        "usage: policy, policy iteration re-execute|rotate|refresh|none, policy spare after-attempts|first|manual"
                     ),
                 );
             }
         }
         let word = match self.config.iteration {
+            Iteration::ReExecute => {
+                "re-execute: a lost kernel executes its last turns again; lost again, the next design takes its place"
+            }
             Iteration::Rotate => "rotate: the next design takes a lost kernel's place",
             Iteration::Refresh => "refresh: a lost kernel begins anew as it was",
             Iteration::None => "none: a lost kernel stays out until `replace`",

@@ -5,7 +5,9 @@
 
 use crate::iteration::{ATTEMPTS, Return, Stage, Why};
 use crate::{Board, Manager};
-use abi::bootinfo::{COLD_IMAGE, DOMAINS_MAX, DomainState, DomainStatus, SparePolicy, incarnation};
+use abi::bootinfo::{
+    COLD_IMAGE, DOMAINS_MAX, DomainState, DomainStatus, Iteration, SparePolicy, incarnation,
+};
 use abi::vote::Control;
 use core::fmt;
 
@@ -68,19 +70,22 @@ impl Manager {
         self.is_full() && begun_for.is_none() || self.places.stands_for.contains(&Some(voter))
     }
 
-    /// Whether the policy gives `voter`, which was begun anew `attempts` times, a successor on the spare. One that is a successor itself has none.
+    /// Whether the policy gives `voter`, which was begun anew `attempts` times, a successor on the spare. One that is a successor itself has none, and
+    /// the spare must be ready.
     pub(crate) fn has_successor(&self, voter: u32, attempts: u32) -> bool {
         let due = match self.config.spare {
             SparePolicy::First => true,
             SparePolicy::AfterAttempts => attempts >= ATTEMPTS,
             SparePolicy::Manual => false,
         };
-        due && self.stands_for(voter).is_none()
+        let none = self.config.iteration == Iteration::None || self.stands_for(voter).is_some();
+        due && !none && self.spare().is_some()
     }
 
     /// The spare begins, to vote in place of `lost`. `false`: there is none.
     pub(crate) fn stand_in(&mut self, lost: u32, design: Option<usize>, board: &mut impl Board) -> bool {
         let Some(spare) = self.spare() else { return false };
+        self.conclude(lost, None, board);
         let Some(r) = self.returns.get(lost as usize).copied() else { return false };
         let (domain, by) = (self.incarnation(lost), self.incarnation(spare));
         board.control(Control::Replace { domain, by, image: self.image_of(design) });
@@ -102,10 +107,10 @@ impl Manager {
 
     fn begins(&mut self, spare: u32, r: Return) {
         if let Some(place) = self.returns.get_mut(spare as usize) {
-            *place = Return { stage: Stage::Begins, wish: None, attempts: 1, ..r };
+            *place = Return { stage: Stage::Begins, wish: None, loss: None, attempts: 1, ..r };
         }
         if let Some(row) = self.rows.get_mut(spare as usize) {
-            (row.out, row.late, row.lagging) = (None, None, None);
+            (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
         }
     }
 
@@ -120,7 +125,7 @@ impl Manager {
         if let Some(r) = self.returns.get_mut(spare as usize) {
             *r = Return { since: [now, now], ..Return::default() };
         }
-        self.begin(spare, design, board);
+        self.begin(spare, design, false, board);
     }
 
     /// `replace K spare [design]`.
@@ -188,6 +193,7 @@ impl Manager {
     fn take_back(&mut self, domain: u32, board: &mut impl Board) {
         let named = self.incarnation(domain);
         let _nobody = self.places.takes(domain);
+        self.conclude(domain, None, board);
         let (Some(taken), Some(r)) =
             (self.places.taken_back.get_mut(domain as usize), self.returns.get_mut(domain as usize))
         else {
@@ -197,7 +203,7 @@ impl Manager {
             return;
         }
         *r = Return { stage: Stage::Leaves, design: r.design, ..Return::default() };
-        board.control(Control::Restart { domain: named, image: COLD_IMAGE });
+        board.control(Control::Restart { domain: named, image: COLD_IMAGE, again: false });
         let name = self.name(domain);
         self.say(board, format_args!("return: the place of {name} is taken back, to be the spare"));
     }
@@ -214,7 +220,7 @@ impl Manager {
                 *r = Return { design: r.design, ..Return::default() };
             }
             if let Some(row) = self.rows.get_mut(at) {
-                (row.out, row.late, row.lagging) = (None, None, None);
+                (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
             }
             if !votes {
                 let name = self.name(domain);

@@ -23,7 +23,10 @@ fn replace(restarts: u64, image: u32) -> String {
 }
 
 fn take_back(domain: u32, restarts: u64) -> String {
-    format!("{:?}", Control::Restart { domain: incarnation(domain, restarts), image: COLD_IMAGE })
+    format!(
+        "{:?}",
+        Control::Restart { domain: incarnation(domain, restarts), image: COLD_IMAGE, again: false }
+    )
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn who_does_not_come_back_in_its_own_place_gets_a_successor_in_the_spare() {
 fn the_policy_first_does_not_wait_and_manual_does_not_begin() {
     for (policy, expected) in [
         (SparePolicy::First, replace(0, 6)),
-        (SparePolicy::Manual, format!("{:?}", Control::Restart { domain: K2, image: 6 })),
+        (SparePolicy::Manual, format!("{:?}", Control::Restart { domain: K2, image: 6, again: false })),
     ] {
         let m = &mut with_spare(policy);
         voters(m, 1, FOUR);
@@ -144,7 +147,10 @@ fn an_empty_seat_is_for_whoever_comes_first_and_the_other_becomes_the_spare() {
     voters(m, 2, 0xd0);
     begun(m, K2, 1, &mut Desk::default());
     assert_eq!(type_in(m, "replace k3 spare\r").acts.len(), 0);
-    assert_eq!(type_in(m, "replace k5\r").acts, [format!("{:?}", Control::Restart { domain: K5, image: 5 })]);
+    assert_eq!(
+        type_in(m, "replace k5\r").acts,
+        [format!("{:?}", Control::Restart { domain: K5, image: 5, again: false })]
+    );
     begun(m, K5, 1, &mut Desk::default());
     assert_eq!(voters(m, 3, 0xf0).acts, [take_back(K5, 1)]);
 }
