@@ -248,22 +248,14 @@ mod tests {
     }
 
     fn world() -> World {
-        let mut root = Root::default();
+        let (mut root, places) = (Root::default(), [u64::MAX; KERNELS_MAX]);
         RECORDS.iter().for_each(|record| root.push(record));
         let (records, bytes, root) = (root.records(), root.bytes(), root.digest());
         let mut w = World {
             agreed: core::array::from_fn(|_| region(8192)),
             begin: core::array::from_fn(|_| region(8192)),
             written: core::array::from_fn(|_| region(4096 + 16384)),
-            beginning: Beginning {
-                s: 8,
-                entry: ENTRY,
-                records,
-                bytes,
-                root,
-                log: 0,
-                places: [u64::MAX; KERNELS_MAX],
-            },
+            beginning: Beginning { s: 8, entry: ENTRY, records, bytes, root, log: 0, places },
         };
         for agreed in &w.agreed {
             let mut writer = BroadcastWriter::new(agreed).unwrap();
