@@ -140,6 +140,8 @@ pub const MANAGES: u32 = 4;
 pub const BUILDS: u32 = 8;
 /// The root task builds its memory.
 pub const BUILT_ABOVE: u32 = 16;
+/// Its memory is zero, caches and all: nobody has written there since power-on.
+pub const ZEROED: u32 = 32;
 
 /// One partition.
 #[derive(Clone, Copy, Debug)]
