@@ -148,7 +148,7 @@ pub mod root {
     pub const CONTEXTS: u64 = 48;
     /// Plus a number: RAM that is nobody's, as Untyped; see [`crate::bootinfo::BootInfo::untyped`].
     pub const UNTYPED: u64 = 64;
-    /// Plus a place in the manifest: memory of a partition that the root task builds, as Untyped.
+    /// Plus a place in the manifest: memory of a partition of this core that the root task builds, as Untyped.
     pub const MEMORY: u64 = 80;
     /// The first slot that is empty.
     pub const FREE: u64 = 96;

@@ -1,4 +1,4 @@
-//! What a core's capability store begins with, and what the root task is given.
+//! What a core's capability store begins with, and what the root task is given: on each core the domains there, and the memory of those that it builds.
 //!
 //! The boot core takes the memory (`Pages::allocate`), each core fills its own. Domains get their time by the same invocations that anybody
 //! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.

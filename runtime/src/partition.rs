@@ -46,7 +46,7 @@ pub(crate) struct Layout<'a> {
     pub(crate) image: Entry<'a>,
 }
 
-impl<'a> Layout<'a> {
+impl Layout<'_> {
     fn segments(&self) -> &[Segment] {
         self.image.segments.get(..self.image.segment_count).unwrap_or(&[])
     }
@@ -136,36 +136,164 @@ impl<'a> Layout<'a> {
 
     /// Frames of `size` (0 pages, 1 blocks), if `n` of those that come one after the other is where a Retype begins; there are `left` from there on.
     fn frames(&self, size: u64, slot: u64, n: u64, left: u64) -> Option<Step> {
-        let what = (root::MEMORY + self.index, kind::FRAME);
-        n.is_multiple_of(BATCH)
-            .then(|| retype(what.0, what.1, size, KEPT + self.index, slot, left.min(BATCH)))
+        let made =
+            || retype(root::MEMORY + self.index, kind::FRAME, size, KEPT + self.index, slot, left.min(BATCH));
+        n.is_multiple_of(BATCH).then(made)
     }
 
-    /// All for a block that is used in one way; those like it that follow are made at once.
-    fn whole(self, block: u64) -> impl Iterator<Item = Step> + use<> {
+    /// Of a block that is used in one way: it is made, with those like it that follow, and mapped.
+    fn whole(&self, block: u64, part: u64) -> Option<Step> {
+        if part == 1 {
+            return self.map(1 + block, MEMORY_IPA + block * BLOCK);
+        }
         let before = (0..block).rev().take_while(|&b| self.is_whole(b)).count() as u64;
         let left = (block..self.blocks()).take_while(|&b| self.is_whole(b)).count() as u64;
-        let slot = 1 + block;
-        [self.frames(1, slot, before, left), self.map(slot, MEMORY_IPA + block * BLOCK)].into_iter().flatten()
+        self.frames(1, 1 + block, before, left)
     }
 
-    /// All for a block of pages.
-    fn pages(self, block: u64) -> impl Iterator<Item = Step> + use<'a> {
+    /// Of a block of pages: its table is made and mapped, then each page.
+    fn pages(&self, block: u64, part: u64) -> Option<Step> {
         let (ipa, table) = (MEMORY_IPA + block * BLOCK, self.divided(block));
-        let page = move |n: u64| {
-            let slot = table + 1 + n;
-            [self.frames(0, slot, n, PAGES - n), self.map(slot, ipa + n * PAGE)]
-        };
-        self.table(table, ipa, 3).into_iter().chain((0..PAGES).flat_map(page).flatten())
+        let n = (part / 2).wrapping_sub(1);
+        match part {
+            0 | 1 => self.table(table, ipa, 3).get(part as usize).copied(),
+            _ if part.is_multiple_of(2) => self.frames(0, table + 1 + n, n, PAGES - n),
+            _ => self.map(table + 1 + n, ipa + n * PAGE),
+        }
     }
 
     /// All.
-    pub(crate) fn steps(self) -> impl Iterator<Item = Step> + use<'a> {
-        let block = move |b| {
-            let whole = self.is_whole(b);
-            let (one, many) = (whole.then(|| self.whole(b)), (!whole).then(|| self.pages(b)));
-            one.into_iter().flatten().chain(many.into_iter().flatten())
-        };
-        self.table(0, MEMORY_IPA, 2).into_iter().chain((0..self.blocks()).flat_map(block))
+    pub(crate) fn steps(&self) -> impl Iterator<Item = Step> {
+        self.table(0, MEMORY_IPA, 2).into_iter().chain(Blocks { layout: self, block: 0, part: 0 })
+    }
+}
+
+/// All but the table of level 2. Of its own, as nested iterators would be large: there is one for each core, on a service's stack.
+struct Blocks<'a> {
+    layout: &'a Layout<'a>,
+    block: u64,
+    part: u64,
+}
+
+impl Iterator for Blocks<'_> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        while self.block < self.layout.blocks() {
+            let whole = self.layout.is_whole(self.block);
+            let part = self.part;
+            self.part += 1;
+            if part == if whole { 2 } else { 2 + 2 * PAGES } {
+                (self.block, self.part) = (self.block + 1, 0);
+                continue;
+            }
+            let step =
+                if whole { self.layout.whole(self.block, part) } else { self.layout.pages(self.block, part) };
+            if step.is_some() {
+                return step;
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use abi::bundle::SEGMENTS_MAX;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn layout(kind: Kind, size: u64, parts: &[(u64, u64, u64, u64)]) -> Layout<'static> {
+        let mut segments = [Segment::default(); SEGMENTS_MAX];
+        for (segment, &(at, file_size, memory_size, flags)) in segments.iter_mut().zip(parts) {
+            *segment = Segment { ipa: MEMORY_IPA + at, offset: 0, file_size, memory_size, flags };
+        }
+        let (entry, segment_count) = (MEMORY_IPA, parts.len());
+        let image = Entry { name: "test", kind, entry, data: &[], offset: 0, segment_count, segments };
+        Layout { index: 3, size, image }
+    }
+
+    /// Text, a gap of a page, constants, data with more zeros than fit the first blocks.
+    fn service() -> Layout<'static> {
+        let text = (0, 0x5_1234, 0x5_1234, 5);
+        let constants = (0x5_3000, 0x800, 0x800, 4);
+        layout(Kind::Service, 16 << 20, &[text, constants, (0x5_4000, 0x3000, 0x50_0000, 6)])
+    }
+
+    /// What the steps come to: by offset in the memory the bytes and the rights of what is mapped there. Each slot is filled before it is used
+    /// and once, frames lie in the Untyped in the order of their addresses, and tables come before what is in them.
+    fn carried_out(layout: Layout<'static>) -> BTreeMap<u64, (u64, u64)> {
+        let (mut slots, mut tables) = (BTreeMap::new(), BTreeSet::new());
+        let (mut used, mut mapped) = (0, BTreeMap::new());
+        for (address, label, arguments) in layout.steps() {
+            let [a, b, c, d, e, slot, count, _] = arguments;
+            if label == label::RETYPE {
+                assert_eq!((c, d, e), (KEPT + 3, 0, 0));
+                assert!((1..=BATCH).contains(&count) && slot + count <= 1 << layout.radix());
+                for slot in slot..slot + count {
+                    let (size, table) = match (a, b) {
+                        (kind::FRAME, 0) => (PAGE, false),
+                        (kind::FRAME, 1) => (BLOCK, false),
+                        (kind::PAGE_TABLE, 2) => (1 << 30, true),
+                        (kind::PAGE_TABLE, 3) => (BLOCK, true),
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!(address, if table { TABLES } else { root::MEMORY + 3 });
+                    let at = if table { u64::MAX } else { used };
+                    used += if table { 0 } else { size };
+                    assert_eq!(slots.insert(slot, (at, size)), None);
+                }
+                continue;
+            }
+            assert_eq!((label, address >> 59, a), (label::MAP, 4, root::SPACES + 3));
+            let (at, size) = slots.get(&(address << 5 >> 5)).copied().expect("a slot that was filled");
+            let offset = b - MEMORY_IPA;
+            if at == u64::MAX {
+                assert!(tables.insert((offset, size)));
+                continue;
+            }
+            let above = if size == PAGE { (offset / BLOCK * BLOCK, BLOCK) } else { (0, 1 << 30) };
+            assert!(at == offset && tables.contains(&above));
+            assert_eq!(mapped.insert(offset, (size, c)), None);
+        }
+        assert_eq!(used, layout.size, "all of the memory is made into frames");
+        assert!(tables.len() as u64 == layout.tables() && slots.len() as u64 <= 1 << layout.radix());
+        mapped
+    }
+
+    #[test]
+    fn a_list_is_small() {
+        assert!(size_of_val(&service().steps()) < 300);
+    }
+
+    #[test]
+    fn a_kernel_has_blocks_with_all_rights() {
+        let kernel = layout(Kind::Kernel, 256 << 20, &[(0, 0x123_4567, 0x123_4567, 7)]);
+        let mapped = carried_out(kernel);
+        assert!(mapped.len() == 128 && mapped.values().all(|it| *it == (BLOCK, map::READ | map::WRITE)));
+        assert_eq!(kernel.radix(), 8);
+    }
+
+    #[test]
+    fn a_service_has_each_page_as_its_segment_says_and_gaps_unmapped() {
+        const DATA: u64 = map::READ | map::WRITE | map::NO_EXECUTE;
+        let mapped = carried_out(service());
+        let rights = |offset| mapped.get(&offset).copied();
+        assert_eq!([0, 0x5_1000].map(rights), [Some((PAGE, map::READ)); 2]);
+        assert_eq!(rights(0x5_2000), None);
+        assert_eq!(rights(0x5_3000), Some((PAGE, map::READ | map::NO_EXECUTE)));
+        assert_eq!(rights(0x5_4000), Some((PAGE, DATA)));
+        // Zeros of the data from block 1 on, then memory that is free.
+        assert_eq!([BLOCK, 3 * BLOCK].map(rights), [Some((BLOCK, DATA)); 2]);
+        let bytes: u64 = mapped.values().map(|(size, _)| size).sum();
+        assert_eq!(bytes, (16 << 20) - PAGE);
+        assert!(mapped.values().all(|(_, rights)| rights & map::WRITE == 0 || rights & map::NO_EXECUTE != 0));
+    }
+
+    #[test]
+    fn a_block_in_which_the_image_ends_is_divided() {
+        let mapped = carried_out(layout(Kind::Service, 4 << 20, &[(0, 5 << 19, 5 << 19, 5)]));
+        assert_eq!(mapped.get(&0), Some(&(BLOCK, map::READ)));
+        assert_eq!(mapped.get(&(5 << 19)), Some(&(PAGE, map::READ | map::WRITE | map::NO_EXECUTE)));
     }
 }

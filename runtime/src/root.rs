@@ -16,7 +16,7 @@
 
 use crate::capability::{Registers, ask, invoke};
 use crate::partition::{KEPT, Layout, PAGE, ROOM_RADIX, Step, TABLES, retype, step};
-use abi::bootinfo::{BootInfo, PartitionInfo, name_str};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, name_str};
 use abi::bundle::Bundle;
 use abi::capability::{ERROR_BASE, IN_PROGRESS, kind, label, root};
 use core::fmt;
@@ -115,7 +115,8 @@ type Task = (u64, Step);
 #[derive(Clone, Copy)]
 struct Builder<'a> {
     boot: &'a BootInfo,
-    bundle: Bundle<'a>,
+    /// By index; `None`: EL2 has built it.
+    layouts: &'a [Option<Layout<'a>>],
     own: u64,
     here: u64,
 }
@@ -128,10 +129,8 @@ impl<'a> Builder<'a> {
         all.filter(move |&n| core_of(builder.boot, n) == core)
     }
 
-    /// `None`: EL2 has built it, or its image is not there.
-    fn layout(&self, index: u64) -> Option<Layout<'a>> {
-        let part = self.boot.partitions.get(index as usize).filter(|p| p.memory.size > 0)?;
-        Some(Layout { index, size: part.memory.size, image: self.bundle.find(name_str(&part.image))? })
+    fn layout(self, index: u64) -> Option<&'a Layout<'a>> {
+        self.layouts.get(index as usize)?.as_ref()
     }
 
     /// Pages that core `core` needs for CNodes and tables.
@@ -197,7 +196,7 @@ impl<'a> Builder<'a> {
     /// All that is to be done on core `core`.
     fn script(self, core: u64) -> impl Iterator<Item = Task> + use<'a> {
         let memory = move |n: u64| {
-            let steps = self.layout(n).into_iter().flat_map(Layout::steps);
+            let steps = self.layout(n).into_iter().flat_map(|layout| layout.steps());
             steps.map(move |step| (n, step)).chain(self.start(n))
         };
         let back = [
@@ -259,12 +258,15 @@ pub fn build(boot: &'static BootInfo) -> Result<(), (u64, BuildError)> {
     let own = u64::from(boot.domain);
     let Some(bytes) = crate::channel::module(boot, "bundle") else { return Ok(()) };
     let bundle = Bundle::trusted(bytes).map_err(|_| (own, BuildError::NoImage))?;
-    let builder = Builder { boot, bundle, own, here: core_of(boot, own) };
     let parts = (0..).zip(&boot.partitions).take(boot.domains as usize);
-    let missing = |(n, part): &(u64, &PartitionInfo)| part.memory.size > 0 && builder.layout(*n).is_none();
-    if let Some((n, _)) = parts.clone().find(missing) {
-        return Err((n, BuildError::NoImage));
+    let mut layouts = [None; DOMAINS_MAX];
+    for (layout, (index, part)) in
+        layouts.iter_mut().zip(parts.clone()).filter(|(_, (_, p))| p.memory.size > 0)
+    {
+        let image = bundle.find(name_str(&part.image)).ok_or((index, BuildError::NoImage))?;
+        *layout = Some(Layout { index, size: part.memory.size, image });
     }
+    let builder = Builder { boot, layouts: &layouts, own, here: core_of(boot, own) };
     let largest = (root::UNTYPED..).zip(&boot.untyped).max_by_key(|(_, m)| m.size);
     let (free, _) = largest.ok_or((own, BuildError::NoMemory))?;
     let cores = parts.filter(|(n, _)| *n != own).fold(0u64, |cores, (_, part)| cores | 1 << (part.core & 7));
