@@ -9,7 +9,7 @@
 //! | `0x1000_0000` | this page | R |
 //! | `0x1000_1000` | [`DomainStatus`] table (one page) | R |
 //! | `0x1000_2000` | positions this domain publishes for its *stream* channels ([`POSITION_IPA`]) | RW |
-//! | `0x2000_0000` + i * 8 MiB | channel i | writer RW, readers R |
+//! | `0x2000_0000` | channels, in one row | writer RW, readers R |
 //! | `0x4000_0000` | the domain's memory; its image stands at the start | RWX by segment |
 //! | `0x8000_0000` | modules of the bundle that the manifest gives it (root image, recorded log), page-aligned | R; kernels RX |
 //!
@@ -32,10 +32,10 @@ pub const STATUS_IPA: u64 = 0x1000_1000;
 pub const POSITION_IPA: u64 = 0x1000_2000;
 /// Where the writer of stream channel i finds its reader's position page.
 pub const PEER_POSITION_IPA: u64 = 0x1010_0000;
-/// Channel i lies at `CHANNEL_IPA + i * CHANNEL_STRIDE`.
+/// Start of the channels, which lie in one row as in the manifest's memory for them; [`ChannelInfo`] says where each is.
 pub const CHANNEL_IPA: u64 = 0x2000_0000;
-/// Distance between channels, bytes; also the largest channel.
-pub const CHANNEL_STRIDE: u64 = 8 << 20;
+/// All channels together, bytes, at most.
+pub const CHANNELS_SIZE: u64 = MEMORY_IPA - CHANNEL_IPA;
 /// Start of a domain's memory.
 pub const MEMORY_IPA: u64 = 0x4000_0000;
 /// Start of the modules.
@@ -195,6 +195,8 @@ pub enum Iteration {
     Refresh = 1,
     /// It stays out until the operator says otherwise.
     None = 2,
+    /// It is begun anew as it was, before the place where it was lost, so that it executes the same turns again; if it is lost there again, as with [`Iteration::Rotate`].
+    ReExecute = 3,
 }
 
 impl Iteration {
@@ -204,6 +206,7 @@ impl Iteration {
             "rotate" => Iteration::Rotate,
             "refresh" => Iteration::Refresh,
             "none" => Iteration::None,
+            "re-execute" => Iteration::ReExecute,
             _ => return None,
         })
     }
@@ -212,7 +215,7 @@ impl Iteration {
 impl RunParameters {
     /// What becomes of a kernel that was lost.
     pub fn iteration(&self) -> Iteration {
-        let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None];
+        let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None, Iteration::ReExecute];
         all.into_iter().find(|i| *i as u32 == self.iteration).unwrap_or_default()
     }
 }
@@ -273,7 +276,6 @@ pub struct DeviceInfo {
 }
 
 const _: () = assert!(core::mem::size_of::<BootInfo>() <= 4096);
-const _: () = assert!(CHANNEL_IPA + CHANNELS_MAX as u64 * CHANNEL_STRIDE <= MEMORY_IPA);
 
 /// What became of a domain. A row is written only by the EL2 instance of the domain's core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

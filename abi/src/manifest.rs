@@ -12,7 +12,9 @@ mod reader;
 pub use error::{Found, ManifestError, Path, Problem};
 pub use parse::{fixed_seed, seed};
 
-use crate::bootinfo::{CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MODULES_MAX, Name, RunParameters, name_str};
+use crate::bootinfo::{
+    CHANNEL_IPA, CHANNELS_MAX, DEVICES_MAX, DOMAINS_MAX, MODULES_MAX, Name, RunParameters, name_str,
+};
 use heapless::Vec;
 
 /// The value of `/tetrarch/compatible`.
@@ -149,6 +151,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Where those who write or read `channel` find it: channels lie there as they lie in memory.
+    pub fn channel_ipa(&self, channel: &Channel) -> u64 {
+        CHANNEL_IPA + (channel.frames.base - self.channel_memory.base)
+    }
+
     /// The index of the partition `name`.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.domains.iter().position(|d| d.name() == name)

@@ -185,6 +185,18 @@ pub enum Verdict {
         /// Its wait status, as wait4 gives it.
         status: i32,
     },
+    /// Said just before an accusation: where the accused stands, as far as the gate has read what it said.
+    Stood {
+        /// Who.
+        voter: u32,
+        /// It has passed all sync points below this number.
+        s: u64,
+    },
+    /// A kernel begun anew has come to the output or the state that its predecessor was accused of, and says what the quorum had said.
+    Vanished {
+        /// Who.
+        voter: u32,
+    },
 }
 
 /// What a replica says (channel `progress-NAME`). Its word alone counts for nothing.
@@ -312,6 +324,8 @@ pub enum Control {
         domain: u32,
         /// 0: as it was; else a kernel of the bundle, counted from 1.
         image: u32,
+        /// It is to begin before the place where it was lost, if it can, and execute the same turns again. Where that is the replicas know.
+        again: bool,
     },
     /// No fault, but an input from outside that is to be agreed like typed bytes: the terminal has another size. For the domain that has the terminal.
     Resize {

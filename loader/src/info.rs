@@ -50,7 +50,7 @@ pub fn of(found: &Found<'_>, index: usize, image_end: u64, free: &[MemoryInfo]) 
 }
 
 fn channels(info: &mut BootInfo, manifest: &Manifest, index: usize) {
-    for (i, (row, c)) in info.channels.iter_mut().zip(&manifest.channels).enumerate() {
+    for (row, c) in info.channels.iter_mut().zip(&manifest.channels) {
         let role = if c.writer == index {
             ROLE_WRITER
         } else if c.reads(index) {
@@ -59,8 +59,7 @@ fn channels(info: &mut BootInfo, manifest: &Manifest, index: usize) {
             ROLE_NONE
         };
         // A channel that is not this domain's still has its name and writer, but no address.
-        let (ipa, size) =
-            if role == ROLE_NONE { (0, 0) } else { (CHANNEL_IPA + i as u64 * CHANNEL_STRIDE, c.frames.size) };
+        let (ipa, size) = if role == ROLE_NONE { (0, 0) } else { (manifest.channel_ipa(c), c.frames.size) };
         let stream = u32::from(c.kind == ChannelKind::Stream);
         *row = ChannelInfo { name: c.name, ipa, size, role, stream, writer: c.writer as u32, reserved: 0 };
     }

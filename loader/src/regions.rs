@@ -37,7 +37,7 @@ pub fn common<'a>(area: &mut Area, found: &Found<'a>, index: usize) -> Result<()
     map(regions, index, BOOTINFO_IPA, boot, Rights::Read)?;
     map(regions, index, POSITION_IPA, position(index), Rights::ReadWrite)?;
     for (i, c) in manifest.channels.iter().enumerate() {
-        let ipa = CHANNEL_IPA + i as u64 * CHANNEL_STRIDE;
+        let ipa = manifest.channel_ipa(c);
         if c.writer == index {
             map(regions, index, ipa, c.frames, Rights::ReadWrite)?;
             let reader = (0..manifest.domains.len()).find(|&d| c.reads(d));

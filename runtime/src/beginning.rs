@@ -2,6 +2,8 @@
 //!
 //! The bytes are taken from the rings `snapshot-NAME` of the other kernels, of whom none is believed: they count when their digest is the root that the
 //! replicas name, and nothing looks into them before. So a kernel or a replica that lies here costs its reader some time.
+//!
+//! One that is to execute again what its predecessor was lost in begins not after the sync point that the replicas name (decision 11), or, if it cannot, like all.
 
 use crate::agreed::AgreedLog;
 use crate::channel::{Channel, module_at};
@@ -13,7 +15,9 @@ use core::sync::atomic::AtomicU64;
 use ipc::BroadcastReader;
 
 /// So many of the last words of each replica are looked at.
-const WORDS: usize = 4;
+const WORDS: usize = 16;
+/// So many sync points are executed again at most where that begins with the log's first entry.
+const FAR: u64 = 16_384;
 /// So long, milliseconds, is a snapshot waited for where the log could be followed from its beginning too.
 const PATIENCE_MS: u64 = 1000;
 /// Between two looks, milliseconds.
@@ -59,8 +63,10 @@ pub unsafe fn start(
     let per_ms = boot.counter_hz.max(1000) / 1000;
     let patient_until = crate::calls::now().saturating_add(PATIENCE_MS * per_ms);
     let (mut memory, mut told): (&'static mut [u8], bool) = (&mut [], false);
+    let mut bound = rings.bound(boot.incarnation());
     loop {
-        for beginning in rings.vouched() {
+        let mut below = bound;
+        while let Some(beginning) = rings.newest(below) {
             let need = rings.need(&beginning)?;
             if memory.len() < need {
                 memory = room(need);
@@ -69,6 +75,14 @@ pub unsafe fn start(
                 let snapshot = memory.get(..beginning.bytes as usize)?;
                 return Some(Start { snapshot: Some(snapshot), log: rings.log(&beginning)? });
             }
+            let Some(older) = beginning.s.checked_sub(1) else { break };
+            below = Some(older);
+        }
+        if let Some(s) = bound.take() {
+            if s <= FAR && rings.hold_the_beginning() {
+                return Some(Start { snapshot: None, log: log? });
+            }
+            continue;
         }
         let now = crate::calls::now();
         if now >= patient_until && rings.hold_the_beginning() {
@@ -121,23 +135,31 @@ impl<'a> Rings<'a> {
         self.words(i).find(|own| own.agrees(beginning))
     }
 
-    /// What enough replicas say, the newest first.
-    fn vouched(&self) -> impl Iterator<Item = Beginning> {
-        let mut found: [Option<Beginning>; REPLICAS * WORDS] = [None; _];
-        let all = (0..REPLICAS).flat_map(|i| self.words(i));
+    /// The newest snapshot, not after sync point `bound`, that enough replicas vouch for.
+    fn newest(&self, bound: Option<u64>) -> Option<Beginning> {
         let vouched =
             |b: &Beginning| (0..REPLICAS).filter(|i| self.word(*i, b).is_some()).count() >= VOUCHERS;
-        for (slot, b) in found.iter_mut().zip(all.filter(vouched)) {
-            *slot = Some(b);
-        }
-        found.sort_unstable_by_key(|b| core::cmp::Reverse(b.map(|b| b.s)));
-        found.into_iter().flatten()
+        let all = (0..REPLICAS).flat_map(|i| self.words(i));
+        let older = all.filter(|b| b.records > 0 && bound.is_none_or(|bound| b.s <= bound));
+        older.fold(None, |newest: Option<Beginning>, b| match newest {
+            Some(newest) if newest.s >= b.s => Some(newest),
+            _ if vouched(&b) => Some(b),
+            _ => newest,
+        })
+    }
+
+    /// The sync point after which `incarnation` is not to begin: not earlier than a correct replica names it. `None`: too few name any.
+    fn bound(&self, incarnation: u32) -> Option<u64> {
+        let word = |i| self.words(i).find_map(|word: Beginning| word.bound_of(incarnation));
+        let mut named: [u64; REPLICAS] = core::array::from_fn(|i| word(i).unwrap_or(u64::MAX));
+        named.sort_unstable();
+        named.get(VOUCHERS - 1).copied().filter(|s| *s != u64::MAX)
     }
 
     /// Bytes to read it in, an entry of the log too; `None`: no ring can hold it.
     fn need(&self, beginning: &Beginning) -> Option<usize> {
-        let bytes =
-            usize::try_from(beginning.bytes).ok().filter(|n| *n <= abi::bootinfo::CHANNEL_STRIDE as usize)?;
+        let largest = self.written.iter().flatten().map(|words| size_of_val(*words)).max()?;
+        let bytes = usize::try_from(beginning.bytes).ok().filter(|n| *n <= largest)?;
         Some(bytes.max(NUMBER_SIZE + ENTRY_MAX))
     }
 
@@ -274,8 +296,12 @@ mod tests {
 
         /// The snapshot, and the first entry read behind it.
         fn begin(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+            self.begin_below(None)
+        }
+
+        fn begin_below(&self, mut below: Option<u64>) -> Option<(Vec<u8>, Vec<u8>)> {
             let rings = self.rings();
-            for beginning in rings.vouched() {
+            while let Some(beginning) = rings.newest(below) {
                 let mut memory = vec![0; rings.need(&beginning).unwrap()];
                 if rings.fetch(&beginning, &mut memory) {
                     memory.truncate(beginning.bytes as usize);
@@ -283,6 +309,7 @@ mod tests {
                     let length = rings.log(&beginning).unwrap().read(&mut out).unwrap().unwrap();
                     return Some((memory, out[..length].to_vec()));
                 }
+                below = Some(beginning.s.checked_sub(1)?);
             }
             None
         }
@@ -333,6 +360,29 @@ mod tests {
             w.say(i, &Beginning { s: 20, root: [0; 32], ..w.beginning });
         }
         assert_eq!(w.begin(), Some(expected()));
+    }
+
+    #[test]
+    fn one_that_executes_again_begins_before_the_place_that_a_correct_replica_names() {
+        let w = world();
+        for i in 0..4 {
+            w.say(i, &w.beginning);
+            w.say(i, &Beginning { s: 20, ..w.beginning });
+        }
+        assert_eq!(w.rings().newest(None).map(|b| b.s), Some(20));
+        assert_eq!([19, 7].map(|s| w.begin_below(Some(s))), [Some(expected()), None]);
+        let (me, other) = (0x105, 0x205);
+        w.say(2, &Beginning::not_after(me, 12));
+        assert_eq!(w.rings().bound(me), None, "one replica alone names nothing");
+        // One liar makes it not earlier; and not later, if two others name one.
+        for (liar, bound) in [(0, 12), (15, 15), (u64::MAX - 1, u64::MAX - 1)] {
+            w.say(3, &Beginning::not_after(me, liar));
+            assert_eq!(w.rings().bound(me), Some(bound));
+        }
+        w.say(1, &Beginning::not_after(me, 12));
+        assert_eq!((w.rings().bound(me), w.rings().bound(other)), (Some(12), None));
+        // Two who lie name no snapshot by that.
+        assert_eq!(w.rings().newest(Some(15)).map(|b| b.s), Some(8));
     }
 
     #[test]

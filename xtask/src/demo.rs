@@ -26,7 +26,7 @@ const TOUR: &[Step] = &[
     Type("seq 1 1000 | md5sum"),
     Operate("status", &["k4 "]),
     Say(
-        "One of them begins to lie. Its vote differs: it is out-voted, named, and another design takes its place.",
+        "One of them begins to lie. Its vote differs: it is out-voted and named. It executes the same turns again: did it happen once, or does it each time?",
     ),
     Operate("inject lie k2", &["injected: lie in k2"]),
     Type("seq 1 1000 | md5sum"),

@@ -57,6 +57,8 @@ pub struct Options {
     pub iteration: Option<&'static str>,
     /// More arguments for QEMU.
     pub qemu: Vec<String>,
+    /// A library that QEMU's process loads before all others.
+    pub preload: Option<PathBuf>,
     /// A Raspberry Pi 4 that starts from the files of this SD card's image; then nothing else but `qemu` and `debug` counts.
     pub card: Option<PathBuf>,
     /// Stand still at the start, for a debugger on `gdb.sock` in the machine's directory.
@@ -317,6 +319,9 @@ fn start(options: &Options, dir: &Path, ram: &Path) -> Result<Child> {
         q.arg("-S").arg("-gdb").arg(format!("unix:{}/gdb.sock,server=on,wait=off", dir.display()));
     }
     q.args(&options.qemu);
+    if let Some(library) = &options.preload {
+        q.env("LD_PRELOAD", library);
+    }
     let log = std::fs::File::create(dir.join("qemu.log"))?;
     q.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // A machine must not outlive whoever drives it, however that ends.

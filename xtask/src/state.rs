@@ -197,9 +197,8 @@ fn is_planned(leaf: &Leaf, manifest: &Manifest, el2: Range) -> bool {
     if own || domain.devices.iter().any(|d| d.frame.contains(&leaf.at)) {
         return true;
     }
-    let channels = (0u64..).zip(&manifest.channels);
-    for (i, channel) in channels {
-        if placed(&channel.frames, CHANNEL_IPA + i * CHANNEL_STRIDE) {
+    for channel in &manifest.channels {
+        if placed(&channel.frames, manifest.channel_ipa(channel)) {
             return channel.writer == leaf.domain || channel.reads(leaf.domain) && !leaf.writable();
         }
     }

@@ -1,7 +1,7 @@
 //! What can be wrong with a manifest, in one line each: which node, what is wrong, what to do.
 
 use super::{COMPATIBLE, MEMORY_ALIGN, MEMORY_SIZE_MAX, Range};
-use crate::bootinfo::{CHANNEL_STRIDE, NAME_MAX};
+use crate::bootinfo::{CHANNELS_SIZE, NAME_MAX};
 use core::fmt;
 use heapless::String;
 
@@ -54,7 +54,7 @@ pub enum Problem {
     ReadsItself(Found),
     /// A stream with other than one reader.
     StreamReaders(usize),
-    /// Channel size is not a multiple of 4096, below 8192, or above 8 MiB.
+    /// Channel size is not a multiple of 4096, below 8192, or above what all channels have together.
     ChannelSize(u64),
     /// Channels do not fit into `channels/memory`.
     ChannelMemory(u64),
@@ -113,10 +113,7 @@ impl fmt::Display for ManifestError {
                 write!(f, "a stream has one reader, not {n}; make it broadcast or split it")
             }
             Problem::ChannelSize(s) => {
-                write!(
-                    f,
-                    "size {s:#x} is no multiple of 0x1000 from 0x2000 to {CHANNEL_STRIDE:#x}; change it"
-                )
+                write!(f, "size {s:#x} is no multiple of 0x1000 from 0x2000 to {CHANNELS_SIZE:#x}; change it")
             }
             Problem::ChannelMemory(n) => {
                 write!(

@@ -3,7 +3,7 @@
 use super::error::{ManifestError, Problem};
 use super::reader::{Here, be32, be64, path};
 use super::*;
-use crate::bootinfo::{CHANNEL_STRIDE, Iteration, name_from};
+use crate::bootinfo::{CHANNELS_SIZE, Iteration, name_from};
 use fdt::{Fdt, node::FdtNode};
 
 impl Manifest {
@@ -180,6 +180,10 @@ impl Manifest {
         if !memory.base.is_multiple_of(4096) || !memory.size.is_multiple_of(4096) {
             return here.fail(Problem::BadValue("memory", "whole pages of 4096 bytes"));
         }
+        if memory.size > CHANNELS_SIZE {
+            return here
+                .fail(Problem::BadValue("memory", "at most 512 MiB, which is where domains see them"));
+        }
         if memory.size > 0 {
             self.check_memory(tree, here, memory, reserved)?;
         }
@@ -213,7 +217,7 @@ impl Manifest {
             _ => return at.fail(Problem::BadValue("type", "\"broadcast\" or \"stream\"")),
         };
         let size = u64::from(at.u32("size")?);
-        if !size.is_multiple_of(4096) || !(8192..=CHANNEL_STRIDE).contains(&size) {
+        if !size.is_multiple_of(4096) || !(8192..=CHANNELS_SIZE).contains(&size) {
             return at.fail(Problem::ChannelSize(size));
         }
         // Some(None): the partition exists, but is disabled.
@@ -271,7 +275,12 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         None => Iteration::default(),
         Some(_) => match Iteration::named(at.string("iteration")?) {
             Some(iteration) => iteration,
-            None => return at.fail(Problem::BadValue("iteration", "\"rotate\", \"refresh\" or \"none\"")),
+            None => {
+                return at.fail(Problem::BadValue(
+                    "iteration",
+                    "\"rotate\", \"re-execute\", \"refresh\" or \"none\"",
+                ));
+            }
         },
     };
     let start_time_us = match at.node.property("start-time-us") {

@@ -61,7 +61,7 @@ fn the_project_s_own() {
     assert_eq!(m.domains[7].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
     assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
     assert_eq!(m.channels.len(), 44);
-    assert_eq!((m.run.snapshot_interval, m.run.hang_ms), (0, 10_000));
+    assert_eq!((m.run.snapshot_interval, m.run.hang_ms), (1024, 10_000));
     assert_eq!(
         parse(&changed("stuck-ms = <50>", "stuck-ms = <50>; hang-ms = <3000>")).expect("good").run.hang_ms,
         3000
@@ -110,9 +110,13 @@ fn each_mistake_names_its_node() {
         ("grace-ms = <200>", "grace-ms = \"50\"", "/tetrarch/run: property `grace-ms` has a bad value"),
         ("quorum = <3>", "quorum = <5>", "/tetrarch/run: quorum 5 with 4 voters"),
         ("quorum = <3>", "quorum = <0>", "/tetrarch/run: quorum 0"),
-        ("<1024>;", "<1024>; x { };", "/tetrarch/run: node `x` is unknown"),
         (
-            "iteration = \"rotate\"",
+            "digest-interval = <1024>;",
+            "digest-interval = <1024>; x { };",
+            "/tetrarch/run: node `x` is unknown",
+        ),
+        (
+            "iteration = \"re-execute\"",
             "iteration = \"again\"",
             "/tetrarch/run: property `iteration` has a bad value",
         ),
@@ -176,9 +180,10 @@ fn each_mistake_names_its_node() {
         ("<0x21000>; writer = \"devices\"", "<0x1000>; writer = \"devices\"", "channels/input: size 0x1000"),
         (
             "<0x21000>; writer = \"devices\"",
-            "<0x801000>; writer = \"devices\"",
-            "channels/input: size 0x801000",
+            "<0x20001000>; writer = \"devices\"",
+            "channels/input: size 0x20001000",
         ),
+        ("0xa0000000 0x0 0x08000000", "0xa0000000 0x0 0x20001000", "/tetrarch/channels: property `memory`"),
         ("writer = \"devices\"", "writer = \"device\"", "channels/input: writer `device` is no partition"),
         ("\"k3\", \"k4\"", "\"k3\", \"k5\"", "channels/agreed-r1: reader `k5` is no partition"),
         ("\"k3\", \"k4\"", "\"k3\", \"r1\"", "channels/agreed-r1: `r1` would read what it writes"),

@@ -62,6 +62,17 @@ impl Beginning {
         })
     }
 
+    /// The word of a replica that `incarnation` ([`crate::bootinfo::incarnation`]) is to begin not after sync point `s`: one without records, which no snapshot is.
+    pub fn not_after(incarnation: u32, s: u64) -> Self {
+        let (records, bytes, root, log) = (0, 0, [0; 32], 0);
+        Beginning { s, entry: incarnation.into(), records, bytes, root, log, places: [u64::MAX; REPLICAS] }
+    }
+
+    /// The sync point that [`Beginning::not_after`] names, if this is such a word about `incarnation`.
+    pub fn bound_of(&self, incarnation: u32) -> Option<u64> {
+        (self.records == 0 && self.entry == u64::from(incarnation)).then_some(self.s)
+    }
+
     /// Whether two replicas say the same of what is agreed.
     pub fn agrees(&self, other: &Self) -> bool {
         let agreed = |b: &Self| (b.s, b.entry, b.records, b.bytes, b.root);
@@ -86,6 +97,8 @@ mod tests {
         };
         assert_eq!(Beginning::decode(&b.encode()), Some(b));
         assert_eq!(Beginning::decode(&b.encode()[1..]), None);
+        let bound = Beginning::decode(&Beginning::not_after(261, 40).encode()).unwrap();
+        assert_eq!((bound.bound_of(261), bound.bound_of(5), b.bound_of(2)), (Some(40), None, None));
         assert!(b.agrees(&Beginning { log: 9, ..b }) && !b.agrees(&Beginning { s: 9, ..b }));
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! `due.rs` says when an entry is due, `hung.rs` who hangs, `stuck.rs` when a call is skipped.
 
+use crate::places::Places;
 use crate::points::{Points, Report};
 use crate::rejoin::{Rejoins, Request};
 use crate::snapshots::{Decided, Snapshots};
@@ -110,6 +111,8 @@ pub struct Clerk {
     pub(crate) points: Points,
     pub(crate) rejoins: Rejoins,
     pub(crate) snapshots: Snapshots,
+    /// Where each was lost.
+    pub(crate) places: Places,
     /// Whom the gate proved wrong, in its order: they are to leave the voters.
     pub(crate) leaving: heapless::Vec<u32, DOMAINS_MAX>,
     /// Equal votes that decide now.
@@ -144,6 +147,7 @@ impl Clerk {
             points: Points::new(config.quorum),
             rejoins: Rejoins::new(),
             snapshots: Snapshots::default(),
+            places: Places::default(),
             leaving: heapless::Vec::new(),
             quorum: config.quorum,
             config,
@@ -182,7 +186,9 @@ impl Clerk {
                 let passed = v.pass(s, call, now_us);
                 if passed.is_ok() && !returning {
                     self.passed(voter, s, report, next, now_us, sink);
-                } else if let (Ok(()), Some(equal)) = (passed, self.points.compare(s, report)) {
+                } else if let (Ok(()), Some(equal)) =
+                    (passed, self.points.compare(s, report).or(self.places.compare(voter, s, report)))
+                {
                     v.confirmed = equal;
                     if !equal {
                         self.contradicts(voter, s, sink);
@@ -255,6 +261,7 @@ impl Clerk {
             && v.heard()
         {
             v.out = true;
+            self.places.contradicts(voter, s, self.points.agreed(s));
             sink.progress(Progress::Contradicts { voter, s });
         }
     }
@@ -275,6 +282,7 @@ impl Clerk {
 
     /// Takes what the gate says. Whom the gate found wrong does not count here either, and is to leave.
     pub fn on_verdict(&mut self, verdict: &Verdict) {
+        self.places.on_verdict(verdict);
         match *verdict {
             Verdict::Released { effects } => self.released = self.released.max(effects),
             Verdict::WrongOutput { voter, .. }
@@ -284,7 +292,10 @@ impl Clerk {
             | Verdict::Crashed { voter } => self.accuse(voter),
             Verdict::Restarted { voter, epoch } => self.on_restarted(voter, epoch),
             Verdict::Exit { .. } | Verdict::NoQuorum { .. } => self.ended = true,
-            Verdict::Late { .. } | Verdict::CaughtUp { .. } => {}
+            Verdict::Late { .. }
+            | Verdict::CaughtUp { .. }
+            | Verdict::Stood { .. }
+            | Verdict::Vanished { .. } => {}
         }
     }
 
@@ -312,6 +323,11 @@ impl Clerk {
         self.points.forget(voter);
         self.rejoins.forget(voter);
         self.snapshots.forget(voter);
+    }
+
+    /// The sync point that `voter`'s successor must begin not after, to execute again what it was lost in; `None`: it was not lost, or this replica does not know where.
+    pub fn begins_not_after(&self, voter: u32) -> Option<u64> {
+        self.places.bound(voter)
     }
 
     /// Nothing is ordered any more: the program, the output or the recording has ended.

@@ -12,7 +12,7 @@ const TELL_EVERY: u64 = 256;
 impl Clerk {
     /// Permits what is due now. Call it when all that has arrived was handed in, when something was executed, and when [`Clerk::wake_at`] has come.
     pub fn poll(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
-        self.follow(&log.voters(), sink);
+        self.follow(&log.voters(), now_us, sink);
         if self.ended {
             return log.forbid_all();
         }
@@ -33,17 +33,25 @@ impl Clerk {
     }
 
     /// The voters of now are those that were agreed.
-    fn follow(&mut self, agreed: &Voters, sink: &mut impl Sink) {
+    fn follow(&mut self, agreed: &Voters, now_us: u64, sink: &mut impl Sink) {
         if agreed.epoch > 0 {
             self.quorum = agreed.quorum;
             for (i, v) in self.voters.iter_mut().enumerate() {
                 let member = agreed.set >> i & 1 == 1;
                 // Of all others who leave, somebody else has said why.
                 if v.member && !member && v.hangs && v.live() {
+                    self.places.hangs(i as u32, v.passed);
                     sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
                 }
+                if member && !v.member {
+                    self.places.joins(i as u32);
+                }
                 v.member = member;
+                let returns = v.returning.is_some();
                 v.returning = v.returning.filter(|epoch| !v.member || agreed.epoch <= *epoch);
+                if returns && v.live() {
+                    v.counts_since_us = now_us;
+                }
             }
         }
     }
@@ -132,8 +140,14 @@ impl Clerk {
     }
 
     fn grace_over(&self, s: u64, now_us: u64) -> bool {
-        let over = |at: u64| now_us >= at.saturating_add(self.config.grace_us);
-        self.quorum_passed(s) && self.points.quorum_at_us(s).is_some_and(over)
+        self.quorum_passed(s) && self.grace_ends(s).is_some_and(|at| at <= now_us)
+    }
+
+    /// Until when those who have not passed `s` are waited for: a grace since the quorum has passed it, and since they count.
+    fn grace_ends(&self, s: u64) -> Option<u64> {
+        let waited_for = self.voters.iter().filter(|v| v.live() && !v.lagging && v.passed <= s);
+        let count_since = waited_for.map(|v| v.counts_since_us).max()?;
+        Some(self.points.quorum_at_us(s)?.max(count_since).saturating_add(self.config.grace_us))
     }
 
     /// (c) The program runs, something is to be put in, a deadline has come, or nothing has for long. What is known of the last entry's sync point
@@ -164,11 +178,7 @@ impl Clerk {
             return None;
         }
         let flow_point = flow_point(next);
-        let grace = self
-            .points
-            .quorum_at_us(flow_point)
-            .filter(|_| self.waited_for(flow_point) && self.quorum_passed(flow_point))
-            .map(|at| at.saturating_add(self.config.grace_us));
+        let grace = self.grace_ends(flow_point).filter(|_| self.quorum_passed(flow_point));
         let deadline = self
             .points
             .agreed(next.saturating_sub(1))

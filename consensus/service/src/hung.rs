@@ -36,6 +36,7 @@ impl Clerk {
                     log.forbid(&without(&log.voters(), i as u32));
                 }
                 (false, true) if !v.member => {
+                    self.places.hangs(i as u32, v.passed);
                     sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
                 }
                 _ => {}

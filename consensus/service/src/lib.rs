@@ -8,6 +8,7 @@
 //! | [`clerk`] | what is due: the next Sync, a Skip or Go, a Rejoin, other voters |
 //! | [`hello`], [`start`] | how replicas learn each other's keys, and who begins |
 //! | [`snapshots`] | which snapshots are believed |
+//! | [`places`] | where each kernel was lost, and its successor begins if it is to execute that again |
 //! | [`liar`] | equivocation on demand, for tests |
 //! | [`restarts`] | who may begin anew: what this replica endorses at the gates |
 //!
@@ -20,6 +21,7 @@ mod due;
 pub mod hello;
 mod hung;
 pub mod liar;
+pub mod places;
 mod points;
 mod rejoin;
 pub mod restarts;

@@ -80,6 +80,11 @@ impl Outlets {
         }
     }
 
+    /// Names the sync point that the domain of that incarnation is to begin not after.
+    pub fn name_beginning(&mut self, incarnation: u32, s: u64) {
+        self.begin.write(&Beginning::not_after(incarnation, s).encode());
+    }
+
     /// Says hello, at once; and who began, for who does not know.
     pub fn hello(&mut self) {
         self.peer.write(&self.hello);

@@ -156,7 +156,9 @@ impl Readers {
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
-                Ok(Some(Control::Restart { domain, image })) => restarts.order(domain, image, agreed),
+                Ok(Some(Control::Restart { domain, image, again })) => {
+                    restarts.order(domain, image, again, agreed);
+                }
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
                 Err(ReceiveError::Ring(_)) => self.control.skip_to_head(),

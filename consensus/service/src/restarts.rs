@@ -37,6 +37,8 @@ pub struct Endorsement {
     pub sequence: u64,
     /// See [`abi::vote::Control::Restart`].
     pub image: u32,
+    /// Likewise.
+    pub again: bool,
 }
 
 /// What is agreed.
@@ -53,6 +55,7 @@ struct Order {
     /// The incarnation that it names.
     named: u32,
     image: u32,
+    again: bool,
     /// Epoch of the voters when it came.
     epoch: u64,
 }
@@ -87,9 +90,9 @@ impl Restarts {
     }
 
     /// Takes an order of the manager's.
-    pub fn order(&mut self, named: u32, image: u32, agreed: &Agreed) {
+    pub fn order(&mut self, named: u32, image: u32, again: bool, agreed: &Agreed) {
         if let Some(place) = self.ordered.get_mut((named & 0xff) as usize) {
-            *place = Some(Order { named, image, epoch: agreed.voters.epoch });
+            *place = Some(Order { named, image, again, epoch: agreed.voters.epoch });
         }
     }
 
@@ -106,14 +109,14 @@ impl Restarts {
         for domain in 0..DOMAINS_MAX as u32 {
             let Some(now) = status(domain) else { continue };
             let restarts = now.restarts;
-            let yes = |image| Some(Endorsement { domain, sequence: restarts.into(), image });
+            let yes = |image, again| Some(Endorsement { domain, sequence: restarts.into(), image, again });
             let crashed = now.state == DomainState::Crashed as u16;
             if self.roles.manager >> domain & 1 == 1
                 && crashed
                 && restarts < MANAGERS
                 && self.manager.replace(restarts) != Some(restarts)
             {
-                return yes(0);
+                return yes(0, false);
             }
             let Some(order) = self.ordered.get(domain as usize).copied().flatten() else { continue };
             let votes = agreed.voters.set >> domain & 1 == 1;
@@ -135,7 +138,7 @@ impl Restarts {
             }
             self.ordered.iter_mut().skip(domain as usize).take(1).for_each(|place| *place = None);
             if may {
-                return yes(order.image);
+                return yes(order.image, order.again);
             }
         }
         None

@@ -3,7 +3,7 @@
 use crate::outlets::Outlets;
 use crate::peers::{self, Peers};
 use crate::readers::Readers;
-use abi::bootinfo::{BootInfo, name_str};
+use abi::bootinfo::{BootInfo, incarnation, name_str};
 use abi::capability::{act, label, seats};
 use abi::hypercall::NOTIFY_DOMAIN;
 use consensus::auth::{Secret, Vector};
@@ -138,11 +138,14 @@ fn agreed(node: &Node) -> Agreed {
     Agreed { voters: node.state().voters(), keys: node.epoch() }
 }
 
-/// Endorses what is due.
-fn endorse(restarts: &mut Restarts, agreed: &Agreed) {
-    while let Some(Endorsement { domain, sequence, image }) =
+/// Endorses what is due. Who is to execute again finds in the ring where to begin: that is said before.
+fn endorse(restarts: &mut Restarts, agreed: &Agreed, clerk: &Clerk, out: &mut Outlets) {
+    while let Some(Endorsement { domain, sequence, image, again }) =
         restarts.next(agreed, |d| runtime::channel::status(d as usize))
     {
+        if let Some(s) = clerk.begins_not_after(domain).filter(|_| again) {
+            out.name_beginning(incarnation(domain, sequence.saturating_add(1)), s);
+        }
         let words = [0, sequence, act::RESTART, 0, image.into(), 0, 0];
         let answer = ask(seats::slot(domain), label::ENDORSE, &words);
         defmt::info!("endorses: domain {=u32} begins anew: {=i64}", domain, answer.err().unwrap_or(0));
@@ -183,7 +186,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let (mut word, mut lies, mut restarts) = (1 << NOTIFY_DOMAIN, false, restarts(boot));
     loop {
         lies |= service.readers.take_control(&mut restarts, &agreed(&node));
-        endorse(&mut restarts, &agreed(&node));
+        endorse(&mut restarts, &agreed(&node), &clerk, &mut service.out);
         if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
             service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));
         }

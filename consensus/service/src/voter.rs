@@ -31,6 +31,8 @@ pub struct Voter {
     pub lost: bool,
     /// It was begun anew in this epoch of the voters, and neither counts nor is waited for until it is named by a later one.
     pub returning: Option<u64>,
+    /// When it began to count, if it was begun anew; 0 of one that was there from the beginning.
+    pub counts_since_us: u64,
     /// It returns, and what it reported of a sync point is what is believed.
     pub confirmed: bool,
     /// It was begun anew and has said where it stands: behind the snapshot of sync point `since`, or at 0.

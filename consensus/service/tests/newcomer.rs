@@ -2,7 +2,7 @@
 
 mod common;
 
-use abi::log::Entry;
+use abi::log::{Entry, Event};
 use abi::vote::{NO_DEADLINE, Progress, Verdict, Vote};
 use common::{GRACE, HANG, Single, config, program};
 use replica::clerk::Sink;
@@ -77,6 +77,33 @@ fn it_joins_when_it_has_passed_what_the_others_have() {
     // What the verdicts said of its predecessor is over.
     line.poll(300, &mut log);
     assert_eq!(line.voters.len(), 3);
+}
+
+/// Voter 7 has joined at `now`, as soon as it may: it has not passed the last sync point yet, which the others did long ago.
+fn joined(now: u64) -> (Single, Log) {
+    let (mut line, mut log) = lost();
+    for s in 0..line.issued().unwrap() {
+        line.on_vote(7, &passed(s, s + 1 < LAST), now, &mut log);
+    }
+    line.poll(now, &mut log);
+    assert_eq!(line.voters.len(), 3);
+    (line, log)
+}
+
+#[test]
+fn it_has_a_grace_from_when_it_counts() {
+    let now = 50 * GRACE;
+    let lagging = |at: u64| {
+        let (mut line, mut log) = joined(now);
+        for input in 0..2u8 {
+            let mut buf = [0; 8];
+            assert!(line.on_input(postcard::to_slice(&Event::TtyData(&[input]), &mut buf).unwrap()));
+            line.poll(at, &mut log);
+        }
+        log.progress.iter().any(|p| matches!(p, Progress::Lagging { .. }))
+    };
+    assert!(!lagging(now + GRACE - 1));
+    assert!(lagging(now + GRACE));
 }
 
 #[test]

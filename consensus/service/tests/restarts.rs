@@ -33,7 +33,8 @@ impl Board {
     }
 
     fn name(&mut self, domain: u32, restarts: u64, image: u32) {
-        self.restarts.order(incarnation(domain, restarts), image, &self.agreed);
+        // Whether it executes again changes nothing of who may.
+        self.restarts.order(incarnation(domain, restarts), image, image > 4, &self.agreed);
     }
 
     fn set(&mut self, domain: usize, state: DomainState, restarts: u16) {
@@ -42,7 +43,7 @@ impl Board {
 }
 
 fn yes(domain: u32, sequence: u64) -> Option<Endorsement> {
-    Some(Endorsement { domain, sequence, image: 0 })
+    Some(Endorsement { domain, sequence, image: 0, again: false })
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn an_order_counts_once_and_for_whom_it_names() {
     b.name(15, 0, 0);
     assert_eq!(b.next(), None);
     b.name(4, 2, 5);
-    assert_eq!(b.next(), Some(Endorsement { domain: 4, sequence: 2, image: 5 }));
+    assert_eq!(b.next(), Some(Endorsement { domain: 4, sequence: 2, image: 5, again: true }));
     assert_eq!(b.next(), None);
     // A stale order does not wait for its number to come round.
     b.set(4, DomainState::Running, 1);

@@ -20,7 +20,7 @@ use abi::bootinfo::DOMAINS_MAX;
 use abi::digest::{Digest, effect_digest};
 use abi::vote::{EffectKind, Output, PAYLOAD_MAX, SNAPSHOT, Verdict, Vote};
 use consensus::verdict::{Evidence, Policy};
-use history::History;
+use history::{History, Released};
 use hole::{Hole, hole};
 pub use states::VOTERS_MAX;
 use states::{Key, ROOT, States};
@@ -84,7 +84,16 @@ struct Voter {
     /// Its next sync point.
     next_sync: u64,
     held: Option<Held>,
+    /// What it was accused of last, until it votes again: whoever is begun anew in its place may come to it.
+    accused: Option<Accused>,
     record: [u8; VOTE_MAX],
+}
+
+/// What an accusation was about, and what the quorum said: kept for longer than `history.rs` and `states.rs` remember.
+#[derive(Clone, Copy)]
+enum Accused {
+    Effect(u64, Released),
+    State(Key, Digest),
 }
 
 const NOBODY: Voter = Voter {
@@ -99,6 +108,7 @@ const NOBODY: Voter = Voter {
     next_effect: 0,
     next_sync: 0,
     held: None,
+    accused: None,
     record: [0; VOTE_MAX],
 };
 
@@ -169,7 +179,7 @@ impl Gate {
         for voter in self.voters.iter_mut().filter(|v| v.used) {
             let member = set >> voter.domain & 1 == 1;
             if member && !voter.member {
-                (voter.returning, voter.joined_us) = (false, now_us);
+                (voter.returning, voter.joined_us, voter.accused) = (false, now_us, None);
             }
             voter.member = member;
         }
@@ -223,23 +233,27 @@ impl Gate {
     /// `domain`'s ring holds what no correct kernel writes, or it has lapped us.
     pub fn on_malformed(&mut self, domain: u32, position: u64, sink: &mut impl Sink) {
         assert!(!hole(Hole::Trust), "domain {domain} says what is no vote");
-        if self.expel(domain) {
+        if self.expel(domain, sink) {
             sink.verdict(Verdict::Malformed { voter: domain, position });
         }
     }
 
     /// `domain`'s kernel crashed.
     pub fn on_crashed(&mut self, domain: u32, sink: &mut impl Sink) {
-        if self.expel(domain) {
+        if self.expel(domain, sink) {
             sink.verdict(Verdict::Crashed { voter: domain });
         }
     }
 
-    /// From now on `domain` does not count. Whether it did before.
-    fn expel(&mut self, domain: u32) -> bool {
+    /// From now on `domain` does not count; says where it stood. Whether it did count before.
+    fn expel(&mut self, domain: u32, sink: &mut impl Sink) -> bool {
         let Some(voter) = self.slot(domain).and_then(|slot| self.voters.get_mut(slot)) else { return false };
         voter.held = None;
-        !core::mem::replace(&mut voter.out, true)
+        let counted = !core::mem::replace(&mut voter.out, true);
+        if counted {
+            sink.verdict(Verdict::Stood { voter: domain, s: voter.next_sync });
+        }
+        counted
     }
 }
 

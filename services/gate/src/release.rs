@@ -2,7 +2,7 @@
 
 use crate::history::Released;
 use crate::states::{Key, ballot};
-use crate::{End, Gate, Held, Sink, Voter};
+use crate::{Accused, End, Gate, Held, Sink, Voter};
 use abi::digest::Digest;
 use abi::vote::{EffectKind, Output, Verdict};
 use consensus::verdict::{Ballot, Decision, EFFECT, Evidence, Subject};
@@ -31,6 +31,11 @@ impl Gate {
             End::Running if self.decide() == Decision::Impossible => {
                 self.end = End::Over;
                 sink.verdict(Verdict::NoQuorum { n: count });
+                // Who is missing was accused before; if they differ, nobody is.
+                let ballot = self.ballot();
+                if ballot.digests().count() > 1 {
+                    sink.evidence(&Evidence { ballot, members: self.slots(Voter::live) });
+                }
             }
             End::Exited(status) if sink.drained() => {
                 self.end = End::Over;
@@ -130,14 +135,23 @@ impl Gate {
     /// Holds a vote for a released effect against the quorum's.
     fn compare(&mut self, slot: usize, held: Held, sink: &mut impl Sink) {
         let n = held.n;
-        let Some(released) = self.history.get(n).copied() else { return };
         let Some(voter) = self.voters.get_mut(slot) else { return };
+        let accused = match voter.accused {
+            Some(Accused::Effect(of, released)) if of == n => Some(released),
+            _ => None,
+        };
+        let Some(released) = self.history.get(n).copied().or(accused) else { return };
+        let domain = voter.domain;
         if held.is_for(&released.digest) {
             voter.next_effect = n.saturating_add(1);
+            if accused.is_some() {
+                voter.accused = None;
+                sink.verdict(Verdict::Vanished { voter: domain });
+            }
             return;
         }
-        let domain = voter.domain;
-        if self.expel(domain) {
+        voter.accused.get_or_insert(Accused::Effect(n, released));
+        if self.expel(domain, sink) {
             sink.verdict(Verdict::WrongOutput {
                 voter: domain,
                 n,
@@ -161,7 +175,9 @@ impl Gate {
 
     /// A vote that comes after its effect was released.
     pub(crate) fn compare_late(&mut self, slot: usize, held: Held, position: u64, sink: &mut impl Sink) {
-        if self.history.get(held.n).is_some() {
+        let accused = self.voters.get(slot).and_then(|v| v.accused);
+        let known = matches!(accused, Some(Accused::Effect(n, _)) if n == held.n);
+        if known || self.history.get(held.n).is_some() {
             return self.compare(slot, held, sink);
         }
         match self.voters.get_mut(slot) {
@@ -182,17 +198,48 @@ impl Gate {
     ) {
         let live =
             self.voters.iter().enumerate().filter(|(_, v)| v.live()).fold(0, |mask, (i, _)| mask | 1 << i);
+        if self.compare_accused(slot, key, pid, digest, sink) {
+            return;
+        }
         let Some(agreed) = self.states.vote(slot, key, digest, &self.policy, live) else { return };
         for (slot, own) in agreed.votes.iter().enumerate() {
             let Some(own) = own.filter(|own| *own != agreed.digest) else { continue };
-            let Some(voter) = self.voters.get(slot).map(|v| v.domain) else { continue };
-            if self.expel(voter) {
+            let Some(voter) = self.voters.get_mut(slot) else { continue };
+            voter.accused.get_or_insert(Accused::State(key, agreed.digest));
+            let voter = voter.domain;
+            if self.expel(voter, sink) {
                 let quorum = agreed.digest;
                 sink.verdict(Verdict::WrongState { voter, s: key.s, process: pid, own, quorum });
                 let ballot = ballot(&agreed.votes, key, self.epoch);
                 sink.evidence(&Evidence { ballot, members: self.slots(|v| v.member || v.returning) });
             }
         }
+    }
+
+    /// Holds a state that voter `slot` was accused of, or its predecessor, against what the quorum had said. `true`: it is wrong again.
+    fn compare_accused(
+        &mut self,
+        slot: usize,
+        key: Key,
+        process: u32,
+        own: Digest,
+        sink: &mut impl Sink,
+    ) -> bool {
+        let Some(voter) = self.voters.get_mut(slot) else { return false };
+        let Some(quorum) = voter.accused.and_then(|a| match a {
+            Accused::State(of, quorum) if of == key => Some(quorum),
+            _ => None,
+        }) else {
+            return false;
+        };
+        let domain = voter.domain;
+        if own == quorum {
+            voter.accused = None;
+            sink.verdict(Verdict::Vanished { voter: domain });
+        } else if self.expel(domain, sink) {
+            sink.verdict(Verdict::WrongState { voter: domain, s: key.s, process, own, quorum });
+        }
+        own != quorum
     }
 
     fn check_late(&mut self, now_us: u64, sink: &mut impl Sink) {
@@ -208,7 +255,7 @@ impl Gate {
             } else if !late && late_now {
                 self.set_late(slot, true);
                 sink.verdict(Verdict::Late { voter: domain, n });
-            } else if late && silent && self.expel(domain) {
+            } else if late && silent && self.expel(domain, sink) {
                 sink.verdict(Verdict::Silent { voter: domain, n });
             }
         }

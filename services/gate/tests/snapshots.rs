@@ -21,7 +21,7 @@ impl Sink for Out {
         true
     }
     fn verdict(&mut self, verdict: Verdict) {
-        if !matches!(verdict, Verdict::Released { .. }) {
+        if !matches!(verdict, Verdict::Released { .. } | Verdict::Stood { .. }) {
             self.verdicts.push(verdict);
         }
     }

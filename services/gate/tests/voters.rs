@@ -40,7 +40,8 @@ impl Sink for Out {
 impl Out {
     /// What was found, without the news of progress.
     fn found(&self) -> Vec<Verdict> {
-        self.verdicts.iter().filter(|v| !matches!(v, Verdict::Released { .. })).copied().collect()
+        let found = |v: &&Verdict| !matches!(v, Verdict::Released { .. } | Verdict::Stood { .. });
+        self.verdicts.iter().filter(found).copied().collect()
     }
 }
 
@@ -156,6 +157,7 @@ fn two_against_two_stop_the_output() {
     put_all(&mut gate, 7..8, &effect_of(0, EffectKind::TtyOutput, b"other"), 0, &mut out);
     assert_eq!(out.verdicts, [Verdict::NoQuorum { n: 0 }]);
     assert!(gate.wants(4).is_none());
+    assert!(matches!(out.evidence[..], [Evidence { ballot, members: 15 }] if ballot.digests().count() == 2));
 }
 
 #[test]
@@ -168,7 +170,10 @@ fn one_crash_is_survived_and_two_are_not() {
     gate.on_crashed(6, &mut out);
     gate.poll(1, &mut out);
     let crashed = |voter| Verdict::Crashed { voter };
-    assert_eq!(out.found(), [crashed(4), crashed(6), Verdict::NoQuorum { n: 1 }]);
+    assert_eq!(
+        (out.found(), out.evidence.len()),
+        (vec![crashed(4), crashed(6), Verdict::NoQuorum { n: 1 }], 0)
+    );
 }
 
 #[test]

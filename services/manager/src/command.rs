@@ -19,7 +19,7 @@ const HELP: &[&str] = &[
     "restart R              replica R loses its memory and its keys, and begins anew",
     "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
-    "policy [iteration rotate|refresh|none]  what becomes of a lost kernel: the next design, the same again, nothing",
+    "policy [iteration re-execute|rotate|refresh|none]  what becomes of a lost kernel: its turns again, the next design, the same again, nothing",
     "resize ROWS COLUMNS    the terminal has another size; agreed like typed bytes",
     "signal NAME|NUMBER     to the terminal's foreground process group; agreed likewise",
     "json on|off            what is told comes as JSON, an object a line",
@@ -165,7 +165,7 @@ impl Manager {
                 board.inject(domain, Inject::Resume)
             }
             Fault::Restart => {
-                board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+                board.control(Control::Restart { domain: self.incarnation(domain), image: 0, again: false });
                 Ok(())
             }
             Fault::Lie => {
@@ -197,7 +197,7 @@ impl Manager {
     fn usurp(&mut self, board: &mut impl Board) {
         let [tried, done] = board.usurp();
         for domain in 0..self.config.domains {
-            board.control(Control::Restart { domain: self.incarnation(domain), image: 0 });
+            board.control(Control::Restart { domain: self.incarnation(domain), image: 0, again: false });
         }
         self.say(
             board,

@@ -6,11 +6,20 @@ use abi::hypercall::TEXT_MAX;
 use core::cell::RefCell;
 use core::fmt::{self, Write};
 
-/// Lines that are kept, of verdicts with their evidence and of all the rest.
+/// Lines that are kept, of verdicts with their evidence and cause, and of all the rest.
 const KEPT: usize = 32;
 /// What lines begin with that tell of something that happened; others answer a command.
-const KINDS: [&[u8]; 8] =
-    [b"verdict", b"evidence", b"voters", b"return", b"progress", b"injected", b"restarted", b"policy"];
+const KINDS: [&[u8]; 9] = [
+    b"verdict",
+    b"evidence",
+    b"cause",
+    b"voters",
+    b"return",
+    b"progress",
+    b"injected",
+    b"restarted",
+    b"policy",
+];
 
 type Lines = heapless::Deque<(u64, Line), KEPT>;
 
@@ -31,7 +40,7 @@ fn parts(line: &[u8]) -> Option<(&'static [u8], &[u8])> {
 }
 
 fn is_verdict(line: &[u8]) -> bool {
-    matches!(parts(line), Some((b"verdict" | b"evidence", _)))
+    matches!(parts(line), Some((b"verdict" | b"evidence" | b"cause", _)))
 }
 
 impl History {

@@ -3,6 +3,7 @@
 //! Nothing here decides who votes, nor who begins anew. The gate accuses, the replicas agree on the voters; in between stands the order to begin a
 //! kernel anew, which they endorse or not.
 
+use crate::causes::Loss;
 use crate::{Board, Manager, Out};
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::vote::Control;
@@ -70,6 +71,8 @@ pub struct Return {
     /// When it was lost, when its successor began to run.
     since: [u64; 2],
     attempts: u32,
+    /// What it was lost in, until the cause is told.
+    pub(crate) loss: Option<Loss>,
     /// Its design, as a place in [`crate::Config::designs`]; and the one that an order names.
     design: Option<usize>,
     wish: Option<usize>,
@@ -108,14 +111,19 @@ impl Manager {
     /// `voter` is accused. One that was to return failed: it may try once more.
     pub(crate) fn lost(&mut self, voter: u32, why: Out, board: &mut impl Board) {
         let now = board.now_us();
+        let (loss, tries) = (self.loss(voter, why), self.is_trying(voter));
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
-        if r.stage == Stage::Votes {
-            (r.since, r.why) = ([now, now], Why::Accused(why));
-        }
         if matches!(r.stage, Stage::Lost | Stage::Begins) {
             // That is the one of which all is said already: EL2's table, which is looked at first, knows no other yet.
             return;
         }
+        if r.stage == Stage::Votes {
+            (r.since, r.why, r.loss) = ([now, now], Why::Accused(why), Some(loss));
+        } else {
+            r.loss = r.loss.filter(|_| tries).or(Some(loss));
+            self.conclude(voter, Some(loss).filter(|_| tries), board);
+        }
+        let Some(r) = self.returns.get_mut(voter as usize) else { return };
         let Some(row) = self.rows.get_mut(voter as usize) else { return };
         row.out.get_or_insert(why);
         r.stage = Stage::Lost;
@@ -139,6 +147,12 @@ impl Manager {
 
     /// The policy's answer to a lost kernel that votes no more.
     fn iterate(&mut self, voter: u32, board: &mut impl Board) {
+        let again =
+            self.returns.get(voter as usize).is_some_and(|r| r.wish.is_none()) && self.tries_again(voter);
+        if again {
+            return self.begin(voter, self.design(voter), true, board);
+        }
+        self.conclude(voter, None, board);
         let Some(r) = self.returns.get(voter as usize).copied() else { return };
         let name = self.name(voter);
         if self.config.iteration == Iteration::None {
@@ -157,24 +171,27 @@ impl Manager {
         }
         let count = self.config.designs.len();
         let next = self.design(voter).map(|d| (d + 1) % count.max(1));
-        let design = if self.config.iteration == Iteration::Rotate { next } else { self.design(voter) };
-        self.begin(voter, r.wish.or(design), board);
+        let rotates = matches!(self.config.iteration, Iteration::Rotate | Iteration::ReExecute);
+        let design = if rotates { next } else { self.design(voter) };
+        self.begin(voter, r.wish.or(design), false, board);
     }
 
-    /// Begins `voter` anew with design `design`; `None`: as it was.
-    fn begin(&mut self, voter: u32, design: Option<usize>, board: &mut impl Board) {
+    /// Begins `voter` anew with design `design` (`None`: as it was), before the place where it was lost if it is to execute that again.
+    fn begin(&mut self, voter: u32, design: Option<usize>, again: bool, board: &mut impl Board) {
         let name = self.name(voter);
         // Counted from 1; 0: as it was.
         let image = design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1);
-        board.control(Control::Restart { domain: self.incarnation(voter), image });
+        board.control(Control::Restart { domain: self.incarnation(voter), image, again });
         let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
         let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
-        self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}"));
+        let how = if again { ", to execute its last turns again" } else { "" };
+        self.say(board, format_args!("return: {name} ({old}, {why}) is begun anew as {new}{how}"));
         if let Some(r) = self.returns.get_mut(voter as usize) {
-            (r.stage, r.design, r.wish, r.attempts) = (Stage::Begins, design, None, r.attempts + 1);
+            (r.stage, r.design, r.wish) = (Stage::Begins, design, None);
+            r.attempts += u32::from(!again);
         }
         if let Some(row) = self.rows.get_mut(voter as usize) {
-            (row.out, row.late, row.lagging) = (None, None, None);
+            (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
         }
     }
 
@@ -183,7 +200,9 @@ impl Manager {
         let now = board.now_us();
         let known = self.rows.get(voter as usize).and_then(|r| r.status).map_or(0, |s| s.restarts);
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
-        let runs = status.state == DomainState::Running as u16;
+        let crashed = status.state == DomainState::Crashed as u16;
+        // One that crashes at once is not seen running.
+        let runs = crashed || status.state == DomainState::Running as u16;
         if r.stage == Stage::Begins && runs && status.restarts != known {
             let [lost, begun] = &mut r.since;
             *begun = now;
@@ -191,7 +210,7 @@ impl Manager {
             r.stage = Stage::Follows;
             let name = self.name(voter);
             self.say(board, format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost"));
-        } else if r.stage == Stage::Follows && status.state == DomainState::Crashed as u16 {
+        } else if r.stage == Stage::Follows && crashed && self.crashed_unheard(voter, now) {
             // The gate says nothing of one that it had accused before it voted.
             self.lost(voter, Out::Crashed, board);
         }
@@ -199,6 +218,7 @@ impl Manager {
 
     fn is_back(&mut self, voter: u32, count: u32, board: &mut impl Board) {
         let now = board.now_us();
+        self.conclude(voter, None, board);
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
         let ([lost, begun], why, design) = (r.since, r.why, r.design);
         *r = Return { design, ..Return::default() };
@@ -248,7 +268,8 @@ impl Manager {
             r.wish = wish;
             return;
         }
-        self.begin(voter, wish, board);
+        self.conclude(voter, None, board);
+        self.begin(voter, wish, false, board);
     }
 
     /// Whether `voter` is on its way back, in a word for the table.

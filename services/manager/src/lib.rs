@@ -3,11 +3,12 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
+//! `causes.rs` finds out why, `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
 //! what the operator types. `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod causes;
 mod command;
 mod history;
 mod iteration;
@@ -20,6 +21,7 @@ mod snapshots;
 mod table;
 
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
+use abi::digest::Digest;
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
@@ -100,6 +102,9 @@ struct Row {
     out: Option<Out>,
     late: Option<u64>,
     lagging: Option<u64>,
+    /// It has passed all sync points below this number, as was said when it was accused; and what it said that is wrong.
+    stood: Option<u64>,
+    said: Option<Digest>,
 }
 
 impl Row {

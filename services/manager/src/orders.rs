@@ -27,10 +27,16 @@ impl Manager {
             (None, None) => {}
             (Some("iteration"), Some(Some(iteration))) => self.config.iteration = iteration,
             _ => {
-                return self.say(board, format_args!("usage: policy, policy iteration rotate|refresh|none"));
+                return self.say(
+                    board,
+                    format_args!("usage: policy, policy iteration re-execute|rotate|refresh|none"),
+                );
             }
         }
         let word = match self.config.iteration {
+            Iteration::ReExecute => {
+                "re-execute: a lost kernel executes its last turns again; lost again, the next design takes its place"
+            }
             Iteration::Rotate => "rotate: the next design takes a lost kernel's place",
             Iteration::Refresh => "refresh: a lost kernel begins anew as it was",
             Iteration::None => "none: a lost kernel stays out until `replace`",

@@ -2,9 +2,10 @@
 
 use crate::line::Short;
 use crate::{Board, EPOCHS, Manager, Out};
-use abi::bootinfo::{DomainStatus, EL2_CRASHED, ENDED_ITSELF};
+use abi::bootinfo::{DomainStatus, EL2_CRASHED, ENDED_ITSELF, Iteration};
+use abi::digest::Digest;
 use abi::vote::{Progress, SNAPSHOT, Verdict as Told};
-use consensus::verdict::{Evidence, History, Policy, Verdict};
+use consensus::verdict::{Decision, Evidence, History, Policy, Verdict};
 use core::fmt;
 
 /// The names of the domains in a set.
@@ -84,6 +85,8 @@ impl Manager {
             ),
             // `watch` tells how that goes on.
             Told::Restarted { .. } => {}
+            // `causes` makes something of them.
+            Told::Stood { .. } | Told::Vanished { .. } => {}
             Told::NoQuorum { n } => self
                 .say(board, format_args!("verdict: no quorum is possible for effect {n}: output stops here")),
             Told::Exit { status } => self.exit(status, board),
@@ -97,8 +100,16 @@ impl Manager {
                 self.released = self.released.max(effects);
                 return;
             }
-            Told::WrongOutput { voter, n, .. } => (voter, Out::WrongOutput(n)),
-            Told::WrongState { voter, s, .. } => (voter, Out::WrongState(s)),
+            Told::Stood { voter, s } => return self.set_stood(voter, s),
+            Told::Vanished { voter } => return self.has_vanished(voter),
+            Told::WrongOutput { voter, n, own, .. } => {
+                self.set_said(voter, own);
+                (voter, Out::WrongOutput(n))
+            }
+            Told::WrongState { voter, s, own, .. } => {
+                self.set_said(voter, own);
+                (voter, Out::WrongState(s))
+            }
             Told::Malformed { voter, .. } => (voter, Out::Malformed),
             Told::Crashed { voter } => (voter, Out::Crashed),
             Told::Silent { voter, .. } => (voter, Out::Silent),
@@ -107,6 +118,18 @@ impl Manager {
             Told::Restarted { .. } | Told::NoQuorum { .. } | Told::Exit { .. } => return,
         };
         self.lost(voter, out, board);
+    }
+
+    fn set_said(&mut self, voter: u32, own: Digest) {
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            row.said = Some(own);
+        }
+    }
+
+    fn set_stood(&mut self, voter: u32, s: u64) {
+        if let Some(row) = self.rows.get_mut(voter as usize) {
+            row.stood = Some(s);
+        }
     }
 
     fn set_late(&mut self, voter: u32, late: Option<u64>) {
@@ -203,7 +226,10 @@ impl Manager {
             | Progress::NoSnapshot { .. }
             | Progress::FalseSnapshot { .. }
             | Progress::SnapshotMissing { .. }
-            | Progress::Begun { .. } => self.on_snapshot(progress, board),
+            | Progress::Begun { .. } => {
+                self.note_beginning(progress);
+                self.on_snapshot(progress, board);
+            }
             Progress::Voters { epoch, set, quorum } => {
                 if self.policies.len() == EPOCHS
                     && let Some(oldest) = self.policies.keys().min().copied()
@@ -230,10 +256,13 @@ impl Manager {
     pub fn on_evidence(&mut self, record: &[u8], board: &mut impl Board) {
         let Some(Evidence { ballot, members }) = Evidence::decode(record) else { return };
         let Some(policy) = self.policies.get(&ballot.subject.epoch) else { return };
-        // Nothing executes a turn again yet, and nobody says which kernels are of one kind: nothing is known but that it happened.
-        let cause = History::default().cause();
-        let verdict = Verdict::of(&ballot, members, policy, Some(cause));
-        if let Some(cause) = verdict.cause {
+        let split = policy.decide(&ballot, members) == Decision::Impossible;
+        let alike = if split { self.alike(&ballot) } else { 0 };
+        let cause = History { alike, ..History::default() }.cause();
+        // Of who is lost the cause is told when it is known: perhaps its turns are executed again.
+        let told = split || self.config.iteration != Iteration::ReExecute;
+        let verdict = Verdict::of(&ballot, members, policy, Some(cause).filter(|_| told));
+        if split {
             self.causes.count(cause);
         }
         let name = |slot: u32| {
@@ -251,6 +280,7 @@ impl Manager {
             format_args!("verdict: {name} silent: it hangs: the others have passed sync point {s}, from it nothing came for {ms} ms"),
         );
         if self.returns.get(voter as usize).is_some_and(|r| r.votes() || r.follows()) {
+            self.set_stood(voter, s);
             self.lost(voter, Out::Silent, board);
         }
     }

@@ -56,8 +56,13 @@ impl Board for Desk {
             Control::Lie { domain } => defmt::warn!("on demand in domain {=u32}: lie", domain),
             Control::Diverge { domain } => defmt::warn!("on demand in domain {=u32}: diverge", domain),
             Control::Equivocate { domain } => defmt::warn!("on demand in domain {=u32}: equivocate", domain),
-            Control::Restart { domain, image } => {
-                defmt::warn!("domain {=u32} is to begin anew, image {=u32}", domain, image);
+            Control::Restart { domain, image, again } => {
+                defmt::warn!(
+                    "domain {=u32} is to begin anew, image {=u32}, to execute again: {=bool}",
+                    domain,
+                    image,
+                    again
+                );
             }
             Control::Resize { rows, columns } => {
                 defmt::info!("to be agreed: terminal {=u16} by {=u16}", rows, columns)

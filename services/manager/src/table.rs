@@ -16,7 +16,7 @@ impl Manager {
             self.say(
                 board,
                 format_args!(
-                    r#"{{"kind":"program","state":"{state}","sync":{sync},"call":{call},"released":{released},"undetermined":{undetermined}}}"#
+                    r#"{{"kind":"program","state":"{state}","sync":{sync},"call":{call},"released":{released},"causes":{{"transient":{transient},"one_kernel":{one_kernel},"common_mode":{common_mode},"attack":{attack},"undetermined":{undetermined}}}}}"#
                 ),
             );
         } else {
@@ -28,7 +28,7 @@ impl Manager {
                 self.say(
                     board,
                     format_args!(
-                        "accusations by cause: transient {transient}, one kernel {one_kernel}, common mode {common_mode}, attack {attack}, undetermined {undetermined}"
+                        "losses by cause: transient {transient}, one kernel {one_kernel}, common mode {common_mode}, attack {attack}, undetermined {undetermined}"
                     ),
                 );
             }

@@ -103,7 +103,7 @@ fn faults_are_injected_by_name_or_number() {
     assert_eq!(type_in(m, "inject corrupt k3\r").acts, ["Corrupt 6"]);
     assert_eq!(type_in(m, "inject equivocate r1\r").acts, ["Equivocate { domain: 1 }"]);
     let desk = type_in(m, "restart r1\r");
-    assert_eq!(desk.acts, ["Restart { domain: 1, image: 0 }"]);
+    assert_eq!(desk.acts, ["Restart { domain: 1, image: 0, again: false }"]);
     assert_eq!(desk.lines, ["the replicas are asked to restart r1"]);
     let mut desk = Desk::default();
     begun(m, 1, 1, &mut desk);
@@ -133,7 +133,7 @@ fn what_cannot_be_done_is_said() {
         ("status all", "`status all`: nothing may follow that command"),
         ("log all", "`log all`: nothing may follow that command"),
         ("verdicts", "nothing so far"),
-        ("policy iteration sideways", "usage: policy, policy iteration rotate|refresh|none"),
+        ("policy iteration sideways", "usage: policy, policy iteration re-execute|rotate|refresh|none"),
         ("resize 0 80", "rows and columns are numbers from 1 to 65535"),
         ("resize 24", "usage: resize ROWS COLUMNS, signal TERM, json on|off, policy iteration refresh"),
         ("signal 32", "no signal `32`: give a name such as TERM, or a number from 1 to 31"),
@@ -192,10 +192,13 @@ fn evidence_is_judged_once_more_and_names_everybody() {
             "evidence: effect 54, epoch 1: k1, k3, k4 agree on 07070707; k2 said something else; cause: undetermined"
         ]
     );
+    // It is counted when the voter leaves.
+    m.on_verdict(&Verdict::Silent { voter: 5, n: 54 }, &mut desk);
+    agreed(&mut m, Progress::Voters { epoch: 2, set: 0xd0, quorum: 2 }, &mut desk);
     let status = type_in(&mut m, "status\r").lines;
     assert_eq!(
         status[1],
-        "accusations by cause: transient 0, one kernel 0, common mode 0, attack 0, undetermined 1"
+        "losses by cause: transient 0, one kernel 0, common mode 0, attack 0, undetermined 1"
     );
 }
 
@@ -210,7 +213,7 @@ fn a_lost_kernel_is_begun_anew_with_the_next_design_and_told_of_until_it_votes()
     begun(&mut m, 5, 1, &mut desk);
     desk.now_us = 500_000;
     agreed(&mut m, Progress::Voters { epoch: 3, set: 0xf0, quorum: 3 }, &mut desk);
-    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }"]);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6, again: false }"]);
     let expect = [
         "verdict: k2 crashed",
         "voters 2: k1 k3 k4 vote, 2 equal votes decide",
@@ -238,7 +241,10 @@ fn a_newcomer_that_crashes_unheard_is_begun_anew_once() {
     }
     // Should the gate speak of it, too, it is the same crash.
     m.on_verdict(&Verdict::Crashed { voter: 5 }, &mut desk);
-    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }", "Restart { domain: 261, image: 7 }"]);
+    assert_eq!(
+        desk.acts,
+        ["Restart { domain: 5, image: 6, again: false }", "Restart { domain: 261, image: 7, again: false }"]
+    );
 }
 
 #[test]
@@ -252,7 +258,10 @@ fn one_that_hangs_is_begun_anew_each_time() {
         agreed(&mut m, Progress::Begun { voter: 5, s: 9 }, &mut desk);
         agreed(&mut m, Progress::Voters { epoch: 3 + 2 * n, set: 0xf0, quorum: 3 }, &mut desk);
     }
-    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }", "Restart { domain: 261, image: 7 }"]);
+    assert_eq!(
+        desk.acts,
+        ["Restart { domain: 5, image: 6, again: false }", "Restart { domain: 261, image: 7, again: false }"]
+    );
     let told = "verdict: k2 silent: it hangs: the others have passed sync point 9, from it nothing came for 10000 ms";
     assert_eq!(desk.lines[1], told);
     // So is one that follows the log.
@@ -261,7 +270,13 @@ fn one_that_hangs_is_begun_anew_each_time() {
     begun(&mut m, 5, 3, &mut desk);
     agreed(&mut m, Progress::Begun { voter: 5, s: 12 }, &mut desk);
     agreed(&mut m, Progress::Hangs { voter: 5, s: 14 }, &mut desk);
-    assert_eq!(desk.acts[2..], ["Restart { domain: 517, image: 5 }", "Restart { domain: 773, image: 6 }"]);
+    assert_eq!(
+        desk.acts[2..],
+        [
+            "Restart { domain: 517, image: 5, again: false }",
+            "Restart { domain: 773, image: 6, again: false }"
+        ]
+    );
     // Nobody was there to bring it back.
     let (mut m, mut desk) = (manager(), Desk::default());
     for from in [0, 1] {
@@ -269,7 +284,7 @@ fn one_that_hangs_is_begun_anew_each_time() {
         m.recall_progress(from, &Progress::Hangs { voter: 5, s: 9 }, 0);
     }
     m.recalled(&mut desk);
-    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6 }"]);
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 6, again: false }"]);
 }
 
 #[test]
@@ -284,9 +299,9 @@ fn a_newcomer_that_fails_is_begun_anew_until_it_is_enough() {
     assert_eq!(
         desk.acts,
         [
-            "Restart { domain: 5, image: 6 }",
-            "Restart { domain: 261, image: 7 }",
-            "Restart { domain: 517, image: 5 }"
+            "Restart { domain: 5, image: 6, again: false }",
+            "Restart { domain: 261, image: 7, again: false }",
+            "Restart { domain: 517, image: 5, again: false }"
         ]
     );
     assert_eq!(
@@ -309,7 +324,7 @@ fn replace_says_what_it_does_or_why_not() {
         assert_eq!((desk.lines, desk.acts), (vec![answer.to_owned()], vec![]));
     }
     let desk = type_in(m, "replace k1 actor\r");
-    assert_eq!(desk.acts, ["Restart { domain: 4, image: 7 }"]);
+    assert_eq!(desk.acts, ["Restart { domain: 4, image: 7, again: false }"]);
     assert_eq!(desk.lines, ["return: k1 (classic, replaced by order) is begun anew as actor"]);
     let mut desk = Desk::default();
     agreed(m, Progress::Voters { epoch: 2, set: 0x30, quorum: 2 }, &mut desk);
@@ -340,7 +355,7 @@ fn a_manager_that_begins_anew_goes_on_where_the_last_one_ended() {
     m.recall_verdict(&Verdict::Silent { voter: 6, n: 3 }, 5_000);
     assert!(desk.lines.is_empty() && desk.acts.is_empty());
     m.recalled(&mut desk);
-    assert_eq!(desk.acts, ["Restart { domain: 6, image: 6 }"]);
+    assert_eq!(desk.acts, ["Restart { domain: 6, image: 6, again: false }"]);
     let mut desk = Desk { now_us: 9_000, ..Desk::default() };
     agreed(&mut m, Progress::Voters { epoch: 5, set: 0xb0, quorum: 3 }, &mut desk);
     assert_eq!(
@@ -363,7 +378,7 @@ fn a_usurper_tries_all_and_tells() {
     let desk = type_in(&mut manager(), "inject usurp manager\r");
     assert_eq!(
         (desk.acts.len(), &*desk.acts[0], &*desk.acts[8]),
-        (9, "usurp", "Restart { domain: 7, image: 0 }")
+        (9, "usurp", "Restart { domain: 7, image: 0, again: false }")
     );
     let told = "injected: usurp: 9 invocations, 0 took effect; 8 orders to begin somebody anew";
     assert_eq!(desk.lines, [told]);

@@ -29,7 +29,7 @@ fn a_policy_that_changes_counts_from_then_on() {
     type_in(&mut m, "policy iteration none\r");
     m.on_verdict(&Verdict::Crashed { voter: 6 }, &mut desk);
     agreed(&mut m, Progress::Voters { epoch: 3, set: 0x90, quorum: 2 }, &mut desk);
-    assert_eq!(desk.acts, ["Restart { domain: 5, image: 5 }"], "as it was, and then nothing");
+    assert_eq!(desk.acts, ["Restart { domain: 5, image: 5, again: false }"], "as it was, and then nothing");
 }
 
 #[test]

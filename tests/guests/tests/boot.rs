@@ -193,7 +193,7 @@ fn no_device_tree_is_told() {
     std::fs::write(&flat, harness::flat(&shipped())).expect("image");
     let mut qemu = Command::new("timeout");
     qemu.args([
-        "5",
+        "15",
         "qemu-system-aarch64",
         "-M",
         MACHINE,

@@ -1,7 +1,8 @@
 //! Faults of each kind in each kernel and each replica, drawn by a seed, while one of several programs runs: the output is what it is without faults, the culprit
 //! is named and nobody else, and four vote again.
 
-use crate::{Options, PROMPT, Session, accused, strict};
+use crate::seeded::images_with_bugs;
+use crate::{Options, PROMPT, Session, accused, clock, images, strict};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,37 +12,84 @@ pub struct Workloads {
     pub names: &'static [&'static str],
     /// Debian's packages that they take.
     pub packages: &'static [&'static str],
-    /// Who is in the slots; none: the manifest's, one of each.
-    pub kernels: &'static [&'static str],
+    /// Who is in the slots.
+    pub kernels: [&'static str; 4],
 }
 
+/// One of each.
+const EACH: [&str; 4] = ["classic", "lazy", "actor", "journal"];
+/// Whose image has a bug, where it is one of the four: it shows what `/proc/cpuinfo` does not say.
+const BUGGY: &str = "actor";
+
 /// Pipes and subshells; a table in a file, grown row by row, then sorted and summed up; jobs in the background that are waited for. On four designs.
-pub const ASH: Workloads = Workloads { names: &["pipes", "table", "jobs"], packages: &[], kernels: &[] };
+pub const ASH: Workloads = Workloads { names: &["pipes", "table", "jobs"], packages: &[], kernels: EACH };
 /// A script of bash's, with jobs. On four designs.
-pub const BASH: Workloads = Workloads { names: &["bash"], packages: &["bash-static"], kernels: &[] };
+pub const BASH: Workloads = Workloads { names: &["bash"], packages: &["bash-static"], kernels: EACH };
 /// A thousand inserts of sqlite3's shell, each a transaction. Debian's is dynamic and asks for tier 3, which two designs offer: they run twice each, and a bug of one of them
 /// would not be out-voted.
-pub const SQLITE: Workloads = Workloads {
-    names: &["sqlite"],
-    packages: &["sqlite3"],
-    kernels: &["classic", "lazy", "classic", "lazy"],
-};
+pub const SQLITE: Workloads =
+    Workloads { names: &["sqlite"], packages: &["sqlite3"], kernels: ["classic", "lazy", "classic", "lazy"] };
 const STEPS: u64 = 6;
 
 /// What is injected, and what may be told of it; the first is what one expects. Of a bit that flips anywhere nobody knows what it breaks.
-const FAULTS: [(&str, &[&str]); 6] = [
+const FAULTS: [(&str, &[&str]); 7] = [
     ("crash", &["crashed"]),
     ("hang", &["silent"]),
     ("lie", &["wrong output"]),
     // What a wrong byte in a program's memory shows first is chance: itself, in a digest of memory; in what the program puts out; or in the calls that it makes.
-    ("diverge", &["wrong state", "wrong output", "contradicts"]),
+    // In a process that ends before anybody looks it shows nothing.
+    ("diverge", &["wrong state", "wrong output", "contradicts", "nothing"]),
     ("corrupt", &["crashed", "silent", "wrong output", "wrong state", "malformed", "contradicts", "nothing"]),
     ("slow", &["nothing"]),
+    (BUG, &["wrong state", "wrong output", "contradicts"]),
 ];
+/// No order, but a program that comes to what is wrong in one design.
+const BUG: &str = "bug";
 const REPLICA_FAULTS: [&str; 3] = ["crash", "hang", "equivocate"];
 
 /// How often what was told of what was injected.
 pub type Matrix = BTreeMap<(String, String), u32>;
+
+/// What was told of faults, and what of their causes.
+#[derive(Default)]
+pub struct Told {
+    /// What was found.
+    pub kinds: Matrix,
+    /// Why it happened, of those of which anything was found. The true cause stands behind the fault's name.
+    pub causes: Matrix,
+}
+
+impl Told {
+    /// And those.
+    pub fn add(&mut self, other: Told) {
+        for (to, from) in [(&mut self.kinds, other.kinds), (&mut self.causes, other.causes)] {
+            from.into_iter().for_each(|(cell, count)| *to.entry(cell).or_default() += count);
+        }
+    }
+
+    /// Of how many faults a cause was told, of how many of them the true one, and of how many none could be determined.
+    pub fn judged(&self) -> [u32; 3] {
+        let sum = |holds: &dyn Fn(&str, &str) -> bool| {
+            self.causes.iter().filter(|((fault, cause), _)| holds(fault, cause)).map(|(_, n)| n).sum()
+        };
+        [
+            sum(&|_, _| true),
+            sum(&|fault, cause| fault.ends_with(cause)),
+            sum(&|_, cause| cause == UNDETERMINED),
+        ]
+    }
+}
+
+const TRANSIENT: &str = "transient fault";
+const ONE_KERNEL: &str = "one kernel";
+const UNDETERMINED: &str = "undetermined";
+/// How each begins in the operator's words.
+const CAUSES: [(&str, &str); 4] = [
+    (TRANSIENT, ": transient fault, it did not happen again"),
+    (ONE_KERNEL, ": a bug or an implant in that kernel"),
+    ("common mode", ": common mode"),
+    (UNDETERMINED, ": undetermined"),
+];
 
 /// Chance that repeats (splitmix64).
 pub struct Chance(pub u64);
@@ -61,29 +109,31 @@ impl Chance {
 pub struct Campaign {
     /// The machine.
     pub s: Session,
-    names: &'static [&'static str],
+    workloads: &'static Workloads,
     right: Vec<String>,
     /// What was told so far.
-    pub matrix: Matrix,
+    pub matrix: Told,
     /// Operator's lines that tell of a kernel as late or lagging that was not the victim of a fault then.
     pub late: Vec<String>,
 }
 
 impl Campaign {
     /// Boots, and runs each program once without a fault.
-    pub fn boot(workloads: &Workloads) -> Campaign {
+    pub fn boot(workloads: &'static Workloads) -> Campaign {
         let files = ["programs.sh", "jobs.bash"];
         let at = Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
         let own = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
         let options = Options {
             files: files.map(|f| at.join(f)).into(),
             packages: own(workloads.packages),
-            kernels: own(workloads.kernels),
+            kernels: own(&workloads.kernels),
+            preload: Some(clock::fair(images().tools())),
             ..strict()
         };
-        let s = Session::shell(&options).unwrap();
+        let buggy = if workloads.kernels.contains(&BUGGY) { &[BUGGY][..] } else { &[] };
+        let s = Session::shell_of(&images_with_bugs(buggy), &options).unwrap();
         let names = workloads.names;
-        let mut c = Campaign { s, names, right: vec![], matrix: Matrix::new(), late: vec![] };
+        let mut c = Campaign { s, workloads, right: vec![], matrix: Told::default(), late: vec![] };
         c.s.command("cd /root").unwrap();
         c.right = names.iter().map(|name| c.s.command(&format!("ash programs.sh {name}")).unwrap()).collect();
         assert!(c.right.iter().all(|r| r.contains(&format!("step {STEPS}\r\n"))), "{:?}", c.right);
@@ -92,7 +142,7 @@ impl Campaign {
 
     /// Runs a program; at its step `at` the operator types `order`, if it is not empty.
     fn run(&mut self, program: usize, at: u64, order: &str) {
-        self.s.send(&format!("ash programs.sh {}\r", self.names[program])).unwrap();
+        self.s.send(&format!("ash programs.sh {}\r", self.workloads.names[program])).unwrap();
         self.s.expect("\r\n").unwrap();
         let step = format!("step {}\r\n", at + 1);
         let before = self.s.expect(&step).unwrap();
@@ -106,7 +156,7 @@ impl Campaign {
 
     /// Runs one of the programs, with the order at one of its moments.
     fn run_any(&mut self, order: &str, chance: &mut Chance) {
-        let program = chance.below(self.names.len() as u64);
+        let program = chance.below(self.workloads.names.len() as u64);
         self.run(program as usize, chance.below(STEPS), order);
     }
 
@@ -139,20 +189,51 @@ impl Campaign {
         self.late.extend(self.s.operator.lines[from..].iter().filter(late).cloned());
     }
 
-    fn is_back(&mut self, from: usize, victim: &str) {
+    /// Waits until `victim` votes again; as which design.
+    fn is_back(&mut self, from: usize, victim: &str) -> String {
         let back = format!("return: {victim} votes as ");
-        if let Err(e) = self.s.operator_says_since(from, &[&back, "four vote again"]) {
-            let looked = ["threads", "counters"].map(|what| self.s.look(what, victim).unwrap_or_default());
-            panic!("{e}\n{}", looked.join("\n"));
+        match self.s.operator_says_since(from, &[&back, "four vote again"]) {
+            Ok(line) => line[back.len()..].split(',').next().unwrap_or_default().to_owned(),
+            Err(e) => {
+                let looked =
+                    ["threads", "counters"].map(|what| self.s.look(what, victim).unwrap_or_default());
+                panic!("{e}\n{}", looked.join("\n"));
+            }
         }
+    }
+
+    /// In slot `k` stands who stood there at first, also after another took its place: of the design with the bug there is one.
+    fn restore(&mut self, k: usize, now: &str) {
+        let (victim, design) = (format!("k{}", k + 1), self.workloads.kernels[k]);
+        if now != design {
+            let from = self.s.operator.lines.len();
+            self.s.operate(&format!("replace {victim} {design}")).unwrap();
+            self.is_back(from, &victim);
+        }
+    }
+
+    /// The cause that was told of `victim` since line `from`; it is told before it votes again.
+    fn cause(&self, from: usize, victim: &str) -> Option<&'static str> {
+        let told = format!("cause: {victim} ");
+        let line = self.s.operator.lines[from..].iter().find(|l| l.starts_with(&told))?;
+        CAUSES.iter().find(|(_, words)| line.contains(words)).map(|(cause, _)| *cause)
     }
 
     /// Fault number `fault` of [`FAULTS`] in voter `k`, at a moment of a program.
     pub fn kernel(&mut self, fault: usize, k: u64, chance: &mut Chance) {
+        let buggy = self.workloads.kernels.iter().position(|design| *design == BUGGY);
+        // Where there is none with a bug another fault takes its place.
+        let fault = if FAULTS[fault].0 == BUG && buggy.is_none() { 0 } else { fault };
         let (fault, causes) = FAULTS[fault];
+        let k = buggy.filter(|_| fault == BUG).unwrap_or(k as usize);
         let victim = format!("k{}", k + 1);
         let from = self.s.operator.lines.len();
-        self.run_any(&format!("inject {fault} {victim}"), chance);
+        if fault == BUG {
+            let shown = self.s.command("cat /proc/cpuinfo").unwrap();
+            assert!(shown.contains("fp asimd\r\n"), "{shown}: {:#?}", self.tail());
+        } else {
+            self.run_any(&format!("inject {fault} {victim}"), chance);
+        }
         // A kernel that hangs is found out when the others say something.
         let patience = if causes.contains(&"nothing") { 4 } else { 40 };
         for _ in 0..patience {
@@ -165,22 +246,31 @@ impl Campaign {
         if fault == "slow" {
             self.s.operate(&format!("resume {victim}")).unwrap();
         }
-        if told == "nothing" && fault == "corrupt" {
+        let sleeps = told == "nothing" && fault != "slow";
+        if sleeps {
             // What sleeps in it is not to be the next one's fault.
             self.s.operate(&format!("replace {victim}")).unwrap();
         }
-        if told != "nothing" || fault == "corrupt" {
-            self.is_back(from, &victim);
+        let mut why = None;
+        if told != "nothing" || sleeps {
+            let design = self.is_back(from, &victim);
+            why = self.cause(from, &victim);
+            assert!(why.is_some() || told == "nothing", "no cause is told: {:#?}", self.tail());
+            self.restore(k, &design);
         }
         self.told(from, &victim);
         self.note_late(from, &victim);
-        println!("{fault} in {victim}: {told}");
+        println!("{fault} in {victim}: {told}; cause: {}", why.unwrap_or("none told"));
         assert!(
             causes.contains(&told.as_str()),
             "{fault} in {victim} was told as {told}: {:#?}",
             self.tail()
         );
-        *self.matrix.entry((fault.to_owned(), told)).or_default() += 1;
+        if let Some(why) = why {
+            let truth = if fault == BUG { ONE_KERNEL } else { TRANSIENT };
+            *self.matrix.causes.entry((format!("{fault}: {truth}"), why.to_owned())).or_default() += 1;
+        }
+        *self.matrix.kinds.entry((fault.to_owned(), told)).or_default() += 1;
     }
 
     /// Fault number `fault` of [`REPLICA_FAULTS`] in replica `r`, at a moment of a program; at one of another it is restarted.
@@ -194,7 +284,8 @@ impl Campaign {
         assert_eq!(self.told(from, "no kernel"), None);
         self.note_late(from, "no kernel");
         println!("{fault} in {victim}: nobody accused, it goes on from the others' state");
-        *self.matrix.entry((format!("replica: {fault}"), "nothing".into())).or_default() += 1;
+        let cell = (format!("replica: {fault}"), "nothing".into());
+        *self.matrix.kinds.entry(cell).or_default() += 1;
     }
 
     /// Case number `n`: faults, kernels and replicas in turn, so that all pairs come; programs and moments by chance.
@@ -204,7 +295,7 @@ impl Campaign {
             return self.replica((n / 8 % 3) as usize, n / 8 % 4, chance);
         }
         let m = n / 8 * 7 + n % 8;
-        self.kernel((m % kinds) as usize, (m + m / kinds) % 4, chance);
+        self.kernel((m % kinds) as usize, (m + 2 * (m / kinds)) % 4, chance);
     }
 
     /// Any fault anywhere.
@@ -216,7 +307,7 @@ impl Campaign {
     }
 
     /// Ends the shell; what was told.
-    pub fn end(mut self) -> Matrix {
+    pub fn end(mut self) -> Told {
         self.s.send("exit\r").unwrap();
         let f = self.s.finish().unwrap();
         assert_eq!(f.status, Some(0));
@@ -224,10 +315,9 @@ impl Campaign {
     }
 }
 
-/// Prints what was told as a table, and of how many faults that could have an effect on a voter nothing was told.
-pub fn print(matrix: &Matrix) {
+fn table(head: &str, matrix: &Matrix) {
     let told: std::collections::BTreeSet<&String> = matrix.keys().map(|(_, told)| told).collect();
-    println!("| injected | {} |", told.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" | "));
+    println!("| {head} | {} |", told.iter().map(|t| t.as_str()).collect::<Vec<_>>().join(" | "));
     println!("|---|{}", "---|".repeat(told.len()));
     let faults: std::collections::BTreeSet<&String> = matrix.keys().map(|(fault, _)| fault).collect();
     for fault in faults {
@@ -235,11 +325,20 @@ pub fn print(matrix: &Matrix) {
             |t: &&String| matrix.get(&(fault.clone(), (*t).clone())).copied().unwrap_or(0).to_string();
         println!("| {fault} | {} |", told.iter().map(count).collect::<Vec<_>>().join(" | "));
     }
+}
+
+/// Prints what was told as two tables, of how many faults that could have an effect on a voter nothing was told, and of how many the cause was.
+pub fn print(told: &Told) {
+    let Told { kinds: matrix, causes } = told;
+    table("injected", matrix);
+    table("injected: its cause", causes);
+    let [all, right, open] = told.judged();
+    println!("causes: {right} of {all} as they are, {open} undetermined");
     let harmful = matrix.iter().filter(|((fault, _), _)| fault != "slow" && !fault.starts_with("replica: "));
     let (mut all, mut open) = (0, 0);
     for ((_, told), count) in harmful {
         all += count;
         open += if told == "nothing" { *count } else { 0 };
     }
-    println!("undetermined: {open} of {all}");
+    println!("not noticed: {open} of {all}");
 }

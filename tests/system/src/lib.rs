@@ -3,7 +3,9 @@
 //! Waits have generous limits that only end a test that hangs; nothing is asserted about time.
 
 pub mod campaign;
+pub mod clock;
 pub mod determinism;
+pub mod seeded;
 pub mod voices;
 
 use anyhow::{Context, Result, bail};
@@ -88,7 +90,12 @@ impl Session {
 
     /// Boots a shell and waits for its prompt.
     pub fn shell(options: &Options) -> Result<Session> {
-        let mut s = Session::boot(options)?;
+        Session::shell_of(images(), options)
+    }
+
+    /// The same, of images that are not all the usual ones.
+    pub fn shell_of(images: &Images, options: &Options) -> Result<Session> {
+        let mut s = Session::boot_images(images, options)?;
         s.expect(PROMPT)?;
         Ok(s)
     }

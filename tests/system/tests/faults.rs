@@ -109,7 +109,7 @@ fn a_hang_is_found_though_nothing_is_put_out() {
 /// It never votes: the program never waits for it.
 #[test]
 fn a_newcomer_that_hangs_while_it_follows_the_log_is_begun_anew() {
-    let mut s = Session::shell(&Options::default()).unwrap();
+    let mut s = Session::shell(&Options { iteration: Some("rotate"), ..Options::default() }).unwrap();
     s.send("echo it is $((1 + 1)); while :; do : < /dev/null; done\r").unwrap();
     s.expect("it is 2\r\n").unwrap();
     s.operate("inject crash k2").unwrap();

@@ -7,7 +7,8 @@ use xtask::logs;
 
 #[test]
 fn a_lie_is_followed_from_demand_to_verdict_and_return() {
-    let mut s = Session::shell(&Options::default()).unwrap();
+    let options = Options { iteration: Some("rotate"), ..Options::default() };
+    let mut s = Session::shell(&options).unwrap();
     // Of the designs journal logs nothing this way; actor comes after lazy, and classic by order. What they say in their new places is told as their own.
     s.operate("inject lie k2").unwrap();
     s.run_for(Duration::from_millis(300));

@@ -28,9 +28,10 @@ echo "$line"
 exit 5
 "#;
 
-/// One of each kernel.
+/// One of each kernel; another takes the place of one that is lost.
 fn options() -> Options {
-    Options { kernels: xtask::kernels::KERNELS.map(str::to_owned).into(), ..Options::default() }
+    let kernels = xtask::kernels::KERNELS.map(str::to_owned).into();
+    Options { kernels, iteration: Some("rotate"), ..Options::default() }
 }
 
 fn reference() -> &'static str {
@@ -110,7 +111,8 @@ fn a_hang_and_a_lie() {
 
 #[test]
 fn a_corrupted_memory_and_a_crash() {
-    let f = twice_with(strict(), case(DIVERGE, "k3"), case(CRASH, "k2"));
+    let options = Options { iteration: Some("rotate"), ..strict() };
+    let f = twice_with(options, case(DIVERGE, "k3"), case(CRASH, "k2"));
     assert_contained(&f, &["k2", "k3"]);
 }
 
@@ -122,7 +124,8 @@ fn each_fault_in_each_slot() {
     for (i, fault) in [CRASH, HANG, LIE, DIVERGE].into_iter().enumerate() {
         for (j, slot) in slots.into_iter().enumerate() {
             let second = (slots[(j + 1) % 4], [LIE, CRASH, HANG][(i + j) % 3]);
-            let f = twice_with(strict(), case(fault, slot), case(second.1, second.0));
+            let options = Options { iteration: Some("rotate"), ..strict() };
+            let f = twice_with(options, case(fault, slot), case(second.1, second.0));
             assert_contained(&f, &[slot, second.0]);
             let told = f.operator.iter().filter(|l| l.starts_with("return: ") && l.contains(" votes as "));
             println!(
@@ -233,4 +236,24 @@ fn what_a_return_costs() {
         s.operator.lines.iter().filter(told).for_each(|line| println!("  {line}"));
         s.stop().unwrap();
     }
+}
+
+/// A program with a table of several MiB waits; its kernel is replaced, and the table is there.
+#[test]
+fn a_snapshot_of_several_mib_is_begun_with() {
+    const TABLE: &str = r#"awk 'BEGIN { for (i = 0; i < 60000; i++) a[i] = "row " i " of a table"; print "there"; getline < "/dev/tty"; for (i in a) n += length(a[i]); print n }'"#;
+    let mut s = Session::shell(&options()).unwrap();
+    s.send(&format!("{TABLE}\r")).unwrap();
+    s.expect("there\r\n").unwrap();
+    s.operate("replace k2").unwrap();
+    let told = s.operator_says(&["snapshot: sync point", " KiB, by "]).unwrap();
+    let kib = told.split(", ").find_map(|part| part.strip_suffix(" KiB")).unwrap();
+    assert!(kib.parse::<u32>().unwrap() > 4096, "{told}");
+    println!("{told}\n{}", s.operator_says(&["return: k2 votes as", "four vote again"]).unwrap());
+    s.send("\r").unwrap();
+    let lengths: usize = (0..60_000).map(|i| format!("row {i} of a table").len()).sum();
+    s.expect(&format!("{lengths}\r\n")).unwrap();
+    s.send("exit\r").unwrap();
+    let f = s.finish().unwrap();
+    assert!(f.accusations().is_empty(), "{:?}", f.accusations());
 }

@@ -61,6 +61,10 @@ fn a_fault_every_few_seconds_changes_no_byte() {
     assert_eq!(agreed_free(&mut c), before);
     c.s.state().unwrap();
     let late = std::mem::take(&mut c.late);
+    if !late.is_empty() {
+        // What came before tells why.
+        c.s.operator.lines.iter().for_each(|line| println!("| {line}"));
+    }
     print(&c.end());
     // On a host that is busy with other work emulated cores stall, and are late: then this says nothing.
     assert_eq!(late, Vec::<String>::new(), "healthy kernels were told to be late");

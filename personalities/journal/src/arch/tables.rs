@@ -1,9 +1,7 @@
 //! The kernel's own map (TTBR1): its image page by page with W^X and a guard under the stack, all else without execution.
 
 use super::{BLOCK, OFFSET};
-use abi::bootinfo::{
-    BootInfo, CHANNEL_IPA, CHANNEL_STRIDE, CHANNELS_MAX, CPU_INTERFACE_IPA, MEMORY_IPA, MODULE_IPA,
-};
+use abi::bootinfo::{BootInfo, CHANNEL_IPA, CPU_INTERFACE_IPA, MEMORY_IPA, MODULE_IPA};
 use journal::page::PAGE;
 
 const VALID: u64 = 1;
@@ -89,7 +87,7 @@ pub unsafe fn install(boot: &BootInfo, from: u64, to: u64) {
     maker.leaf(CPU_INTERFACE_IPA, DEVICE | DATA);
     maker.leaf(CPU_INTERFACE_IPA + PAGE, DEVICE | DATA);
     maker.block(abi::bootinfo::BOOTINFO_IPA, DATA);
-    maker.blocks(CHANNEL_IPA, CHANNEL_IPA + CHANNELS_MAX as u64 * CHANNEL_STRIDE, DATA);
+    maker.blocks(CHANNEL_IPA, MEMORY_IPA, DATA);
     let (text, constants) = (physical(&__text_end), physical(&__rodata_end));
     let (guard, image) = (physical(&__guard), physical(&__image_end));
     for page in (MEMORY_IPA..image.next_multiple_of(BLOCK)).step_by(PAGE as usize) {
