@@ -1,7 +1,5 @@
 //! What the microkernel is told: board, domains, channels, mappings, free memory; and what is ready before it begins: channels, boot pages,
-//! and the memory of all domains that the root task does not build.
-//!
-//! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
+//! and memory and image of the root task. In a manifest in which nobody builds, of all domains.
 
 use crate::{console, image, info, memory, regions};
 use abi::bootinfo::{DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
@@ -90,12 +88,17 @@ pub fn build<'a>(area: &mut Area, found: &Found<'a>, reserved: &[Reserved<'_>]) 
             if !board.zeroed {
                 memory::zero(domain.memory);
             }
-            image::copy(domain, &image);
+            if !domain.cold {
+                image::copy(domain, &image);
+            }
             regions::memory(&mut area.handover.regions, domain, index, &image)?;
         }
         regions::modules(&mut area.handover.regions, found, index, &mut page)?;
         memory::write_info(&mut area.boot[index], &page);
         let mut row = row(manifest, domain, image.entry, &raw const area.boot[index] as u64);
+        if board.zeroed && row.is(handover::BUILT_ABOVE) {
+            row.flags |= handover::ZEROED;
+        }
         for segment in image::physical(domain.memory.base, &image) {
             push(&mut row.image, segment)?;
         }
@@ -119,6 +122,7 @@ fn row(manifest: &Manifest, domain: &Domain, entry: u64, boot_page: u64) -> hand
         (domain.manages, handover::MANAGES),
         (domain.builds, handover::BUILDS),
         (is_built_above(manifest, domain), handover::BUILT_ABOVE),
+        (domain.cold, handover::COLD),
     ];
     let flags = flags.into_iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag);
     let mut interrupts = [0; abi::bootinfo::DEVICES_MAX];
@@ -142,11 +146,9 @@ fn tell_board<'a>(to: &mut handover::Board, board: &Board) -> Result<(), PlanErr
     Ok(())
 }
 
-/// Whether the root task builds this partition's memory: a service on its own core.
+/// Whether the root task builds this partition's memory: if there is one, and it is another's.
 pub fn is_built_above(manifest: &Manifest, domain: &Domain) -> bool {
-    let root_task = manifest.domains.iter().find(|d| d.builds);
-    let here = root_task.is_some_and(|root| root.core == domain.core);
-    here && domain.kind == DomainKind::Service && !domain.builds
+    !domain.builds && manifest.domains.iter().any(|d| d.builds)
 }
 
 /// RAM that nothing lies in. Page 0 is firmware's on boards that start cores by a spin table.
