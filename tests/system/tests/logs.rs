@@ -32,6 +32,10 @@ fn a_lie_is_followed_from_demand_to_verdict_and_return() {
         ("gate", "effect 0 released"),
         ("manager", "on demand in domain 4: lie"),
         ("gate", "domain 4: wrong output"),
+        ("gate", "voters 0b1101000, quorum 2"),
+        ("manager", "domain 4 is to begin anew"),
+        // Of a replica, whichever is first.
+        ("INFO", "endorses: domain 4 begins anew: 0"),
         ("k2", "the kernel has its channels"),
         ("k4", "starts: "),
     ] {
