@@ -120,7 +120,7 @@ pub struct BootInfo {
 pub struct PartitionInfo {
     /// Its entry in the bundle.
     pub image: Name,
-    /// Its memory, as Untyped at [`crate::capability::root::MEMORY`]; size 0: EL2 has built it.
+    /// Its memory, as Untyped at [`crate::capability::root::MEMORY`] on its core; size 0: EL2 has built it.
     pub memory: MemoryInfo,
     /// Its core.
     pub core: u32,

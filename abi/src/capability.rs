@@ -136,6 +136,8 @@ pub mod root {
     pub const CNODE: u64 = 1;
     /// The Core capability of this core.
     pub const CORE: u64 = 4;
+    /// On other cores than the root task's: the agent itself, a Domain.
+    pub const AGENT: u64 = 5;
     /// Plus a core's number: the Core capability of that other core.
     pub const OTHER_CORES: u64 = 8;
     /// Plus a place in the manifest: Domain, Space and SchedContext of the domains of this core that EL2 built.
@@ -146,7 +148,7 @@ pub mod root {
     pub const CONTEXTS: u64 = 48;
     /// Plus a number: RAM that is nobody's, as Untyped; see [`crate::bootinfo::BootInfo::untyped`].
     pub const UNTYPED: u64 = 64;
-    /// Plus a place in the manifest: memory of a partition that the root task builds, as Untyped.
+    /// Plus a place in the manifest: memory of a partition of this core that the root task builds, as Untyped.
     pub const MEMORY: u64 = 80;
     /// The first slot that is empty.
     pub const FREE: u64 = 96;

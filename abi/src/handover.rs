@@ -138,8 +138,10 @@ pub const ENTROPY: u32 = 2;
 pub const MANAGES: u32 = 4;
 /// It is the root task: it builds the partitions, and they start when it says so.
 pub const BUILDS: u32 = 8;
-/// The root task builds its memory.
+/// The root task builds its memory, and says when it begins.
 pub const BUILT_ABOVE: u32 = 16;
+/// Its memory is zero, caches and all: nobody has written there since power-on.
+pub const ZEROED: u32 = 32;
 
 /// One partition.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@
 //!
 //! Numbers from [`crate::capability::INVOKE`] on are capability invocations.
 //!
-//! **Provisional.** The set in this file serves partitions that EL2 builds from the manifest by fixed code; capability
+//! **Provisional.** The set in this file serves channels, interrupts and faults on demand, which are fixed by the manifest; capability
 //! invocations replace it (a channel number becomes a Notification capability, and so on).
 
 /// Call numbers. An unknown number answers [`Error::UnknownCall`] and is counted, never ignored.

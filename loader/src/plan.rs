@@ -1,7 +1,5 @@
 //! What the microkernel is told: board, domains, channels, mappings, free memory; and what is ready before it begins: channels, boot pages,
-//! and the memory of all domains that the root task does not build.
-//!
-//! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
+//! and memory and image of the root task. In a manifest in which nobody builds, of all domains.
 
 use crate::{console, image, info, memory, regions};
 use abi::bootinfo::{DOMAINS_MAX, MemoryInfo, UNTYPED_MAX};
@@ -96,6 +94,9 @@ pub fn build<'a>(area: &mut Area, found: &Found<'a>, reserved: &[Reserved<'_>]) 
         regions::modules(&mut area.handover.regions, found, index, &mut page)?;
         memory::write_info(&mut area.boot[index], &page);
         let mut row = row(manifest, domain, image.entry, &raw const area.boot[index] as u64);
+        if board.zeroed && row.is(handover::BUILT_ABOVE) {
+            row.flags |= handover::ZEROED;
+        }
         for segment in image::physical(domain.memory.base, &image) {
             push(&mut row.image, segment)?;
         }
@@ -142,11 +143,9 @@ fn tell_board<'a>(to: &mut handover::Board, board: &Board) -> Result<(), PlanErr
     Ok(())
 }
 
-/// Whether the root task builds this partition's memory: a service on its own core.
+/// Whether the root task builds this partition's memory: if there is one, and it is another's.
 pub fn is_built_above(manifest: &Manifest, domain: &Domain) -> bool {
-    let root_task = manifest.domains.iter().find(|d| d.builds);
-    let here = root_task.is_some_and(|root| root.core == domain.core);
-    here && domain.kind == DomainKind::Service && !domain.builds
+    !domain.builds && manifest.domains.iter().any(|d| d.builds)
 }
 
 /// RAM that nothing lies in. Page 0 is firmware's on boards that start cores by a spin table.

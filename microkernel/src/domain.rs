@@ -49,6 +49,8 @@ pub mod hold {
     pub const PAUSED: u64 = 4;
     /// It never runs again.
     pub const DEAD: u64 = 8;
+    /// It has not begun: its builder has still to say so, by Restart or by writing its registers.
+    pub const NEW: u64 = 16;
 }
 
 /// What a blocked domain's registers get when its wait ends.

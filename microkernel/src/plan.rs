@@ -1,9 +1,7 @@
 //! What was decided at boot and never changes: what the loader found, and for each domain its object and its space. Built by the boot core
-//! before the others start.
+//! before the others start. Memory of partitions that the root task builds is not in it, but what else they see.
 //!
 //! The loader is believed about what belongs to whom; what could harm EL2 itself is checked.
-//!
-//! Provisional: the manager will build partitions by capability invocations; until then this fixed code does.
 
 use crate::arch::entry;
 use crate::hole::{Hole, hole};

@@ -1,14 +1,17 @@
-//! A domain that begins anew: its memory as at boot, its registers as at boot, other secrets, perhaps another image.
+//! A domain that begins, for the first time or anew: its image where it belongs, its registers as at boot; anew with memory that was zeroed,
+//! other secrets, perhaps another image.
 //!
-//! Provisional, as [`crate::plan`] is. Its memory is taken back in steps, between which interrupts are served; others who want to run have
-//! every second stretch of time. Its channels stay as they are: who writes a ring anew goes on behind its predecessor (`ipc`).
+//! Its memory is taken back in steps, between which interrupts are served; others who want to run have every second stretch of time. Of its
+//! memory EL2 touches what its space maps where the manifest says, page by page: who builds partitions could have made anything else of the
+//! rest. Its channels stay as they are: who writes a ring anew goes on behind its predecessor (`ipc`).
 
 use crate::arch::registers;
 use crate::core_local::Core;
+use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::ready::note;
 use crate::{boot, memory, shared, traps};
-use abi::bootinfo::{BOOTINFO_IPA, BootInfo};
+use abi::bootinfo::{BOOTINFO_IPA, BootInfo, MEMORY_IPA};
 use abi::handover::{Domain, ENTROPY, Segment};
 use abi::hypercall::CORRUPT_PAGES;
 use abi::manifest::Range;
@@ -41,7 +44,8 @@ pub fn fits(index: u64, image: u64) -> bool {
     find().unwrap_or(false)
 }
 
-/// Begins to take back the memory of the first of those that are to begin anew; they were stopped. One at a time.
+/// Begins to take back the memory of the first of those that are to begin anew; they were stopped. One at a time. Who begins for the first
+/// time has memory that nobody used, and nobody is told.
 pub fn begin(core: &mut Core) {
     let index = core.store.memory.restarts.trailing_zeros() as usize;
     let (Some(at), Some(partition), None) =
@@ -50,10 +54,22 @@ pub fn begin(core: &mut Core) {
         return;
     };
     core.store.memory.restarts &= !(1 << index);
+    let restart = Restart { at, index, partition, next: partition.memory.base };
+    if core.saved(at).hold & hold::NEW != 0 {
+        return finish(core, &restart);
+    }
     shared::set_restarting(index);
     traps::tell_of_change(core);
-    core.restart = Some(Restart { at, index, partition, next: partition.memory.base });
+    core.restart = Some(restart);
     core.restart_again_at(0);
+}
+
+/// Whether the page at `page` of `partition`'s memory is mapped where it belongs in the space of the domain at `at`: then it is a frame, whatever
+/// else was made of that memory.
+fn has(core: &Core, at: u64, partition: &Domain, page: u64) -> bool {
+    let ipa = page.wrapping_sub(partition.memory.base).wrapping_add(MEMORY_IPA);
+    let space = core.store.domain_space(at);
+    space.and_then(|(root, _)| core.store.translate(root, ipa)).is_some_and(|(there, _)| there == page)
 }
 
 fn partition(core: &Core, at: u64) -> Option<(usize, &'static Domain)> {
@@ -71,8 +87,10 @@ pub fn corrupt(core: &Core, at: u64) {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let byte = page + (chance >> 32) % PAGE;
         let mut value = [0];
-        memory::read(byte, &mut value);
-        memory::write(byte, &[value[0] ^ 1 << (chance >> 61)]);
+        if has(core, at, partition, page) {
+            memory::read(byte, &mut value);
+            memory::write(byte, &[value[0] ^ 1 << (chance >> 61)]);
+        }
     }
     registers::publish_code();
 }
@@ -84,7 +102,8 @@ pub fn step(core: &mut Core) {
     let all = restart.partition.memory.end();
     let end = all.min(restart.next + STEP * PAGE);
     if !hole(Hole::Scrub) {
-        (restart.next..end).step_by(PAGE as usize).for_each(registers::scrub);
+        let pages = (restart.next..end).step_by(PAGE as usize);
+        pages.filter(|&page| has(core, restart.at, restart.partition, page)).for_each(registers::scrub);
     }
     let now = registers::now();
     restart.next = end;
@@ -103,11 +122,12 @@ fn finish(core: &mut Core, restart: &Restart) {
     let image = core.saved(at).image as usize;
     let design = image.checked_sub(1).and_then(|place| given.designs.get(place));
     match design {
-        Some(design) => copy(&design.image, partition.memory.base),
-        None => copy(&partition.image, 0),
+        Some(design) => copy(core, restart, &design.image, partition.memory.base),
+        None => copy(core, restart, &partition.image, 0),
     }
     registers::publish_code();
-    let restarts = renew_page(core, index, partition, design.map(|d| d.end));
+    let anew = core.saved(at).hold & hold::NEW == 0;
+    let restarts = renew_page(core, index, partition, design.map(|d| d.end), anew.into());
     shared::take_word(index);
     if let Some((_, vmid)) = core.store.domain_space(at) {
         registers::forget(vmid as u16, None);
@@ -117,30 +137,43 @@ fn finish(core: &mut Core, restart: &Restart) {
     (saved.hold, saved.text) = (0, 0);
     core.store.resume(at);
     core.store.memory.note(note::NEWS);
-    shared::set_running(index, restarts);
-    traps::tell_of_change(core);
+    if anew {
+        shared::set_running(index, restarts);
+        traps::tell_of_change(core);
+    }
     // Who had to wait has its turn.
     core.gic.knock(core.id);
 }
 
-/// Copies an image into memory that is zero. What the root task built lies as it does here, in order from the start of the partition's memory.
-fn copy(image: &[Segment], base: u64) {
+/// Copies an image into memory that is zero, at `base` and what the segments say. It is cleaned to memory: a kernel begins with its caches off.
+fn copy(core: &Core, restart: &Restart, image: &[Segment], base: u64) {
     for s in image {
-        memory::write(base + s.to, memory::fixed(Range { base: s.from, size: s.size }));
+        let (mut to, end) = (base + s.to, base + s.to + s.size);
+        while to < end {
+            let page = to & !(PAGE - 1);
+            let next = end.min(page + PAGE);
+            if has(core, restart.at, restart.partition, page) {
+                let from = s.from + (to - base - s.to);
+                memory::write(to, memory::fixed(Range { base: from, size: next - to }));
+                registers::clean(page);
+            }
+            to = next;
+        }
     }
 }
 
-/// Its page tells it that it is not the first, and gives it secrets that its predecessor never had. Answers how often it was restarted.
-fn renew_page(core: &Core, index: usize, partition: &Domain, image_end: Option<u64>) -> u64 {
+/// Its page tells it how many were before it, one more (`more`) than it told the last, and gives it secrets that its predecessor never had.
+/// Answers how many.
+fn renew_page(core: &Core, index: usize, partition: &Domain, image_end: Option<u64>, more: u64) -> u64 {
     let page = partition.boot_page;
     let mut restarts = [0; 8];
     memory::read(page + offset_of!(BootInfo, restarts) as u64, &mut restarts);
-    let restarts = u64::from_le_bytes(restarts) + 1;
+    let restarts = u64::from_le_bytes(restarts) + more;
     memory::write(page + offset_of!(BootInfo, restarts) as u64, &restarts.to_le_bytes());
     if let Some(end) = image_end {
         memory::write(page + offset_of!(BootInfo, image_end) as u64, &end.to_le_bytes());
     }
-    if partition.is(ENTROPY) {
+    if more != 0 && partition.is(ENTROPY) {
         let entropy = secret(&core.plan.given.secret, index as u64, restarts);
         memory::write(page + offset_of!(BootInfo, entropy) as u64, &entropy);
     }

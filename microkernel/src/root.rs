@@ -1,15 +1,16 @@
-//! What a core's capability store begins with, and what the root task is given.
+//! What a core's capability store begins with, and what the root task is given: on each core the domains there, and the memory of those that it builds.
 //!
 //! The boot core takes the memory (`Pages::allocate`), each core fills its own. Domains get their time by the same invocations that anybody
 //! would make, in the name of the core's first domain: the root task on the core that has it, elsewhere an agent that never runs.
 
 use crate::arch::registers::Controls;
+use crate::domain::hold;
 use crate::memory::Direct;
 use crate::plan::Plan;
 use crate::tables;
 use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX};
 use abi::capability::{label, root};
-use abi::handover::{BUILDS, BUILT_ABOVE, KERNEL, MANAGES};
+use abi::handover::{BUILDS, BUILT_ABOVE, KERNEL, MANAGES, ZEROED};
 use abi::manifest::Range;
 use capability_model::cap::cnode_size;
 use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
@@ -68,14 +69,17 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
         }
         if domain.is(BUILT_ABOVE) {
             let Range { base, size } = domain.memory;
-            let untyped = Cap::Untyped { base, size, free: 0, clean: 0, device: false };
+            let clean = if domain.is(ZEROED) { size } else { 0 };
+            let untyped = Cap::Untyped { base, size, free: 0, clean, device: false };
             store.install(slot(root::MEMORY + n), untyped);
+            store.memory.saved_mut(start.at).hold = hold::NEW;
         }
         assert!(domains.push(start.at).is_ok(), "no more domains than in the manifest");
     }
     if first == pages.agent {
         let root_task = plan.given.domains.iter().find(|d| d.is(MANAGES));
         root_task.into_iter().for_each(|d| store.serve(d.core as u8, first));
+        store.install(slot(root::AGENT), Cap::Domain { at: first });
     } else {
         give_the_rest(&mut store, plan, slot);
     }

@@ -1,7 +1,8 @@
 //! Pages that EL2 owns: translation tables, boot pages, position pages. Static and never freed; as arrays of atomic words they
 //! need no `unsafe` to be filled by one core and walked by all.
 //!
-//! Provisional: when all domains are built by invocations, tables are retyped out of Untyped, and only the stores' own pages stay.
+//! Tables for what the root task maps are retyped out of Untyped; these here are for boot pages, channels, devices and modules, and for all where nobody
+//! builds.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -22,6 +22,7 @@ pub mod channel;
 mod entry;
 #[cfg(all(target_os = "none", feature = "log"))]
 pub mod log;
+mod partition;
 pub mod root;
 pub mod seal;
 pub mod text;

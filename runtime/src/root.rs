@@ -1,30 +1,41 @@
-//! What the root task does first: builds the memory of the partitions on its core, and gives all partitions on all cores their time, by
-//! capability invocations (`abi::capability::root` says with what it begins).
+//! What the root task does first: builds the memory of all partitions on all cores, and gives them their time, by capability invocations
+//! (`abi::capability::root` says with what it begins).
 //!
-//! A partition's Untyped becomes frames, page by page where the image has bytes and by 2 MiB elsewhere; an image's page is mapped into the root task
-//! for as long as it takes to copy it. What else a partition sees (boot page, channels, devices) EL2 has mapped already, and the memory of
-//! partitions on other cores, too: docs/limits.md.
+//! A partition's Untyped, which lies in the store of its core, becomes frames ([`crate::partition`]); tables and CNodes are made of free RAM that is
+//! lent to that core. Then Restart has EL2 copy the image, and the partition runs. What else a partition sees (boot page, channels, devices) EL2
+//! has mapped already: docs/limits.md. On other cores this is done in the name of their agents, on all at the same time: one request is out at a
+//! time for each.
+//!
+//! While it builds, a core's CSpace (the agent's, and the root task's own) is one level deeper, so that what partitions' CNodes hold has addresses:
+//!
+//! ```text
+//! address   5 bits           rest
+//!           0                as before: the CSpace that it had
+//!           1 + partition    slot of the CNode that keeps what that partition's memory became
+//! ```
 
 use crate::capability::{Registers, ask, invoke};
-use abi::bootinfo::{BootInfo, MEMORY_IPA, MODULE_IPA, PartitionInfo, name_str};
-use abi::bundle::{Bundle, Entry};
-use abi::capability::{IN_PROGRESS, kind, label, map, root};
+use crate::partition::{KEPT, Layout, PAGE, ROOM_RADIX, Step, TABLES, retype, step};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, name_str};
+use abi::bundle::Bundle;
+use abi::capability::{ERROR_BASE, IN_PROGRESS, kind, label, root};
 use core::fmt;
 
-const PAGE: u64 = 4096;
-const BLOCK: u64 = 2 << 20;
 /// Microseconds in which each partition gets its share of its core.
 const PERIOD_US: u64 = 10_000;
-/// Objects of one Retype.
-const BATCH: u64 = 64;
-/// Slots: the CNodes with what each partition's memory became, a table on its way, frames on their way.
-const KEPT: u64 = root::FREE;
-const TABLE: u64 = root::FREE + 16;
-const BATCHED: u64 = root::FREE + 32;
-/// Bits of the CNode of a partition: as many pages, blocks and tables can be kept; an image of 15 MiB, and more memory behind it.
-const KEPT_RADIX: u64 = 12;
-/// Where a page is while its image is copied: the end of what a partition's memory can be.
-const WINDOW: u64 = MODULE_IPA - BLOCK;
+/// The CNode above a core's CSpace, while it is there.
+const ROOM: u64 = root::FREE + 17;
+/// Plus a core: what is lent to it.
+const LENT: u64 = root::FREE + 24;
+const CORES: usize = 8;
+/// Bytes of a slot; a CNode has one more than it shows.
+const SLOT: u64 = 64;
+/// Tries until what was lent to another core must be there.
+const TRIES: u32 = 1000;
+/// FailedLookup.
+pub(crate) const NOT_THERE: i64 = ERROR_BASE - 5;
+
+const _: () = assert!(LENT + CORES as u64 <= root::FREE + 32, "from there on slots are those of `seal`");
 
 /// Why a partition was not built.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +44,6 @@ pub enum BuildError {
     NoImage,
     /// No piece of free RAM is large enough for tables.
     NoMemory,
-    /// Its image has more pages than can be kept.
-    TooLarge,
     /// An invocation failed: capability, label, error.
     Refused(u64, u64, i64),
 }
@@ -44,7 +53,6 @@ impl fmt::Display for BuildError {
         match self {
             Self::NoImage => f.write_str("the bundle has not its image"),
             Self::NoMemory => f.write_str("no free RAM for tables"),
-            Self::TooLarge => f.write_str("its image is larger than 15 MiB"),
             Self::Refused(address, label, error) => {
                 write!(f, "EL2 refuses label {label} of capability {address}: {error}")
             }
@@ -56,150 +64,29 @@ pub(crate) fn done(address: u64, label: u64, arguments: &[u64]) -> Result<u64, B
     ask(address, label, arguments).map_err(|error| BuildError::Refused(address, label, error))
 }
 
-/// One partition that is being built.
-struct Building<'a> {
-    /// Slots of its Space, of its Untyped, of the CNode for what became of it, of free RAM.
-    space: u64,
-    memory: u64,
-    kept: u64,
-    free: u64,
-    /// How many are kept.
-    count: u64,
-    image: Entry<'a>,
+/// Has an invocation begun on another core, by its agent.
+fn request(core: u64, address: u64, label: u64, arguments: &[u64]) -> Result<(), BuildError> {
+    let mut words = [0; 10];
+    words[..2].copy_from_slice(&[address, label]);
+    words.iter_mut().skip(2).zip(arguments).for_each(|(word, argument)| *word = *argument);
+    done(root::OTHER_CORES + core, label::REMOTE, &words).map(|_| ())
 }
 
-impl Building<'_> {
-    /// Puts what is in `slot` away; it stays what it is.
-    fn keep(&mut self, slot: u64) -> Result<(), BuildError> {
-        if self.count >> KEPT_RADIX != 0 {
-            return Err(BuildError::TooLarge);
-        }
-        done(self.kept, label::MOVE, &[self.count, KEPT_RADIX, root::CNODE, slot, 64])?;
-        self.count += 1;
-        Ok(())
-    }
-
-    /// A table of level `level` for `ipa`.
-    fn table(&mut self, ipa: u64, level: u64) -> Result<(), BuildError> {
-        retype(self.free, kind::PAGE_TABLE, level, TABLE, 1)?;
-        done(TABLE, label::MAP, &[self.space, ipa, 0])?;
-        self.keep(TABLE)
-    }
-
-    /// The segment with the page at `ipa`.
-    fn segment(&self, ipa: u64) -> Option<(&abi::bundle::Segment, u64)> {
-        let segments = self.image.segments.iter().take(self.image.segment_count);
-        segments.map(|s| (s, ipa.wrapping_sub(s.ipa))).find(|(s, offset)| *offset < s.memory_size)
-    }
-
-    /// First address behind the image.
-    fn image_end(&self) -> u64 {
-        let last = self.image.segments.iter().take(self.image.segment_count).next_back();
-        last.map_or(MEMORY_IPA, |s| (s.ipa + s.memory_size).next_multiple_of(PAGE))
-    }
-
-    /// Copies the image's bytes into the page in `slot` that will be at `ipa`.
-    fn fill(&self, slot: u64, ipa: u64) -> Result<(), BuildError> {
-        let Some((segment, offset)) = self.segment(ipa) else { return Ok(()) };
-        let end = segment.file_size.min(offset + PAGE);
-        let bytes = self.image.data.get((segment.offset + offset) as usize..(segment.offset + end) as usize);
-        let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty() && offset < segment.file_size) else {
-            return Ok(());
-        };
-        done(slot, label::MAP, &[root::SPACES + own(), WINDOW, map::READ | map::WRITE | map::NO_EXECUTE])?;
-        copy(bytes);
-        done(slot, label::UNMAP, &[])?;
-        Ok(())
-    }
-
-    /// What a page at `ipa` may be used for: as its segment says; behind the image data; a gap between segments is nobody's.
-    fn rights(&self, ipa: u64) -> Option<u64> {
-        const EXECUTE: u64 = 1;
-        const WRITE: u64 = 2;
-        let flags = match self.segment(ipa) {
-            Some((segment, _)) => segment.flags,
-            None if ipa >= self.image_end() => WRITE,
-            None => return None,
-        };
-        let write = if flags & WRITE != 0 { map::WRITE } else { 0 };
-        let fetch = if flags & (EXECUTE | WRITE) == EXECUTE { 0 } else { map::NO_EXECUTE };
-        Some(map::READ | write | fetch)
-    }
-
-    /// Whether the 2 MiB at `ipa` are used in one way, and hold nothing of the file.
-    fn is_uniform(&self, ipa: u64) -> bool {
-        match self.segment(ipa) {
-            Some((segment, offset)) => offset >= segment.file_size && offset + BLOCK <= segment.memory_size,
-            None => ipa >= self.image_end(),
-        }
-    }
-
-    /// Frames for `count` times `each` bytes from `ipa` on.
-    fn frames(&mut self, ipa: u64, each: u64, count: u64) -> Result<(), BuildError> {
-        retype(self.memory, kind::FRAME, u64::from(each == BLOCK), BATCHED, count)?;
-        for i in 0..count {
-            let (slot, ipa) = (BATCHED + i, ipa + i * each);
-            if each == PAGE {
-                self.fill(slot, ipa)?;
-            }
-            if let Some(rights) = self.rights(ipa) {
-                done(slot, label::MAP, &[self.space, ipa, rights])?;
-            }
-            self.keep(slot)?;
-        }
-        Ok(())
-    }
-
-    fn build(&mut self, size: u64) -> Result<(), BuildError> {
-        retype(self.free, kind::CNODE, KEPT_RADIX, self.kept, 1)?;
-        self.table(MEMORY_IPA, 2)?;
-        // The manifest's memory is whole blocks.
-        for ipa in (MEMORY_IPA..MEMORY_IPA + size).step_by(BLOCK as usize) {
-            if self.is_uniform(ipa) {
-                self.frames(ipa, BLOCK, 1)?;
-                continue;
-            }
-            self.table(ipa, 3)?;
-            for page in (ipa..ipa + BLOCK).step_by((BATCH * PAGE) as usize) {
-                self.frames(page, PAGE, BATCH)?;
-            }
-        }
-        Ok(())
+/// How the last request to a core ended: its error; `None` while it is under way.
+fn answer(core: u64) -> Option<Result<(), i64>> {
+    let mut answer = Registers::new(root::OTHER_CORES + core, &[]);
+    invoke(label::INSPECT, &mut answer);
+    match answer.status() {
+        IN_PROGRESS => None,
+        0.. => Some(Ok(())),
+        error => Some(Err(error)),
     }
 }
 
-fn retype(from: u64, kind: u64, parameter: u64, slot: u64, count: u64) -> Result<(), BuildError> {
-    done(from, label::RETYPE, &[kind, parameter, root::CNODE, 0, 0, slot, count]).map(|_| ())
+/// Lets others run for `1 / part` of a second.
+pub(crate) fn pause(boot: &BootInfo, part: u64) {
+    crate::wait(crate::calls::now() + boot.counter_hz / part);
 }
-
-/// Puts `bytes` where the page is that is mapped at the window, and lets instruction fetches see them.
-#[cfg(target_os = "none")]
-fn copy(bytes: &[u8]) {
-    // SAFETY: (1) the caller has mapped a fresh page there, writable, and gives it away afterwards; (2) at most a page is copied; (3) cache
-    // maintenance by address is allowed to services. A line has 64 bytes or more.
-    unsafe {
-        core::ptr::copy_nonoverlapping(bytes.as_ptr(), WINDOW as *mut u8, bytes.len().min(PAGE as usize));
-        for line in (WINDOW..WINDOW + PAGE).step_by(64) {
-            core::arch::asm!("dc cvau, {}", in(reg) line, options(nostack));
-        }
-        core::arch::asm!("dsb ish", options(nostack));
-        for line in (WINDOW..WINDOW + PAGE).step_by(64) {
-            core::arch::asm!("ic ivau, {}", in(reg) line, options(nostack));
-        }
-        core::arch::asm!("dsb ish", "isb", options(nostack));
-    }
-}
-
-#[cfg(not(target_os = "none"))]
-fn copy(_: &[u8]) {}
-
-/// This domain's place in the manifest; the boot page is at its own address in a service.
-fn own() -> u64 {
-    use core::sync::atomic::Ordering;
-    OWN.load(Ordering::Relaxed)
-}
-
-static OWN: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(0);
 
 /// An invocation on another core, by its agent.
 pub(crate) fn there(
@@ -209,78 +96,182 @@ pub(crate) fn there(
     label: u64,
     arguments: &[u64],
 ) -> Result<(), BuildError> {
-    let mut words = [0; 10];
-    words[..2].copy_from_slice(&[address, label]);
-    words.iter_mut().skip(2).zip(arguments).for_each(|(word, argument)| *word = *argument);
-    done(root::OTHER_CORES + core, label::REMOTE, &words)?;
+    request(core, address, label, arguments)?;
     loop {
-        let mut answer = Registers::new(root::OTHER_CORES + core, &[]);
-        invoke(label::INSPECT, &mut answer);
-        match answer.status() {
-            IN_PROGRESS => crate::wait(crate::calls::now() + boot.counter_hz / 20_000),
-            0.. => return Ok(()),
-            error => return Err(BuildError::Refused(address, label, error)),
-        };
-    }
-}
-
-/// Gives partition `index` an equal share of its core, and lets it run.
-fn start(boot: &BootInfo, index: u64, here: u64) -> Result<(), BuildError> {
-    let core = core_of(boot, index);
-    let others = (0..u64::from(boot.domains)).filter(|&d| core_of(boot, d) == core).count() as u64;
-    let (domain, context) = (root::DOMAINS + index, root::CONTEXTS + index);
-    let budget = PERIOD_US / (others + 1);
-    let steps: [(u64, u64, &[u64]); 4] = [
-        (domain, label::CONFIGURE, &[0, root::SPACES + index, 0]),
-        (root::CORE, label::CARVE, &[budget, PERIOD_US, root::CNODE, context, 64]),
-        (context, label::BIND, &[domain]),
-        (domain, label::RESUME, &[]),
-    ];
-    for (address, label, arguments) in steps {
-        if core == here {
-            done(address, label, arguments)?;
-        } else {
-            there(boot, core, address, label, arguments)?;
+        if let Some(answer) = answer(core) {
+            return answer.map_err(|error| BuildError::Refused(address, label, error));
         }
+        pause(boot, 20_000);
     }
-    Ok(())
 }
 
 pub(crate) fn core_of(boot: &BootInfo, index: u64) -> u64 {
     boot.partitions.get(index as usize).map_or(0, |p| p.core.into())
 }
 
+/// A step, and the partition that it is for.
+type Task = (u64, Step);
+
+#[derive(Clone, Copy)]
+struct Builder<'a> {
+    boot: &'a BootInfo,
+    /// By index; `None`: EL2 has built it.
+    layouts: &'a [Option<Layout<'a>>],
+    own: u64,
+    here: u64,
+}
+
+impl<'a> Builder<'a> {
+    /// The partitions of core `core` but the one that builds.
+    fn on(self, core: u64) -> impl Iterator<Item = u64> + use<'a> {
+        let builder = self;
+        let all = (0..u64::from(builder.boot.domains)).filter(move |&n| n != builder.own);
+        all.filter(move |&n| core_of(builder.boot, n) == core)
+    }
+
+    fn layout(self, index: u64) -> Option<&'a Layout<'a>> {
+        self.layouts.get(index as usize)?.as_ref()
+    }
+
+    /// Pages that core `core` needs for CNodes and tables.
+    fn pages(&self, core: u64) -> u64 {
+        let cnode = |radix: u64| ((1 << radix) + 1) * SLOT;
+        let layouts = || self.on(core).filter_map(|n| self.layout(n));
+        let cnodes = cnode(ROOM_RADIX) + layouts().map(|l| cnode(l.radix())).sum::<u64>();
+        cnodes.div_ceil(PAGE) + layouts().map(|l| l.tables()).sum::<u64>()
+    }
+
+    /// Lends core `core` memory for CNodes and tables, out of `free`.
+    fn lend(&self, core: u64, free: u64) -> Result<(), BuildError> {
+        let lent = LENT + core;
+        let pages = self.pages(core);
+        done(free, label::RETYPE, &[kind::UNTYPED, pages, root::CNODE, 0, 0, lent, 1])?;
+        if core == self.here {
+            done(root::CNODE, label::MOVE, &[TABLES, 64, root::CNODE, lent, 64]).map(|_| ())
+        } else {
+            done(lent, label::LEASE, &[core, TABLES, 64]).map(|_| ())
+        }
+    }
+
+    /// The domain in whose name core `core`'s part is done.
+    fn agent(&self, core: u64) -> u64 {
+        if core == self.here { root::DOMAINS + self.own } else { root::AGENT }
+    }
+
+    /// Makes room above the core's CSpace.
+    fn begin(self, core: u64) -> impl Iterator<Item = Task> + use<'a> {
+        let own = self.own;
+        let enter = move |place: u64, cnode: u64, radix: u64| {
+            let guard = (64 - ROOM_RADIX - radix) << 58;
+            step(ROOM, label::MINT, [place, ROOM_RADIX, root::CNODE, cnode, 64, 15, guard])
+        };
+        let room = [
+            (own, retype(TABLES, kind::CNODE, ROOM_RADIX, root::CNODE, ROOM, 1)),
+            (own, enter(0, root::CNODE, root::RADIX)),
+        ];
+        let partition = move |n: u64| {
+            let radix = self.layout(n)?.radix();
+            let cnode = retype(TABLES, kind::CNODE, radix, root::CNODE, KEPT + n, 1);
+            Some([(n, cnode), (n, enter(n + 1, KEPT + n, radix))])
+        };
+        let configured = step(self.agent(core), label::CONFIGURE, [ROOM, 0, 0]);
+        room.into_iter().chain(self.on(core).filter_map(partition).flatten()).chain([(own, configured)])
+    }
+
+    /// Gives partition `n` an equal share of its core, and lets it begin.
+    fn start(self, n: u64) -> impl Iterator<Item = Task> + use<'a> {
+        let core = core_of(self.boot, n);
+        let all = (0..u64::from(self.boot.domains)).filter(|&d| core_of(self.boot, d) == core).count() as u64;
+        let (domain, context) = (root::DOMAINS + n, root::CONTEXTS + n);
+        let begins = if self.layout(n).is_some() { label::RESTART } else { label::RESUME };
+        let steps = [
+            step(domain, label::CONFIGURE, [0, root::SPACES + n, 0]),
+            step(root::CORE, label::CARVE, [PERIOD_US / (all + 1), PERIOD_US, root::CNODE, context, 64]),
+            step(context, label::BIND, [domain]),
+            step(domain, begins, []),
+        ];
+        steps.into_iter().map(move |step| (n, step))
+    }
+
+    /// All that is to be done on core `core`.
+    fn script(self, core: u64) -> impl Iterator<Item = Task> + use<'a> {
+        let memory = move |n: u64| {
+            let steps = self.layout(n).into_iter().flat_map(|layout| layout.steps());
+            steps.map(move |step| (n, step)).chain(self.start(n))
+        };
+        let back = [
+            (self.own, step(self.agent(core), label::CONFIGURE, [root::CNODE, 0, 0])),
+            (self.own, step(root::CNODE, label::DELETE, [ROOM, 64])),
+        ];
+        self.begin(core).chain(self.on(core).flat_map(memory)).chain(back)
+    }
+
+    /// Does what is to be done on `cores`, a bit each: everywhere at once.
+    fn run(self, cores: u64) -> Result<(), (u64, BuildError)> {
+        let is_in = |core: u64| cores >> core & 1 == 1;
+        let mut scripts: [_; CORES] = core::array::from_fn(|core| self.script(core as u64));
+        let mut asked: [Option<Task>; CORES] = [None; CORES];
+        let mut tries = TRIES;
+        loop {
+            let (mut all, mut still) = (true, true);
+            for ((core, script), asked) in
+                (0..).zip(&mut scripts).zip(&mut asked).filter(|((c, _), _)| is_in(*c))
+            {
+                let refused =
+                    |(n, (address, label, _)): Task, error| (n, BuildError::Refused(address, label, error));
+                let next = match (*asked, asked.and_then(|_| answer(core))) {
+                    (Some(_), None) => {
+                        all = false;
+                        continue;
+                    }
+                    // What was lent may still be on its way.
+                    (Some(task), Some(Err(NOT_THERE))) if tries > 0 => {
+                        tries -= 1;
+                        Some(task)
+                    }
+                    (Some(task), Some(Err(error))) => return Err(refused(task, error)),
+                    _ => script.next(),
+                };
+                *asked = next.filter(|_| core != self.here);
+                let Some((n, (address, label, arguments))) = next else { continue };
+                (all, still) = (false, false);
+                let begun = if core == self.here {
+                    done(address, label, &arguments).map(|_| ())
+                } else {
+                    request(core, address, label, &arguments)
+                };
+                begun.map_err(|e| (n, e))?;
+            }
+            if all {
+                return Ok(());
+            }
+            if still {
+                pause(self.boot, 20_000);
+            }
+        }
+    }
+}
+
 /// Builds and starts all partitions, if the manifest says that this domain `builds`: only then it has the bundle. On an error the
 /// partition that it is about.
 pub fn build(boot: &'static BootInfo) -> Result<(), (u64, BuildError)> {
-    OWN.store(boot.domain.into(), core::sync::atomic::Ordering::Relaxed);
-    let here = core_of(boot, boot.domain.into());
     let own = u64::from(boot.domain);
-    let free = (root::UNTYPED..).zip(&boot.untyped).max_by_key(|(_, m)| m.size).map(|(slot, _)| slot);
     let Some(bytes) = crate::channel::module(boot, "bundle") else { return Ok(()) };
-    let bundle = Bundle::trusted(bytes).ok();
-    let prepare = || -> Result<(u64, Bundle<'_>), BuildError> {
-        let (free, bundle) = (free.ok_or(BuildError::NoMemory)?, bundle.ok_or(BuildError::NoImage)?);
-        retype(free, kind::PAGE_TABLE, 3, TABLE, 1)?;
-        done(TABLE, label::MAP, &[root::SPACES + own, WINDOW, 0])?;
-        done(root::CNODE, label::MOVE, &[TABLE + 1, 64, root::CNODE, TABLE, 64])?;
-        Ok((free, bundle))
-    };
-    let (free, bundle) = prepare().map_err(|e| (own, e))?;
-    for (index, part) in (0u64..).zip(&boot.partitions).take(boot.domains as usize) {
-        let built = || -> Result<(), BuildError> {
-            if part.memory.size > 0 {
-                memory(index, part, free, &bundle)?;
-            }
-            if index != own { start(boot, index, here) } else { Ok(()) }
-        };
-        built().map_err(|e| (index, e))?;
+    let bundle = Bundle::trusted(bytes).map_err(|_| (own, BuildError::NoImage))?;
+    let parts = (0..).zip(&boot.partitions).take(boot.domains as usize);
+    let mut layouts = [None; DOMAINS_MAX];
+    for (layout, (index, part)) in
+        layouts.iter_mut().zip(parts.clone()).filter(|(_, (_, p))| p.memory.size > 0)
+    {
+        let image = bundle.find(name_str(&part.image)).ok_or((index, BuildError::NoImage))?;
+        *layout = Some(Layout { index, size: part.memory.size, image });
     }
-    Ok(())
-}
-
-fn memory(index: u64, part: &PartitionInfo, free: u64, bundle: &Bundle<'_>) -> Result<(), BuildError> {
-    let image = bundle.find(name_str(&part.image)).ok_or(BuildError::NoImage)?;
-    let (space, memory, kept) = (root::SPACES + index, root::MEMORY + index, KEPT + index);
-    Building { space, memory, kept, free, count: 0, image }.build(part.memory.size)
+    let builder = Builder { boot, layouts: &layouts, own, here: core_of(boot, own) };
+    let largest = (root::UNTYPED..).zip(&boot.untyped).max_by_key(|(_, m)| m.size);
+    let (free, _) = largest.ok_or((own, BuildError::NoMemory))?;
+    let cores = parts.filter(|(n, _)| *n != own).fold(0u64, |cores, (_, part)| cores | 1 << (part.core & 7));
+    for core in (0..CORES as u64).filter(|core| cores >> core & 1 == 1) {
+        builder.lend(core, free).map_err(|e| (own, e))?;
+    }
+    builder.run(cores)
 }

@@ -6,12 +6,13 @@
 //!
 //! ```text
 //! core c   gate of k, gate of r:  seats 0 to 3 -- lent --> the replicas' CSpaces, on their cores
-//!          the last one of them:  the core's time, a CNode with all the rest, the memory of both
+//!          the last one of them:  the core's time, a CNode with all the rest (what the partitions' memory became, too), the memory of both
 //! ```
 
-use crate::root::{BuildError, core_of, done, there};
+use crate::partition::{KEPT as BUILT, TABLES};
+use crate::root::{BuildError, NOT_THERE, core_of, done, pause, there};
 use abi::bootinfo::BootInfo;
-use abi::capability::{ERROR_BASE, kind, label, root, seats};
+use abi::capability::{kind, label, root, seats};
 use abi::log::VOUCHERS;
 
 /// Pages for the gates, CSpaces and CNodes of one core.
@@ -32,8 +33,6 @@ const MEMORY: u64 = HELD + 3;
 const LENT: u64 = root::FREE + 120;
 /// Tries until something that another core sent must be there.
 const TRIES: u32 = 1000;
-/// FailedLookup.
-const NOT_THERE: i64 = ERROR_BASE - 5;
 
 const _: () = assert!(LENT + 8 <= root::IRQS && KEPT < MEMORY);
 
@@ -59,7 +58,7 @@ impl Sealing<'_> {
         for _ in 0..TRIES {
             match self.at(core, address, label, arguments) {
                 Err(BuildError::Refused(.., NOT_THERE)) => {
-                    crate::wait(crate::calls::now() + self.boot.counter_hz / 10_000);
+                    pause(self.boot, 10_000);
                 }
                 answer => return answer,
             }
@@ -135,10 +134,11 @@ impl Sealing<'_> {
         // Of an agent's CSpace it is known what there is: what EL2 gave it, and what was made here.
         let of_the_core = |slot: u64| core_of(self.boot, (slot - root::DOMAINS) % 16) == core;
         let known = |slot: u64| match slot {
-            root::DOMAINS..root::UNTYPED => of_the_core(slot),
+            root::DOMAINS..root::UNTYPED | root::MEMORY..root::FREE | BUILT..TABLES => of_the_core(slot),
+            root::AGENT | TABLES => true,
             _ => (LEASES..LEASES + 32).contains(&slot),
         };
-        let rest = (root::OTHER_CORES..1 << root::RADIX).filter(|slot| core == self.here || known(*slot));
+        let rest = (root::AGENT..1 << root::RADIX).filter(|slot| core == self.here || known(*slot));
         for slot in rest.filter(|slot| !(HELD..=MEMORY).contains(slot) && *slot != GATE) {
             match self.at(core, KEPT, label::MOVE, &[slot, KEPT_RADIX, root::CNODE, slot, 64]) {
                 Ok(()) | Err(BuildError::Refused(.., NOT_THERE)) => {}

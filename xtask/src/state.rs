@@ -1,7 +1,7 @@
 //! The capability stores and stage-2 tables of a running machine, read from outside: what there is, and whether tables and capabilities agree.
 //!
 //! The predicates are the model's own (`capability_model::invariants`), over the machine's memory. Tables that EL2's boot filled without
-//! capabilities are held against the manifest instead. Nothing stops while this looks, so a disagreement counts when it stays.
+//! capabilities (boot pages, channels, devices, modules, the memory of who builds) are held against the manifest instead. Nothing stops while this looks, so a disagreement counts when it stays.
 
 use crate::look::symbol;
 use crate::session::Memory as Ram;
@@ -191,7 +191,10 @@ fn is_planned(leaf: &Leaf, manifest: &Manifest, el2: Range) -> bool {
     let placed = |range: &Range, ipa: u64| {
         range.contains(&leaf.at) && leaf.ipa.checked_sub(ipa) == Some(leaf.at.base - range.base)
     };
-    if placed(&domain.memory, MEMORY_IPA) || domain.devices.iter().any(|d| d.frame.contains(&leaf.at)) {
+    // Where somebody builds, EL2's boot has mapped his memory and no other.
+    let by_boot = domain.builds || !manifest.domains.iter().any(|d| d.builds);
+    let own = by_boot && placed(&domain.memory, MEMORY_IPA);
+    if own || domain.devices.iter().any(|d| d.frame.contains(&leaf.at)) {
         return true;
     }
     for channel in &manifest.channels {

@@ -244,6 +244,14 @@ pub fn scrub(page: u64) {
     };
 }
 
+/// Cleans a page to the point of coherency: somebody will read it with his caches off.
+pub fn clean(page: u64) {
+    for line in (page..page.wrapping_add(4096)).step_by(64) {
+        // SAFETY: cleaning a line is always allowed; the caller maps it.
+        unsafe { asm!("dc cvac, {}", in(reg) line, options(nostack)) };
+    }
+}
+
 /// What stage 1 of EL2 no longer maps is seen by no core any more.
 pub fn forget_own() {
     // SAFETY: invalidating is always allowed.

@@ -11,8 +11,8 @@ mod agents;
 mod guest {
     use crate::agents;
     use core::sync::atomic::Ordering;
-    use runtime::abi::bootinfo::{BootInfo, DomainState};
-    use runtime::abi::capability::{label, root};
+    use runtime::abi::bootinfo::{BootInfo, DomainState, DomainStatus};
+    use runtime::abi::capability::{ERROR_BASE, kind, label, root};
     use runtime::abi::hypercall::{Error, Inject, NOTIFY_DOMAIN, NOTIFY_IRQ};
     use runtime::{Channel, calls, channel, say};
 
@@ -75,6 +75,27 @@ mod guest {
         channel::status(domain).map_or(0, |s| s.state)
     }
 
+    /// A builder that makes a CNode of a partition's memory, and has the partition begin anew: EL2 would scrub and fill the slots.
+    fn a_false_floor(t: &mut Test, boot: &BootInfo) {
+        const LODGER: u64 = 7;
+        const CNODE: u64 = root::FREE + 40;
+        const RADIX: u64 = 14;
+        const DELETE_FIRST: i64 = ERROR_BASE - 6;
+        let core = root::OTHER_CORES + u64::from(boot.partitions[LODGER as usize].core);
+        let copy = [0, RADIX, root::CNODE, root::CNODE, 64, 15];
+        agents::does(core, root::CNODE, label::REVOKE, &[root::MEMORY + LODGER, 64]);
+        let whole = [kind::CNODE, RADIX, root::CNODE, 0, 0, CNODE, 1];
+        agents::does(core, root::MEMORY + LODGER, label::RETYPE, &whole);
+        agents::does(core, CNODE, label::COPY, &copy);
+        agents::does(core, root::DOMAINS + LODGER, label::RESTART, &[]);
+        let again = |s: &DomainStatus| s.restarts == 2 && s.state == DomainState::Crashed as u16;
+        t.until("a partition without memory", |_| {
+            channel::status(LODGER as usize).as_ref().is_some_and(again)
+        });
+        let kept = agents::there(core, CNODE, label::COPY, &copy) == Err(DELETE_FIRST);
+        say!("a CNode in a partition's place: {}", if kept { "ok" } else { "WRONG" });
+    }
+
     #[unsafe(no_mangle)]
     extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         if let Err((index, e)) = runtime::root::build(boot) {
@@ -122,6 +143,7 @@ mod guest {
             agents::does(core, root::DOMAINS + lodger, label::RESTART, &[]);
         }
         t.until("lodgers anew", |_| [5, 7].iter().all(|d| state(*d) == crashed));
+        a_false_floor(&mut t, boot);
         let exits = channel::status(0).map_or(0, |s| s.exits);
         // At least a signal and a wait for each ping.
         say!("exits counted: {}", if exits >= 40 { "ok" } else { "WRONG" });
