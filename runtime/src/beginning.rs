@@ -3,7 +3,7 @@
 //! The bytes are taken from the rings `snapshot-NAME` of the other kernels, of whom none is believed: they count when their digest is the root that the
 //! replicas name, and nothing looks into them before. So a kernel or a replica that lies here costs its reader some time.
 //!
-//! One that is to execute again what its predecessor was lost in begins not after the sync point that the replicas name (decision 12), or, if it cannot, like all.
+//! One that is to execute again what its predecessor was lost in begins not after the sync point that the replicas name (decision 11), or, if it cannot, like all.
 
 use crate::agreed::AgreedLog;
 use crate::channel::{Channel, module_at};

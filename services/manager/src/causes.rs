@@ -1,4 +1,4 @@
-//! Why a kernel was lost, found by executing the same turns again (`consensus::verdict`, "causes"; decision 12).
+//! Why a kernel was lost, found by executing the same turns again (`consensus::verdict`, "causes"; decision 11).
 //!
 //! Under the policy `re-execute` a lost kernel is begun anew as it was, from before the place where it was lost. It goes past that place and votes again: what
 //! happened did not happen again. It is lost there again: it does that each time. Anything else says nothing, and stays undetermined.
