@@ -43,6 +43,8 @@ pub const MODULE_IPA: u64 = 0x8000_0000;
 
 /// At most so many domains.
 pub const DOMAINS_MAX: usize = 16;
+/// At most so many kernels: those that vote, and those held cold.
+pub const KERNELS_MAX: usize = 8;
 /// At most so many channels; each is a bit of the notification word.
 pub const CHANNELS_MAX: usize = 48;
 /// At most so many modules in one domain.
@@ -162,8 +164,10 @@ pub struct MemoryInfo {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct RunParameters {
-    /// Bit k set: domain k is a voter (a personality).
+    /// Bit k set: domain k is one of the first voters (personalities).
     pub voters: u64,
+    /// Bit k set: domain k is a personality that is held cold: it is built, and neither runs nor votes until it takes another's place.
+    pub cold: u64,
     /// Equal votes that release an effect.
     pub quorum: u32,
     /// How long the others wait for a late voter, milliseconds.
@@ -180,8 +184,8 @@ pub struct RunParameters {
     pub snapshot_interval: u32,
     /// Who gets no further for so long, though the others do, hangs; milliseconds.
     pub hang_ms: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// A [`SparePolicy`] as a number.
+    pub spare: u32,
 }
 
 /// What becomes of a kernel that was lost.
@@ -212,7 +216,44 @@ impl Iteration {
     }
 }
 
+/// When a kernel that is held cold takes the place of a lost one without an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SparePolicy {
+    /// When the lost one was begun anew in its own place again and again, and was lost each time before it voted.
+    #[default]
+    AfterAttempts = 0,
+    /// At once: the spare's memory is clean already.
+    First = 1,
+    /// Never.
+    Manual = 2,
+}
+
+impl SparePolicy {
+    /// All of them, with their words in the manifest.
+    pub const ALL: [(SparePolicy, &'static str); 3] = [
+        (SparePolicy::AfterAttempts, "after-attempts"),
+        (SparePolicy::First, "first"),
+        (SparePolicy::Manual, "manual"),
+    ];
+
+    /// By its word in the manifest.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, name)| *name == word).map(|(policy, _)| *policy)
+    }
+}
+
 impl RunParameters {
+    /// All kernels: those that vote at first, and those that are held cold.
+    pub fn kernels(&self) -> u64 {
+        self.voters | self.cold
+    }
+
+    /// When a cold kernel takes a lost one's place.
+    pub fn spare(&self) -> SparePolicy {
+        SparePolicy::ALL.into_iter().map(|(p, _)| p).find(|p| *p as u32 == self.spare).unwrap_or_default()
+    }
+
     /// What becomes of a kernel that was lost.
     pub fn iteration(&self) -> Iteration {
         let all = [Iteration::Rotate, Iteration::Refresh, Iteration::None, Iteration::ReExecute];
@@ -289,7 +330,12 @@ pub enum DomainState {
     Crashed = 2,
     /// EL2 takes its memory back, and begins it anew.
     Restarting = 3,
+    /// It is stopped and its memory is zero: it runs when it is begun anew.
+    Cold = 4,
 }
+
+/// In place of an image ([`crate::vote::Control::Restart`], and EL2's Restart): the domain's memory is taken back, and it stays [`DomainState::Cold`].
+pub const COLD_IMAGE: u32 = u32::MAX;
 
 /// Cause of the end of a domain that said so itself: no exception class, which has six bits (0: an undefined instruction).
 pub const ENDED_ITSELF: u32 = 64;

@@ -142,6 +142,8 @@ pub const BUILDS: u32 = 8;
 pub const BUILT_ABOVE: u32 = 16;
 /// Its memory is zero, caches and all: nobody has written there since power-on.
 pub const ZEROED: u32 = 32;
+/// It is stopped at first, and its memory is zero ([`crate::bootinfo::DomainState::Cold`]).
+pub const COLD: u32 = 64;
 
 /// One partition.
 #[derive(Clone, Copy, Debug)]

@@ -97,6 +97,8 @@ pub struct Domain {
     pub manages: bool,
     /// It builds the other partitions (`capability::root`), and they start when it says so.
     pub builds: bool,
+    /// A kernel that neither runs nor votes at first.
+    pub cold: bool,
 }
 
 impl Domain {
@@ -140,7 +142,7 @@ impl Channel {
 /// The whole manifest.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// Numbers of the run; `voters` are the personalities.
+    /// Numbers of the run; `voters` are the personalities but for those that are `cold`.
     pub run: RunParameters,
     /// Partitions that are not disabled, by index.
     pub domains: Vec<Domain, DOMAINS_MAX>,

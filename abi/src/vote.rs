@@ -322,7 +322,7 @@ pub enum Control {
     Restart {
         /// Who, as it was before.
         domain: u32,
-        /// 0: as it was; else a kernel of the bundle, counted from 1.
+        /// 0: as it was; else a kernel of the bundle, counted from 1; or [`crate::bootinfo::COLD_IMAGE`].
         image: u32,
         /// It is to begin before the place where it was lost, if it can, and execute the same turns again. Where that is the replicas know.
         again: bool,
@@ -338,6 +338,15 @@ pub enum Control {
     Signal {
         /// Its number on arm64 Linux.
         signal: u8,
+    },
+    /// For replicas: a kernel that is held cold is to begin, and to vote in another's place. Each decides for itself.
+    Replace {
+        /// Whose place, as it is.
+        domain: u32,
+        /// The cold one, as it is.
+        by: u32,
+        /// As of `Restart`.
+        image: u32,
     },
 }
 

@@ -88,7 +88,9 @@ pub fn build<'a>(area: &mut Area, found: &Found<'a>, reserved: &[Reserved<'_>]) 
             if !board.zeroed {
                 memory::zero(domain.memory);
             }
-            image::copy(domain, &image);
+            if !domain.cold {
+                image::copy(domain, &image);
+            }
             regions::memory(&mut area.handover.regions, domain, index, &image)?;
         }
         regions::modules(&mut area.handover.regions, found, index, &mut page)?;
@@ -120,6 +122,7 @@ fn row(manifest: &Manifest, domain: &Domain, entry: u64, boot_page: u64) -> hand
         (domain.manages, handover::MANAGES),
         (domain.builds, handover::BUILDS),
         (is_built_above(manifest, domain), handover::BUILT_ABOVE),
+        (domain.cold, handover::COLD),
     ];
     let flags = flags.into_iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag);
     let mut interrupts = [0; abi::bootinfo::DEVICES_MAX];

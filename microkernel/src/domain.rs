@@ -51,6 +51,8 @@ pub mod hold {
     pub const DEAD: u64 = 8;
     /// It has not begun: its builder has still to say so, by Restart or by writing its registers.
     pub const NEW: u64 = 16;
+    /// When its memory is taken back it stays dead, and cold.
+    pub const COLD: u64 = 32;
 }
 
 /// What a blocked domain's registers get when its wait ends.

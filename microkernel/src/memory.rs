@@ -84,8 +84,10 @@ impl Memory for Direct {
 
     fn restart(&mut self, domain: u64, image: u64) {
         let saved = self.saved_mut(domain);
-        saved.hold |= hold::DEAD;
-        if image != 0 {
+        saved.hold = saved.hold & !hold::COLD | hold::DEAD;
+        if image == restart::COLD {
+            saved.hold |= hold::COLD;
+        } else if image != 0 {
             saved.image = image;
         }
         // A place in the manifest, plus 1.

@@ -9,7 +9,7 @@ use crate::root::Pages;
 use crate::stage2::{NoTables, Space};
 use crate::{shared, tables};
 use abi::bootinfo::{CHANNEL_IPA, DOMAINS_MAX, MEMORY_IPA, STATUS_IPA};
-use abi::handover::{CORES_MAX, Domain, Handover, Region, Rights};
+use abi::handover::{COLD, CORES_MAX, Domain, Handover, Region, Rights};
 use abi::manifest::Range;
 use heapless::Vec;
 
@@ -62,7 +62,7 @@ impl Plan {
             }
             let at = tables::allocate().ok_or(NoTables)?.address();
             places.push(Place { at, root: space.root() }).map_err(|_| NoTables)?;
-            shared::set_running(index, 0);
+            shared::set_begun(index, 0, given.domains.get(index).is_some_and(|d| d.is(COLD)));
         }
         Ok(Plan { given, places, stores })
     }

@@ -3,7 +3,8 @@
 //!
 //! Its memory is taken back in steps, between which interrupts are served; others who want to run have every second stretch of time. Of its
 //! memory EL2 touches what its space maps where the manifest says, page by page: who builds partitions could have made anything else of the
-//! rest. Its channels stay as they are: who writes a ring anew goes on behind its predecessor (`ipc`).
+//! rest. One that is to be cold is left there, stopped, with memory that is zero; when it is begun the next time there is nothing to take back.
+//! Its channels stay as they are: who writes a ring anew goes on behind its predecessor (`ipc`).
 
 use crate::arch::registers;
 use crate::core_local::Core;
@@ -11,7 +12,7 @@ use crate::domain::hold;
 use crate::hole::{Hole, hole};
 use crate::ready::note;
 use crate::{boot, memory, shared, traps};
-use abi::bootinfo::{BOOTINFO_IPA, BootInfo, MEMORY_IPA};
+use abi::bootinfo::{BOOTINFO_IPA, BootInfo, COLD_IMAGE, MEMORY_IPA};
 use abi::handover::{Domain, ENTROPY, Segment};
 use abi::hypercall::CORRUPT_PAGES;
 use abi::manifest::Range;
@@ -20,6 +21,8 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use core::mem::offset_of;
 
+/// In place of an image: it stays cold.
+pub const COLD: u64 = COLD_IMAGE as u64;
 /// Pages scrubbed in one step.
 const STEP: u64 = 32;
 
@@ -38,7 +41,7 @@ pub fn fits(index: u64, image: u64) -> bool {
     let find = || {
         let given = boot::plan()?.given;
         let partition = given.domains.get(usize::try_from(index).ok()?.checked_sub(1)?)?;
-        let Some(place) = image.checked_sub(1) else { return Some(true) };
+        let Some(place) = image.checked_sub(1).filter(|_| image != COLD) else { return Some(true) };
         Some(given.designs.get(usize::try_from(place).ok()?)?.fits(partition))
     };
     find().unwrap_or(false)
@@ -54,11 +57,13 @@ pub fn begin(core: &mut Core) {
         return;
     };
     core.store.memory.restarts &= !(1 << index);
-    let restart = Restart { at, index, partition, next: partition.memory.base };
+    let mut restart = Restart { at, index, partition, next: partition.memory.base };
     if core.saved(at).hold & hold::NEW != 0 {
         return finish(core, &restart);
     }
-    shared::set_restarting(index);
+    if shared::set_restarting(index) {
+        restart.next = partition.memory.end();
+    }
     traps::tell_of_change(core);
     core.restart = Some(restart);
     core.restart_again_at(0);
@@ -121,7 +126,9 @@ fn finish(core: &mut Core, restart: &Restart) {
     // Whether it fits was looked at when it was asked for.
     let image = core.saved(at).image as usize;
     let design = image.checked_sub(1).and_then(|place| given.designs.get(place));
+    let cold = core.saved(at).hold & hold::COLD != 0;
     match design {
+        _ if cold => {}
         Some(design) => copy(core, restart, &design.image, partition.memory.base),
         None => copy(core, restart, &partition.image, 0),
     }
@@ -134,11 +141,13 @@ fn finish(core: &mut Core, restart: &Restart) {
     }
     let saved = core.saved_mut(at);
     saved.begin(&[design.map_or(partition.entry, |d| d.entry), 0, BOOTINFO_IPA, 0, 0, 0, 0, 0]);
-    (saved.hold, saved.text) = (0, 0);
-    core.store.resume(at);
-    core.store.memory.note(note::NEWS);
+    (saved.hold, saved.text) = (if cold { hold::DEAD } else { 0 }, 0);
+    if !cold {
+        core.store.resume(at);
+        core.store.memory.note(note::NEWS);
+    }
     if anew {
-        shared::set_running(index, restarts);
+        shared::set_begun(index, restarts, cold);
         traps::tell_of_change(core);
     }
     // Who had to wait has its turn.

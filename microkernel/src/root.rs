@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::tables;
 use abi::bootinfo::{BOOTINFO_IPA, DOMAINS_MAX};
 use abi::capability::{label, root};
-use abi::handover::{BUILDS, BUILT_ABOVE, KERNEL, MANAGES, ZEROED};
+use abi::handover::{BUILDS, BUILT_ABOVE, COLD, KERNEL, MANAGES, ZEROED};
 use abi::manifest::Range;
 use capability_model::cap::cnode_size;
 use capability_model::layout::{IRQS_MAX, TABLES_SIZE};
@@ -74,6 +74,9 @@ pub fn store(id: usize, plan: &Plan, direct: Direct) -> (Store<Direct>, Vec<u64,
             store.install(slot(root::MEMORY + n), untyped);
             store.memory.saved_mut(start.at).hold = hold::NEW;
         }
+        if domain.is(COLD) {
+            store.memory.saved_mut(start.at).hold = hold::DEAD;
+        }
         assert!(domains.push(start.at).is_ok(), "no more domains than in the manifest");
     }
     if first == pages.agent {
@@ -111,7 +114,7 @@ fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
     let id = usize::from(store.core());
     let budget = PERIOD_US / (plan.on_core(id).count() as u64 + 1);
     let built = plan.given.domains.iter().any(|d| d.is(BUILDS));
-    for (n, _) in plan.on_core(id).filter(|(_, d)| !built || d.is(BUILDS)) {
+    for (n, partition) in plan.on_core(id).filter(|(_, d)| !built || d.is(BUILDS)) {
         let n = n as u64;
         let (domain, space, context) = (root::DOMAINS + n, root::SPACES + n, root::CONTEXTS + n);
         let steps: [&[u64]; 4] = [
@@ -120,9 +123,10 @@ fn start(store: &mut Store<Direct>, plan: &Plan, first: u64) {
             &[context, label::BIND, domain],
             &[domain, label::RESUME],
         ];
-        for step in steps {
+        // One that is cold is not let run.
+        for step in steps.iter().take(if partition.is(COLD) { 3 } else { 4 }) {
             let mut words = [0; capability_model::invoke::WORDS];
-            words.iter_mut().zip(step).for_each(|(word, value)| *word = *value);
+            words.iter_mut().zip(*step).for_each(|(word, value)| *word = *value);
             let done = store.invoke_long(first, &words).map(|outcome| outcome.status);
             assert!(done == Ok(Status::Done), "the boot's own invocations succeed");
         }

@@ -91,15 +91,18 @@ fn row(domain: usize) -> &'static [AtomicU64; 4] {
     &EL2_STATUS.0[domain % 128]
 }
 
-/// Says that `domain` runs, and is its so manieth successor.
-pub fn set_running(domain: usize, restarts: u64) {
-    let word = (restarts & 0xffff) << 16 | DomainState::Running as u64;
+/// Says that `domain` runs, or is cold, and is its so manieth successor.
+pub fn set_begun(domain: usize, restarts: u64, cold: bool) {
+    let state = if cold { DomainState::Cold } else { DomainState::Running };
+    let word = (restarts & 0xffff) << 16 | state as u64;
     row(domain)[0].store(word, Ordering::Release);
 }
 
-/// Says that `domain` is about to begin anew.
-pub fn set_restarting(domain: usize) {
+/// Says that `domain` is about to begin anew. Whether it was cold.
+pub fn set_restarting(domain: usize) -> bool {
+    let word = row(domain)[0].load(Ordering::Relaxed);
     row(domain)[0].store(restarts(domain) | DomainState::Restarting as u64, Ordering::Release);
+    word & 0xffff == DomainState::Cold as u64
 }
 
 /// What the table says of its restarts, where it stands in the first word.

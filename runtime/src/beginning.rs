@@ -7,7 +7,7 @@
 
 use crate::agreed::AgreedLog;
 use crate::channel::{Channel, module_at};
-use abi::bootinfo::{BootInfo, name_str};
+use abi::bootinfo::{BootInfo, KERNELS_MAX, name_str};
 use abi::log::{ENTRY_MAX, NUMBER_SIZE, REPLICAS, VOUCHERS};
 use abi::ring;
 use abi::snapshot::{Beginning, LENGTH_SIZE, Root};
@@ -37,8 +37,8 @@ pub struct Start {
 struct Rings<'a> {
     /// `agreed-` and `begin-` of each replica.
     replicas: [Option<(Region<'a>, Region<'a>)>; REPLICAS],
-    /// `snapshot-` of each voter, in the order of their domains; not its own.
-    written: [Option<Region<'a>>; REPLICAS],
+    /// `snapshot-` of each kernel, in the order of their domains; not its own.
+    written: [Option<Region<'a>>; KERNELS_MAX],
 }
 
 /// Finds out how this kernel begins. Waits, if it is begun anew and can neither follow the log from its beginning nor begin with a snapshot. `room` gives
@@ -100,15 +100,15 @@ pub unsafe fn start(
 
 impl<'a> Rings<'a> {
     fn open(boot: &BootInfo, mut map: impl FnMut(&str, u64) -> Option<Region<'a>>) -> Self {
-        let mut rings = Rings { replicas: [None; REPLICAS], written: [None; REPLICAS] };
+        let mut rings = Rings { replicas: [None; REPLICAS], written: [None; KERNELS_MAX] };
         for (slot, agreed) in rings.replicas.iter_mut().zip(boot.read_channels("agreed-")) {
             let begin = boot.read_channels("begin-").find(|c| c.writer == agreed.writer);
             *slot = begin.and_then(|begin| {
                 Some((map(name_str(&agreed.name), agreed.ipa)?, map(name_str(&begin.name), begin.ipa)?))
             });
         }
-        let voters = (0..u64::BITS).filter(|d| boot.run.voters >> d & 1 == 1);
-        for (slot, domain) in rings.written.iter_mut().zip(voters) {
+        let kernels = (0..u64::BITS).filter(|d| boot.run.kernels() >> d & 1 == 1);
+        for (slot, domain) in rings.written.iter_mut().zip(kernels) {
             let own = boot.read_channels("snapshot-").find(|c| c.writer == domain);
             *slot = own.and_then(|c| map(name_str(&c.name), c.ipa));
         }
@@ -248,14 +248,14 @@ mod tests {
     }
 
     fn world() -> World {
-        let mut root = Root::default();
+        let (mut root, places) = (Root::default(), [u64::MAX; KERNELS_MAX]);
         RECORDS.iter().for_each(|record| root.push(record));
         let (records, bytes, root) = (root.records(), root.bytes(), root.digest());
         let mut w = World {
             agreed: core::array::from_fn(|_| region(8192)),
             begin: core::array::from_fn(|_| region(8192)),
             written: core::array::from_fn(|_| region(4096 + 16384)),
-            beginning: Beginning { s: 8, entry: ENTRY, records, bytes, root, log: 0, places: [u64::MAX; 4] },
+            beginning: Beginning { s: 8, entry: ENTRY, records, bytes, root, log: 0, places },
         };
         for agreed in &w.agreed {
             let mut writer = BroadcastWriter::new(agreed).unwrap();
@@ -290,7 +290,7 @@ mod tests {
         fn rings(&self) -> Rings<'_> {
             Rings {
                 replicas: core::array::from_fn(|i| Some((&self.agreed[i][..], &self.begin[i][..]))),
-                written: core::array::from_fn(|k| Some(&self.written[k][..])),
+                written: core::array::from_fn(|k| self.written.get(k).map(|words| &words[..])),
             }
         }
 
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn wrong_places_lead_nowhere_and_the_others_places_are_tried() {
         let w = world();
-        w.say(0, &Beginning { log: 7, places: [3, u64::MAX, 1 << 40, 8], ..w.beginning });
+        w.say(0, &Beginning { log: 7, places: [3, u64::MAX, 1 << 40, 8, 9, 0, 0, 0], ..w.beginning });
         w.say(1, &w.beginning);
         assert_eq!(w.begin(), None, "one ring alone holds the entry");
         w.say(2, &w.beginning);

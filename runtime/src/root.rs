@@ -178,7 +178,7 @@ impl<'a> Builder<'a> {
         room.into_iter().chain(self.on(core).filter_map(partition).flatten()).chain([(own, configured)])
     }
 
-    /// Gives partition `n` an equal share of its core, and lets it begin.
+    /// Gives partition `n` an equal share of its core, and lets it begin, unless it is cold.
     fn start(self, n: u64) -> impl Iterator<Item = Task> + use<'a> {
         let core = core_of(self.boot, n);
         let all = (0..u64::from(self.boot.domains)).filter(|&d| core_of(self.boot, d) == core).count() as u64;
@@ -190,7 +190,8 @@ impl<'a> Builder<'a> {
             step(context, label::BIND, [domain]),
             step(domain, begins, []),
         ];
-        steps.into_iter().map(move |step| (n, step))
+        let cold = self.boot.run.cold >> n & 1 == 1;
+        steps.into_iter().take(if cold { 3 } else { 4 }).map(move |step| (n, step))
     }
 
     /// All that is to be done on core `core`.

@@ -17,7 +17,7 @@ const TOP: &str = "\
 ";
 
 const STRUCTS: &str = "
-struct tetrarch_run { uint64_t voters; uint32_t quorum, grace_ms, stuck_ms, digest_interval; uint64_t start_time_us; uint32_t iteration, snapshot_interval, hang_ms, reserved; };
+struct tetrarch_run { uint64_t voters, cold; uint32_t quorum, grace_ms, stuck_ms, digest_interval; uint64_t start_time_us; uint32_t iteration, snapshot_interval, hang_ms, spare; };
 struct tetrarch_channel { char name[16]; uint64_t ipa, size; uint32_t role, stream, writer, reserved; };
 struct tetrarch_module { char name[16]; uint64_t ipa, size; };
 struct tetrarch_device { char name[16]; uint64_t ipa, size; uint32_t intid, reserved; };

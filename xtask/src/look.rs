@@ -87,6 +87,7 @@ fn domains(tools: &Tools, memory: &Memory, manifest: &Manifest) -> Result<String
         let word = |i: usize| row.get(i).map_or(0, |w: &AtomicU64| w.load(Ordering::Relaxed));
         let state = match word(0) as u16 {
             s if s == DomainState::Running as u16 => "running".to_owned(),
+            s if s == DomainState::Cold as u16 => "cold".to_owned(),
             s if s == DomainState::Restarting as u16 => "restarting".to_owned(),
             s if s == DomainState::Crashed as u16 => format!("crashed at pc {:#x}", word(1)),
             _ => "absent".to_owned(),

@@ -29,7 +29,7 @@ pub fn of(options: &Options) -> Result<String> {
         if options.snapshot.is_some() {
             partitions.push_str(" k1 { modules = \"root\", \"snapshot\"; };");
         }
-        (2..=4).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
+        (2..=5).for_each(|k| partitions.push_str(&format!(" k{k} {{ status = \"disabled\"; }};")));
     }
     for (i, kernel) in choose(options)?.0.iter().enumerate() {
         partitions.push_str(&slot(i + 1, kernel));

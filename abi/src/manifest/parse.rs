@@ -3,7 +3,7 @@
 use super::error::{ManifestError, Problem};
 use super::reader::{Here, be32, be64, path};
 use super::*;
-use crate::bootinfo::{CHANNELS_SIZE, Iteration, name_from};
+use crate::bootinfo::{CHANNELS_SIZE, Iteration, KERNELS_MAX, SparePolicy, name_from};
 use fdt::{Fdt, node::FdtNode};
 
 impl Manifest {
@@ -57,7 +57,11 @@ impl Manifest {
             }
             let domain = self.parse_domain(tree, &at, name, reserved)?;
             if domain.kind == DomainKind::Personality {
-                self.run.voters |= 1 << self.domains.len();
+                let bit = 1 << self.domains.len();
+                *(if domain.cold { &mut self.run.cold } else { &mut self.run.voters }) |= bit;
+            }
+            if self.run.kernels().count_ones() > KERNELS_MAX as u32 {
+                return here.fail(Problem::TooMany("personalities", KERNELS_MAX));
             }
             if self.domains.push(domain).is_err() {
                 return here.fail(Problem::TooMany("partitions", DOMAINS_MAX));
@@ -74,7 +78,8 @@ impl Manifest {
         reserved: &[Reserved<'_>],
     ) -> Result<Domain, ManifestError> {
         at.only(&[
-            "kind", "image", "core", "memory", "devices", "modules", "entropy", "manages", "builds", "status",
+            "kind", "image", "core", "memory", "devices", "modules", "entropy", "manages", "builds", "cold",
+            "status",
         ])?;
         at.only_nodes(&[])?;
         if self.find(name_str(&name)).is_some() {
@@ -116,8 +121,12 @@ impl Manifest {
         if builds && !manages {
             return at.fail(Problem::BadValue("builds", "together with `manages`"));
         }
+        let cold = at.flag("cold")?;
+        if cold && kind != DomainKind::Personality {
+            return at.fail(Problem::BadValue("cold", "on a personality"));
+        }
         let devices = self.parse_devices(tree, at, kind)?;
-        Ok(Domain { name, kind, image, core, memory, devices, modules, entropy, manages, builds })
+        Ok(Domain { name, kind, image, core, memory, devices, modules, entropy, manages, builds, cold })
     }
 
     /// Memory must be RAM and nobody else's.
@@ -269,6 +278,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         "snapshot-interval",
         "start-time-us",
         "iteration",
+        "spare",
     ])?;
     at.only_nodes(&[])?;
     let iteration = match at.node.property("iteration") {
@@ -283,6 +293,15 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
             }
         },
     };
+    let spare = match at.node.property("spare") {
+        None => SparePolicy::default(),
+        Some(_) => match SparePolicy::named(at.string("spare")?) {
+            Some(spare) => spare,
+            None => {
+                return at.fail(Problem::BadValue("spare", "\"after-attempts\", \"first\" or \"manual\""));
+            }
+        },
+    };
     let start_time_us = match at.node.property("start-time-us") {
         None => 0,
         Some(p) => match (be64(p.value, 0), p.value.len()) {
@@ -293,6 +312,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
     let optional = |name| at.node.property(name).map(|_| at.u32(name)).transpose();
     Ok(RunParameters {
         voters: 0,
+        cold: 0,
         quorum: if at.node.property("quorum").is_some() { at.u32("quorum")? } else { QUORUM_BY_NUMBER },
         grace_ms: at.u32("grace-ms")?,
         stuck_ms: at.u32("stuck-ms")?,
@@ -301,7 +321,7 @@ fn parse_run(at: &Here<'_, '_>) -> Result<RunParameters, ManifestError> {
         iteration: iteration as u32,
         snapshot_interval: optional("snapshot-interval")?.unwrap_or(0),
         hang_ms: optional("hang-ms")?.unwrap_or(HANG_MS),
-        reserved: 0,
+        spare: spare as u32,
     })
 }
 

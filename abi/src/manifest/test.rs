@@ -1,6 +1,7 @@
 //! Trees compiled by `dtc`: the one of the project, and its mistakes one by one.
 
 use super::*;
+use crate::bootinfo::SparePolicy;
 use fdt::Fdt;
 use std::format;
 use std::io::Write;
@@ -48,25 +49,29 @@ fn refused(from: &str, to: &str) -> String {
 #[test]
 fn the_project_s_own() {
     let m = parse(&changed("", "")).expect("good");
-    assert_eq!(m.domains.len(), 11);
+    assert_eq!(m.domains.len(), 12);
+    assert_eq!(
+        (m.run.cold, m.run.kernels(), m.run.spare()),
+        (1 << 11, 0b1000_0111_1000, SparePolicy::AfterAttempts)
+    );
     assert_eq!(
         (m.run.voters, m.run.quorum, m.run.grace_ms, m.run.digest_interval),
         (0b111_1000, 3, 200, 1024)
     );
     let names: List<&str> = m.domains.iter().map(|d| d.name()).collect();
-    assert_eq!(names, ["manager", "gate", "devices", "k1", "k2", "k3", "k4", "r1", "r2", "r3", "r4"]);
+    assert_eq!(names, ["manager", "gate", "devices", "k1", "k2", "k3", "k4", "r1", "r2", "r3", "r4", "k5"]);
     assert!(m.domains[0].manages && !m.domains[0].entropy && m.domains[7].entropy);
     assert_eq!(m.domains[0].devices[0].frame, Range { base: 0x0904_0000, size: 0x1000 });
     assert_eq!((name_str(&m.domains[0].devices[0].name), m.domains[0].devices[0].intid), ("pl011", 40));
     assert_eq!(m.domains[7].modules.iter().map(name_str).collect::<List<_>>(), ["program", "replay"]);
     assert_eq!(m.domains[6].memory, Range { base: 0x9000_0000, size: 0x1000_0000 });
-    assert_eq!(m.channels.len(), 44);
+    assert_eq!(m.channels.len(), 48);
     assert_eq!((m.run.snapshot_interval, m.run.hang_ms), (1024, 10_000));
     assert_eq!(
         parse(&changed("stuck-ms = <50>", "stuck-ms = <50>; hang-ms = <3000>")).expect("good").run.hang_ms,
         3000
     );
-    assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b111_1000));
+    assert_eq!((m.channels[0].writer, m.channels[0].readers), (7, 0b1000_0111_1000));
     assert_eq!(m.channels[1].frames, Range { base: 0xa040_1000, size: 0x40_1000 });
     assert_eq!(m.channels[17].kind, ChannelKind::Stream);
 }
@@ -74,7 +79,7 @@ fn the_project_s_own() {
 #[test]
 fn disabled_partitions_take_their_channels_along() {
     let mut source = changed("quorum = <3>", "quorum = <1>");
-    for k in 2..=4 {
+    for k in 2..=5 {
         source = source.replace(&format!("k{k} {{\n"), &format!("k{k} {{ status = \"disabled\";\n"));
     }
     let m = parse(&source).expect("good");
@@ -185,7 +190,14 @@ fn each_mistake_names_its_node() {
         ),
         ("0xa0000000 0x0 0x08000000", "0xa0000000 0x0 0x20001000", "/tetrarch/channels: property `memory`"),
         ("writer = \"devices\"", "writer = \"device\"", "channels/input: writer `device` is no partition"),
-        ("\"k3\", \"k4\"", "\"k3\", \"k5\"", "channels/agreed-r1: reader `k5` is no partition"),
+        ("\"k3\", \"k4\"", "\"k3\", \"k6\"", "channels/agreed-r1: reader `k6` is no partition"),
+        ("\t\t\t\tcold;", "\t\t\t\tcold = <1>;", "/tetrarch/partitions/k5: property `cold`"),
+        (
+            "kind = \"service\"; image = \"gate\"",
+            "cold; kind = \"service\"; image = \"gate\"",
+            "partitions/gate: property `cold`",
+        ),
+        ("spare = \"after-attempts\"", "spare = \"soon\"", "/tetrarch/run: property `spare` has a bad value"),
         ("\"k3\", \"k4\"", "\"k3\", \"r1\"", "channels/agreed-r1: `r1` would read what it writes"),
         (
             "readers = \"devices\"",

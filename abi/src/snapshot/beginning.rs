@@ -1,10 +1,10 @@
 //! Where a kernel that is begun anew may begin: what a replica says of a snapshot (channel `begin-NAME`).
 
+use crate::bootinfo::KERNELS_MAX;
 use crate::digest::Digest;
-use crate::log::REPLICAS;
 
 /// Bytes of one.
-const SIZE: usize = 5 * 8 + 32 + REPLICAS * 8;
+const SIZE: usize = 5 * 8 + 32 + KERNELS_MAX * 8;
 
 /// One replica's word. The first five are agreed: a kernel believes them when [`crate::log::VOUCHERS`] replicas say the same. The positions are where each found
 /// things in rings; a wrong one leads to no bytes with that root, or to no entry that others vouch for.
@@ -22,8 +22,8 @@ pub struct Beginning {
     pub root: Digest,
     /// Where the entry stands in this replica's ring `agreed-NAME`.
     pub log: u64,
-    /// Where the snapshot begins in the ring `snapshot-NAME` of each voter, in the order of their domains; `u64::MAX`: not there.
-    pub places: [u64; REPLICAS],
+    /// Where the snapshot begins in the ring `snapshot-NAME` of each kernel, in the order of their domains; `u64::MAX`: not there.
+    pub places: [u64; KERNELS_MAX],
 }
 
 impl Beginning {
@@ -47,7 +47,7 @@ impl Beginning {
     pub fn decode(record: &[u8]) -> Option<Self> {
         let record: &[u8; SIZE] = record.try_into().ok()?;
         let number = |at: usize| Some(u64::from_le_bytes(record.get(at..at + 8)?.try_into().ok()?));
-        let mut places = [u64::MAX; REPLICAS];
+        let mut places = [u64::MAX; KERNELS_MAX];
         for (i, place) in places.iter_mut().enumerate() {
             *place = number(72 + 8 * i)?;
         }
@@ -65,7 +65,7 @@ impl Beginning {
     /// The word of a replica that `incarnation` ([`crate::bootinfo::incarnation`]) is to begin not after sync point `s`: one without records, which no snapshot is.
     pub fn not_after(incarnation: u32, s: u64) -> Self {
         let (records, bytes, root, log) = (0, 0, [0; 32], 0);
-        Beginning { s, entry: incarnation.into(), records, bytes, root, log, places: [u64::MAX; REPLICAS] }
+        Beginning { s, entry: incarnation.into(), records, bytes, root, log, places: [u64::MAX; KERNELS_MAX] }
     }
 
     /// The sync point that [`Beginning::not_after`] names, if this is such a word about `incarnation`.
@@ -93,7 +93,7 @@ mod tests {
             bytes: 4,
             root: core::array::from_fn(|i| i as u8),
             log: 5,
-            places: [6, 7, 8, u64::MAX],
+            places: [6, 7, 8, u64::MAX, 9, 10, 11, 12],
         };
         assert_eq!(Beginning::decode(&b.encode()), Some(b));
         assert_eq!(Beginning::decode(&b.encode()[1..]), None);

@@ -318,7 +318,9 @@ impl Clerk {
         if let Some(call) = v.promise {
             let _room = self.unanswered.push(call);
         }
-        *v = Voter { member: v.member, returning: Some(epoch), lost: true, ..Voter::default() };
+        // What was asked for it before it began is not asked for again.
+        let (member, stands_for, asked) = (v.member, v.stands_for, v.asked.filter(|_| !v.begun));
+        *v = Voter { member, stands_for, asked, returning: Some(epoch), lost: true, ..Voter::default() };
         self.leaving.retain(|d| *d != voter);
         self.points.forget(voter);
         self.rejoins.forget(voter);

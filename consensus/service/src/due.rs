@@ -2,6 +2,7 @@
 
 use crate::clerk::{Agreed, Clerk, Config, Sink, flow_point};
 use crate::hung::without;
+use crate::spare::with;
 use crate::voter::Voter;
 use abi::vote::{NO_DEADLINE, Progress};
 use consensus::line::{Proposal, Voters};
@@ -23,7 +24,9 @@ impl Clerk {
             return log.permit(Proposal::Boot { seed, time_us: 0 }, now_us);
         }
         self.watch(now_us, log, sink);
-        self.permit_leave(now_us, log);
+        if !self.permit_leave(now_us, log) {
+            self.permit_snapshot(now_us, log);
+        }
         self.decide_snapshots(next, now_us, sink);
         self.permit_join(now_us, log);
         self.decide_stuck(now_us, log, sink);
@@ -44,6 +47,7 @@ impl Clerk {
                     sink.progress(Progress::Hangs { voter: i as u32, s: v.passed });
                 }
                 if member && !v.member {
+                    v.stands_for = None;
                     self.places.joins(i as u32);
                 }
                 v.member = member;
@@ -59,15 +63,14 @@ impl Clerk {
     /// Who was begun anew joins when it has passed the sync point that the others would be waited for at, and says of it what they say, or stands just behind
     /// the snapshot that is believed.
     fn permit_join(&mut self, now_us: u64, log: &mut impl Agreed) {
-        let (next, Voters { epoch, set, .. }) = (log.next(), log.voters());
+        let (next, now, seats) = (log.next(), log.voters(), self.config.voters.count_ones());
         for (i, v) in self.voters.iter_mut().enumerate().filter(|(_, v)| v.returning.is_some() && !v.member) {
-            let set = set | 1u64.checked_shl(i as u32).unwrap_or(0);
-            let quorum = set.count_ones() / 2 + 1;
-            let join = Proposal::Voters(Voters { epoch: epoch.saturating_add(1), set, quorum });
+            let join = with(&now, i as u32, v.stands_for, seats);
             if v.out {
-                log.forbid(&join);
+                join.iter().for_each(|join| log.forbid(join));
                 v.returning = None;
-            } else if (v.confirmed && !v.lost || self.snapshots.confirm(i, v.passed))
+            } else if let Some(join) = join
+                && (v.confirmed && !v.lost || self.snapshots.confirm(i, v.passed))
                 && v.passed > flow_point(next)
             {
                 log.permit(join, now_us);
@@ -76,15 +79,18 @@ impl Clerk {
     }
 
     /// Whom the gate proved wrong, whom EL2 began anew though it voted, and who hangs, leaves the voters, one at a time, as long as two are left.
-    fn permit_leave(&mut self, now_us: u64, log: &mut impl Agreed) {
+    /// Whether somebody does.
+    fn permit_leave(&mut self, now_us: u64, log: &mut impl Agreed) -> bool {
         let now = log.voters();
         let votes = |d: &u32| now.set.checked_shr(*d).unwrap_or(0) & 1 == 1;
         let begun = |(_, v): &(usize, &Voter)| v.returning.is_some() && v.member;
         let begun = self.voters.iter().enumerate().filter(begun).map(|(i, _)| i as u32);
         let leaving = self.leaving.iter().copied().chain(begun).chain(self.hung()).find(votes);
-        if let Some(leaving) = leaving.filter(|_| now.set.count_ones() > 2) {
+        let leaving = leaving.filter(|_| now.set.count_ones() > 2);
+        if let Some(leaving) = leaving {
             log.permit(without(&now, leaving), now_us);
         }
+        leaving.is_some()
     }
 
     fn permit_rejoins(&mut self, now_us: u64, log: &mut impl Agreed) {

@@ -26,6 +26,7 @@ mod points;
 mod rejoin;
 pub mod restarts;
 pub mod snapshots;
+pub mod spare;
 pub mod start;
 mod stuck;
 mod voter;

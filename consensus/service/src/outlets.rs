@@ -2,8 +2,8 @@
 
 use crate::peers;
 use crate::shell_main::M;
-use abi::bootinfo::{BootInfo, DOMAINS_MAX, name_str};
-use abi::log::{Entry, Event, REPLICAS};
+use abi::bootinfo::{BootInfo, DOMAINS_MAX, KERNELS_MAX, name_str};
+use abi::log::{Entry, Event};
 use abi::snapshot::Beginning;
 use abi::vote::Progress;
 use consensus::ReplicaId;
@@ -32,8 +32,8 @@ pub struct Outlets {
     begin: Broadcast,
     /// The last entries that ask for a snapshot.
     asked: heapless::Deque<Asked, ASKED>,
-    /// The voters' domains, in order.
-    voters: heapless::Vec<usize, REPLICAS>,
+    /// The kernels' domains, in order.
+    kernels: heapless::Vec<usize, KERNELS_MAX>,
 }
 
 /// Where an entry that asks for a snapshot stands.
@@ -76,7 +76,10 @@ impl Outlets {
             told: (0, 0),
             begin: named("begin-"),
             asked: heapless::Deque::new(),
-            voters: (0..DOMAINS_MAX).filter(|d| boot.run.voters >> d & 1 == 1).take(REPLICAS).collect(),
+            kernels: (0..DOMAINS_MAX)
+                .filter(|d| boot.run.kernels() >> d & 1 == 1)
+                .take(KERNELS_MAX)
+                .collect(),
         }
     }
 
@@ -189,7 +192,7 @@ impl Sink for Outlets {
     /// A replica that was restarted since does not know where the entry stands: the others do.
     fn decided(&mut self, snapshot: &Decided) {
         let Some(asked) = self.asked.iter().find(|a| a.s == snapshot.s) else { return };
-        let place = |slot: usize| snapshot.places.get(*self.voters.get(slot)?).copied().flatten();
+        let place = |slot: usize| snapshot.places.get(*self.kernels.get(slot)?).copied().flatten();
         let beginning = Beginning {
             s: snapshot.s,
             entry: asked.entry,

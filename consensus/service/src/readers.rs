@@ -48,7 +48,7 @@ impl Readers {
     /// Looks them up.
     pub fn open(boot: &'static BootInfo) -> Self {
         let mut voters = [const { None }; DOMAINS_MAX];
-        for (slot, (domain, ring)) in voters.iter_mut().zip(shell::voters(boot)) {
+        for (slot, (domain, ring)) in voters.iter_mut().zip(shell::kernels(boot)) {
             let info = boot.read_channels("snapshot-").find(|c| c.writer == domain);
             let snapshots = info.map(|c| (shell::reader(boot, name_str(&c.name)), Follower::default()));
             let restarts = shell::restarts(domain);
@@ -151,13 +151,17 @@ impl Readers {
     }
 
     /// What the operator and the manager want: orders to begin somebody anew; whether this replica is to equivocate.
-    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed) -> bool {
+    pub fn take_control(&mut self, restarts: &mut Restarts, agreed: &Agreed, clerk: &mut Clerk) -> bool {
         let mut wanted = false;
         for _ in 0..BUDGET {
             match self.control.receive::<Control>(&mut [0; 16]) {
                 Ok(Some(Control::Equivocate { domain })) => wanted |= domain == self.own,
                 Ok(Some(Control::Restart { domain, image, again })) => {
                     restarts.order(domain, image, again, agreed);
+                }
+                Ok(Some(Control::Replace { domain, by, image })) => {
+                    restarts.order(by, image, false, agreed);
+                    clerk.on_replace(by & 0xff, domain & 0xff);
                 }
                 Ok(Some(_)) | Err(ReceiveError::Malformed) => {}
                 Ok(None) => break,
@@ -195,6 +199,13 @@ fn take_votes(
                 }
             }
             Ok(None) => return false,
+            // One that was cold, or never spoke, was renewed by the gate's word on its predecessor.
+            Err(ReceiveError::Ring(ReadError::NewEpoch))
+                if voter.renewed && shell::restarts(domain) != voter.restarts =>
+            {
+                voter.early = true;
+                return false;
+            }
             Err(ReceiveError::Malformed | ReceiveError::Ring(ReadError::NewEpoch)) if voter.renewed => {}
             Err(ReceiveError::Ring(ReadError::Fault)) if voter.renewed => return false,
             Err(ReceiveError::Malformed) => {

@@ -3,7 +3,7 @@
 //!
 //! The manager orders; the order names the domain as it was, so it counts once. Whether it is endorsed follows from what is agreed and from EL2's table:
 //!
-//! - a kernel that does not vote: yes; one that votes: if three vote, the others of them run, and none was begun anew or given up since they are the
+//! - a kernel that does not vote: yes; to be made cold only then; one that votes: if three vote, the others of them run, and none was begun anew or given up since they are the
 //!   voters. That the others run as they did EL2's table shows to all replicas alike: one that comes late finds the order for a kernel carried
 //!   out already, and would take the next one for the first;
 //! - a replica: if it crashed; else if all others run, and the one before has been taken in again by all, with its new keys;
@@ -11,7 +11,7 @@
 //!
 //! An order on a kernel that votes holds until other voters are agreed on: they may be agreed elsewhere already. All others are endorsed at once or never.
 
-use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, incarnation};
+use abi::bootinfo::{COLD_IMAGE, DOMAINS_MAX, DomainState, DomainStatus, incarnation};
 use consensus::line::Voters;
 
 /// So often the manager begins anew; one that crashes each time is no help.
@@ -66,8 +66,8 @@ pub struct Restarts {
     roles: Roles,
     /// By domain.
     ordered: [Option<Order>; DOMAINS_MAX],
-    /// How often each had begun anew when the voters' epoch began, and that epoch.
-    voted: ([u16; DOMAINS_MAX], u64),
+    /// How often each had begun anew when it became a voter, and the voters of then.
+    voted: ([u16; DOMAINS_MAX], Voters),
     /// A kernel that voted, and the epoch of the voters in which its restart was endorsed.
     given_up: Option<(u64, u32)>,
     /// A replica that ran, and the epoch of keys likewise.
@@ -82,7 +82,7 @@ impl Restarts {
         Restarts {
             roles,
             ordered: [None; DOMAINS_MAX],
-            voted: ([0; DOMAINS_MAX], 0),
+            voted: ([0; DOMAINS_MAX], Voters::default()),
             given_up: None,
             renewed: None,
             manager: None,
@@ -102,10 +102,7 @@ impl Restarts {
         agreed: &Agreed,
         status: impl Fn(u32) -> Option<DomainStatus>,
     ) -> Option<Endorsement> {
-        if self.voted.1 != agreed.voters.epoch {
-            let restarts = |d| status(d as u32).map_or(0, |s| s.restarts);
-            self.voted = (core::array::from_fn(restarts), agreed.voters.epoch);
-        }
+        self.follow(&agreed.voters, &status);
         for domain in 0..DOMAINS_MAX as u32 {
             let Some(now) = status(domain) else { continue };
             let restarts = now.restarts;
@@ -125,7 +122,9 @@ impl Restarts {
             let may = current && now.state != DomainState::Restarting as u16 && {
                 let bit = 1u64 << domain;
                 match () {
-                    _ if self.roles.kernels & bit != 0 => self.may_leave(domain, &agreed.voters, &status),
+                    _ if self.roles.kernels & bit != 0 => {
+                        self.may_leave(domain, order.image, &agreed.voters, &status)
+                    }
                     _ if self.roles.replicas & bit != 0 && order.image == 0 => {
                         crashed || self.may_renew(domain, agreed.keys, &status)
                     }
@@ -144,15 +143,34 @@ impl Restarts {
         None
     }
 
-    /// Whether kernel `domain` votes no more, or can be spared; then it is the one that is.
+    /// Notes how often each voter had begun anew when it became one. Who stays a voter in the next epoch has been one since then: if it was begun anew
+    /// meanwhile, it is about to leave, and no other can be spared.
+    fn follow(&mut self, now: &Voters, status: &impl Fn(u32) -> Option<DomainStatus>) {
+        let (restarts, before) = &mut self.voted;
+        if before.epoch == now.epoch {
+            return;
+        }
+        let next = before.epoch.checked_add(1) == Some(now.epoch);
+        let stayed = if next { before.set & now.set } else { 0 };
+        for (d, restarts) in (0..).zip(restarts).filter(|(d, _)| stayed >> d & 1 == 0) {
+            *restarts = status(d).map_or(0, |s| s.restarts);
+        }
+        *before = *now;
+    }
+
+    /// Whether kernel `domain` votes no more, or can be spared; then it is the one that is. Nobody who votes is made cold.
     fn may_leave(
         &mut self,
         domain: u32,
+        image: u32,
         voters: &Voters,
         status: &impl Fn(u32) -> Option<DomainStatus>,
     ) -> bool {
         if voters.set >> domain & 1 == 0 {
             return true;
+        }
+        if image == COLD_IMAGE {
+            return false;
         }
         let other_left = self.given_up.is_some_and(|(epoch, who)| epoch == voters.epoch && who != domain);
         let as_it_was = |(d, restarts): (u32, &u16)| {

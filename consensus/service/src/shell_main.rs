@@ -131,7 +131,11 @@ fn restarts(boot: &BootInfo) -> Restarts {
         let named = boot.channels.iter().filter(|c| name_str(&c.name).starts_with(prefix));
         named.fold(0, |mask, c| mask | 1u64.checked_shl(c.writer).unwrap_or(0))
     };
-    Restarts::new(Roles { kernels: boot.run.voters, replicas: writers("peer-"), manager: writers("control") })
+    Restarts::new(Roles {
+        kernels: boot.run.kernels(),
+        replicas: writers("peer-"),
+        manager: writers("control"),
+    })
 }
 
 fn agreed(node: &Node) -> Agreed {
@@ -185,7 +189,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut service = Service { clock, peers, readers, out, hello_us: clock.now_us() };
     let (mut word, mut lies, mut restarts) = (1 << NOTIFY_DOMAIN, false, restarts(boot));
     loop {
-        lies |= service.readers.take_control(&mut restarts, &agreed(&node));
+        lies |= service.readers.take_control(&mut restarts, &agreed(&node), &mut clerk);
         endorse(&mut restarts, &agreed(&node), &clerk, &mut service.out);
         if lies && service.out.liar.as_ref().is_none_or(|liar| liar.epoch() != node.epoch()) {
             service.out.liar = Some(Liar::new(me, node.epoch(), node.keys().clone()));

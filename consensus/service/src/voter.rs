@@ -39,6 +39,10 @@ pub struct Voter {
     pub begun: bool,
     /// See `begun`; 0 of one that was there from the beginning.
     pub since: u64,
+    /// It was cold, and is to take the place of this voter.
+    pub stands_for: Option<u32>,
+    /// In this epoch of the voters a snapshot is asked for, to begin with.
+    pub asked: Option<u64>,
     pub(crate) last_promise: Option<u64>,
     pub(crate) passed_call: u64,
 }

@@ -1,6 +1,6 @@
 //! What a replica endorses: who may begin anew.
 
-use abi::bootinfo::{DomainState, DomainStatus, incarnation};
+use abi::bootinfo::{COLD_IMAGE, DomainState, DomainStatus, incarnation};
 use consensus::line::Voters;
 use replica::restarts::{Agreed, Endorsement, MANAGERS, Restarts, Roles};
 
@@ -96,6 +96,35 @@ fn one_that_comes_late_gives_up_nobody_else() {
     assert_eq!((b.next(), b.order(4)), (None, None), "6 is about to leave them");
     b.agreed.voters = Voters { epoch: 3, set: 0b011_1000, quorum: 2 };
     assert_eq!((b.next(), b.order(4)), (None, yes(4, 0)));
+}
+
+#[test]
+fn who_votes_is_not_made_cold_and_who_does_not_is() {
+    let mut b = board();
+    b.name(4, 0, COLD_IMAGE);
+    assert_eq!(b.next(), None);
+    // Once it has left the order counts.
+    b.agreed.voters = Voters { epoch: 2, set: 0b110_1000, quorum: 2 };
+    assert_eq!(b.next(), Some(Endorsement { domain: 4, sequence: 0, image: COLD_IMAGE, again: true }));
+    b.set(4, DomainState::Cold, 1);
+    assert_eq!(b.order(4), yes(4, 1));
+    // A replica has no such place.
+    b.name(7, 0, COLD_IMAGE);
+    assert_eq!(b.next(), None);
+}
+
+/// The epoch of the voters can change though nobody leaves, whenever a spare begins. Who was given up before is still one of them.
+#[test]
+fn another_epoch_gives_up_nobody_else_while_one_is_about_to_leave() {
+    let mut b = board();
+    assert_eq!(b.order(3), yes(3, 0));
+    b.set(3, DomainState::Running, 1);
+    for epoch in 2..5 {
+        b.agreed.voters.epoch = epoch;
+        assert_eq!((b.next(), b.order(4)), (None, None));
+    }
+    b.agreed.voters = Voters { epoch: 5, set: 0b111_0000, quorum: 2 };
+    assert_eq!(b.order(4), yes(4, 0));
 }
 
 #[test]

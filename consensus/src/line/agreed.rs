@@ -67,7 +67,7 @@ pub(super) struct Agreed {
     rejoined: Calls,
     /// The last restart of each replica.
     restarted: [Option<[u8; 64]>; REPLICAS],
-    /// The next Sync asks for a snapshot: a voter has left, and another kernel is to take its place.
+    /// The next Sync asks for a snapshot: a voter has left, or is to, and another kernel is to take its place.
     snapshot: bool,
     /// Encoded events for the next Sync.
     events: heapless::Vec<u8, EVENTS_MAX>,
@@ -160,7 +160,8 @@ impl Agreed {
             Proposal::Voters(v)
                 if v.check_after(&self.voters).is_ok() || seeded::has(Bug::VotersUnchecked) =>
             {
-                self.snapshot |= self.voters.set & !v.set != 0;
+                // Somebody has left, or the voters stay, and a kernel that is begun for one of them wants to know where.
+                self.snapshot |= v.set & !self.voters.set == 0;
                 self.voters = v;
                 let mut bytes = [0; 32];
                 if let Ok(record) = postcard::to_slice(&v, &mut bytes) {

@@ -66,14 +66,17 @@ impl Voters {
     /// Why this cannot follow `old`; an error says what is wrong.
     pub fn check_after(&self, old: &Voters) -> Result<(), &'static str> {
         let (n, k) = (self.set.count_ones(), self.quorum);
+        let (joined, left) = ((self.set & !old.set).count_ones(), (old.set & !self.set).count_ones());
         if self.epoch != old.epoch + 1 {
             Err("the epochs of voters follow each other without a gap")
         } else if k == 0 || k > n {
             Err("the quorum is zero, or larger than the set")
         } else if n > 1 && 2 * k <= n {
             Err("two disjoint quorums are possible")
-        } else if (self.set ^ old.set).count_ones() > 1 && old.epoch != 0 {
+        } else if old.epoch != 0 && (joined > 1 || left > 1) {
             Err("more than one voter joins or leaves at a time")
+        } else if joined.min(left) == 1 && k + old.quorum <= n + left {
+            Err("a voter takes another's place, and a quorum of before and one of then have nobody in common")
         } else {
             Ok(())
         }

@@ -93,7 +93,8 @@ impl Console {
             Control::Lie { .. }
             | Control::Diverge { .. }
             | Control::Equivocate { .. }
-            | Control::Restart { .. } => {}
+            | Control::Restart { .. }
+            | Control::Replace { .. } => {}
         }
     }
 

@@ -36,7 +36,7 @@ pub trait Sink {
     fn drained(&mut self) -> bool;
     /// Says what was found.
     fn verdict(&mut self, verdict: Verdict);
-    /// Keeps what an accusation rests on, for whoever wants to find the verdict again. Voters are numbered as in [`Config::voters`], from 0.
+    /// Keeps what an accusation rests on, for whoever wants to find the verdict again. Voters are numbered as in [`Config::kernels`], from 0.
     fn evidence(&mut self, evidence: &Evidence);
 }
 
@@ -45,6 +45,8 @@ pub trait Sink {
 pub struct Config {
     /// Counts the changes of the voters.
     pub epoch: u64,
+    /// Bit k: domain k is a kernel, and may vote now or later.
+    pub kernels: u64,
     /// Bit k: domain k is a voter.
     pub voters: u64,
     /// Equal votes that release.
@@ -150,7 +152,7 @@ fn policy(quorum: u32) -> Policy {
 }
 
 impl Gate {
-    /// `None`: no voters, more than [`VOTERS_MAX`], or a quorum that they cannot reach.
+    /// `None`: no voters, more kernels than [`VOTERS_MAX`], a voter that is no kernel, or a quorum that they cannot reach.
     pub fn new(config: Config) -> Option<Self> {
         let mut gate = Gate {
             policy: policy(config.quorum),
@@ -163,12 +165,13 @@ impl Gate {
             end: End::Running,
         };
         let mut slots = gate.voters.iter_mut();
-        for domain in (0..DOMAINS_MAX as u32).filter(|d| config.voters >> d & 1 == 1) {
+        for domain in (0..DOMAINS_MAX as u32).filter(|d| config.kernels >> d & 1 == 1) {
             let voter = slots.next()?;
-            (voter.domain, voter.used, voter.member) = (domain, true, true);
+            (voter.domain, voter.used, voter.member) = (domain, true, config.voters >> domain & 1 == 1);
         }
         let members = config.voters.count_ones();
-        (config.quorum > 0 && config.quorum <= members).then_some(gate)
+        let known = config.voters & !config.kernels == 0;
+        (known && config.quorum > 0 && config.quorum <= members).then_some(gate)
     }
 
     /// From now on these vote, and so many equal votes release: an agreed entry. Nobody joins whom [`Gate::new`] did not know. Who joins has

@@ -160,9 +160,9 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let mut voters = first_voters(&mut replicas);
     defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", voters.set, voters.quorum);
     let grace_us = u64::from(boot.run.grace_ms) * 1000;
-    let Some(mut gate) =
-        Gate::new(Config { epoch: voters.epoch, voters: voters.set, quorum: voters.quorum, grace_us })
-    else {
+    let Voters { epoch, set, quorum } = voters;
+    let config = Config { epoch, kernels: boot.run.kernels(), voters: set, quorum, grace_us };
+    let Some(mut gate) = Gate::new(config) else {
         panic!("the agreed quorum does not fit the agreed voters")
     };
     let (channel, stream) = shell::stream_writer(boot, "output");
@@ -170,7 +170,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     let evidence = Broadcast::new(boot, "evidence");
     let mut out = Out { verdicts, evidence, channel, stream, buffer: [0; PAYLOAD_MAX + 64], written: false };
     let mut rings: [Option<Ring>; DOMAINS_MAX] = [const { None }; _];
-    for (slot, (voter, reader)) in rings.iter_mut().zip(shell::voters(boot)) {
+    for (slot, (voter, reader)) in rings.iter_mut().zip(shell::kernels(boot)) {
         *slot = Some(Ring { voter, reader, restarts: 0, renewed: false });
     }
     let mut word = 1 << NOTIFY_DOMAIN;

@@ -44,7 +44,7 @@ fn effect(n: u64, payload: &[u8]) -> Vote<'_> {
 
 /// Voter 7 says `wrong` after sync points 0 and 1, where the others say `right`; they go on until the gate has forgotten that, and 7 is begun anew.
 fn begun_anew(right: &Vote<'_>, wrong: &Vote<'_>) -> (Box<Gate>, Out) {
-    let config = Config { epoch: 1, voters: 0xf0, quorum: 3, grace_us: 50_000 };
+    let config = Config { epoch: 1, kernels: 0xf0, voters: 0xf0, quorum: 3, grace_us: 50_000 };
     let (mut gate, mut out) = (Box::new(Gate::new(config).unwrap()), Out::default());
     for s in 0..2 {
         put(&mut gate, 4..8, &passed(s, 1), &mut out);

@@ -53,7 +53,7 @@ fn snapshot(root: u8) -> Vote<'static> {
 
 /// Four voters stand behind sync point 1 and have put out one effect.
 fn gate() -> (Box<Gate>, Out) {
-    let config = Config { epoch: 1, voters: 0xf0, quorum: 3, grace_us: 50_000 };
+    let config = Config { epoch: 1, kernels: 0xf0, voters: 0xf0, quorum: 3, grace_us: 50_000 };
     let (mut gate, mut out) = (Box::new(Gate::new(config).unwrap()), Out::default());
     for vote in [passed(0), effect(0), passed(1)] {
         (4..8).for_each(|voter| put(&mut gate, voter, &vote, &mut out));

@@ -46,7 +46,7 @@ impl Out {
 }
 
 fn gate() -> Box<Gate> {
-    Box::new(Gate::new(Config { epoch: 1, voters: 0xf0, quorum: 3, grace_us: GRACE }).unwrap())
+    Box::new(Gate::new(Config { epoch: 1, kernels: 0xf0, voters: 0xf0, quorum: 3, grace_us: GRACE }).unwrap())
 }
 
 fn encode(vote: &Vote) -> Vec<u8> {

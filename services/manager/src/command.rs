@@ -18,8 +18,10 @@ const HELP: &[&str] = &[
     "inject usurp manager   the manager tries all it can: every invocation, and orders to begin everybody anew",
     "restart R              replica R loses its memory and its keys, and begins anew",
     "replace K [design]     kernel K begins anew, as it was or with another design, follows the log and votes again",
+    "replace K spare [design]  the kernel held cold takes the place of K, which votes until then; K's place is the spare then",
     "pause K, resume K      K stands still while the others go on; with kernels it is late then",
     "policy [iteration re-execute|rotate|refresh|none]  what becomes of a lost kernel: its turns again, the next design, the same again, nothing",
+    "policy [spare after-attempts|first|manual]  when the spare takes its place: when its own does not bring it back, at once, never",
     "resize ROWS COLUMNS    the terminal has another size; agreed like typed bytes",
     "signal NAME|NUMBER     to the terminal's foreground process group; agreed likewise",
     "json on|off            what is told comes as JSON, an object a line",
@@ -63,8 +65,8 @@ impl Manager {
 
     fn command(&mut self, typed: &str, board: &mut impl Board) {
         let mut words = typed.split_ascii_whitespace();
-        let words = [(); 4].map(|()| words.next());
-        match words {
+        let first = [(); 4].map(|()| words.next());
+        match first {
             [None, ..] => {}
             [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
             [Some("status"), None, ..] => self.status(self.json, board),
@@ -79,9 +81,17 @@ impl Manager {
             [Some("restart"), Some(target), None, ..] => self.harm("restart", Fault::Restart, target, board),
             [Some("pause"), Some(target), None, ..] => self.harm("pause", Fault::Pause, target, board),
             [Some("resume"), Some(target), None, ..] => self.harm("resume", Fault::Resume, target, board),
+            [Some("replace"), Some(target), Some("spare"), design] if words.next().is_none() => {
+                self.replace_by_spare(target, design, board);
+            }
             [Some("replace"), Some(target), design, None] => self.replace(target, design, board),
             [Some("replace"), ..] => {
-                self.say(board, format_args!("usage: replace K [design], e.g. `replace k2 lazy`"));
+                self.say(
+                    board,
+                    format_args!(
+                        "usage: replace K [spare] [design], e.g. `replace k2 lazy`, `replace k2 spare`"
+                    ),
+                );
             }
             [Some("inject"), ..] => {
                 self.say(
@@ -142,6 +152,9 @@ impl Manager {
         if domain == self.config.own {
             return self.say(board, format_args!("the manager does not harm itself"));
         }
+        if self.is_cold(domain) {
+            return self.say(board, format_args!("{} is the spare: it does not run", self.name(domain)));
+        }
         let name = Line::of(format_args!("{}", self.name(domain)));
         let name = core::str::from_utf8(name.bytes()).unwrap_or("?");
         let done = match kind {
@@ -198,6 +211,12 @@ impl Manager {
         let [tried, done] = board.usurp();
         for domain in 0..self.config.domains {
             board.control(Control::Restart { domain: self.incarnation(domain), image: 0, again: false });
+        }
+        // And somebody else is to vote in place of the last that does.
+        let last = (0..self.config.domains).rfind(|d| self.set.is_some_and(|set| set >> d & 1 == 1));
+        if let (Some(last), Some(spare)) = (last, self.spare()) {
+            let (domain, by) = (self.incarnation(last), self.incarnation(spare));
+            board.control(Control::Replace { domain, by, image: 0 });
         }
         self.say(
             board,

@@ -4,6 +4,7 @@
 //! kernel anew, which they endorse or not.
 
 use crate::causes::Loss;
+use crate::spare::Whom;
 use crate::{Board, Manager, Out};
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
 use abi::vote::Control;
@@ -12,7 +13,7 @@ use core::fmt;
 /// Designs known at most.
 pub const DESIGNS: usize = 8;
 /// So often a kernel is begun anew before it votes; then somebody must look.
-const ATTEMPTS: u32 = 3;
+pub(crate) const ATTEMPTS: u32 = 3;
 
 /// A kernel's image in the bundle.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +26,12 @@ pub struct Design {
 
 /// How far a kernel has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// It votes, or nobody has said otherwise.
     #[default]
     Votes,
+    /// It votes no more, and its place becomes the spare.
+    Leaves,
     /// It is accused, and to leave the voters.
     Lost,
     /// EL2 takes its memory back.
@@ -39,7 +42,7 @@ enum Stage {
 
 /// Why a kernel is begun anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Why {
+pub(crate) enum Why {
     #[default]
     Order,
     Accused(Out),
@@ -66,16 +69,16 @@ impl fmt::Display for Why {
 /// One kernel on its way back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Return {
-    stage: Stage,
-    why: Why,
+    pub(crate) stage: Stage,
+    pub(crate) why: Why,
     /// When it was lost, when its successor began to run.
-    since: [u64; 2],
-    attempts: u32,
+    pub(crate) since: [u64; 2],
+    pub(crate) attempts: u32,
     /// What it was lost in, until the cause is told.
     pub(crate) loss: Option<Loss>,
     /// Its design, as a place in [`crate::Config::designs`]; and the one that an order names.
-    design: Option<usize>,
-    wish: Option<usize>,
+    pub(crate) design: Option<usize>,
+    pub(crate) wish: Option<usize>,
 }
 
 impl Return {
@@ -113,7 +116,7 @@ impl Manager {
         let now = board.now_us();
         let (loss, tries) = (self.loss(voter, why), self.is_trying(voter));
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
-        if matches!(r.stage, Stage::Lost | Stage::Begins) {
+        if matches!(r.stage, Stage::Lost | Stage::Begins | Stage::Leaves) {
             // That is the one of which all is said already: EL2's table, which is looked at first, knows no other yet.
             return;
         }
@@ -143,17 +146,20 @@ impl Manager {
                 _ => {}
             }
         }
+        self.settle(set, board);
     }
 
     /// The policy's answer to a lost kernel that votes no more.
     fn iterate(&mut self, voter: u32, board: &mut impl Board) {
-        let again =
-            self.returns.get(voter as usize).is_some_and(|r| r.wish.is_none()) && self.tries_again(voter);
-        if again {
+        if self.is_succeeded(voter) {
+            return self.conclude(voter, None, board);
+        }
+        let Some(r) = self.returns.get(voter as usize).copied() else { return };
+        let to_spare = self.has_successor(voter, r.attempts);
+        if !to_spare && r.wish.is_none() && self.tries_again(voter) {
             return self.begin(voter, self.design(voter), true, board);
         }
         self.conclude(voter, None, board);
-        let Some(r) = self.returns.get(voter as usize).copied() else { return };
         let name = self.name(voter);
         if self.config.iteration == Iteration::None {
             return self.say(
@@ -161,26 +167,30 @@ impl Manager {
                 format_args!("return: {name} stays out (iteration is none); `replace {name}` brings it back"),
             );
         }
-        if r.attempts >= ATTEMPTS {
-            return self.say(
-                board,
-                format_args!(
-                    "return: {name} stays out: begun anew {ATTEMPTS} times, and lost again before it voted"
-                ),
-            );
-        }
         let count = self.config.designs.len();
         let next = self.design(voter).map(|d| (d + 1) % count.max(1));
         let rotates = matches!(self.config.iteration, Iteration::Rotate | Iteration::ReExecute);
-        let design = if rotates { next } else { self.design(voter) };
-        self.begin(voter, r.wish.or(design), false, board);
+        let design = r.wish.or(if rotates { next } else { self.design(voter) });
+        if to_spare && self.stand_in(voter, design, board) {
+            return;
+        }
+        if r.attempts >= ATTEMPTS {
+            self.say(
+                board,
+                format_args!(
+                    "return: {} stays out: begun anew {ATTEMPTS} times, and lost again before it voted",
+                    self.name(voter)
+                ),
+            );
+            return self.fails(voter, board);
+        }
+        self.begin(voter, design, false, board);
     }
 
     /// Begins `voter` anew with design `design` (`None`: as it was), before the place where it was lost if it is to execute that again.
-    fn begin(&mut self, voter: u32, design: Option<usize>, again: bool, board: &mut impl Board) {
+    pub(crate) fn begin(&mut self, voter: u32, design: Option<usize>, again: bool, board: &mut impl Board) {
         let name = self.name(voter);
-        // Counted from 1; 0: as it was.
-        let image = design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1);
+        let image = self.image_of(design);
         board.control(Control::Restart { domain: self.incarnation(voter), image, again });
         let (old, new) = (self.design_name(self.design(voter)), self.design_name(design));
         let why = self.returns.get(voter as usize).map_or(Why::Order, |r| r.why);
@@ -195,8 +205,14 @@ impl Manager {
         }
     }
 
+    /// How an order names `design`: counted from 1; 0: as it was.
+    pub(crate) fn image_of(&self, design: Option<usize>) -> u32 {
+        design.and_then(|d| self.config.designs.get(d)).map_or(0, |d| d.place as u32 + 1)
+    }
+
     /// What EL2's table says of a kernel.
     pub(crate) fn watch(&mut self, voter: u32, status: DomainStatus, board: &mut impl Board) {
+        self.watch_place(voter, status, board);
         let now = board.now_us();
         let known = self.rows.get(voter as usize).and_then(|r| r.status).map_or(0, |s| s.restarts);
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
@@ -209,7 +225,11 @@ impl Manager {
             let ms = now.saturating_sub(*lost) / 1000;
             r.stage = Stage::Follows;
             let name = self.name(voter);
-            self.say(board, format_args!("return: {name} runs on scrubbed memory {ms} ms after it was lost"));
+            let whom = Whom(self, voter);
+            self.say(
+                board,
+                format_args!("return: {name} runs on scrubbed memory {ms} ms after {whom} was lost"),
+            );
         } else if r.stage == Stage::Follows && crashed && self.crashed_unheard(voter, now) {
             // The gate says nothing of one that it had accused before it voted.
             self.lost(voter, Out::Crashed, board);
@@ -222,9 +242,17 @@ impl Manager {
         let Some(r) = self.returns.get_mut(voter as usize) else { return };
         let ([lost, begun], why, design) = (r.since, r.why, r.design);
         *r = Return { design, ..Return::default() };
+        let place = self.places.takes(voter);
         let (name, new) = (self.name(voter), self.design_name(design));
         let (all, followed) = (now.saturating_sub(lost) / 1000, now.saturating_sub(begun) / 1000);
         let count = ["no", "one", "two", "three", "four"].get(count as usize).copied().unwrap_or("more");
+        if let Some(lost) = place {
+            let lost = self.name(lost);
+            return self.say(
+                board,
+                format_args!("return: {name} votes as {new} in place of {lost}, {all} ms after that was lost ({why}), {followed} ms of them following the log: {count} vote again"),
+            );
+        }
         if why == Why::Forgotten {
             return self.say(board, format_args!("return: {name} votes, lost {why}: {count} vote again"));
         }
@@ -242,17 +270,10 @@ impl Manager {
                 format_args!("no kernel `{target}`: give a name of `status`, or its number from 1"),
             );
         };
-        let find = |name: &str| self.config.designs.iter().position(|d| name_str(&d.name) == name);
-        let wish = match design {
-            Some(name) => match find(name) {
-                None => {
-                    let there_are = Designs(self);
-                    return self.say(board, format_args!("no design `{name}`: there are{there_are}"));
-                }
-                found => found,
-            },
-            None => self.design(voter),
-        };
+        let Some(wish) = self.wish(voter, design, board) else { return };
+        if self.is_cold(voter) {
+            return self.begin_spare(voter, wish, board);
+        }
         let votes = self.set.is_none_or(|set| set >> voter & 1 == 1);
         if votes && self.set.is_none_or(|set| set.count_ones() < 3) {
             return self.say(board, format_args!("{} is needed: fewer than three vote", self.name(voter)));
@@ -272,17 +293,33 @@ impl Manager {
         self.begin(voter, wish, false, board);
     }
 
+    /// The design that an order on `voter` names, or else its own, which may be unknown; `None`: there is none of that name, and that was said.
+    pub(crate) fn wish(
+        &self,
+        voter: u32,
+        design: Option<&str>,
+        board: &mut impl Board,
+    ) -> Option<Option<usize>> {
+        let Some(name) = design else { return Some(self.design(voter)) };
+        let found = self.config.designs.iter().position(|d| name_str(&d.name) == name);
+        if found.is_none() {
+            self.say(board, format_args!("no design `{name}`: there are{}", Designs(self)));
+        }
+        found.map(Some)
+    }
+
     /// Whether `voter` is on its way back, in a word for the table.
     pub(crate) fn returning(&self, voter: u32) -> Option<&'static str> {
         match self.returns.get(voter as usize)?.stage {
             Stage::Votes | Stage::Lost => None,
             Stage::Begins => Some("begins anew"),
             Stage::Follows => Some("follows the log"),
+            Stage::Leaves => Some("becomes the spare"),
         }
     }
 
     /// The design of `voter`, as a place in the list.
-    fn design(&self, voter: u32) -> Option<usize> {
+    pub(crate) fn design(&self, voter: u32) -> Option<usize> {
         let image = self.config.images.get(voter as usize)?;
         let first = || self.config.designs.iter().position(|d| d.name == *image);
         self.returns.get(voter as usize)?.design.or_else(first)
@@ -296,7 +333,7 @@ impl Manager {
         }
     }
 
-    fn design_name(&self, design: Option<usize>) -> &str {
+    pub(crate) fn design_name(&self, design: Option<usize>) -> &str {
         design.and_then(|d| self.config.designs.get(d)).map_or("the same", |d| name_str(&d.name))
     }
 }

@@ -3,7 +3,8 @@
 //! The core is sans-IO: records, domain states and typed bytes go in, lines and acts go out through a [`Board`]. The manager is trusted
 //! for liveness only: it sees verdicts, it does not make them.
 //!
-//! `causes.rs` finds out why, `iteration.rs` brings lost kernels back, `recall.rs` goes on where a dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
+//! `causes.rs` finds out why, `iteration.rs` brings lost kernels back, `spare.rs` has one replaced by a kernel that is held cold, `recall.rs` goes on where a
+//! dead manager ended, `report.rs` puts verdicts into words, `command.rs` reads
 //! what the operator types. `table.rs` is `status`, `history.rs` what was told last, `orders.rs` what is neither.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
@@ -18,9 +19,10 @@ mod recall;
 mod replicas;
 mod report;
 mod snapshots;
+mod spare;
 mod table;
 
-use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, name_str};
+use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, SparePolicy, name_str};
 use abi::digest::Digest;
 use abi::hypercall::{Error, Inject};
 use abi::vote::Control;
@@ -63,8 +65,12 @@ pub struct Config {
     pub domains: u32,
     /// This domain.
     pub own: u32,
-    /// Bit k: domain k is a voter.
-    pub voters: u64,
+    /// Bit k: domain k is a kernel, whether it votes or is held cold.
+    pub kernels: u64,
+    /// So many of them vote.
+    pub seats: u32,
+    /// When the spare takes the place of a lost kernel without an order.
+    pub spare: SparePolicy,
     /// Bit k: domain k is a replica of the log.
     pub replicas: u64,
     /// For the text of a late voter.
@@ -139,6 +145,8 @@ pub struct Manager {
     set: Option<u64>,
     /// By domain: how a lost kernel comes back.
     returns: [Return; DOMAINS_MAX],
+    /// Who stands in for whom.
+    places: spare::Places,
     /// The program's end, told while there was no manager.
     ended: Option<i32>,
     /// What was told last.
@@ -169,6 +177,7 @@ impl Manager {
             causes: Causes::default(),
             set: None,
             returns: [Return::default(); DOMAINS_MAX],
+            places: spare::Places::default(),
             ended: None,
             history: History::default(),
             json: false,
@@ -225,7 +234,8 @@ impl Manager {
         self.config.replicas.checked_shr(domain).unwrap_or(0) & 1 == 1
     }
 
+    /// Whether `domain` is a kernel, which votes or may.
     fn voter(&self, domain: u32) -> bool {
-        self.config.voters.checked_shr(domain).unwrap_or(0) & 1 == 1
+        self.config.kernels.checked_shr(domain).unwrap_or(0) & 1 == 1
     }
 }

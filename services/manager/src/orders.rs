@@ -1,7 +1,7 @@
 //! Orders that are no faults: policies, and inputs from outside that do not come from the keyboard (R63, R64).
 
 use crate::{Board, Manager};
-use abi::bootinfo::Iteration;
+use abi::bootinfo::{Iteration, SparePolicy};
 use abi::hypercall::Inject;
 use abi::vote::Control;
 
@@ -23,13 +23,16 @@ fn signal_name(signal: u8) -> Option<&'static str> {
 impl Manager {
     /// `policy`: shows the policies; `policy iteration refresh`: from now on another.
     pub(crate) fn policy(&mut self, name: Option<&str>, value: Option<&str>, board: &mut impl Board) {
-        match (name, value.map(Iteration::named)) {
-            (None, None) => {}
-            (Some("iteration"), Some(Some(iteration))) => self.config.iteration = iteration,
+        match (name, value.map(Iteration::named), value.map(SparePolicy::named)) {
+            (None, None, None) => {}
+            (Some("iteration"), Some(Some(iteration)), _) => self.config.iteration = iteration,
+            (Some("spare"), _, Some(Some(spare))) => self.config.spare = spare,
             _ => {
                 return self.say(
                     board,
-                    format_args!("usage: policy, policy iteration re-execute|rotate|refresh|none"),
+                    format_args!(
+                        "usage: policy, policy iteration re-execute|rotate|refresh|none, policy spare after-attempts|first|manual"
+                    ),
                 );
             }
         }
@@ -42,6 +45,15 @@ impl Manager {
             Iteration::None => "none: a lost kernel stays out until `replace`",
         };
         self.say(board, format_args!("policy: iteration is {word}"));
+        let word = match self.config.spare {
+            _ if self.config.kernels.count_ones() <= self.config.seats => return,
+            SparePolicy::AfterAttempts => {
+                "after-attempts: it takes over when a lost kernel's own place does not bring it back"
+            }
+            SparePolicy::First => "first: it takes over at once, and the lost one's place is the next spare",
+            SparePolicy::Manual => "manual: it takes over by `replace K spare`",
+        };
+        self.say(board, format_args!("policy: spare is {word}"));
     }
 
     /// `resize ROWS COLUMNS`.

@@ -67,11 +67,12 @@ impl Manager {
             return self.on_verdict(&Verdict::Exit { status }, board);
         }
         let Some(set) = self.set else { return };
+        let cold = self.cold();
         for (voter, r) in (0u32..).zip(&mut self.returns) {
             let votes = set >> voter & 1 == 1;
-            if votes && r.has_begun() {
+            if votes && r.has_begun() || cold >> voter & 1 == 1 {
                 *r = Return::default();
-            } else if !votes && self.config.voters >> voter & 1 == 1 {
+            } else if !votes && self.config.kernels >> voter & 1 == 1 && cold >> voter & 1 == 0 {
                 r.was_lost();
             }
         }

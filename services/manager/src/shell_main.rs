@@ -64,6 +64,9 @@ impl Board for Desk {
                     again
                 );
             }
+            Control::Replace { domain, by, image } => {
+                defmt::warn!("domain {=u32} is to be replaced by {=u32}, image {=u32}", domain, by, image);
+            }
             Control::Resize { rows, columns } => {
                 defmt::info!("to be agreed: terminal {=u16} by {=u16}", rows, columns)
             }
@@ -146,7 +149,7 @@ fn begin(boot: &'static BootInfo) {
         panic!("partition {index}: {e}");
     }
     let replicas = replicas(boot);
-    let gated = boot.run.voters | replicas | 1 << boot.domain;
+    let gated = boot.run.kernels() | replicas | 1 << boot.domain;
     let all: heapless::Vec<u32, DOMAINS_MAX> = (0..boot.domains).filter(|d| replicas >> d & 1 == 1).collect();
     if let Err(e) = runtime::seal::seal(boot, gated, &all) {
         panic!("cannot seal: {e}");
@@ -185,7 +188,9 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         names: boot.domain_names,
         domains: boot.domains,
         own: boot.domain,
-        voters: boot.run.voters,
+        kernels: boot.run.kernels(),
+        seats: boot.run.voters.count_ones(),
+        spare: boot.run.spare(),
         replicas: replicas(boot),
         grace_ms: boot.run.grace_ms,
         hang_ms: boot.run.hang_ms,

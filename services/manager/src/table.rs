@@ -46,11 +46,18 @@ impl Manager {
         let at = domain as usize;
         let Some(row) = self.rows.get(at) else { return };
         let slow = self.slowed >> domain & 1 == 1;
-        let standing = Standing { row, voter: self.voter(domain), returning: self.returning(domain), slow };
+        let standing = Standing {
+            row,
+            voter: self.voter(domain),
+            cold: self.is_cold(domain),
+            returning: self.returning(domain),
+            slow,
+        };
         let state = match row.status.map(|s| s.state) {
             Some(s) if s == DomainState::Running as u16 => "running",
             Some(s) if s == DomainState::Crashed as u16 => "crashed",
             Some(s) if s == DomainState::Restarting as u16 => "scrubbed",
+            Some(s) if s == DomainState::Cold as u16 => "cold",
             _ => "absent",
         };
         let (core, mib) =
@@ -81,6 +88,7 @@ impl Manager {
 struct Standing<'a> {
     row: &'a Row,
     voter: bool,
+    cold: bool,
     returning: Option<&'static str>,
     slow: bool,
 }
@@ -89,6 +97,7 @@ impl fmt::Display for Standing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.row.out, self.row.late, self.row.lagging) {
             _ if !self.voter => Ok(()),
+            _ if self.cold => f.write_str("spare"),
             _ if self.returning.is_some() => f.write_str(self.returning.unwrap_or_default()),
             (Some(Out::WrongOutput(n)), ..) => write!(f, "wrong since effect {n}"),
             (Some(Out::WrongState(s)), ..) => write!(f, "wrong since sync point {s}"),

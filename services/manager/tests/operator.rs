@@ -133,7 +133,10 @@ fn what_cannot_be_done_is_said() {
         ("status all", "`status all`: nothing may follow that command"),
         ("log all", "`log all`: nothing may follow that command"),
         ("verdicts", "nothing so far"),
-        ("policy iteration sideways", "usage: policy, policy iteration re-execute|rotate|refresh|none"),
+        (
+            "policy iteration sideways",
+            "usage: policy, policy iteration re-execute|rotate|refresh|none, policy spare after-attempts|first|manual",
+        ),
         ("resize 0 80", "rows and columns are numbers from 1 to 65535"),
         ("resize 24", "usage: resize ROWS COLUMNS, signal TERM, json on|off, policy iteration refresh"),
         ("signal 32", "no signal `32`: give a name such as TERM, or a number from 1 to 31"),
@@ -144,14 +147,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 17);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 19);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 17);
+    assert_eq!(desk.lines.len(), 19);
 }
 
 proptest! {
@@ -316,7 +319,7 @@ fn replace_says_what_it_does_or_why_not() {
     let mut desk = Desk::default();
     agreed(m, Progress::Voters { epoch: 1, set: 0xf0, quorum: 3 }, &mut desk);
     for (typed, answer) in [
-        ("replace", "usage: replace K [design], e.g. `replace k2 lazy`"),
+        ("replace", "usage: replace K [spare] [design], e.g. `replace k2 lazy`, `replace k2 spare`"),
         ("replace r1", "no kernel `r1`: give a name of `status`, or its number from 1"),
         ("replace k1 linux", "no design `linux`: there are classic lazy actor"),
     ] {

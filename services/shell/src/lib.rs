@@ -96,10 +96,10 @@ pub fn stream_reader(boot: &'static BootInfo, name: &str) -> (Channel, StreamRea
     (channel, reader.expect("a stream of the manifest"))
 }
 
-/// The domains that are voters, with the channel on which each speaks.
-pub fn voters(boot: &'static BootInfo) -> impl Iterator<Item = (u32, BroadcastReader<'static>)> {
-    let voters = boot.run.voters;
-    (0..DOMAINS_MAX as u32).filter(move |d| voters >> d & 1 == 1).map(move |domain| {
+/// The domains that are kernels, those too that are cold at first, with the channel on which each speaks.
+pub fn kernels(boot: &'static BootInfo) -> impl Iterator<Item = (u32, BroadcastReader<'static>)> {
+    let kernels = boot.run.kernels();
+    (0..DOMAINS_MAX as u32).filter(move |d| kernels >> d & 1 == 1).map(move |domain| {
         match boot.read_channels("effects-").find(|c| c.writer == domain) {
             Some(info) => (domain, reader(boot, name_str(&info.name))),
             None => panic!("the manifest gives this service no channel `effects-` of domain {domain}"),

@@ -84,6 +84,8 @@ fn besiege(images: &Images, goal: u64) -> Result<Vec<String>, String> {
 
 fn commands(s: &mut Session, goal: u64) -> anyhow::Result<()> {
     s.expect(PROMPT)?;
+    // It is to have its place again and again.
+    s.operate("policy spare manual")?;
     let begun = Instant::now();
     let (mut n, mut gone) = (0, 0);
     while attempts(&s.operator.lines) < goal {

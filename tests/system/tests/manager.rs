@@ -76,6 +76,12 @@ fn starts(s: &mut Session, expected: &[(&str, u32)]) {
     }
 }
 
+/// Who voted, one after the other.
+fn voters(s: &Session) -> Vec<Vec<&str>> {
+    let told = s.operator.lines.iter().filter_map(|l| l.strip_prefix("voters ")?.split_once(": "));
+    told.filter_map(|(_, set)| set.split_once(" vote,")).map(|(set, _)| set.split(' ').collect()).collect()
+}
+
 /// Nothing that it can invoke takes effect, here or by mail; of its orders to begin everybody anew the replicas endorse what three voters allow. The
 /// terminal goes on, and shows what it should.
 #[test]
@@ -87,16 +93,22 @@ fn a_hostile_manager_reaches_nobody() {
     s.operator_says(&["injected: usurp: ", " 0 took effect"]).unwrap();
     goes_on(&mut s, "after");
     assert_eq!((all_there(&before), all_there(&s.state().unwrap())), (true, true), "{before}");
-    // One kernel was given up, one replica too, nobody else.
-    s.operator_says(&["voters 2: "]).unwrap();
-    s.operator_says(&["voters 3: k1 k2 k3 k4 vote"]).unwrap();
+    // One kernel was given up, one replica too, and the spare was begun; who has no seat in the end is the spare again.
+    s.operator_says(&["is the spare"]).unwrap();
     s.operator_says(&["restarted: r1"]).unwrap();
+    goes_on(&mut s, "later");
     s.run_for(std::time::Duration::from_secs(1));
-    starts(&mut s, &[("k1", 2), ("k2", 1), ("k3", 1), ("k4", 1)]);
+    starts(&mut s, &[("k2", 1), ("k3", 1)]);
     starts(&mut s, &[("r1", 2), ("r2", 1), ("r3", 1), ("r4", 1), ("gate", 1), ("devices", 1)]);
-    for nobody in ["voters 4: ", "restarted: r2", "restarted: r3", "restarted: r4", "crashed"] {
+    for nobody in ["restarted: r2", "restarted: r3", "restarted: r4", "crashed"] {
         assert!(!s.operator.lines.iter().any(|l| l.contains(nobody)), "{nobody}: {:#?}", s.operator.lines);
     }
+    let sets = voters(&s);
+    assert!(
+        sets.iter().all(|set| [3, 4].contains(&set.len()) && set.contains(&"k2") && set.contains(&"k3")),
+        "{sets:?}"
+    );
+    assert_eq!(sets.last().map(Vec::len), Some(4), "{sets:?}");
     let f = s.stop().unwrap();
     assert!(f.accusations().is_empty(), "{:?}", f.accusations());
 }
@@ -113,10 +125,16 @@ fn a_hostile_manager_gets_none_of_the_last_two() {
     s.operate("inject usurp manager").unwrap();
     s.operator_says(&["injected: usurp: ", " 0 took effect"]).unwrap();
     goes_on(&mut s, "two");
-    s.operator_says(&["voters 5: k1 k2 k3 k4 vote"]).unwrap();
+    // Of the two that are lost and the spare two have a seat in the end, and the third is the spare.
+    s.operator_says(&["is the spare"]).unwrap();
     s.run_for(std::time::Duration::from_secs(1));
-    starts(&mut s, &[("k1", 1), ("k2", 2), ("k3", 2), ("k4", 1)]);
+    starts(&mut s, &[("k1", 1)]);
+    let sets = voters(&s);
+    assert!(sets.iter().all(|set| (2..=4).contains(&set.len()) && set.contains(&"k1")), "{sets:?}");
+    // The last of the voters can have been swapped for the spare, once four voted; given up it was not.
+    let few = sets.iter().filter(|set| set.len() < 4);
+    assert!(few.clone().count() > 2 && few.into_iter().all(|set| set.contains(&"k4")), "{sets:?}");
+    assert_eq!(sets.last().map(Vec::len), Some(4), "{sets:?}");
     let f = s.stop().unwrap();
-    assert!(!f.operator.iter().any(|l| l.contains("voters 6: ")), "{:#?}", f.operator);
     assert!(f.accusations().iter().all(|l| l.contains(" crashed")), "{:?}", f.accusations());
 }

@@ -93,6 +93,8 @@ fn who_lies_or_crashes_on_the_card_s_machine_changes_no_byte_is_named_and_votes_
     let card = Some(image("lie.img", &Card::default()));
     let mut s = Session::shell(&Options { card, ..Options::default() }).unwrap();
     let before = s.command("seq 1 2000 | md5sum").unwrap();
+    s.operate("replace k2 spare").unwrap();
+    s.operator_says(&["this machine has no spare core"]).unwrap();
     s.operate("inject lie k2").unwrap();
     assert_eq!(s.command("seq 1 2000 | md5sum").unwrap(), before);
     s.operator_says(&["verdict: k2", "wrong output"]).unwrap();

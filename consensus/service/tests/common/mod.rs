@@ -111,6 +111,10 @@ impl Single {
         self.clerk.on_out(voter);
     }
 
+    pub fn on_replace(&mut self, spare: u32, voter: u32) {
+        self.clerk.on_replace(spare, voter);
+    }
+
     pub fn on_verdict(&mut self, verdict: &Verdict) {
         self.clerk.on_verdict(verdict);
     }

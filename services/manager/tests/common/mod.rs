@@ -1,7 +1,7 @@
 //! A manager and a desk that notes what it does, for several tests.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use abi::bootinfo::{DOMAINS_MAX, DomainStatus, Iteration, name_from};
+use abi::bootinfo::{DOMAINS_MAX, DomainStatus, Iteration, SparePolicy, name_from};
 use abi::hypercall::{Error, Inject};
 use abi::vote::{Control, Progress};
 use manager::{Board, Config, Design, Manager};
@@ -47,6 +47,26 @@ impl Board for Desk {
 }
 
 pub fn manager() -> Manager {
+    Manager::new(config())
+}
+
+/// One with k5, domain 8, which is held cold.
+pub fn with_spare(spare: SparePolicy) -> Manager {
+    let mut config = Config { domains: 9, kernels: 0x1f0, spare, ..config() };
+    config.names[8] = name_from("k5").unwrap();
+    let mut m = Manager::new(config);
+    for domain in 4..9 {
+        status(&mut m, domain, if domain == 8 { 4 } else { 1 }, 0, &mut Desk::default());
+    }
+    m
+}
+
+/// EL2's table has `domain` in that state.
+pub fn status(m: &mut Manager, domain: u32, state: u16, restarts: u16, desk: &mut Desk) {
+    m.on_domain(domain, DomainStatus { state, restarts, cause: 0, pc: 0, address: 0, exits: 0 }, desk);
+}
+
+fn config() -> Config {
     let mut names = [[0; 16]; DOMAINS_MAX];
     let all = ["manager", "r1", "gate", "devices", "k1", "k2", "k3", "k4"];
     for (slot, name) in names.iter_mut().zip(all) {
@@ -57,11 +77,13 @@ pub fn manager() -> Manager {
     let image = |d| name_from(if d < 4 { "service" } else { "classic" }).unwrap();
     let images = core::array::from_fn(image);
     let (iteration, grace_ms) = (Iteration::Rotate, 50);
-    Manager::new(Config {
+    Config {
         names,
         domains: 8,
         own: 0,
-        voters: 0xf0,
+        kernels: 0xf0,
+        seats: 4,
+        spare: SparePolicy::AfterAttempts,
         replicas: 2,
         grace_ms,
         hang_ms: 10_000,
@@ -70,7 +92,7 @@ pub fn manager() -> Manager {
         cores: core::array::from_fn(|d| d as u32 / 4),
         mib: [16; DOMAINS_MAX],
         images,
-    })
+    }
 }
 
 pub fn type_in(manager: &mut Manager, text: &str) -> Desk {
