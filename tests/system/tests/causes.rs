@@ -73,3 +73,40 @@ fn a_bug_in_two_unlike_kernels_is_common_mode() {
     assert!(!String::from_utf8_lossy(&s.console).contains("asimd"), "nothing of it is let out");
     s.stop().unwrap();
 }
+
+/// Rings that keep some 2000 sync points, and a program that has passed 3000: the place to begin is a snapshot that was taken meanwhile.
+#[test]
+fn when_the_logs_beginning_is_gone_a_snapshot_taken_meanwhile_is_the_place() {
+    let channels = (1..=4).map(|r| (format!("agreed-r{r}"), 0x11000)).collect();
+    let mut s = Session::shell(&Options { channels, ..Options::default() }).unwrap();
+    s.command("dd if=/dev/zero of=/dev/null bs=1 count=24000 2>/dev/null").unwrap();
+    for (fault, victim) in [("crash", "k2"), ("lie", "k3")] {
+        let from = s.operator.lines.len();
+        s.operate(&format!("inject {fault} {victim}")).unwrap();
+        s.operator_says_since(from, &[&format!("injected: {fault} in {victim}")]).unwrap();
+        s.command("echo on we go").unwrap();
+        let told = s.operator_says_since(from, &[&format!("cause: {victim} ")]).unwrap();
+        println!("{told}");
+        assert!(told.contains("it did not happen again (executed again from sync point"), "{told}");
+        println!("{}", s.operator_says_since(from, &[&format!("return: {victim} votes as ")]).unwrap());
+    }
+    let f = s.stop().unwrap();
+    f.operator.iter().filter(|l| l.starts_with("snapshot: ")).for_each(|line| println!("{line}"));
+}
+
+/// What snapshots cost that are taken every so many sync points (0: none): the same 100,000 calls.
+#[test]
+#[ignore = "measures"]
+fn what_snapshots_cost() {
+    for round in 0..3 {
+        for interval in [0, 1024, 64] {
+            let run = vec![("snapshot-interval".into(), interval)];
+            let mut s = Session::shell(&Options { run, ..Options::default() }).unwrap();
+            let begun = std::time::Instant::now();
+            s.command("dd if=/dev/zero of=/dev/null bs=1 count=50000 2>/dev/null").unwrap();
+            let taken = s.operator.lines.iter().filter(|l| l.starts_with("snapshot: ")).count();
+            println!("round {round}, every {interval}: {:?}, {taken} snapshots", begun.elapsed());
+            s.stop().unwrap();
+        }
+    }
+}

@@ -25,3 +25,11 @@ fn a_seeded_divergence_is_found_at_the_sync_point_where_it_happens() {
     let f = s.stop().unwrap();
     assert!(f.accusations().iter().all(|l| l.contains("k3")), "{:?}", f.accusations());
 }
+
+/// The manifest has one every 1,024 sync points; here they come in the middle of everything.
+#[test]
+fn a_snapshot_every_few_sync_points_disturbs_nobody() {
+    let mut options = strict();
+    options.run.push(("snapshot-interval".into(), 32));
+    run_cases(CASES, &options).unwrap_or_else(|e| panic!("{e:#}"));
+}
