@@ -56,6 +56,8 @@ fn a_manager_killed_while_a_kernel_returns_is_not_missed() {
     s.command("echo before | tac").unwrap();
     for (n, victim) in ["k2", "k4"].iter().enumerate() {
         s.operate(&format!("inject lie {victim}")).unwrap();
+        // The two consoles are not ordered: a command could be done before.
+        s.operator_says(&[&format!("injected: lie in {victim}")]).unwrap();
         s.command("echo a line to lie about").unwrap();
         s.operator_says(&[&format!("return: {victim} ("), "is begun anew as"]).unwrap();
         s.ruin("manager").unwrap();
