@@ -201,7 +201,7 @@ impl Manager {
             r.attempts += u32::from(!again);
         }
         if let Some(row) = self.rows.get_mut(voter as usize) {
-            (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
+            row.forget();
         }
     }
 
@@ -262,14 +262,21 @@ impl Manager {
         );
     }
 
-    /// `replace K [design]`.
-    pub(crate) fn replace(&mut self, target: &str, design: Option<&str>, board: &mut impl Board) {
-        let Some(voter) = self.domain(target).filter(|d| self.voter(*d)) else {
-            return self.say(
+    /// The kernel that an order names; `None`: there is none, and that was said.
+    pub(crate) fn kernel(&mut self, target: &str, board: &mut impl Board) -> Option<u32> {
+        let found = self.domain(target).filter(|d| self.voter(*d));
+        if found.is_none() {
+            self.say(
                 board,
                 format_args!("no kernel `{target}`: give a name of `status`, or its number from 1"),
             );
-        };
+        }
+        found
+    }
+
+    /// `replace K [design]`.
+    pub(crate) fn replace(&mut self, target: &str, design: Option<&str>, board: &mut impl Board) {
+        let Some(voter) = self.kernel(target, board) else { return };
         let Some(wish) = self.wish(voter, design, board) else { return };
         if self.is_cold(voter) {
             return self.begin_spare(voter, wish, board);

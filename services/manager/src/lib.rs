@@ -114,6 +114,11 @@ struct Row {
 }
 
 impl Row {
+    /// What was said of its predecessor does not hold for who is begun anew.
+    fn forget(&mut self) {
+        *self = Row { status: self.status, ..Row::default() };
+    }
+
     fn exits(&self) -> u64 {
         self.status.map_or(0, |s| s.exits)
     }

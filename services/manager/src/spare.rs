@@ -110,7 +110,7 @@ impl Manager {
             *place = Return { stage: Stage::Begins, wish: None, loss: None, attempts: 1, ..r };
         }
         if let Some(row) = self.rows.get_mut(spare as usize) {
-            (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
+            row.forget();
         }
     }
 
@@ -130,12 +130,7 @@ impl Manager {
 
     /// `replace K spare [design]`.
     pub(crate) fn replace_by_spare(&mut self, target: &str, design: Option<&str>, board: &mut impl Board) {
-        let Some(voter) = self.domain(target).filter(|d| self.voter(*d)) else {
-            return self.say(
-                board,
-                format_args!("no kernel `{target}`: give a name of `status`, or its number from 1"),
-            );
-        };
+        let Some(voter) = self.kernel(target, board) else { return };
         let Some(wish) = self.wish(voter, design, board) else { return };
         let name = self.name(voter);
         if self.config.kernels.count_ones() <= self.config.seats {
@@ -220,7 +215,7 @@ impl Manager {
                 *r = Return { design: r.design, ..Return::default() };
             }
             if let Some(row) = self.rows.get_mut(at) {
-                (row.out, row.late, row.lagging, row.stood, row.said) = (None, None, None, None, None);
+                row.forget();
             }
             if !votes {
                 let name = self.name(domain);
