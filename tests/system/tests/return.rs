@@ -1,32 +1,8 @@
 //! A lost kernel comes back: what was lost is named, what took its place too, and the output is what it would have been without (R27, R28, R75).
 
 use std::time::Duration;
+use system_tests::marked::SCRIPT;
 use system_tests::{Finished, LIMIT, Options, Session, accused, strict};
-
-/// Pipes, subshells, background jobs. At each MARK comes a fault; then the program waits for a while.
-const SCRIPT: &str = r#"
-stty -echo
-mkdir /tmp/w; cd /tmp/w
-work() {
-    for i in 1 2 3 4; do
-        (echo "$1 sub $i"; echo "line $i" >> log) | sed 's/sub/SUB/'
-        seq 1 $((i * 30)) | sort -rn | head -n 2 > out.$i &
-        cat < log | wc -l
-    done
-    wait
-    cat out.*
-}
-work one
-echo MARK 1
-work two
-read line < /dev/tty
-echo "MARK 2 $line"
-work three
-read line < /dev/tty
-md5sum log out.*
-echo "$line"
-exit 5
-"#;
 
 /// One of each kernel; another takes the place of one that is lost.
 fn options() -> Options {

@@ -1,32 +1,8 @@
 //! The spare core: a kernel that is held cold there takes another's place, by order or because that one does not come back; the program sees nothing of it.
 
+use system_tests::marked::SCRIPT;
 use system_tests::{Finished, Options, Session, accused, strict};
 use xtask::kernels::KERNELS;
-
-/// At each MARK comes an order or a fault; then the program waits for a while.
-const SCRIPT: &str = r#"
-stty -echo
-mkdir /tmp/w; cd /tmp/w
-work() {
-    for i in 1 2 3; do
-        (echo "$1 sub $i"; echo "line $i" >> log) | sed 's/sub/SUB/'
-        seq 1 $((i * 30)) | sort -rn | head -n 2 > out.$i &
-        cat < log | wc -l
-    done
-    wait
-    cat out.*
-}
-work one
-echo MARK 1
-work two
-read line < /dev/tty
-echo "MARK 2 $line"
-work three
-read line < /dev/tty
-md5sum log out.*
-echo "$line"
-exit 5
-"#;
 
 fn options() -> Options {
     Options { command: Some(SCRIPT.into()), kernels: KERNELS.map(str::to_owned).into(), ..strict() }
