@@ -40,6 +40,8 @@ const COMMAND_MAX: usize = 128;
 pub trait Board {
     /// Prints one line on the operator's console.
     fn text(&mut self, line: &[u8]);
+    /// Something happened, which this line tells; `text` prints it. For the log.
+    fn happened(&mut self, line: &[u8]);
     /// Shows typed bytes.
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
@@ -226,7 +228,9 @@ impl Manager {
 
     fn say(&self, board: &mut impl Board, arguments: core::fmt::Arguments<'_>) {
         let (now_us, line) = (board.now_us(), line::Line::of(arguments));
-        self.history.note(now_us, &line);
+        if self.history.note(now_us, &line) {
+            board.happened(line.bytes());
+        }
         let json = if self.json { history::json(now_us, &line) } else { None };
         board.text(json.as_ref().unwrap_or(&line).bytes());
     }

@@ -11,6 +11,7 @@ struct Quiet(u64);
 
 impl Board for Quiet {
     fn text(&mut self, _: &[u8]) {}
+    fn happened(&mut self, _: &[u8]) {}
     fn echo(&mut self, _: &[u8]) {}
     fn inject(&mut self, _: u32, _: Inject) -> Result<(), Error> {
         Ok(())

@@ -26,6 +26,10 @@ impl Board for Desk {
         let _ = runtime::calls::print(line);
     }
 
+    fn happened(&mut self, line: &[u8]) {
+        defmt::info!("{=str}", core::str::from_utf8(line).unwrap_or("a line that is no text"));
+    }
+
     fn echo(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             while !self.port.send(byte) {

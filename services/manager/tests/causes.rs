@@ -44,6 +44,7 @@ fn cause(desk: &Desk) -> &str {
     let mut told = desk.lines.iter().filter(|l| l.starts_with("cause: "));
     let line = told.next().expect("a cause is told");
     assert_eq!(told.next(), None);
+    assert!(desk.happened.contains(line), "the log has it, too");
     line
 }
 

@@ -10,6 +10,7 @@ use manager::{Board, Config, Design, Manager};
 #[derive(Default)]
 pub struct Desk {
     pub lines: Vec<String>,
+    pub happened: Vec<String>,
     pub echo: Vec<u8>,
     pub acts: Vec<String>,
     pub now_us: u64,
@@ -19,6 +20,9 @@ impl Board for Desk {
     fn text(&mut self, line: &[u8]) {
         assert!(line.len() <= 256);
         self.lines.push(String::from_utf8_lossy(line).into_owned());
+    }
+    fn happened(&mut self, line: &[u8]) {
+        self.happened.push(String::from_utf8_lossy(line).into_owned());
     }
     fn echo(&mut self, bytes: &[u8]) {
         self.echo.extend_from_slice(bytes);
