@@ -11,6 +11,7 @@
 
 mod causes;
 mod command;
+mod counters;
 mod history;
 mod iteration;
 mod line;
@@ -25,6 +26,7 @@ mod table;
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, SparePolicy, name_str};
 use abi::digest::Digest;
 use abi::hypercall::{Error, Inject};
+use abi::monitor::Monitor;
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
 use history::History;
@@ -48,6 +50,8 @@ pub trait Board {
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
     /// The same, many times a second: nobody makes a note of it.
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// What kernel `domain` tells of itself, if it does.
+    fn monitor(&self, domain: u32) -> Option<Monitor<'static>>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
     /// An order for others: a fault that a kernel itself causes, an input to be agreed, what the replicas are to decide about.

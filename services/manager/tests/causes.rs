@@ -128,6 +128,17 @@ fn nothing_is_said_of_what_was_not_executed_again() {
         assert!(cause(&desk).contains(&format!("{again} 36; then ")), "{}", cause(&desk));
         assert_eq!(desk.acts, [SAME, NEXT]);
     }
+    // It stands still: elsewhere, or where it had said something wrong.
+    for (first, s) in [(Verdict::Silent { voter: 5, n: 54 }, 30), (output(54, OWN), 40)] {
+        let (mut m, mut desk) = lost(first, 40);
+        begins(&mut m, 20, &mut desk);
+        agreed(&mut m, Progress::Hangs { voter: 5, s }, &mut desk);
+        assert!(
+            cause(&desk).contains("undetermined (executed again from sync point 20; then silent"),
+            "{}",
+            cause(&desk)
+        );
+    }
     let (mut m, mut desk) = lost(output(54, OWN), 40);
     begins(&mut m, 36, &mut desk);
     m.on_verdict(&Verdict::Vanished { voter: 5 }, &mut desk);

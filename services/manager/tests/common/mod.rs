@@ -3,7 +3,9 @@
 
 use abi::bootinfo::{DOMAINS_MAX, DomainStatus, Iteration, SparePolicy, name_from};
 use abi::hypercall::{Error, Inject};
+use abi::monitor::Monitor;
 use abi::vote::{Control, Progress};
+
 use manager::{Board, Config, Design, Manager};
 
 /// Where the manager's output goes.
@@ -14,6 +16,8 @@ pub struct Desk {
     pub echo: Vec<u8>,
     pub acts: Vec<String>,
     pub now_us: u64,
+    /// What k2 tells of itself.
+    pub monitor: Option<Monitor<'static>>,
 }
 
 impl Board for Desk {
@@ -34,6 +38,9 @@ impl Board for Desk {
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         self.acts.push(format!("{inject:?} {domain} at {}", self.now_us));
         Ok(())
+    }
+    fn monitor(&self, domain: u32) -> Option<Monitor<'static>> {
+        self.monitor.filter(|_| domain == 5)
     }
     fn now_us(&self) -> u64 {
         self.now_us
