@@ -11,6 +11,12 @@ pub const PAGE: u64 = 4096;
 /// The same as a length.
 pub const PAGE_SIZE: usize = 4096;
 
+/// With less of its heap left the kernel makes no more objects that last: 8 MiB may go into pipes, 3 into pages that were paid for, 3 into
+/// descriptors and signals, and the rest is for what single calls need for a while.
+const RESERVE: u64 = 16 << 20;
+/// With less left no names are made: unlike a process they stay, and whoever removes them needs processes.
+const RESERVE_OF_NAMES: u64 = 32 << 20;
+
 /// The machine's memory by page number (intermediate physical address / 4096).
 pub trait Memory {
     /// Copies out of page `page`, from byte `at` on; `at + out.len() <= 4096`.
@@ -21,6 +27,10 @@ pub trait Memory {
     fn word(&self, page: u32, index: usize) -> u64;
     /// Sets it.
     fn set_word(&self, page: u32, index: usize, word: u64);
+    /// Bytes that are left of the kernel's heap; without bound on a host.
+    fn heap_left(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// The page frames of this kernel, and who has none.
@@ -79,6 +89,16 @@ impl Pool {
     /// Bytes of any page.
     pub fn read(&self, page: &Page, at: usize, out: &mut [u8]) {
         self.memory.read(page.number(), at, out);
+    }
+
+    /// Whether the heap is too small for further objects that last.
+    pub fn is_tight(&self) -> bool {
+        self.memory.heap_left() < RESERVE
+    }
+
+    /// Whether it is too small for further names.
+    pub fn is_tight_for_names(&self) -> bool {
+        self.memory.heap_left() < RESERVE_OF_NAMES
     }
 
     /// Frames in use.

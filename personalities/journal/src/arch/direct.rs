@@ -30,6 +30,10 @@ impl Memory for Direct {
         unsafe { at(page, index * 8).cast::<u64>().read_volatile() }
     }
 
+    fn heap_left(&self) -> u64 {
+        super::heap::left()
+    }
+
     fn set_word(&self, page: u32, index: usize, word: u64) {
         assert!(index < PAGE_SIZE / 8);
         // SAFETY: (1) to (4) as above; aligned.

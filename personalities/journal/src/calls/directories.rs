@@ -111,10 +111,11 @@ impl State {
         ok()
     }
 
-    fn make_named(&mut self, s: u64, dir: u64, name: &[u8], mode: u32) -> Result<u64> {
+    pub(super) fn make_named(&mut self, s: u64, dir: u64, name: &[u8], mode: u32) -> Result<u64> {
         let now = self.now_ns();
         let masked = if mode & TYPE == SYMLINK { mode } else { mode & !self.process(s).umask };
         let inode = self.files.make(masked, now)?;
+        self.files.inherit(dir, inode);
         self.files.name_new(dir, name, inode, now);
         Ok(inode)
     }
@@ -176,14 +177,9 @@ impl State {
         if walked.slash && walked.node.is_none() {
             return Err(ENOENT);
         }
-        if walked.node.is_some() {
-            return Err(EEXIST);
-        }
+        // What can't be made in the new directory shows before that the file lies elsewhere.
+        let dir = self.place_for(&walked)?;
         let Node::File(inode) = node else { return Err(EXDEV) };
-        let dir = match walked.dir {
-            Node::File(_) => self.place_for(&walked)?,
-            _ => return Err(EXDEV),
-        };
         if self.files.is_directory(inode) {
             return Err(EPERM);
         }

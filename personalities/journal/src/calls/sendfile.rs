@@ -17,18 +17,18 @@ impl State {
         let [out, input, position, count, ..] = *a;
         let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
         let (number, source) = self.usable(s, input)?;
-        if source.flags & 3 == 1 {
+        if !source.reads() {
             return Err(EBADF);
         }
         if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
             return Err(ESPIPE);
         }
         let at = chosen.unwrap_or(source.offset);
-        if at > i64::MAX as u64 || count > i64::MAX as u64 {
+        if at > i64::MAX as u64 || at.checked_add(count).is_none_or(|end| end > i64::MAX as u64) {
             return Err(EINVAL);
         }
         let (target_number, target) = self.usable(s, out)?;
-        if target.flags & 3 == 0 {
+        if !target.writes() {
             return Err(EBADF);
         }
         if target.flags & APPEND != 0 && !matches!(target.leads, Leads::Pipe(..)) {
@@ -76,7 +76,8 @@ impl State {
         if position != 0 {
             self.space(s).put(position, &(at + moved).to_le_bytes())?;
         } else if let Some(o) = self.opens.get_mut(&number) {
-            o.offset += moved;
+            // From where it was read: source and target may be one open file, which writing has moved already.
+            o.offset = at + moved;
         }
         outcome
     }
@@ -104,7 +105,7 @@ impl State {
                     let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
                     return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
                 }
-                p.bytes.extend(bytes.iter().take(room));
+                p.bytes.extend(&bytes[..n.min(room)]);
                 if n > 0 {
                     self.wake(Thing::PipeReaders(*pipe));
                 }

@@ -24,24 +24,23 @@ pub(super) fn total(parts: &Parts) -> u64 {
 }
 
 impl State {
+    /// As Linux (import_iovec): all of the vector is read, then all lengths are looked at, then where the parts lie.
     fn vectors(&mut self, s: u64, at: u64, count: u64) -> Result<Parts> {
-        let count = count & 0xffff_ffff;
         if count > VECTORS_MAX {
             return Err(EINVAL);
         }
-        let mut parts = Vec::new();
+        let mut bytes = alloc::vec![0; count as usize * 16];
+        self.space(s).get(at, &mut bytes)?;
+        let word = |b: &[u8]| b.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let mut parts: Parts = bytes.chunks_exact(16).map(|b| (word(b), word(&b[8..]))).collect();
+        if parts.iter().any(|p| p.1 > i64::MAX as u64) {
+            return Err(EINVAL);
+        }
         let mut left = COUNT_MAX;
-        for i in 0..count {
-            let base = self.space(s).get_u64(at.wrapping_add(i * 16))?;
-            let length = self.space(s).get_u64(at.wrapping_add(i * 16 + 8))?;
-            if length > i64::MAX as u64 {
-                return Err(EINVAL);
-            }
-            if base >= abi::layout::TASK_SIZE || length > abi::layout::TASK_SIZE - base {
-                return Err(EFAULT);
-            }
-            parts.push((base, length.min(left)));
-            left -= length.min(left);
+        for (base, length) in &mut parts {
+            State::one(*base, *length)?;
+            *length = (*length).min(left);
+            left -= *length;
         }
         Ok(parts)
     }
@@ -95,11 +94,8 @@ impl State {
     /// read.
     pub fn read(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
-        if open.flags & 3 == 1 {
+        if !open.reads() {
             return Err(EBADF);
-        }
-        if matches!(open.leads, Leads::Directory(_)) {
-            return Err(EISDIR);
         }
         let parts = State::one(at, count)?;
         self.read_parts(s, number, &open, &parts)
@@ -109,7 +105,7 @@ impl State {
     pub fn readv(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
         let parts = self.vectors(s, at, count)?;
-        if open.flags & 3 == 1 {
+        if !open.reads() {
             return Err(EBADF);
         }
         if total(&parts) == 0 {
@@ -211,7 +207,7 @@ impl State {
     /// write.
     pub fn write(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
-        if open.flags & 3 == 0 {
+        if !open.writes() {
             return Err(EBADF);
         }
         let parts = State::one(at, count)?;
@@ -222,7 +218,7 @@ impl State {
     pub fn writev(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
         let parts = self.vectors(s, at, count)?;
-        if open.flags & 3 == 0 {
+        if !open.writes() {
             return Err(EBADF);
         }
         if total(&parts) == 0 {
@@ -328,8 +324,7 @@ impl State {
         let (_, open) = self.usable(s, a[0])?;
         match open.leads {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
-            _ if open.flags & 3 == 1 => return Err(EBADF),
-            Leads::Directory(_) => return Err(EISDIR),
+            _ if !open.reads() => return Err(EBADF),
             Leads::File(_) | Leads::Text(_) => {}
             _ => return self.read(s, a[0], a[1], a[2]),
         }
@@ -345,7 +340,7 @@ impl State {
         let (_, open) = self.usable(s, a[0])?;
         match open.leads {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
-            _ if open.flags & 3 == 0 => return Err(EBADF),
+            _ if !open.writes() => return Err(EBADF),
             _ => {}
         }
         let Leads::File(inode) = open.leads else { return self.write(s, a[0], a[1], a[2]) };

@@ -224,6 +224,18 @@ impl Files {
         Ok(number)
     }
 
+    /// What is made in a directory with S_ISGID is of its group; a directory has the bit too.
+    pub fn inherit(&mut self, dir: u64, inode: u64) {
+        const SET_GROUP: u32 = 0o2000;
+        let Some((mode, gid)) = self.inode(dir).map(|d| (d.mode, d.gid)) else { return };
+        if mode & SET_GROUP != 0 {
+            self.change(inode, |i| {
+                i.gid = gid;
+                i.mode |= if i.mode & TYPE == DIRECTORY { SET_GROUP } else { 0 };
+            });
+        }
+    }
+
     /// Somebody holds the file open, or no more.
     pub fn hold(&mut self, number: u64) {
         self.change(number, |i| i.held += 1);
@@ -281,6 +293,9 @@ impl Files {
     pub fn read(&self, number: u64, offset: u64, out: &mut [u8]) -> usize {
         let Some(inode) = self.inode(number) else { return 0 };
         let n = inode.size.saturating_sub(offset).min(out.len() as u64) as usize;
+        if n == 0 {
+            return 0;
+        }
         if let Some(base) = inode.base {
             self.read_image(base + offset, &mut out[..n]);
             return n;
@@ -315,7 +330,7 @@ impl Files {
             let inside = (at % PAGE) as usize;
             let (part, later) = rest.split_at(rest.len().min(PAGE_SIZE - inside));
             let old = self.page(number, at / PAGE).cloned();
-            if old.is_none() && self.pages_left() == 0 {
+            if old.is_none() && (self.pages_left() == 0 || self.pool.is_tight()) {
                 break;
             }
             let frame = match &old {
