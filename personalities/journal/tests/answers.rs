@@ -36,6 +36,7 @@ const ENOENT: i64 = -2;
 const ENOTDIR: i64 = -20;
 const EISDIR: i64 = -21;
 const EROFS: i64 = -30;
+const EPIPE: i64 = -32;
 const EBADF: i64 = -9;
 const ECHILD: i64 = -10;
 const EFAULT: i64 = -14;
@@ -102,6 +103,12 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::fstat, [5, OUT + 0x80, 0, 0, 0, 0], 0),
     (nr::write, [1, OUT + 0x90, 4, 0, 0, 0], 4),
     (nr::write, [1, OUT + 0x98, 8, 0, 0, 0], 8),
+    // A pipe without readers is EPIPE whatever is to be sent; SIGPIPE is ignored by process 1.
+    (nr::close, [5, 0, 0, 0, 0, 0], 0),
+    (nr::sendfile, [6, 4, 0, 3, 0, 0], EPIPE),
+    (nr::pipe2, [OUT, 0, 0, 0, 0, 0], 0),
+    (nr::sendfile, [7, 4, 0, 3, 0, 0], EINVAL),
+    (nr::close, [7, 0, 0, 0, 0, 0], 0),
     // Access mode 3 neither reads nor writes.
     (nr::openat, [HERE, PATH, 3, 0, 0, 0], 7),
     (nr::read, [7, OUT, 4, 0, 0, 0], EBADF),

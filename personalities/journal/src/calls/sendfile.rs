@@ -42,7 +42,13 @@ impl State {
             }
             return done(0u64);
         }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
+        let Leads::File(inode) = source.leads else {
+            // A pipe is looked at before what could be put into it.
+            return match target.leads {
+                Leads::Pipe(pipe, _, true) => self.room_in(s, pipe, &target)?.err().ok_or(EINVAL),
+                _ => Err(EINVAL),
+            };
+        };
         let count = count.min(COUNT_MAX);
         let already = self.progress(s).done;
         let mut moved = 0;
@@ -82,6 +88,22 @@ impl State {
         outcome
     }
 
+    /// Bytes that a pipe has room for, or what a sender waits for; without readers EPIPE, and SIGPIPE.
+    fn room_in(&mut self, s: u64, pipe: u64, target: &Open) -> Result<core::result::Result<usize, Outcome>> {
+        let p = self.pipes.get(&pipe).ok_or(EBADF)?;
+        let (readers, room) = (p.readers, p.room());
+        if readers == 0 {
+            let info = self.own_signal(s, SIGPIPE);
+            self.signal(s, info);
+            return Err(EPIPE);
+        }
+        match room {
+            0 if target.flags & NONBLOCK != 0 => Err(EAGAIN),
+            0 => Ok(Err(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))),
+            room => Ok(Ok(room)),
+        }
+    }
+
     /// One step of sendfile: how much went, or what it waits for.
     fn send(
         &mut self,
@@ -93,18 +115,11 @@ impl State {
         let n = bytes.len();
         match &target.leads {
             Leads::Pipe(pipe, _, true) => {
+                let room = match self.room_in(s, *pipe, target)? {
+                    Ok(room) => room,
+                    Err(wait) => return Ok(Err(wait)),
+                };
                 let p = self.pipes.get_mut(pipe).ok_or(EBADF)?;
-                if p.readers == 0 {
-                    let info = self.own_signal(s, SIGPIPE);
-                    self.signal(s, info);
-                    return Err(EPIPE);
-                }
-                let room = p.room();
-                if room == 0 {
-                    let nonblock = target.flags & NONBLOCK != 0;
-                    let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
-                    return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
-                }
                 p.bytes.extend(&bytes[..n.min(room)]);
                 if n > 0 {
                     self.wake(Thing::PipeReaders(*pipe));
