@@ -27,6 +27,16 @@ pub trait Memory {
     fn word(&self, page: u32, index: usize) -> u64;
     /// Sets it.
     fn set_word(&self, page: u32, index: usize, word: u64);
+    /// Copies `length` bytes from one page to another (or within one), from a place in each; both ranges stay in their pages.
+    fn copy(&self, (from, at): (u32, usize), (to, place): (u32, usize), length: usize) {
+        let mut bytes = [0; PAGE_SIZE];
+        self.read(from, at, &mut bytes[..length]);
+        self.write(to, place, &bytes[..length]);
+    }
+    /// Makes a page zero.
+    fn zero(&self, page: u32) {
+        self.write(page, 0, &[0; PAGE_SIZE]);
+    }
     /// Bytes that are left of the kernel's heap; without bound on a host.
     fn heap_left(&self) -> u64 {
         u64::MAX
@@ -63,7 +73,7 @@ impl Pool {
     /// A zeroed frame; `None`: there is none left.
     pub fn frame(self: &Rc<Pool>) -> Option<Rc<Frame>> {
         let number = self.any()?;
-        self.memory.write(number, 0, &[0; PAGE_SIZE]);
+        self.memory.zero(number);
         Some(Rc::new(Frame { number, pool: self.clone() }))
     }
 
@@ -80,9 +90,7 @@ impl Pool {
     /// A frame with the bytes of `page`.
     pub fn copy(self: &Rc<Pool>, page: &Page) -> Option<Rc<Frame>> {
         let number = self.any()?;
-        let mut bytes = [0; PAGE_SIZE];
-        self.memory.read(page.number(), 0, &mut bytes);
-        self.memory.write(number, 0, &bytes);
+        self.memory.copy((page.number(), 0), (number, 0), PAGE_SIZE);
         Some(Rc::new(Frame { number, pool: self.clone() }))
     }
 
@@ -124,6 +132,13 @@ impl Frame {
     /// Copies out of it.
     pub fn read(&self, at: usize, out: &mut [u8]) {
         self.pool.memory.read(self.number, at, out);
+    }
+    /// Copies into it out of any page, or zeros; as `write`.
+    pub fn fill(&self, at: usize, from: Option<&Page>, inside: usize, length: usize) {
+        match from {
+            Some(page) => self.pool.memory.copy((page.number(), inside), (self.number, at), length),
+            None => self.pool.memory.write(self.number, at, &[0; PAGE_SIZE][..length]),
+        }
     }
     /// As a table: word `index`.
     pub fn word(&self, index: usize) -> u64 {

@@ -238,7 +238,7 @@ fn frames_come_back() {
 /// Headers of a program whose first segment lies at the end of all addresses: where they lie in memory is no number.
 #[test]
 fn headers_in_a_segment_beyond_all_addresses_are_refused() {
-    let mut file = vec![0; 64 + 56];
+    let mut file = [0u8; 64 + 56];
     file[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
     let mut put = |at: usize, v: u64| file[at..at + 8].copy_from_slice(&v.to_le_bytes());
     put(32, 64);

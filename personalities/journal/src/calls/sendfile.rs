@@ -12,9 +12,9 @@ use abi::vote::EffectKind;
 use alloc::vec::Vec;
 
 impl State {
-    /// sendfile: a file's bytes, as read and write would carry them.
-    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
-        let [out, input, position, count, ..] = *a;
+    /// What sendfile reads, and from where on.
+    fn sent_from(&mut self, s: u64, a: &Args) -> Result<(u64, Open, u64)> {
+        let [_, input, position, count, ..] = *a;
         let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
         let (number, source) = self.usable(s, input)?;
         if !source.reads() {
@@ -27,6 +27,13 @@ impl State {
         if at > i64::MAX as u64 || at.checked_add(count).is_none_or(|end| end > i64::MAX as u64) {
             return Err(EINVAL);
         }
+        Ok((number, source, at))
+    }
+
+    /// sendfile: a file's bytes, as read and write would carry them.
+    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [out, _, position, count, ..] = *a;
+        let (number, source, at) = self.sent_from(s, a)?;
         let (target_number, target) = self.usable(s, out)?;
         if !target.writes() {
             return Err(EBADF);

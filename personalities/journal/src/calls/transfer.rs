@@ -3,6 +3,7 @@
 use super::{Args, Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::device;
+use crate::page::PAGE;
 use crate::process::{Thing, Wait};
 use crate::signals::{Info, number::*};
 use crate::space::{READ, WRITE};
@@ -187,18 +188,24 @@ impl State {
         for (to, length) in self.reachable(s, parts, WRITE)? {
             let mut inside = 0;
             while inside < length && at < size {
-                let mut piece = alloc::vec![0; (length - inside).min(65536).min(size - at) as usize];
-                match &open.leads {
-                    Leads::File(inode) => drop(self.files.read(*inode, at, &mut piece)),
-                    Leads::Text(text) => {
-                        let from = text.get(at as usize..).unwrap_or_default();
-                        piece.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                let left = (length - inside).min(size - at);
+                let step = match &open.leads {
+                    Leads::File(inode) => {
+                        let (page, place) = self.files.place(*inode, at);
+                        let step = left.min(PAGE - place as u64);
+                        self.space(s).put_page(to + inside, page.as_ref(), place, step as usize)?;
+                        step
                     }
-                    _ => {}
-                }
-                self.space(s).put(to + inside, &piece)?;
-                inside += piece.len() as u64;
-                at += piece.len() as u64;
+                    Leads::Text(text) => {
+                        let rest = text.get(at as usize..).unwrap_or_default();
+                        let step = left.min(rest.len() as u64).max(1);
+                        self.space(s).put(to + inside, &rest[..rest.len().min(step as usize)])?;
+                        step
+                    }
+                    _ => left,
+                };
+                inside += step;
+                at += step;
             }
         }
         Ok(at - offset)

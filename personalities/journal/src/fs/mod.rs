@@ -224,18 +224,6 @@ impl Files {
         Ok(number)
     }
 
-    /// What is made in a directory with S_ISGID is of its group; a directory has the bit too.
-    pub fn inherit(&mut self, dir: u64, inode: u64) {
-        const SET_GROUP: u32 = 0o2000;
-        let Some((mode, gid)) = self.inode(dir).map(|d| (d.mode, d.gid)) else { return };
-        if mode & SET_GROUP != 0 {
-            self.change(inode, |i| {
-                i.gid = gid;
-                i.mode |= if i.mode & TYPE == DIRECTORY { SET_GROUP } else { 0 };
-            });
-        }
-    }
-
     /// Somebody holds the file open, or no more.
     pub fn hold(&mut self, number: u64) {
         self.change(number, |i| i.held += 1);
