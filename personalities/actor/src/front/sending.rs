@@ -121,9 +121,10 @@ impl<M: Machine> Kernel<M> {
             Room::Bytes(n) => (n as u64).min(from.count),
         };
         let bytes = self.source_bytes(from, n);
-        self.pipes.write(pipe, &bytes, &mut self.post);
-        self.sent(me, from, bytes.len() as u64)?;
-        Ok(Flow::Done(bytes.len() as u64))
+        let n = bytes.len() as u64;
+        self.pipes.write(pipe, bytes, &mut self.post);
+        self.sent(me, from, n)?;
+        Ok(Flow::Done(n))
     }
 
     fn send_to_terminal(&mut self, me: Serial, from: &From) -> Out {
