@@ -244,8 +244,9 @@ impl Pipes {
         });
         let mut held = Bytes::default();
         data.chunks(PAGE as usize).for_each(|piece| held.add(piece.to_vec()));
+        let inode = Inode::of_pipe(made);
         self.pipes
-            .insert(id, Pipe { data: held, readers: 0, writers: 0, readers_seen: 0, writers_seen: 0, made });
+            .insert(id, Pipe { data: held, readers: 0, writers: 0, readers_seen: 0, writers_seen: 0, inode });
         id
     }
 
