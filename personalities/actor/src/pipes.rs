@@ -27,8 +27,10 @@ struct Bytes {
 }
 
 impl Bytes {
-    fn add(&mut self, bytes: Vec<u8>) {
+    fn add(&mut self, mut bytes: Vec<u8>) {
         self.length += bytes.len();
+        // Room that a sender made and did not need is not kept.
+        bytes.shrink_to_fit();
         match self.pieces.back_mut() {
             Some(last) if last.len() + bytes.len() <= PAGE as usize => last.extend_from_slice(&bytes),
             _ => self.pieces.push_back(bytes),

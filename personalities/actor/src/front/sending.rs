@@ -96,7 +96,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn source_bytes(&self, from: &From, length: u64) -> Vec<u8> {
-        let mut bytes = vec![0; length as usize];
+        let there = self.files.size(from.node).saturating_sub(from.at);
+        let mut bytes = vec![0; length.min(there) as usize];
         let n = self.files.read_at(from.node, from.at, &mut bytes);
         bytes.truncate(n);
         bytes
