@@ -27,6 +27,8 @@ pub struct Pipe {
     pub fifo: bool,
     /// Nanoseconds since 1970.
     pub made: i64,
+    /// Access, modification, change: when it was made, or as utimensat, fchmod and fchown left them; a FIFO's are its file's.
+    pub times: [i64; 3],
     /// Permissions, as fchmod left them; a FIFO's are its file's.
     pub mode: u32,
     /// User and group, as fchown left them.
@@ -80,6 +82,7 @@ impl State {
             inode,
             fifo: fifo.is_some(),
             made,
+            times: [made; 3],
             mode: Pipe::MODE,
             owner: [0; 2],
         };

@@ -22,6 +22,8 @@ const TIMER: u64 = DATA + 0x280;
 /// Two times each: the second's nanoseconds are too many; both are to stay.
 const BAD_TIMES: u64 = DATA + 0x2a0;
 const NO_TIMES: u64 = DATA + 0x2c0;
+/// What is to stay, then a time.
+const TIMES: u64 = DATA + 0x300;
 
 const SLASH: u64 = DATA + 0x60;
 const FIFO: u64 = DATA + 0x68;
@@ -100,9 +102,11 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::pipe2, [OUT, 0, 0, 0, 0, 0], 0),
     (nr::fchown, [5, 3, 4, 0, 0, 0], 0),
     (nr::fchmod, [5, 0o640, 0, 0, 0, 0], 0),
+    (nr::utimensat, [5, 0, TIMES, 0, 0, 0], 0),
     (nr::fstat, [5, OUT + 0x80, 0, 0, 0, 0], 0),
     (nr::write, [1, OUT + 0x90, 4, 0, 0, 0], 4),
     (nr::write, [1, OUT + 0x98, 8, 0, 0, 0], 8),
+    (nr::write, [1, OUT + 0xc8, 24, 0, 0, 0], 24),
     // A pipe without readers is EPIPE whatever is to be sent; SIGPIPE is ignored by process 1.
     (nr::close, [5, 0, 0, 0, 0, 0], 0),
     (nr::sendfile, [6, 4, 0, 3, 0, 0], EPIPE),
@@ -204,6 +208,7 @@ fn odd_calls_are_answered_as_by_linux() {
     put(STACK, &[0x7000u64, 0, 0x8000].map(u64::to_le_bytes).concat());
     put(LIMITS, &[11u64, 22].map(u64::to_le_bytes).concat());
     put(BAD_TIMES, &[1u64, 5, 2, 1_000_000_000].map(u64::to_le_bytes).concat());
+    put(TIMES, &[0u64, 9, 7, 5].map(u64::to_le_bytes).concat());
     put(NO_TIMES, &[0u64, (1 << 30) - 2, 0, (1 << 30) - 2].map(u64::to_le_bytes).concat());
     put(TIMER, &[7u64, 0, 1000, 0].map(u64::to_le_bytes).concat());
     let root = image(&data);
@@ -220,5 +225,7 @@ fn odd_calls_are_answered_as_by_linux() {
     assert!(words[11] > 990, "the timer does not run: {words:?}");
     assert_eq!(said[1], 0o010640u32.to_le_bytes());
     assert_eq!(said[2], [3u32, 4].map(u32::to_le_bytes).concat());
-    assert_eq!(said[3], [0o042700u32, 2, 0, 7].map(u32::to_le_bytes).concat());
+    // Access (9 ns), then modification (7 s, 5 ns).
+    assert_eq!(said[3], [9u64, 7, 5].map(u64::to_le_bytes).concat());
+    assert_eq!(said[4], [0o042700u32, 2, 0, 7].map(u32::to_le_bytes).concat());
 }

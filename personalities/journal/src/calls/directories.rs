@@ -260,6 +260,10 @@ impl State {
         }
         let (Node::File(from_dir), Node::File(to_dir)) = (from.dir, to.dir) else { return Err(EROFS) };
         let node = from.there()?;
+        // In a directory that was removed nothing is looked up.
+        if self.files.inode(to_dir).is_none_or(|i| i.links == 0) {
+            return Err(ENOENT);
+        }
         if flags & NOREPLACE != 0 && to.node.is_some() {
             return Err(EEXIST);
         }
@@ -285,9 +289,6 @@ impl State {
         }
         if State::is_mount(node) || to.node.is_some_and(State::is_mount) {
             return Err(EBUSY);
-        }
-        if self.files.inode(to_dir).is_none_or(|i| i.links == 0) {
-            return Err(ENOENT);
         }
         if let Some(Node::File(target)) = to.node {
             match (directory, self.files.is_directory(target)) {

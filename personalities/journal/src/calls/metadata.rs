@@ -187,13 +187,13 @@ impl State {
     }
 
     fn set_mode(&mut self, node: Node, mode: u32) -> Result<Outcome> {
+        let now = self.now_ns();
         if let Node::Pipe(n) = node {
             let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
-            pipe.mode = mode & 0o7777;
+            (pipe.mode, pipe.times[2]) = (mode & 0o7777, now);
             return ok();
         }
         let inode = self.changeable(node)?;
-        let now = self.now_ns();
         if self.files.inode(inode).is_some_and(|i| i.mode & TYPE == SYMLINK) {
             return Err(EOPNOTSUPP);
         }
@@ -219,8 +219,10 @@ impl State {
     fn set_owner(&mut self, node: Node, [uid, gid]: [u32; 2]) -> Result<Outcome> {
         // Of all but directories the bits that would lend the new owner's rights go.
         let kept = |mode: u32| mode & if mode & 0o010 != 0 { !0o6000 } else { !0o4000 };
+        let now = self.now_ns();
         if let Node::Pipe(n) = node {
             let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
+            pipe.times[2] = now;
             for (own, new) in pipe.owner.iter_mut().zip([uid, gid]) {
                 *own = if new == u32::MAX { *own } else { new };
             }
@@ -228,7 +230,6 @@ impl State {
             return ok();
         }
         let inode = self.changeable(node)?;
-        let now = self.now_ns();
         self.files.change(inode, |i| {
             if uid != u32::MAX {
                 i.uid = uid;
@@ -305,7 +306,9 @@ impl State {
                 _ => return Err(EINVAL),
             };
         }
-        if let Node::Pipe(_) = node {
+        if let Node::Pipe(n) = node {
+            let times = &mut self.pipes.get_mut(&n).ok_or(EBADF)?.times;
+            *times = [wanted[0].unwrap_or(times[0]), wanted[1].unwrap_or(times[1]), now];
             return ok();
         }
         let inode = self.changeable(node)?;
