@@ -118,8 +118,15 @@ pub struct CallRow {
 pub struct Monitor<'a>(&'a [AtomicU64]);
 
 impl<'a> Monitor<'a> {
-    /// Over the data area of the channel; `None`: it is too small.
+    /// A kernel's own, over the data area of the channel; `None`: it is too small. What the kernel before it left there goes.
     pub fn new(data: &'a [AtomicU64]) -> Option<Monitor<'a>> {
+        let monitor = Monitor::read(data)?;
+        (0..WORDS).for_each(|at| monitor.set(at, 0));
+        Some(monitor)
+    }
+
+    /// The same for who looks at it.
+    pub fn read(data: &'a [AtomicU64]) -> Option<Monitor<'a>> {
         data.get(..WORDS).map(Monitor)
     }
 
@@ -133,9 +140,8 @@ impl<'a> Monitor<'a> {
         self.0.get(at).map_or(0, |w| w.load(Ordering::Relaxed))
     }
 
-    /// Says that there is a table. The counts of who was in this place before are not this kernel's.
+    /// Says that there is a table.
     pub fn begin(&self) {
-        (KINDS_AT..WORDS).for_each(|at| self.set(at, 0));
         self.set(0, MAGIC);
     }
 
@@ -259,12 +265,12 @@ mod test {
     fn calls_are_counted_by_kind() {
         let words = [const { AtomicU64::new(7) }; WORDS];
         let m = Monitor::new(&words).expect("room");
-        m.begin();
         for (call, number) in (0..).zip([64, 64, 600, u16::MAX, 0]) {
             m.add_call(CallRow { call, serial: 1, number, result: 1 });
         }
         assert!(m.kinds().eq([(0, 1), (64, 2), (510, 1), (u16::MAX, 1)]));
-        m.begin();
-        assert_eq!(m.kinds().next(), None, "the next kernel in this place begins at 0");
+        assert!(Monitor::read(&words).expect("room").kinds().eq(m.kinds()));
+        let next = Monitor::new(&words).expect("room");
+        assert_eq!(next.kinds().next(), None, "the next kernel in this place begins at 0");
     }
 }

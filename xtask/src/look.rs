@@ -104,7 +104,7 @@ fn monitor<'a>(memory: &'a Memory, manifest: &Manifest, kernel: &str) -> Result<
     let name = format!("monitor-{kernel}");
     let place = channel(manifest, &name).with_context(|| format!("no kernel {kernel}"))?;
     let words = memory.words(place).and_then(|w| w.get(512..)).context("the channel lies outside RAM")?;
-    let monitor = Monitor::new(words).context("the channel is too small")?;
+    let monitor = Monitor::read(words).context("the channel is too small")?;
     ensure!(monitor.is_there(), "{kernel} tells nothing of itself (yet)");
     Ok(monitor)
 }

@@ -60,7 +60,7 @@ impl Board for Desk {
         let mut name = heapless::String::<NAME_MAX>::new();
         write!(name, "monitor-{}", name_str(self.boot.domain_names.get(domain as usize)?)).ok()?;
         let words = Channel::find(self.boot, &name)?.words().get((OFFSET_DATA / 8)..)?;
-        Monitor::new(words).filter(Monitor::is_there)
+        Monitor::read(words).filter(Monitor::is_there)
     }
 
     fn now_us(&self) -> u64 {
