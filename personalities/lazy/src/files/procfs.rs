@@ -177,6 +177,15 @@ impl<H: Hardware> Kernel<H> {
         Some(path)
     }
 
+    /// Bytes of the kernel's heap that the text of `n` takes at most, where a program decides how long it is.
+    pub fn text_weight(&self, n: Node) -> usize {
+        let space = match n {
+            Node::Entry(pid, b"maps") => self.by_pid(pid).and_then(|p| p.space),
+            _ => None,
+        };
+        space.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.map.text_weight())
+    }
+
     /// The text of a file of /proc, as it is now.
     pub fn proc_text(&self, n: Node) -> Vec<u8> {
         let up = self.clock().saturating_sub(self.boot_us);
