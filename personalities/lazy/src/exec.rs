@@ -87,6 +87,7 @@ impl<H: Hardware> Kernel<H> {
                 full
             }
         };
+        self.room_for_copies(inode, 2)?;
         let Body::File(c) = &self.files.inode(inode)?.body else { return Err(EACCES) };
         Ok(Executable { inode, path: full, content: c.snapshot(&mut self.memory.physical) })
     }

@@ -28,7 +28,7 @@ impl<H: Hardware> Kernel<H> {
             let (from, to) = (m.start.max(at), m.end.min(end));
             if !self.zero_in_place(id, from, to, &users) {
                 self.room_to_cut(id, from, to)?;
-                self.begin_anew(id, from, to);
+                self.begin_anew(id, from, to)?;
             }
             at = to;
         }
@@ -54,7 +54,11 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// Gives [from, to), which one mapping holds, an object as it was before anybody wrote.
-    fn begin_anew(&mut self, id: u32, from: u64, to: u64) {
+    fn begin_anew(&mut self, id: u32, from: u64, to: u64) -> Result<()> {
+        let object = self.space_of(id)?.map.find(from).map(|m| m.object);
+        if object.is_some_and(|o| self.memory.file_weight(o) > self.memory.physical.hw.heap_room()) {
+            return Err(ENOMEM);
+        }
         for m in self.memory.take(id, from, to) {
             let object = self.fresh_object(m.object);
             let offset = if matches!(m.kind, MapKind::File(..) | MapKind::Stack) { m.offset } else { 0 };
@@ -62,6 +66,7 @@ impl<H: Hardware> Kernel<H> {
             self.memory.release_object(m.object);
             self.memory.insert(id, Mapping { object, offset, needs_copy, ..m });
         }
+        Ok(())
     }
 
     /// Zeros, or the file's.

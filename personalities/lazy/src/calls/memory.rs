@@ -181,6 +181,15 @@ impl<H: Hardware> Kernel<H> {
         done(start)
     }
 
+    /// Whether this kernel's heap holds so many snapshots of a file.
+    pub fn room_for_copies(&self, inode: u64, copies: usize) -> Result<()> {
+        let weight = match &self.files.inode(inode)?.body {
+            Body::File(c) => copies * c.tree.weight(),
+            _ => 0,
+        };
+        if weight > self.memory.physical.hw.heap_room() { Err(ENOMEM) } else { Ok(()) }
+    }
+
     /// The file behind a descriptor, if it can be mapped: inode and path.
     fn file_to_map(&self, file: u32) -> Result<(u64, Vec<u8>)> {
         let f = self.open.get(file).ok_or(EBADF)?;
@@ -190,6 +199,7 @@ impl<H: Hardware> Kernel<H> {
         if f.kind != Kind::File {
             return Err(ENODEV);
         }
+        self.room_for_copies(f.inode, 1)?;
         let mut path = Vec::new();
         if let Some((dir, name)) = &f.entry {
             path = self.path_of(*dir).unwrap_or_default();

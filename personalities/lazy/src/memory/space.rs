@@ -213,6 +213,12 @@ impl<H: Hardware> Memory<H> {
             return Resolved::NoMapping;
         };
         let (mut object, index) = (m.object, m.index(address));
+        // A shadow, or the nodes that lead to a page, take heap; no call is there to refuse.
+        let (shared, held) =
+            self.objects.get(object).map_or((false, false), |o| (o.refs > 1, o.pages.get(index).is_some()));
+        if (m.needs_copy && shared || !held) && self.physical.hw.heap_room() == 0 {
+            return Resolved::NoMemory;
+        }
         if m.needs_copy {
             m.needs_copy = false;
             if self.objects.get(object).is_some_and(|o| o.refs > 1) {

@@ -47,6 +47,36 @@ fn a_heap_that_is_full_takes_no_piece_more() {
 }
 
 #[test]
+fn a_file_in_many_pieces_is_mapped_if_the_heap_holds_them_twice() {
+    let map = call(nr::mmap, &[at(0), 4096, 1, 0x12, 4, 0]);
+    check(
+        files(),
+        vec![
+            (call(nr::pwrite64, &[4, AREA, 1, 0]), 1),
+            (call(nr::pwrite64, &[4, AREA, 1, 1 << 39]), 1),
+            (Step::Room(2000), 0),
+            (map.clone(), ENOMEM),
+            (Step::Room(100_000), 0),
+            (map, at(0) as i64),
+        ],
+    );
+}
+
+#[test]
+fn a_fault_that_needs_more_heap_than_there_is_ends_its_process() {
+    let store = Step::Store(at(1), vec![1]);
+    let run = check_all(
+        vec![mapped(3), store.clone(), Step::Store(AREA, vec![1])],
+        vec![(Step::Fork(17, 1), 2), (call(nr::wait4, &[2, AREA, 0, 0]), 2), (Step::Room(1 << 20), 0)],
+        vec![Step::Room(0), store],
+    );
+    let space = run.kernel.processes[&1].space.unwrap();
+    let mut memory = run.kernel.memory;
+    // By SIGKILL.
+    assert_eq!(memory.read_u32(space, AREA), Ok(9));
+}
+
+#[test]
 fn rights_that_go_back_and_forth_leave_no_pieces() {
     let protect = |page, n: u64, rights| call(nr::mprotect, &[at(page), n * 4096, rights]);
     let mut script = vec![];

@@ -45,6 +45,11 @@ fn log() -> Vec<Vec<u8>> {
 
 /// Makes the calls of `script`, each with the result that it must have.
 pub fn check(setup: Vec<Step>, script: Vec<(Step, i64)>) -> Run {
+    check_all(setup, script, vec![])
+}
+
+/// The same; what it forks makes the steps `child`.
+pub fn check_all(setup: Vec<Step>, script: Vec<(Step, i64)>, child: Vec<Step>) -> Run {
     let mut steps = vec![call(nr::mmap, &[AREA, 0x20000, 3, 0x32, u64::MAX, 0])];
     let is_call = |s: &Step| !matches!(s, Step::Store(..) | Step::Room(_));
     let setup_calls = 1 + setup.iter().filter(|s| is_call(s)).count();
@@ -52,7 +57,7 @@ pub fn check(setup: Vec<Step>, script: Vec<(Step, i64)>) -> Run {
     steps.extend(script.iter().map(|(s, _)| s.clone()));
     // Waits for ever: who ends is gone.
     steps.push(call(nr::ppoll, &[0, 0, 0, 0, 8]));
-    let run = Run::from_boot(root_image(), vec![steps, vec![]], log());
+    let run = Run::from_boot(root_image(), vec![steps, child], log());
     let outside = run.outside.borrow();
     let results: Vec<i64> =
         outside.results.iter().filter(|r| r.0 == 0).map(|r| r.1).skip(setup_calls).collect();
