@@ -13,6 +13,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// What Debian's kernel is told.
+const COMMAND_LINE: &str = "console=ttyAMA0 quiet loglevel=0 panic=-1 rootfstype=ramfs rdinit=/init";
+/// The same for tests, which ask what it answers and not what that costs: with mitigations, and with the page tables apart that KASLR brings,
+/// QEMU flushes its TLB at each call.
+const QUICK: &str = "mitigations=off kpti=off nokaslr";
+
 /// What stands for it where a kernel is named.
 pub const NAME: &str = "linux";
 
@@ -42,8 +48,8 @@ impl Linux {
         Ok(Linux { tools: tools.clone(), kernel })
     }
 
-    /// QEMU with this kernel, about to run a command (none: an interactive shell), its exit status going into a file; and that file.
-    fn machine(&self, options: &Options) -> Result<(Command, PathBuf)> {
+    /// QEMU with this kernel, told so much `more`, about to run a command (none: an interactive shell), its exit status going into a file; and that file.
+    fn machine(&self, options: &Options, more: &str) -> Result<(Command, PathBuf)> {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let dir = self.tools.target.join("machine").join(format!("linux-{}-{number}", std::process::id()));
@@ -60,14 +66,14 @@ impl Linux {
         q.args(["-nodefaults", "-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"]);
         q.arg("-serial").arg(format!("file:{}", status.display()));
         q.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&initrd);
-        q.args(["-append", "console=ttyAMA0 quiet loglevel=0 panic=-1 rootfstype=ramfs rdinit=/init"]);
+        q.arg("-append").arg(format!("{COMMAND_LINE} {more}"));
         q.args(&options.qemu);
         Ok((q, status))
     }
 
     /// Runs a command (none: an interactive shell) with this process' own standard streams; its exit status.
     pub fn attach(&self, options: &Options) -> Result<i32> {
-        let (mut q, status) = self.machine(options)?;
+        let (mut q, status) = self.machine(options, "")?;
         if options.command.is_some() {
             q.stdin(Stdio::null());
         }
@@ -77,7 +83,7 @@ impl Linux {
 
     /// Runs a command to its end, or for as long as `timeout` allows.
     pub fn run(&self, options: &Options, timeout: Duration) -> Result<Ended> {
-        let (mut q, status) = self.machine(options)?;
+        let (mut q, status) = self.machine(options, QUICK)?;
         q.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = q.spawn().with_context(|| format!("cannot run {QEMU}; `make setup` installs it"))?;
         let mut output = child.stdout.take().context("QEMU's output")?;

@@ -33,7 +33,7 @@ pub fn images() -> &'static Images {
 }
 
 /// One machine at a time: two host cores carry six emulated ones.
-fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(|e| e.into_inner())
 }
@@ -52,7 +52,8 @@ pub struct Session {
     tools: Tools,
     /// How long it may take for what is waited for.
     limit: Duration,
-    _turn: MutexGuard<'static, ()>,
+    /// None: whoever boots it has the turn.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// How a session ended.
@@ -76,6 +77,13 @@ impl Session {
     /// Boots images that are not all the usual ones.
     pub fn boot_images(images: &Images, options: &Options) -> Result<Session> {
         let turn = turn();
+        // A clock of its own says that the host may be busy.
+        let limit = if options.preload.is_some() { 10 * LIMIT } else { LIMIT };
+        Ok(Session { _turn: Some(turn), ..Session::boot_beside(images, options, limit)? })
+    }
+
+    /// Boots beside other machines, for at most `limit`. The caller has the turn for all of them.
+    pub(crate) fn boot_beside(images: &Images, options: &Options, limit: Duration) -> Result<Session> {
         let machine = Machine::boot(images, options)?;
         // One waits for both: the operator's console is looked at when the other has shown something or a moment is over.
         machine.console.set_read_timeout(Some(Duration::from_millis(5)))?;
@@ -87,9 +95,8 @@ impl Session {
             operator: OperatorLog::default(),
             open: true,
             tools: images.tools().clone(),
-            // A clock of its own says that the host may be busy.
-            limit: if options.preload.is_some() { 10 * LIMIT } else { LIMIT },
-            _turn: turn,
+            limit,
+            _turn: None,
         })
     }
 

@@ -1,16 +1,18 @@
 //! Random sequences of calls (`apps/src/bin/sequences`) on each kernel alone and on Debian's Linux: the same seeds, the same answers.
 
-use crate::{Options, run};
-use anyhow::{Context, Result, ensure};
+use crate::{LIMIT, Options, Session, images, turn};
+use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 use xtask::build::Tools;
 use xtask::linux::{self, Linux};
 
-/// Sequences of one boot: few enough that it ends within [`crate::LIMIT`] on a busy host.
-const BOOT: u64 = 250;
+/// Sequences of one boot: many, since a boot costs as much as a hundred, and few enough that all cores have work to the end.
+const BOOT: usize = 1000;
+/// What a sequence takes at most, on a busy host.
+const BEHIND: Duration = Duration::from_millis(500);
 
 /// A sequence to which a kernel answers otherwise than Linux.
 pub struct Difference {
@@ -26,6 +28,7 @@ impl Difference {
     /// The first lines of the traces that differ, Linux' and the kernel's; or what hinders it.
     pub fn told(&self) -> String {
         let Difference { kernel, seed, calls } = self;
+        let _turn = turn();
         let traces = trace(linux::NAME, *seed, *calls).and_then(|t| Ok([t, trace(kernel, *seed, *calls)?]));
         let lines = traces.map(|[theirs, ours]| {
             let at = theirs.iter().zip(&ours).take_while(|(a, b)| a == b).count();
@@ -38,23 +41,29 @@ impl Difference {
     }
 }
 
-/// Runs a command on a voice; what its console showed, without carriage returns.
-pub fn said(voice: &str, command: &str) -> Result<String> {
+/// Debian's kernel, looked for once.
+fn linux() -> Result<&'static Linux> {
+    static LINUX: OnceLock<Linux> = OnceLock::new();
+    match LINUX.get() {
+        Some(found) => Ok(found),
+        None => {
+            let found = Linux::find(&Tools::find()?)?;
+            Ok(LINUX.get_or_init(|| found))
+        }
+    }
+}
+
+/// Runs a command on a voice, for at most `limit`; what its console showed, without carriage returns. The caller has the machines' turn.
+fn shown(voice: &str, command: &str, limit: Duration) -> Result<String> {
     let options = Options { command: Some(command.into()), ..Options::default() };
     let console = if voice == linux::NAME {
-        static LINUX: OnceLock<Linux> = OnceLock::new();
-        let linux = match LINUX.get() {
-            Some(l) => l,
-            None => {
-                let found = Linux::find(&Tools::find()?)?;
-                LINUX.get_or_init(|| found)
-            }
-        };
-        let ended = linux.run(&options, Duration::from_secs(600))?;
+        let ended = linux()?.run(&options, limit)?;
         ensure!(ended.status == Some(0), "linux: {command}: {:?}", ended.status);
         String::from_utf8_lossy(&ended.console).into_owned()
     } else {
-        let f = run(command, Options { kernel: Some(voice.into()), ..options })
+        let options = Options { kernel: Some(voice.into()), ..options };
+        let f = Session::boot_beside(images(), &options, limit)
+            .and_then(Session::finish)
             .with_context(|| format!("{voice}: {command}"))?;
         ensure!(f.status == Some(0), "{voice}: {command}: {:?}\n{}", f.operator, f.console);
         f.console
@@ -62,43 +71,73 @@ pub fn said(voice: &str, command: &str) -> Result<String> {
     Ok(console.replace('\r', ""))
 }
 
-/// The line of each sequence, by number.
+/// Runs a command on a voice; what its console showed.
+pub fn said(voice: &str, command: &str) -> Result<String> {
+    let _turn = turn();
+    shown(voice, command, if voice == linux::NAME { 5 * LIMIT } else { LIMIT })
+}
+
+/// The line of each sequence, by number; of one boot.
 fn sums(voice: &str, seeds: Range<u64>, calls: u64) -> Result<BTreeMap<u64, String>> {
-    let mut found = BTreeMap::new();
-    let mut at = seeds.start;
-    while at < seeds.end {
-        let count = BOOT.min(seeds.end - at);
-        let text = said(voice, &format!("sequences {at} {count} {calls}"))?;
-        for line in text.lines() {
-            if let Some((seed, sum)) = line.split_once(' ').and_then(|(n, s)| Some((n.parse().ok()?, s))) {
-                found.insert(seed, sum.to_owned());
-            }
-        }
-        let missing = (at..at + count).find(|seed| !found.contains_key(seed));
-        ensure!(missing.is_none(), "{voice}: nothing of sequence {missing:?}\n{text}");
-        at += count;
-    }
+    let count = seeds.end - seeds.start;
+    let limit = LIMIT + BEHIND * u32::try_from(count)?;
+    let text = shown(voice, &format!("sequences {} {count} {calls}", seeds.start), limit)?;
+    let found: BTreeMap<u64, String> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(seed, sum)| Some((seed.parse().ok()?, sum.to_owned())))
+        .collect();
+    let missing = seeds.clone().find(|seed| !found.contains_key(seed));
+    ensure!(missing.is_none(), "{voice}: nothing of sequence {missing:?}\n{text}");
     Ok(found)
+}
+
+/// The same of all `voices`, in as many boots as it takes, one for each core of the host at a time.
+fn all_sums(
+    voices: &[&str],
+    seeds: Range<u64>,
+    calls: u64,
+) -> Result<BTreeMap<String, BTreeMap<u64, String>>> {
+    let boots = voices.iter().flat_map(|voice| {
+        seeds.clone().step_by(BOOT).map(|at| (*voice, at..(at + BOOT as u64).min(seeds.end)))
+    });
+    let (boots, found) = (Mutex::new(boots), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
+    let next = || boots.lock().unwrap_or_else(|e| e.into_inner()).next();
+    let work = || {
+        while let Some((voice, seeds)) = next() {
+            let own = sums(voice, seeds, calls)?;
+            let mut found = found.lock().unwrap_or_else(|e| e.into_inner());
+            found.entry(voice.to_owned()).or_default().extend(own);
+        }
+        Ok(())
+    };
+    images();
+    linux()?;
+    let _turn = turn();
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| bail!("a boot's thread panicked")))
+    })?;
+    Ok(found.into_inner().unwrap_or_else(|e| e.into_inner()))
 }
 
 /// A sequence's trace, without the running sums.
 fn trace(voice: &str, seed: u64, calls: u64) -> Result<Vec<String>> {
-    let text = said(voice, &format!("sequences {seed} 1 {calls} -v 2>&1"))?;
+    let text = shown(voice, &format!("sequences {seed} 1 {calls} -v 2>&1"), LIMIT)?;
     Ok(text.lines().map(|l| l.rsplit_once(' ').map_or(l, |(before, _)| before).to_owned()).collect())
 }
 
 /// All differences between each of `kernels` and Linux.
 pub fn differences(kernels: &[&str], seeds: Range<u64>, calls: u64) -> Result<Vec<Difference>> {
-    let linux = sums(linux::NAME, seeds.clone(), calls)?;
+    // Linux is the fastest, so it comes last: then no core waits for long at the end.
+    let voices: Vec<&str> = kernels.iter().copied().chain([linux::NAME]).collect();
+    let mut sums = all_sums(&voices, seeds, calls)?;
+    let linux = sums.remove(linux::NAME).unwrap_or_default();
     let mut found = Vec::new();
-    for kernel in kernels {
-        let own = sums(kernel, seeds.clone(), calls)?;
+    for (kernel, own) in sums {
         let differing = linux.iter().filter(|(seed, sum)| own.get(seed) != Some(sum));
-        found.extend(differing.map(|(seed, _)| Difference {
-            kernel: kernel.to_string(),
-            seed: *seed,
-            calls,
-        }));
+        found.extend(differing.map(|(seed, _)| Difference { kernel: kernel.clone(), seed: *seed, calls }));
     }
     Ok(found)
 }

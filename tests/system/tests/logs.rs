@@ -5,6 +5,17 @@ use system_tests::{Options, Session};
 use xtask::build::Tools;
 use xtask::logs;
 
+/// Holds that these records stand in this order behind the first `from` lines of `text`; gives how many lines the last of them ends.
+#[track_caller]
+fn follow(text: &str, mut from: usize, records: &[(&str, &str)]) -> usize {
+    for (source, words) in records {
+        let at =
+            text.lines().skip(from).position(|l| l.contains(&format!(" {source} ")) && l.contains(words));
+        from += at.unwrap_or_else(|| panic!("after line {from} no {source}: {words}\n{text}")) + 1;
+    }
+    from
+}
+
 #[test]
 fn a_lie_is_followed_from_demand_to_verdict_and_return() {
     let options = Options { iteration: Some("rotate"), ..Options::default() };
@@ -25,24 +36,31 @@ fn a_lie_is_followed_from_demand_to_verdict_and_return() {
     let mut shown = vec![];
     logs::show(&tools, false, &mut shown).unwrap();
     let text = String::from_utf8(shown).unwrap();
-    let mut from = 0;
-    for (source, words) in [
-        ("el2/1", "core 1 begins, 2 domains"),
-        ("k1", "pid 1 runs /bin/busybox"),
-        ("gate", "effect 0 released"),
-        ("manager", "on demand in domain 4: lie"),
-        ("gate", "domain 4: wrong output"),
-        ("gate", "voters 0b1101000, quorum 2"),
-        ("manager", "domain 4 is to begin anew"),
-        // Of a replica, whichever is first.
-        ("INFO", "endorses: domain 4 begins anew: 0"),
-        ("k2", "the kernel has its channels"),
-        ("k4", "starts: "),
-    ] {
-        let at =
-            text.lines().skip(from).position(|l| l.contains(&format!(" {source} ")) && l.contains(words));
-        from += at.unwrap_or_else(|| panic!("after line {from} no {source}: {words}\n{text}")) + 1;
-    }
+    // Cause before effect. What two sources do side by side (the gate tells of the voters, while the manager begins the liar anew) may stand in either order.
+    let lie = follow(
+        &text,
+        0,
+        &[
+            ("el2/1", "core 1 begins, 2 domains"),
+            ("k1", "pid 1 runs /bin/busybox"),
+            ("gate", "effect 0 released"),
+            ("manager", "on demand in domain 4: lie"),
+            ("gate", "domain 4: wrong output"),
+        ],
+    );
+    follow(&text, lie, &[("gate", "voters 0b1101000, quorum 2"), ("gate", "voters 0b1111000, quorum 3")]);
+    follow(
+        &text,
+        lie,
+        &[
+            ("manager", "domain 4 is to begin anew"),
+            // Of a replica, whichever is first.
+            ("INFO", "endorses: domain 4 begins anew: 0"),
+            ("k2", "the kernel has its channels"),
+            ("manager", "domain 6 is to begin anew"),
+            ("k4", "starts: "),
+        ],
+    );
     assert!(!text.contains(" ? "), "{text}");
 
     // The same records, spoilt in many ways: told as such, or as something else, never a panic.
