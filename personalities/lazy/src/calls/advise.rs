@@ -23,7 +23,9 @@ impl<H: Hardware> Kernel<H> {
         let within = self.space_of(id)?.map.within(start, end).map(|m| m.object);
         let users = self.memory.users_in(id, within.collect());
         let (mut at, mut hole) = (start, false);
-        while let Some(m) = self.space_of(id)?.map.next(at).filter(|m| m.start < end) {
+        while at < end
+            && let Some(m) = self.space_of(id)?.map.next(at).filter(|m| m.start < end)
+        {
             hole |= m.start > at;
             let (from, to) = (m.start.max(at), m.end.min(end));
             if !self.zero_in_place(id, from, to, &users) {
