@@ -53,11 +53,12 @@ impl<M: Machine> Kernel<M> {
         let raw = self.bytes_in(me, at, segments as usize * 16)?;
         let mut left = COUNT_MAX;
         let mut parts = Vec::new();
+        // As Linux: all lengths come before the first address.
+        if raw.chunks(16).any(|part| u64_at(part, 8) > i64::MAX as u64) {
+            return Err(e::EINVAL);
+        }
         for part in raw.chunks(16) {
             let (base, length) = (u64_at(part, 0), u64_at(part, 8));
-            if length > i64::MAX as u64 {
-                return Err(e::EINVAL);
-            }
             addressable(base, length)?;
             parts.push((base, length.min(left)));
             left -= length.min(left);
@@ -98,9 +99,10 @@ impl<M: Machine> Kernel<M> {
 
     /// Bytes in, from where they are known to be.
     pub(super) fn gather(&mut self, me: Serial, b: &Buffers, skip: u64, length: u64) -> Res<Vec<u8>> {
-        let mut out = Vec::new();
+        let space = self.space_of(me)?;
+        let mut out = Vec::with_capacity(length as usize);
         for (at, n) in b.parts(skip, length) {
-            out.extend(self.bytes_in(me, at, n as usize)?);
+            self.memory.append(space, at, n as usize, &mut out)?;
         }
         Ok(out)
     }

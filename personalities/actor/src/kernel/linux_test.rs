@@ -133,3 +133,93 @@ fn mprotect_looks_at_an_empty_range_before_the_rights() {
     assert_eq!(answer(&mut k, nr::mprotect, &[page, 4096, unknown]), EINVAL);
     assert_eq!(answer(&mut k, nr::mprotect, &[page + 1, 0, unknown]), EINVAL);
 }
+
+#[test]
+fn kill_looks_for_the_receiver_before_the_number() {
+    let mut k = kernel();
+    let bad = 65;
+    for pid in [NOBODY, -NOBODY, -1, i64::from(i32::MIN)] {
+        assert_eq!(answer(&mut k, nr::kill, &[pid, bad]), ESRCH, "{pid}");
+    }
+    assert_eq!(answer(&mut k, nr::kill, &[0, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::kill, &[-1, -1]), ESRCH);
+    assert_eq!(answer(&mut k, nr::kill, &[1, -1]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tkill, &[NOBODY, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tkill, &[1, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tkill, &[0, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tgkill, &[1, NOBODY, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tgkill, &[NOBODY, 1, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tgkill, &[NOBODY, 0, 10]), EINVAL);
+}
+
+#[test]
+fn utimensat_looks_at_the_path_before_the_nanoseconds() {
+    let mut k = kernel();
+    let (path, times) = (DATA as i64 + 64, DATA as i64);
+    let (enoent, enotdir) = (-2, -20);
+    let omit = (1u64 << 30) - 2;
+    let mut utimensat = |at: i64, name: &[u8], nanoseconds: [u64; 2], flags: i64| {
+        k.put(DATA, &[5, nanoseconds[0], 5, nanoseconds[1]].map(u64::to_le_bytes).concat());
+        k.put(DATA + 64, name);
+        answer(&mut k, nr::utimensat, &[at, if name.is_empty() { 0 } else { path }, times, flags])
+    };
+    let bad = [1_000_000_000, 0];
+    assert_eq!(utimensat(-100, b"/none\0", bad, 0), enoent);
+    assert_eq!(utimensat(-100, b"/init/none\0", bad, 0), enotdir);
+    assert_eq!(utimensat(77, b"", bad, 0), EBADF);
+    assert_eq!(utimensat(-100, b"", bad, 0), EFAULT);
+    assert_eq!(utimensat(0, b"", bad, 0), EINVAL);
+    assert_eq!(utimensat(-100, b"/init\0", bad, 0), EINVAL);
+    // A mount that is read-only is asked last.
+    assert_eq!(utimensat(-100, b"/dev/null\0", bad, 0), EINVAL);
+    assert_eq!(utimensat(-100, b"/none\0", bad, 2), EINVAL);
+    assert_eq!(utimensat(-100, b"/none\0", [omit; 2], 2), 0);
+    assert_eq!(utimensat(-100, b"/none\0", [omit, u64::MAX], 0), enoent);
+}
+
+#[test]
+fn a_pipe_s_mode_owner_and_times_are_changed_by_its_descriptor() {
+    let mut k = kernel();
+    assert_eq!(answer(&mut k, nr::pipe2, &[DATA as i64, 0]), 0);
+    let stat = |k: &mut Kernel<Fake>| {
+        assert_eq!(answer(k, nr::fstat, &[3, DATA as i64 + 256]), 0);
+        let raw = k.bytes_in(1, DATA + 256, 128).unwrap();
+        let word = |i: usize| u32::from_le_bytes(raw[4 * i..4 * i + 4].try_into().unwrap());
+        [word(4), word(6), word(7), word(18), word(22)]
+    };
+    assert_eq!(stat(&mut k)[..3], [0o010600, 0, 0]);
+    assert_eq!(answer(&mut k, nr::fchmod, &[4, 0o6751]), 0);
+    assert_eq!(stat(&mut k)[..3], [0o016751, 0, 0]);
+    assert_eq!(answer(&mut k, nr::fchown, &[3, 5, -1]), 0);
+    k.put(DATA, &[77u64, 0, 78, 0].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::utimensat, &[4, 0, DATA as i64, 0]), 0);
+    assert_eq!(stat(&mut k), [0o010751, 5, 0, 77, 78]);
+}
+
+#[test]
+fn a_vector_s_lengths_come_before_its_addresses() {
+    let mut k = kernel();
+    let file = open(&mut k, b"/f\0", 0o102);
+    let beyond = u64::MAX - 100;
+    k.put(DATA, &[beyond, 5, DATA, u64::MAX].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::readv, &[file, DATA as i64, 2]), EINVAL);
+    assert_eq!(answer(&mut k, nr::readv, &[file, DATA as i64, 1]), EFAULT);
+}
+
+#[test]
+fn nothing_is_looked_up_in_a_directory_that_was_removed() {
+    let mut k = kernel();
+    let (cwd, at) = (-100, DATA as i64);
+    let (enoent, eperm, enotdir, unlink_directory) = (-2, -1, -20, 0x200);
+    open(&mut k, b"/f\0", 0o102);
+    k.put(DATA, b"/d\0x/\0./\0/f\0");
+    assert_eq!(answer(&mut k, nr::mkdirat, &[cwd, at, 0o755]), 0);
+    assert_eq!(answer(&mut k, nr::chdir, &[at]), 0);
+    assert_eq!(answer(&mut k, nr::renameat, &[cwd, at + 9, cwd, at + 3]), enotdir);
+    assert_eq!(answer(&mut k, nr::unlinkat, &[cwd, at, unlink_directory]), 0);
+    // The new name has a slash, and the old is no directory: that would be said later.
+    assert_eq!(answer(&mut k, nr::renameat, &[cwd, at + 9, cwd, at + 3]), enoent);
+    // A directory has no further name, not even one that is gone.
+    k.put(DATA + 32, b"/g\0");
+    assert_eq!(answer(&mut k, nr::linkat, &[cwd, at + 6, cwd, at + 32, 0]), eperm);
+}

@@ -273,6 +273,35 @@ fn a_thread_that_makes_no_call_is_promised_and_skipped_and_comes_back() {
 }
 
 #[test]
+fn who_replays_what_the_others_have_passed_neither_promises_nor_waits_for_an_answer() {
+    let mut k = kernel();
+    k.script(0, vec![]);
+    k.turn(40);
+    // Promised before the log was here; what stands in it now is no answer, but says that the others are beyond.
+    assert_eq!(k.machine.said.last().unwrap(), "Stuck { call: 0 }");
+    k.script(0, vec![call(nr::setpgid, &[0, 0]), call(nr::setpgid, &[0, 0])]);
+    k.sync(1, START, &[]);
+    k.sync(2, START, &[]);
+    k.turn(4);
+    assert_eq!(k.turns.calls(), 0);
+    k.sync(3, START, &[]);
+    k.turn(4);
+    assert_eq!(k.turns.calls(), 2);
+    // Slow again, at a call of the same kind: no promise.
+    k.script(0, vec![]);
+    k.turn(40);
+    k.script(0, vec![call(nr::setpgid, &[0, 0])]);
+    k.turn(3);
+    let promises = k.machine.said.iter().filter(|s| s.starts_with("Stuck")).count();
+    assert_eq!((promises, k.turns.calls()), (1, 3));
+    // Of a skip that stands in the log it hears all the same.
+    k.script(0, vec![]);
+    k.entry(&Entry::Skip { call: 3 });
+    k.turn(40);
+    assert!(k.machine.said.iter().any(|s| s.starts_with("Rejoin")) || k.turns.round_length() == 0);
+}
+
+#[test]
 fn a_signal_interrupts_a_read_and_its_handler_s_frame_leads_back() {
     let mut k = kernel();
     let action = [0x1234u64, 0, 0, 0].map(u64::to_le_bytes).concat();

@@ -5,7 +5,6 @@ use super::{Access, Growth, Memory, Refusal, Rights, SpaceId};
 use crate::error::{Res, e};
 use crate::page::{Grant, PAGE};
 use abi::layout::TASK_SIZE;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// The kernel's trampoline, in every process and no mapping of it: what a handler without SA_RESTORER returns to.
@@ -154,16 +153,29 @@ impl Memory {
 
     /// Copies in, in whole or not at all.
     pub fn read(&mut self, id: SpaceId, address: u64, out: &mut [u8]) -> Res {
-        let length = out.len() as u64;
+        let mut done = 0;
+        self.pieces(id, address, out.len(), |piece| {
+            out[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        })
+    }
+
+    /// Copies `length` bytes in, behind what `out` holds.
+    pub fn append(&mut self, id: SpaceId, address: u64, length: usize, out: &mut Vec<u8>) -> Res {
+        self.pieces(id, address, length, |piece| out.extend_from_slice(piece))
+    }
+
+    /// The bytes of a range, page by page.
+    fn pieces(&mut self, id: SpaceId, address: u64, length: usize, mut take: impl FnMut(&[u8])) -> Res {
+        let growth = self.copying();
         let mut done = 0;
         while done < length {
-            let at = address.checked_add(done).ok_or(e::EFAULT)?;
-            let growth = self.copying();
+            let at = address.checked_add(done as u64).ok_or(e::EFAULT)?;
             let grant = self.touch(id, at, Access::Read, growth).map_err(|_| e::EFAULT)?;
             let from = (at % PAGE) as usize;
-            let n = (PAGE as usize - from).min((length - done) as usize);
-            out[done as usize..done as usize + n].copy_from_slice(&grant.bytes()[from..from + n]);
-            done += n as u64;
+            let n = (PAGE as usize - from).min(length - done);
+            take(&grant.bytes()[from..from + n]);
+            done += n;
         }
         Ok(())
     }
@@ -190,8 +202,8 @@ impl Memory {
 
     /// `length` bytes.
     pub fn bytes(&mut self, id: SpaceId, address: u64, length: usize) -> Res<Vec<u8>> {
-        let mut out = vec![0; length];
-        self.read(id, address, &mut out)?;
+        let mut out = Vec::with_capacity(length);
+        self.append(id, address, length, &mut out)?;
         Ok(out)
     }
 
