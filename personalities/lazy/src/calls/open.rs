@@ -162,11 +162,7 @@ impl<H: Hardware> Kernel<H> {
             if write || flags & O_TRUNC != 0 {
                 return Err(EROFS);
             }
-            // What other kernels have no reason to fail at: a text that is longer than this one's heap has room for.
-            if self.text_weight(n) > self.memory.physical.hw.heap_room() {
-                return Err(ENOMEM);
-            }
-            let text = self.proc_text(n);
+            let text = self.proc_text(n)?;
             return self.install(serial, fd, Kind::Text(text), inode, status, cloexec, entry);
         }
         if device::is_dev(inode) {
