@@ -30,6 +30,21 @@ impl Memory for Direct {
         unsafe { at(page, index * 8).cast::<u64>().read_volatile() }
     }
 
+    fn copy(&self, (from, inside): (u32, usize), (to, place): (u32, usize), length: usize) {
+        assert!(length <= PAGE_SIZE && inside <= PAGE_SIZE - length && place <= PAGE_SIZE - length);
+        // SAFETY: (1) to (4) as above, for both pages; the ranges may overlap.
+        unsafe { core::ptr::copy(at(from, inside), at(to, place), length) };
+    }
+
+    fn zero(&self, page: u32) {
+        // SAFETY: (1) to (4) as above.
+        unsafe { core::ptr::write_bytes(at(page, 0), 0, PAGE_SIZE) };
+    }
+
+    fn heap_left(&self) -> u64 {
+        super::heap::left()
+    }
+
     fn set_word(&self, page: u32, index: usize, word: u64) {
         assert!(index < PAGE_SIZE / 8);
         // SAFETY: (1) to (4) as above; aligned.
