@@ -5,9 +5,6 @@ use xtask::kernels::KERNELS;
 
 /// Calls of a sequence.
 const CALLS: u64 = 30;
-/// Sequences that are known to differ, by kernel (docs/diversity.md): a kernel that is repaired answers as Linux, which is no failure.
-const OPEN: [(&str, &[u64]); 1] = [("lazy", &[231])];
-
 /// At most so many differences are looked at closer.
 const TOLD: usize = 20;
 
@@ -17,8 +14,7 @@ fn told(found: &[Difference]) -> String {
 
 #[test]
 fn each_kernel_answers_as_linux_does() {
-    let mut found = differences(&KERNELS, 1..251, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
-    found.retain(|d| !OPEN.iter().any(|(kernel, seeds)| *kernel == d.kernel && seeds.contains(&d.seed)));
+    let found = differences(&KERNELS, 1..251, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
     assert!(found.is_empty(), "{} differences\n{}", found.len(), told(&found));
 }
 

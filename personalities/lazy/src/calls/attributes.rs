@@ -76,6 +76,7 @@ impl<H: Hardware> Kernel<H> {
         const OMIT: u64 = 0x3fff_fffe;
         let now = self.now();
         let mut times = [Some(now), Some(now)];
+        let mut valid = true;
         if a[2] != 0 {
             let space = self.space(serial)?;
             let mut words = [0; 4];
@@ -87,7 +88,10 @@ impl<H: Hardware> Kernel<H> {
                     NOW => Some(now),
                     OMIT => None,
                     n if n < 1_000_000_000 => Some(Time(w[0] as i64, n as u32)),
-                    _ => return Err(EINVAL),
+                    _ => {
+                        valid = false;
+                        Some(now)
+                    }
                 };
             }
             if times == [None, None] {
@@ -105,6 +109,10 @@ impl<H: Hardware> Kernel<H> {
             }
             self.node_at(serial, a[0], a[1], a[3], a[3] & AT_SYMLINK_NOFOLLOW == 0)?
         };
+        // As Linux' vfs_utimes: behind the walk, before the mount is asked.
+        if !valid {
+            return Err(EINVAL);
+        }
         let changed = match self.stat_node(node)? {
             s if s.dev == 1 => self.files.inode(s.ino)?.changed,
             _ => true,
