@@ -2,6 +2,7 @@
 
 use crate::bytes::u64_at;
 use crate::error::{Res, e};
+use crate::files::node::NodeId;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::Access;
@@ -89,10 +90,30 @@ impl<M: Machine> Kernel<M> {
 
     /// Bytes out, to where they are known to go.
     pub(super) fn scatter(&mut self, me: Serial, b: &Buffers, skip: u64, bytes: &[u8]) -> Res {
+        let space = self.space_of(me)?;
         let mut done = 0;
         for (at, n) in b.parts(skip, bytes.len() as u64) {
-            self.bytes_out(me, at, &bytes[done..done + n as usize])?;
+            self.memory.fill(space, at, &bytes[done..done + n as usize])?;
             done += n as usize;
+        }
+        Ok(())
+    }
+
+    /// Bytes of a regular file from `at` on, which it has, out to where they are known to go: copied once.
+    pub(super) fn scatter_file(&mut self, me: Serial, b: &Buffers, node: NodeId, at: u64, count: u64) -> Res {
+        let space = self.space_of(me)?;
+        let mut from = at;
+        for (to, n) in b.parts(0, count) {
+            let mut done = 0;
+            while done < n {
+                let piece = self.files.piece(node, from, n - done);
+                if piece.is_empty() {
+                    return Err(e::EFAULT);
+                }
+                self.memory.fill(space, to + done, piece)?;
+                done += piece.len() as u64;
+                from += piece.len() as u64;
+            }
         }
         Ok(())
     }

@@ -223,3 +223,29 @@ fn nothing_is_looked_up_in_a_directory_that_was_removed() {
     k.put(DATA + 32, b"/g\0");
     assert_eq!(answer(&mut k, nr::linkat, &[cwd, at + 6, cwd, at + 32, 0]), eperm);
 }
+
+#[test]
+fn a_read_crosses_pages_and_holes() {
+    let mut k = kernel();
+    let (data, to) = (DATA as i64, DATA as i64 + 100);
+    let file = open(&mut k, b"/f\0", 0o102);
+    let mut model = vec![0u8; 12_296];
+    for (at, text) in [(4090usize, &b"0123456789"[..]), (12_293, b"xyz")] {
+        k.put(DATA, text);
+        let written = answer(&mut k, nr::pwrite64, &[file, data, text.len() as i64, at as i64]);
+        assert_eq!(written, text.len() as i64);
+        model[at..at + text.len()].copy_from_slice(text);
+    }
+    // The test's memory is smaller than the file.
+    for (at, count) in [(0, 8000), (4000, 8000), (4095, 8000), (8190, 8000), (12_290, 50), (12_296, 1)] {
+        k.put(DATA, &[0xaa; 8192]);
+        let read = answer(&mut k, nr::pread64, &[file, to, count, at]);
+        let there = &model[at as usize..model.len().min((at + count) as usize)];
+        assert_eq!(read, there.len() as i64, "{at}");
+        assert!(k.bytes_in(1, DATA + 100, there.len()).unwrap() == there, "{at}");
+        assert_eq!(k.bytes_in(1, DATA + 100 + read as u64, 1).unwrap(), [0xaa]);
+    }
+    let program = open(&mut k, b"/init\0", 0);
+    assert_eq!(answer(&mut k, nr::pread64, &[program, to, 4090, 1]), 4090);
+    assert_eq!(k.bytes_in(1, DATA + 100, 4).unwrap(), b"ELF\x02");
+}
