@@ -2,9 +2,11 @@
 
 use super::name::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use super::*;
+use crate::files::stat::Stat;
 use crate::files::walk::{AT_FDCWD, Node};
-use crate::files::{S_IFDIR, S_IFMT, S_IFREG, Time};
+use crate::files::{Body, S_IFDIR, S_IFMT, S_IFREG, Time};
 use crate::open::{Kind, O_PATH};
+use crate::pipe::Attributes;
 
 impl<H: Hardware> Kernel<H> {
     /// Changes an inode of the root file system.
@@ -24,8 +26,30 @@ impl<H: Hardware> Kernel<H> {
                 done(0)
             }
             2 | 3 => Err(EROFS),
-            _ => done(0),
+            _ => self.change_pipe(node, stat, change),
         }
+    }
+
+    /// The same of a pipe without a name, by its descriptor.
+    fn change_pipe(
+        &mut self,
+        node: Node,
+        stat: Stat,
+        change: impl FnOnce(&mut crate::files::Inode),
+    ) -> CallResult {
+        let now = self.now();
+        let Node::Open(file) = node else { return Err(EBADF) };
+        let (pipe, ..) = self.open.get(file).and_then(|f| f.pipe()).ok_or(EBADF)?;
+        let pipe = self.pipes.get_mut(pipe).ok_or(EBADF)?;
+        let mut inode = stat.as_inode(Body::Fifo(None));
+        change(&mut inode);
+        let [accessed, modified, _] = inode.times;
+        pipe.attributes = Some(Attributes {
+            mode: inode.mode & 0o7777,
+            owner: [inode.uid, inode.gid],
+            times: [accessed, modified, now],
+        });
+        done(0)
     }
 
     pub(super) fn sys_fchmod(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {

@@ -233,6 +233,29 @@ fn renameat2_says_that_a_name_is_there_before_it_asks_what_it_is() {
 }
 
 #[test]
+fn a_pipe_without_a_name_has_attributes_that_change() {
+    let (stat, times) = (AREA + 0x100, AREA + 0x200);
+    let run = check(
+        vec![call(nr::pipe2, &[AREA, 0]), words(times, &[5, 6, 7, 8])],
+        vec![
+            (call(nr::fchmod, &[3, 0o6751]), 0),
+            (call(nr::fstat, &[4, AREA + 0x300]), 0),
+            (call(nr::fchown, &[4, 5, 7]), 0),
+            (call(nr::utimensat, &[4, 0, times, 0]), 0),
+            (call(nr::fstat, &[3, stat]), 0),
+        ],
+    );
+    let space = run.kernel.processes[&1].space.unwrap();
+    let mut memory = run.kernel.memory;
+    assert_eq!(memory.read_u32(space, AREA + 0x300 + 16), Ok(0o16751));
+    let found = [16, 24, 28].map(|at| memory.read_u32(space, stat + at).unwrap());
+    // The set-id bits go with the owner, as of a file.
+    assert_eq!(found, [0o10751, 5, 7]);
+    let found = [72, 80, 88, 96].map(|at| memory.read_u64(space, stat + at).unwrap());
+    assert_eq!(found, [5, 6, 7, 8]);
+}
+
+#[test]
 fn a_directory_that_was_removed_takes_no_link() {
     let (dir, name) = (AREA + 0x100, AREA + 0x110);
     check(
