@@ -76,6 +76,7 @@ pub struct Pipe {
     pub writers_seen: u64,
     /// Of one without a name: what stat tells of it.
     inode: Inode,
+    made: Stamp,
 }
 
 /// The server's state.
@@ -118,6 +119,7 @@ impl Pipes {
             readers_seen: ends.into(),
             writers_seen: ends.into(),
             inode: Inode::of_pipe(now),
+            made: now,
         };
         self.pipes.insert(id, pipe);
         Ok(id)
@@ -125,6 +127,11 @@ impl Pipes {
 
     pub fn get(&self, id: PipeId) -> Option<&Pipe> {
         self.pipes.get(&id)
+    }
+
+    /// When it was made, whatever utimensat made of its times.
+    pub fn made(&self, id: PipeId) -> Stamp {
+        self.pipes.get(&id).map(|p| p.made).unwrap_or_default()
     }
 
     pub fn inode(&self, id: PipeId) -> Res<&Inode> {
@@ -246,9 +253,16 @@ impl Pipes {
         });
         let mut held = Bytes::default();
         data.chunks(PAGE as usize).for_each(|piece| held.add(piece.to_vec()));
-        let inode = Inode::of_pipe(made);
-        self.pipes
-            .insert(id, Pipe { data: held, readers: 0, writers: 0, readers_seen: 0, writers_seen: 0, inode });
+        let pipe = Pipe {
+            data: held,
+            readers: 0,
+            writers: 0,
+            readers_seen: 0,
+            writers_seen: 0,
+            inode: Inode::of_pipe(made),
+            made,
+        };
+        self.pipes.insert(id, pipe);
         id
     }
 

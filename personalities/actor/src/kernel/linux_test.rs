@@ -194,6 +194,11 @@ fn a_pipe_s_mode_owner_and_times_are_changed_by_its_descriptor() {
     k.put(DATA, &[77u64, 0, 78, 0].map(u64::to_le_bytes).concat());
     assert_eq!(answer(&mut k, nr::utimensat, &[4, 0, DATA as i64, 0]), 0);
     assert_eq!(stat(&mut k), [0o010751, 5, 0, 77, 78]);
+    // A snapshot says when it was made, whatever its times say.
+    k.put(DATA, &[u64::MAX >> 1, 0, 1 << 63, 0].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::utimensat, &[4, 0, DATA as i64, 0]), 0);
+    k.take_snapshot(1);
+    assert!(!k.machine.snapshot.is_empty());
 }
 
 #[test]
@@ -248,4 +253,49 @@ fn a_read_crosses_pages_and_holes() {
     let program = open(&mut k, b"/init\0", 0);
     assert_eq!(answer(&mut k, nr::pread64, &[program, to, 4090, 1]), 4090);
     assert_eq!(k.bytes_in(1, DATA + 100, 4).unwrap(), b"ELF\x02");
+}
+
+#[test]
+fn what_would_fill_the_heap_is_refused_and_what_frees_is_not() {
+    let mut k = kernel();
+    let enomem = -12;
+    let file = open(&mut k, b"/f\0", 0o102);
+    k.put(DATA + 32, b"/g\0");
+    let (old, new) = (DATA as i64, DATA as i64 + 32);
+    let link = [-100, old, -100, new, 0];
+    k.machine.heap_is_full = true;
+    assert_eq!(answer(&mut k, nr::linkat, &link), enomem);
+    assert_eq!(answer(&mut k, nr::mmap, &[0, 4096, 3, 0x22, -1, 0]), enomem);
+    assert_eq!(open(&mut k, b"/proc/self/maps\0", 0), enomem);
+    assert_eq!(answer(&mut k, nr::close, &[file]), 0);
+    k.put(DATA, b"/f\0");
+    assert_eq!(answer(&mut k, nr::unlinkat, &[-100, old, 0]), 0);
+    k.machine.heap_is_full = false;
+    assert!(open(&mut k, b"/proc/self/maps\0", 0) >= 0);
+}
+
+#[test]
+fn maps_of_many_long_paths_is_refused() {
+    let mut k = kernel();
+    let name = [b'n'; 250];
+    let mut path = b"/".to_vec();
+    for _ in 0..12 {
+        path.extend_from_slice(&name);
+        path.push(0);
+        k.put(DATA, &path);
+        assert_eq!(answer(&mut k, nr::mkdirat, &[-100, DATA as i64, 0o755]), 0);
+        *path.last_mut().unwrap() = b'/';
+    }
+    path.extend_from_slice(b"f\0");
+    let file = open(&mut k, &path, 0o102);
+    k.put(DATA, &[1; 4096]);
+    assert_eq!(answer(&mut k, nr::write, &[file, DATA as i64, 4096]), 4096);
+    // Rights alternate, so each page is a region.
+    for i in 0..400 {
+        let at = 0x5000_0000 + i * 4096;
+        assert_eq!(answer(&mut k, nr::mmap, &[at, 4096, 1 + i % 2 * 4, 0x12, file, 0]), at);
+    }
+    assert_eq!(open(&mut k, b"/proc/self/maps\0", 0), -12);
+    assert_eq!(answer(&mut k, nr::munmap, &[0x5000_0000, 200 * 4096]), 0);
+    assert!(open(&mut k, b"/proc/self/maps\0", 0) >= 0);
 }

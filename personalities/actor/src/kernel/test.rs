@@ -24,6 +24,7 @@ pub struct Fake {
     pub said: Said,
     pub output: Vec<u8>,
     pub snapshot: Vec<u8>,
+    pub heap_is_full: bool,
 }
 
 impl Machine for Fake {
@@ -103,6 +104,10 @@ impl Machine for Fake {
     }
 
     fn ring_snapshot(&mut self) {}
+
+    fn heap_left(&self) -> usize {
+        if self.heap_is_full { 0 } else { usize::MAX }
+    }
 
     fn tell(&mut self, _: Event) {}
 }

@@ -113,7 +113,7 @@ impl View<'_> {
         let held = self.threads.values().filter_map(|t| t.again.open_end).map(|e| (true, e.node, e.pipe));
         let open: BTreeSet<(bool, u64, PipeId)> = self.files.open_pipes(numbering).chain(held).collect();
         for (fifo, number, pipe) in open {
-            let made_us = if fifo { 0 } else { self.pipes.inode(pipe).map_or(0, |i| i.times[1].us()) };
+            let made_us = if fifo { 0 } else { self.pipes.made(pipe).us() };
             out(&Record::Pipe(Pipe { number, fifo, made_us }));
             super::pieces(&self.pipes.contents(pipe), out, Record::PipeData);
         }

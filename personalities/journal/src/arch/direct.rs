@@ -32,8 +32,14 @@ impl Memory for Direct {
 
     fn copy(&self, (from, inside): (u32, usize), (to, place): (u32, usize), length: usize) {
         assert!(length <= PAGE_SIZE && inside <= PAGE_SIZE - length && place <= PAGE_SIZE - length);
-        // SAFETY: (1) to (4) as above, for both pages; the ranges may overlap.
-        unsafe { core::ptr::copy(at(from, inside), at(to, place), length) };
+        let (from_at, to_at) = (at(from, inside), at(to, place));
+        if from == to {
+            // SAFETY: (1) to (4) as above; within one page the ranges may overlap.
+            unsafe { core::ptr::copy(from_at, to_at, length) };
+        } else {
+            // SAFETY: (1) to (4) as above, for both pages, which are apart.
+            unsafe { core::ptr::copy_nonoverlapping(from_at, to_at, length) };
+        }
     }
 
     fn zero(&self, page: u32) {
