@@ -91,7 +91,7 @@ impl Storm {
                 self.call("fchownat", libc::SYS_fchownat, [dir, path, owner, group, flags, 0]);
             }
             16 | 17 => {
-                let parts = [5, 1000, (1 << 30) - 1, (1 << 30) - 2, 999_999_999];
+                let parts = [5, 1000, (1 << 30) - 1, (1 << 30) - 2, 999_999_999, 1_000_000_000];
                 let times = [
                     1 + self.random.below(9999),
                     self.random.of(&parts),

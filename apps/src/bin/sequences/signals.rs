@@ -137,7 +137,7 @@ impl Storm {
             _ => self.call(
                 "kill",
                 libc::SYS_kill,
-                [self.random.of(&[1 << 20, -5_000_000i64 as u64]), self.random.of(&[0, 15]), 0, 0, 0, 0],
+                [self.random.of(&[1 << 20, -5_000_000i64 as u64]), self.random.of(&[0, 15, 65]), 0, 0, 0, 0],
             ),
         }
         let seen = SEEN.swap(0, Relaxed);
