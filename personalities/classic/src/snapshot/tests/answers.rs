@@ -98,3 +98,23 @@ fn mprotect_looks_at_the_range_before_the_rights() {
     assert_eq!(mprotect(BIG, 4096, 64), EINVAL);
     assert_eq!(mprotect(BIG, 4096, 3), 0);
 }
+
+#[test]
+fn the_receiver_is_looked_for_before_the_signals_number() {
+    const ESRCH: i8 = -3;
+    let me = 1;
+    for bad in [65, ANYBODY] {
+        for nobody in [5000, -5000_i64 as u64, ANYBODY, i32::MIN as u64] {
+            assert_eq!(of_call(nr::kill, &[nobody, bad]), ESRCH, "{nobody:x}");
+        }
+        for somebody in [0, me] {
+            assert_eq!(of_call(nr::kill, &[somebody, bad]), EINVAL, "{somebody:x}");
+        }
+        assert_eq!(of_call(nr::tkill, &[5000, bad]), ESRCH);
+        assert_eq!(of_call(nr::tkill, &[me, bad]), EINVAL);
+        assert_eq!(of_call(nr::tkill, &[0, bad]), EINVAL);
+        assert_eq!(of_call(nr::tgkill, &[5000, me, bad]), ESRCH);
+        assert_eq!(of_call(nr::tgkill, &[me, me, bad]), EINVAL);
+    }
+    assert_eq!(of_call(nr::kill, &[me, 0]), 0);
+}
