@@ -184,7 +184,7 @@ impl Space {
             return Err(EINVAL.into());
         }
         self.find(old).ok_or(EFAULT)?;
-        self.room(m, 4)?;
+        self.room(m, 6)?;
         if let Some(to) = target {
             let fits = to.checked_add(new_len).is_some_and(|end| end <= MAP_END);
             let overlaps = to < old.saturating_add(old_len) && old < to.saturating_add(new_len);
@@ -213,7 +213,9 @@ impl Space {
     /// Takes away what lies behind the first `new_len` bytes, mapped or not.
     fn cut<M: Machine>(&mut self, m: &mut M, (old, old_len): (u64, u64), new_len: u64) -> Result<()> {
         if new_len < old_len {
-            self.remove(m, old + new_len, range(old, old_len)?);
+            // As Linux: where both are so long that the sum goes round, so it is.
+            let from = old.wrapping_add(new_len);
+            self.remove(m, from, range(from, old_len - new_len)?);
         }
         Ok(())
     }

@@ -378,3 +378,21 @@ fn what_the_heap_cannot_hold_twice_is_not_forked() {
     assert_eq!(anonymous(m, &mut s, &mut b, Place::Fixed(0x40_0000), PAGE, R), Err(ENOMEM.into()));
     assert_eq!(s.munmap(m, 0x50_0000, PAGE), Ok(()), "that gives something back");
 }
+
+#[test]
+fn a_cut_whose_start_goes_round_is_a_cut_there() {
+    let m = &mut Host::with(100);
+    let (mut s, mut b) = space(m);
+    let at = 0x50_0000;
+    anonymous(m, &mut s, &mut b, Place::Fixed(at - 3 * PAGE), 4 * PAGE, RW).expect("mapped");
+    let mut cut = |s: &mut Space, old: u64, new: u64| {
+        s.mremap(m, &mut b, (at, old), new, (MayMove::No, None), &OneFile)
+    };
+    assert_eq!(cut(&mut s, u64::MAX - PAGE + 1, u64::MAX - 2 * PAGE + 1), Ok(at));
+    assert_eq!(
+        (s.is_free(at - 2 * PAGE, at - PAGE), s.charged_pages()),
+        (true, 4),
+        "the stack's page, and three"
+    );
+    assert_eq!(cut(&mut s, u64::MAX - PAGE + 1, PAGE), Err(EINVAL.into()));
+}
