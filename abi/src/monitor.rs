@@ -11,13 +11,14 @@
 //! | 8 to 15 | [`Counter`] by number |
 //! | 32 to 287 | the last 64 calls: call number modulo 64, four words each ([`CallRow`]) |
 //! | 288 to 927 | 128 threads, five words each ([`ThreadRow`]) |
+//! | 928 to 1439 | so many calls were made in turns since the kernel began, by Linux' number; the last but one: higher numbers; the last: faults, and signals in place of a call |
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// "TETRMON1".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TETRMON1");
 /// Words of the table.
-pub const WORDS: usize = THREADS_AT + THREADS_MAX * THREAD_WORDS;
+pub const WORDS: usize = KINDS_AT + KINDS;
 /// Threads that have a row; who comes after them has none.
 pub const THREADS_MAX: usize = 128;
 const COUNTERS_AT: usize = 8;
@@ -26,6 +27,9 @@ const CALLS: usize = 64;
 const CALL_WORDS: usize = 4;
 const THREADS_AT: usize = CALLS_AT + CALLS * CALL_WORDS;
 const THREAD_WORDS: usize = 5;
+const KINDS_AT: usize = THREADS_AT + THREADS_MAX * THREAD_WORDS;
+/// Kinds of calls that are counted: numbers; before the last all higher ones; last what is no call.
+const KINDS: usize = 512;
 
 /// What is counted since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +118,15 @@ pub struct CallRow {
 pub struct Monitor<'a>(&'a [AtomicU64]);
 
 impl<'a> Monitor<'a> {
-    /// Over the data area of the channel; `None`: it is too small.
+    /// A kernel's own, over the data area of the channel; `None`: it is too small. What the kernel before it left there goes.
     pub fn new(data: &'a [AtomicU64]) -> Option<Monitor<'a>> {
+        let monitor = Monitor::read(data)?;
+        (0..WORDS).for_each(|at| monitor.set(at, 0));
+        Some(monitor)
+    }
+
+    /// The same for who looks at it.
+    pub fn read(data: &'a [AtomicU64]) -> Option<Monitor<'a>> {
         data.get(..WORDS).map(Monitor)
     }
 
@@ -164,6 +175,15 @@ impl<'a> Monitor<'a> {
         let at = CALLS_AT + row.call as usize % CALLS * CALL_WORDS;
         let words = [row.call, row.serial, row.number.into(), row.result];
         words.into_iter().enumerate().for_each(|(i, w)| self.set(at + i, w));
+        let last = KINDS - if row.number == u16::MAX { 1 } else { 2 };
+        let kind = KINDS_AT + usize::from(row.number).min(last);
+        self.set(kind, self.get(kind).wrapping_add(1));
+    }
+
+    /// How often each kind of call was made in a turn: its number ([`u16::MAX`]: faults and signals), and how often.
+    pub fn kinds(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let numbers = (0..KINDS as u16 - 1).chain([u16::MAX]);
+        numbers.zip(KINDS_AT..).map(|(number, at)| (number, self.get(at))).filter(|(_, times)| *times > 0)
     }
 
     /// The last calls before call number `calls`, oldest first.
@@ -206,7 +226,7 @@ impl<'a> Monitor<'a> {
     }
 }
 
-const _: () = assert!(WORDS <= 1024, "the table fits the data area of a channel of 0x3000 bytes");
+const _: () = assert!(WORDS <= 1536, "the table fits the data area of a channel of 0x4000 bytes");
 
 #[cfg(test)]
 mod test {
@@ -239,5 +259,18 @@ mod test {
         let calls: Vec<_> = m.calls(70).map(|c| c.call).collect();
         assert_eq!(calls, (6..70).collect::<Vec<_>>());
         assert!(Monitor::new(&words[1..]).is_none());
+    }
+
+    #[test]
+    fn calls_are_counted_by_kind() {
+        let words = [const { AtomicU64::new(7) }; WORDS];
+        let m = Monitor::new(&words).expect("room");
+        for (call, number) in (0..).zip([64, 64, 600, u16::MAX, 0]) {
+            m.add_call(CallRow { call, serial: 1, number, result: 1 });
+        }
+        assert!(m.kinds().eq([(0, 1), (64, 2), (510, 1), (u16::MAX, 1)]));
+        assert!(Monitor::read(&words).expect("room").kinds().eq(m.kinds()));
+        let next = Monitor::new(&words).expect("room");
+        assert_eq!(next.kinds().next(), None, "the next kernel in this place begins at 0");
     }
 }

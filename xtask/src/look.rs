@@ -10,6 +10,7 @@ use abi::manifest::{DomainKind, Manifest, Range};
 use abi::monitor::{COUNTERS, Monitor, State};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ fn monitor<'a>(memory: &'a Memory, manifest: &Manifest, kernel: &str) -> Result<
     let name = format!("monitor-{kernel}");
     let place = channel(manifest, &name).with_context(|| format!("no kernel {kernel}"))?;
     let words = memory.words(place).and_then(|w| w.get(512..)).context("the channel lies outside RAM")?;
-    let monitor = Monitor::new(words).context("the channel is too small")?;
+    let monitor = Monitor::read(words).context("the channel is too small")?;
     ensure!(monitor.is_there(), "{kernel} tells nothing of itself (yet)");
     Ok(monitor)
 }
@@ -148,6 +149,12 @@ fn counters(m: &Monitor<'_>) -> String {
     let mut out = format!("{calls:>10} calls in turns\n{syncs:>10} sync points\n");
     for (i, name) in COUNTERS.iter().enumerate() {
         let _ = writeln!(out, "{:>10} {name}", m.counter(i));
+    }
+    let mut kinds: Vec<(u16, u64)> = m.kinds().collect();
+    kinds.sort_by_key(|(number, times)| (Reverse(*times), *number));
+    for (number, times) in kinds {
+        let name = if number == u16::MAX { "fault or signal" } else { call_name(number) };
+        let _ = writeln!(out, "{times:>10} {name}");
     }
     out
 }

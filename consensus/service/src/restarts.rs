@@ -9,7 +9,7 @@
 //! - a replica: if it crashed; else if all others run, and the one before has been taken in again by all, with its new keys;
 //! - the manager: if it crashed. Nobody has to order that.
 //!
-//! An order on a kernel that votes holds until other voters are agreed on: they may be agreed elsewhere already. All others are endorsed at once or never.
+//! An order on a kernel that votes holds until other voters are agreed on: they may be agreed elsewhere already. One that is to execute again holds until it is known where it was lost. All others are endorsed at once or never.
 
 use abi::bootinfo::{COLD_IMAGE, DOMAINS_MAX, DomainState, DomainStatus, incarnation};
 use consensus::line::Voters;
@@ -96,11 +96,13 @@ impl Restarts {
         }
     }
 
-    /// What is to be endorsed next, if anything. Once each.
+    /// What is to be endorsed next, if anything. Once each. `placed`: it is known where such a kernel was lost. Who is to execute again is not endorsed before, since it
+    /// must find in two endorsers' rings where to begin; the manager knows it from who tells replicas, too, but they may read its order first.
     pub fn next(
         &mut self,
         agreed: &Agreed,
         status: impl Fn(u32) -> Option<DomainStatus>,
+        placed: impl Fn(u32) -> bool,
     ) -> Option<Endorsement> {
         self.follow(&agreed.voters, &status);
         for domain in 0..DOMAINS_MAX as u32 {
@@ -119,7 +121,8 @@ impl Restarts {
             let votes = agreed.voters.set >> domain & 1 == 1;
             let current = order.named == incarnation(domain, restarts.into())
                 && (!votes || order.epoch == agreed.voters.epoch);
-            let may = current && now.state != DomainState::Restarting as u16 && {
+            let unplaced = order.again && order.image != COLD_IMAGE && !placed(domain);
+            let may = current && !unplaced && now.state != DomainState::Restarting as u16 && {
                 let bit = 1u64 << domain;
                 match () {
                     _ if self.roles.kernels & bit != 0 => {
@@ -132,7 +135,7 @@ impl Restarts {
                     _ => false,
                 }
             };
-            if !may && current && votes {
+            if !may && current && (votes || unplaced) {
                 continue;
             }
             self.ordered.iter_mut().skip(domain as usize).take(1).for_each(|place| *place = None);

@@ -144,9 +144,11 @@ fn agreed(node: &Node) -> Agreed {
 
 /// Endorses what is due. Who is to execute again finds in the ring where to begin: that is said before.
 fn endorse(restarts: &mut Restarts, agreed: &Agreed, clerk: &Clerk, out: &mut Outlets) {
-    while let Some(Endorsement { domain, sequence, image, again }) =
-        restarts.next(agreed, |d| runtime::channel::status(d as usize))
-    {
+    while let Some(Endorsement { domain, sequence, image, again }) = restarts.next(
+        agreed,
+        |d| runtime::channel::status(d as usize),
+        |d| clerk.begins_not_after(d).is_some(),
+    ) {
         if let Some(s) = clerk.begins_not_after(domain).filter(|_| again) {
             out.name_beginning(incarnation(domain, sequence.saturating_add(1)), s);
         }

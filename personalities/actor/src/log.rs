@@ -93,6 +93,12 @@ impl Log {
         if self.syncs.front()?.s == s { self.syncs.pop_front() } else { None }
     }
 
+    /// Whether the entry after the one after sync point `s` is here. It is agreed once the voters have passed `s`: they have made the calls before it, and
+    /// what was decided about those stands before it in the log. Nothing more will come.
+    pub fn knows_beyond(&self, s: u64) -> bool {
+        self.last >= s + 2
+    }
+
     /// What is decided about call number `call`; about those before it nobody asks again.
     pub fn decision(&mut self, call: u64) -> Option<Decision> {
         while let Some(first) = self.decisions.first_entry().filter(|f| *f.key() < call) {

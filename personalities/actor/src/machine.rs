@@ -120,6 +120,8 @@ pub trait Machine {
     fn write_snapshot(&mut self, record: &[u8]);
     /// Tells the readers of snapshots that there are records.
     fn ring_snapshot(&mut self);
+    /// Bytes of heap that nobody has.
+    fn heap_left(&self) -> usize;
     /// A line in the kernel's log.
     fn tell(&mut self, event: Event);
 }

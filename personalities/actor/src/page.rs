@@ -63,6 +63,11 @@ impl Grant {
         Grant::Still(&ZERO.0)
     }
 
+    /// Its bytes.
+    pub fn zeros() -> &'static [u8] {
+        &ZERO.0
+    }
+
     /// A new page that starts as `bytes` (at most a page; the rest is zero). `None`: no page is left.
     pub fn new(bytes: &[u8]) -> Option<Grant> {
         if FREE.load(Ordering::Relaxed) < 4 {

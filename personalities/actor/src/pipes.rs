@@ -1,7 +1,9 @@
 //! The pipe server: bytes between ends. Who waits at a pipe is the turn server's knowledge; this one posts that there is a reason to wake them.
 
 use crate::error::{Res, e};
+use crate::files::Inode;
 use crate::files::node::Stamp;
+use crate::page::PAGE;
 use crate::post::{Note, Post};
 use crate::turns::Thing;
 use abi::turn::{PIPE_BUF, PIPE_CAPACITY, PIPES_MAX};
@@ -14,14 +16,66 @@ pub type PipeId = u64;
 /// Pipes of FIFOs are numbered apart: theirs is no inode number.
 const FIFOS: PipeId = 1 << 40;
 
+/// Bytes in order, as the messages that brought them: one that is read as it was written is handed on and never copied. Small ones are joined, so
+/// there are never more than two for each page of bytes.
+#[derive(Default)]
+struct Bytes {
+    pieces: VecDeque<Vec<u8>>,
+    /// Bytes of the first piece that are gone already.
+    gone: usize,
+    length: usize,
+}
+
+impl Bytes {
+    fn add(&mut self, mut bytes: Vec<u8>) {
+        self.length += bytes.len();
+        // Room that a sender made and did not need is not kept.
+        bytes.shrink_to_fit();
+        match self.pieces.back_mut() {
+            Some(last) if last.len() + bytes.len() <= PAGE as usize => last.extend_from_slice(&bytes),
+            _ => self.pieces.push_back(bytes),
+        }
+    }
+
+    /// Takes `n` bytes, which are there.
+    fn take(&mut self, n: usize) -> Vec<u8> {
+        if self.gone == 0 && self.pieces.front().is_some_and(|p| p.len() == n) {
+            self.length -= n;
+            return self.pieces.pop_front().unwrap_or_default();
+        }
+        let mut out = Vec::with_capacity(n);
+        while let Some(first) = self.pieces.front().filter(|_| out.len() < n) {
+            let rest = &first[self.gone..];
+            let here = rest.len().min(n - out.len());
+            out.extend_from_slice(&rest[..here]);
+            self.gone += here;
+            if self.gone == first.len() {
+                self.pieces.pop_front();
+                self.gone = 0;
+            }
+        }
+        self.length -= out.len();
+        out
+    }
+
+    fn copy(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.length + self.gone);
+        self.pieces.iter().for_each(|p| out.extend_from_slice(p));
+        out.drain(..self.gone);
+        out
+    }
+}
+
 /// A pipe.
 pub struct Pipe {
-    data: VecDeque<u8>,
+    data: Bytes,
     pub readers: u32,
     pub writers: u32,
     /// Readers and writers that have ever come.
     pub readers_seen: u64,
     pub writers_seen: u64,
+    /// Of one without a name: what stat tells of it.
+    inode: Inode,
     made: Stamp,
 }
 
@@ -59,11 +113,12 @@ impl Pipes {
             self.next
         };
         let pipe = Pipe {
-            data: VecDeque::new(),
+            data: Bytes::default(),
             readers: ends,
             writers: ends,
             readers_seen: ends.into(),
             writers_seen: ends.into(),
+            inode: Inode::of_pipe(now),
             made: now,
         };
         self.pipes.insert(id, pipe);
@@ -74,8 +129,17 @@ impl Pipes {
         self.pipes.get(&id)
     }
 
+    /// When it was made, whatever utimensat made of its times.
     pub fn made(&self, id: PipeId) -> Stamp {
         self.pipes.get(&id).map(|p| p.made).unwrap_or_default()
+    }
+
+    pub fn inode(&self, id: PipeId) -> Res<&Inode> {
+        self.pipes.get(&id).map(|p| &p.inode).ok_or(e::ENOENT)
+    }
+
+    pub fn inode_mut(&mut self, id: PipeId) -> Res<&mut Inode> {
+        self.pipes.get_mut(&id).map(|p| &mut p.inode).ok_or(e::ENOENT)
     }
 
     /// Ends more. The first reader and the first writer of a FIFO wake who waits in open: who does holds an other end. (The opener itself does not
@@ -112,27 +176,23 @@ impl Pipes {
 
     /// Bytes held.
     pub fn held(&self, id: PipeId) -> usize {
-        self.pipes.get(&id).map_or(0, |p| p.data.len())
+        self.pipes.get(&id).map_or(0, |p| p.data.length)
     }
 
     /// Takes up to `count` bytes.
     pub fn read(&mut self, id: PipeId, count: usize, post: &mut Post) -> Vec<u8> {
         let Some(p) = self.pipes.get_mut(&id) else { return Vec::new() };
-        let n = count.min(p.data.len());
+        let n = count.min(p.data.length);
         if n > 0 {
             post.send(Note::Wake(Thing::Writers(id)));
         }
-        let (first, second) = p.data.as_slices();
-        let from_first = n.min(first.len());
-        let bytes = [&first[..from_first], &second[..n - from_first]].concat();
-        p.data.drain(..n);
-        bytes
+        p.data.take(n)
     }
 
     /// How much of `count` bytes goes in now. `whole`: all or nothing if it is at most PIPE_BUF.
     pub fn room(&self, id: PipeId, count: usize, whole: bool) -> Room {
         let Some(p) = self.pipes.get(&id).filter(|p| p.readers > 0) else { return Room::Broken };
-        let room = PIPE_CAPACITY - p.data.len();
+        let room = PIPE_CAPACITY - p.data.length;
         match room {
             0 => Room::Full,
             _ if room < count && whole && count <= PIPE_BUF => Room::Full,
@@ -141,9 +201,9 @@ impl Pipes {
     }
 
     /// Puts bytes in for which there is room.
-    pub fn write(&mut self, id: PipeId, bytes: &[u8], post: &mut Post) {
+    pub fn write(&mut self, id: PipeId, bytes: Vec<u8>, post: &mut Post) {
         if let Some(p) = self.pipes.get_mut(&id).filter(|_| !bytes.is_empty()) {
-            p.data.extend(bytes);
+            p.data.add(bytes);
             post.send(Note::Wake(Thing::Readers(id)));
         }
     }
@@ -154,7 +214,7 @@ impl Pipes {
         let Some(p) = self.pipes.get(&id) else { return 0 };
         let mut bits = 0;
         if reads {
-            if !p.data.is_empty() {
+            if p.data.length > 0 {
                 bits |= POLLIN | POLLRDNORM;
             }
             if p.writers == 0 && writers_before != Some(p.writers_seen) {
@@ -162,7 +222,7 @@ impl Pipes {
             }
         }
         if writes {
-            if PIPE_CAPACITY - p.data.len() >= PIPE_BUF {
+            if PIPE_CAPACITY - p.data.length >= PIPE_BUF {
                 bits |= POLLOUT | POLLWRNORM;
             }
             if p.readers == 0 {
@@ -191,8 +251,18 @@ impl Pipes {
             self.next_fifo += 1;
             FIFOS + self.next_fifo
         });
-        let data = data.iter().copied().collect();
-        self.pipes.insert(id, Pipe { data, readers: 0, writers: 0, readers_seen: 0, writers_seen: 0, made });
+        let mut held = Bytes::default();
+        data.chunks(PAGE as usize).for_each(|piece| held.add(piece.to_vec()));
+        let pipe = Pipe {
+            data: held,
+            readers: 0,
+            writers: 0,
+            readers_seen: 0,
+            writers_seen: 0,
+            inode: Inode::of_pipe(made),
+            made,
+        };
+        self.pipes.insert(id, pipe);
         id
     }
 
@@ -215,6 +285,44 @@ impl Pipes {
 
     /// The bytes held, for the state digest.
     pub fn contents(&self, id: PipeId) -> Vec<u8> {
-        self.pipes.get(&id).map(|p| p.data.iter().copied().collect()).unwrap_or_default()
+        self.pipes.get(&id).map(|p| p.data.copy()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn bytes_come_out_in_order_however_they_are_cut() {
+        let mut pipes = Pipes::default();
+        let id = pipes.make(false, Stamp::default()).unwrap();
+        let mut post = Post::default();
+        let (mut state, mut put, mut got) = (7u32, 0u32, 0u32);
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        for _ in 0..5000 {
+            let most = [3, 600, 4097, 70_000][next(4)];
+            let n = next(most);
+            if next(2) == 0 {
+                let Room::Bytes(n) = pipes.room(id, n, false) else { continue };
+                let bytes: Vec<u8> = (0..n as u32).map(|i| ((put + i) % 251) as u8).collect();
+                pipes.write(id, bytes, &mut post);
+                put += n as u32;
+            } else {
+                let all = pipes.contents(id);
+                let bytes = pipes.read(id, n, &mut post);
+                assert_eq!(bytes.len(), n.min(all.len()));
+                assert_eq!(bytes, all[..bytes.len()]);
+                assert!(bytes.iter().enumerate().all(|(i, b)| *b == ((got + i as u32) % 251) as u8));
+                got += bytes.len() as u32;
+            }
+            let pieces = pipes.pipes[&id].data.pieces.len();
+            assert_eq!(pipes.held(id), (put - got) as usize);
+            assert!(pieces <= 2 * PIPE_CAPACITY / PAGE as usize + 2, "{pieces}");
+        }
+        assert!(got > 1_000_000);
     }
 }

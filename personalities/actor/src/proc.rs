@@ -71,7 +71,7 @@ impl<M: Machine> Kernel<M> {
         Ok(match name {
             b"cmdline" => space.map(|_| p.cmdline.clone()).unwrap_or_default(),
             b"comm" => [&p.name[..], b"\n"].concat(),
-            b"maps" => space.map(|s| s.maps()).unwrap_or_default(),
+            b"maps" => space.map_or(Ok(Vec::new()), |s| s.maps())?,
             b"mounts" => MOUNTS.into(),
             b"stat" => self.stat_text(p),
             b"statm" => format!("{charge} {charge} 0 0 0 0 0\n").into_bytes(),

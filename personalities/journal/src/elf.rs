@@ -114,13 +114,14 @@ fn parse_with(h: &[u8], exact: &dyn Fn(u64, usize) -> Result<Vec<u8>>) -> Result
             _ => {}
         }
     }
+    // Sums of what the file claims are made once it is known that they can be.
+    check(&image)?;
     if image.headers == 0
         && let Some(s) =
             image.segments.iter().find(|s| s.offset <= at && at < s.offset.saturating_add(s.file_size))
     {
         image.headers = at - s.offset + s.address;
     }
-    check(&image)?;
     Ok(Some(image))
 }
 

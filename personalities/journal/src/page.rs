@@ -11,6 +11,12 @@ pub const PAGE: u64 = 4096;
 /// The same as a length.
 pub const PAGE_SIZE: usize = 4096;
 
+/// With less of its heap left the kernel makes no more objects that last: 8 MiB may go into pipes, 3 into pages that were paid for, 3 into
+/// descriptors and signals, and the rest is for what single calls need for a while.
+const RESERVE: u64 = 16 << 20;
+/// With less left no names are made: unlike a process they stay, and whoever removes them needs processes.
+const RESERVE_OF_NAMES: u64 = 32 << 20;
+
 /// The machine's memory by page number (intermediate physical address / 4096).
 pub trait Memory {
     /// Copies out of page `page`, from byte `at` on; `at + out.len() <= 4096`.
@@ -21,6 +27,20 @@ pub trait Memory {
     fn word(&self, page: u32, index: usize) -> u64;
     /// Sets it.
     fn set_word(&self, page: u32, index: usize, word: u64);
+    /// Copies `length` bytes from one page to another (or within one), from a place in each; both ranges stay in their pages.
+    fn copy(&self, (from, at): (u32, usize), (to, place): (u32, usize), length: usize) {
+        let mut bytes = [0; PAGE_SIZE];
+        self.read(from, at, &mut bytes[..length]);
+        self.write(to, place, &bytes[..length]);
+    }
+    /// Makes a page zero.
+    fn zero(&self, page: u32) {
+        self.write(page, 0, &[0; PAGE_SIZE]);
+    }
+    /// Bytes that are left of the kernel's heap; without bound on a host.
+    fn heap_left(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 /// The page frames of this kernel, and who has none.
@@ -53,7 +73,7 @@ impl Pool {
     /// A zeroed frame; `None`: there is none left.
     pub fn frame(self: &Rc<Pool>) -> Option<Rc<Frame>> {
         let number = self.any()?;
-        self.memory.write(number, 0, &[0; PAGE_SIZE]);
+        self.memory.zero(number);
         Some(Rc::new(Frame { number, pool: self.clone() }))
     }
 
@@ -70,15 +90,23 @@ impl Pool {
     /// A frame with the bytes of `page`.
     pub fn copy(self: &Rc<Pool>, page: &Page) -> Option<Rc<Frame>> {
         let number = self.any()?;
-        let mut bytes = [0; PAGE_SIZE];
-        self.memory.read(page.number(), 0, &mut bytes);
-        self.memory.write(number, 0, &bytes);
+        self.memory.copy((page.number(), 0), (number, 0), PAGE_SIZE);
         Some(Rc::new(Frame { number, pool: self.clone() }))
     }
 
     /// Bytes of any page.
     pub fn read(&self, page: &Page, at: usize, out: &mut [u8]) {
         self.memory.read(page.number(), at, out);
+    }
+
+    /// Whether the heap is too small for further objects that last.
+    pub fn is_tight(&self) -> bool {
+        self.memory.heap_left() < RESERVE
+    }
+
+    /// Whether it is too small for further names.
+    pub fn is_tight_for_names(&self) -> bool {
+        self.memory.heap_left() < RESERVE_OF_NAMES
     }
 
     /// Frames in use.
@@ -104,6 +132,13 @@ impl Frame {
     /// Copies out of it.
     pub fn read(&self, at: usize, out: &mut [u8]) {
         self.pool.memory.read(self.number, at, out);
+    }
+    /// Copies into it out of any page, or zeros; as `write`.
+    pub fn fill(&self, at: usize, from: Option<&Page>, inside: usize, length: usize) {
+        match from {
+            Some(page) => self.pool.memory.copy((page.number(), inside), (self.number, at), length),
+            None => self.pool.memory.write(self.number, at, &[0; PAGE_SIZE][..length]),
+        }
     }
     /// As a table: word `index`.
     pub fn word(&self, index: usize) -> u64 {

@@ -4,7 +4,7 @@
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, Result};
 use crate::page::PAGE;
 use crate::space::{Backing, Label, MAP_END, Region, Space, WRITE};
-use abi::layout::MMAP_MIN;
+use abi::layout::{MMAP_MIN, TASK_SIZE};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -202,29 +202,40 @@ impl Space {
         self.stale.push((to, to + (end - start)));
     }
 
-    /// mremap; `old` and `new` lengths are whole pages, not 0.
+    /// Unmaps what lies beyond the first `new` of `old` bytes; a range that does not end below TASK_SIZE is EINVAL.
+    fn cut_off(&mut self, at: u64, old: u64, new: u64) -> Result<()> {
+        let end = at.checked_add(old).filter(|end| *end <= TASK_SIZE).ok_or(EINVAL)?;
+        self.remove(at + new, end);
+        Ok(())
+    }
+
+    /// mremap of what is mapped at `at`; `old` and `new` lengths are whole pages, `new` not 0.
     pub fn remap(&mut self, at: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
         self.join(at);
-        let (_, r) = self.region(at).ok_or(EFAULT)?;
-        let r = r.clone();
         let mut old = old;
         if let Some(to) = to {
             if !to.is_multiple_of(PAGE) || to.checked_add(new).is_none_or(|e| e > MAP_END) || to < MMAP_MIN {
                 return Err(EINVAL);
             }
-            if at < to + new && to < at + old {
+            // A sum beyond 2^64 wraps, as on Linux; what is to be cut off is looked at again below.
+            if at < to + new && to < at.wrapping_add(old) {
                 return Err(EINVAL);
             }
             self.remove(to, to + new);
             if new < old {
-                self.remove(at + new, at + old);
+                self.cut_off(at, old, new)?;
                 old = new;
             }
         } else if new <= old {
             if new < old {
-                self.remove(at + new, at + old);
+                self.cut_off(at, old, new)?;
             }
             return Ok(at);
+        }
+        let (_, r) = self.region(at).ok_or(EFAULT)?;
+        let r = r.clone();
+        if old == 0 {
+            return Err(EINVAL);
         }
         if at.checked_add(old).is_none_or(|e| e > r.end) {
             return Err(EFAULT);

@@ -41,7 +41,8 @@ impl State {
     /// Where a frame can be pushed without a further chunk of charge it can be pushed outside a turn; else the address that is missing.
     pub fn frame_fits(&mut self, serial: u64, begun: &Begun) -> core::result::Result<(), u64> {
         let (at, record) = self.frame_place(serial, begun);
-        let length = (record - at) + RECORD as u64;
+        // Both are what the program's stack pointer makes them: below a frame's size the frame begins at the other end of all addresses.
+        let length = record.wrapping_sub(at) + RECORD as u64;
         let space = self.space(serial);
         let fits = space.growth(at).is_none() && space.reach(at, length, WRITE) == length;
         if fits { Ok(()) } else { Err(at) }

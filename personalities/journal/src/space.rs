@@ -266,6 +266,22 @@ impl Space {
         self.put_anyway(va, data)
     }
 
+    /// Copies out of a page, from byte `inside` on (none: zeros); the rights were looked at.
+    pub fn put_page(&mut self, va: u64, from: Option<&Page>, inside: usize, length: usize) -> Result<()> {
+        let mut done = 0;
+        while done < length {
+            let at = va + done as u64;
+            let (place, left) = ((at % PAGE) as usize, length - done);
+            let step = left.min(PAGE_SIZE - place);
+            self.touch(at);
+            if let Page::Own(frame) = self.own(at).map_err(|_| EFAULT)? {
+                frame.fill(place, from, inside + done, step);
+            }
+            done += step;
+        }
+        Ok(())
+    }
+
     /// As `put`, whatever the rights say: for the loader.
     pub fn put_anyway(&mut self, va: u64, data: &[u8]) -> Result<()> {
         let (mut va, mut rest) = (va, data);

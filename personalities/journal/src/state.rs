@@ -54,6 +54,16 @@ pub struct Open {
 }
 
 impl Open {
+    /// Whether it was opened to read. Access mode 3 is neither, as on Linux: only what needs no access can be done by it.
+    pub fn reads(&self) -> bool {
+        matches!(self.flags & 3, 0 | 2)
+    }
+
+    /// Whether it was opened to write.
+    pub fn writes(&self) -> bool {
+        matches!(self.flags & 3, 1 | 2)
+    }
+
     /// Its kind, as digests and snapshots have it (`docs/linux-abi.md`, "State digest").
     pub fn kind(&self) -> u8 {
         match self.leads {

@@ -19,7 +19,26 @@ const ACTION: u64 = DATA + 0x200;
 const STACK: u64 = DATA + 0x240;
 const LIMITS: u64 = DATA + 0x260;
 const TIMER: u64 = DATA + 0x280;
+/// Two times each: the second's nanoseconds are too many; both are to stay.
+const BAD_TIMES: u64 = DATA + 0x2a0;
+const NO_TIMES: u64 = DATA + 0x2c0;
+/// 9 ns; 7 s and 5 ns.
+const TIMES: u64 = DATA + 0x300;
 
+const SLASH: u64 = DATA + 0x60;
+const FIFO: u64 = DATA + 0x68;
+const GROUP: u64 = DATA + 0x70;
+const MADE: u64 = DATA + 0x78;
+const LINK: u64 = DATA + 0x80;
+const VERSION: u64 = DATA + 0x88;
+/// A part that lies nowhere, and one that is too long.
+const VECTORS: u64 = DATA + 0x2e0;
+const MISSING: u64 = DATA + 0x50;
+const ENOENT: i64 = -2;
+const ENOTDIR: i64 = -20;
+const EISDIR: i64 = -21;
+const EROFS: i64 = -30;
+const EPIPE: i64 = -32;
 const EBADF: i64 = -9;
 const ECHILD: i64 = -10;
 const EFAULT: i64 = -14;
@@ -59,12 +78,78 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     // The old path is walked before the new one is read.
     (nr::renameat, [99, PATH + 1, HERE, BAD, 0, 0], EBADF),
     (nr::renameat, [HERE, PATH, HERE, BAD, 0, 0], EFAULT),
+    // The path is walked before what the times say is looked at; that both stay, and that they can be read, before it.
+    (nr::utimensat, [HERE, MISSING, BAD_TIMES, 0, 0, 0], ENOENT),
+    (nr::utimensat, [99, 0, BAD_TIMES, 0, 0, 0], EBADF),
+    (nr::utimensat, [HERE, PATH, BAD_TIMES, 0, 0, 0], EINVAL),
+    (nr::utimensat, [HERE, MISSING, BAD, 0, 0, 0], EFAULT),
+    (nr::utimensat, [99, BAD, NO_TIMES, 77, 0, 0], 0),
+    (nr::utimensat, [99, 0, 0, 0x100, 0, 0], EINVAL),
+    // Who is meant is sought before the signal's number is looked at.
+    (nr::kill, [12345, 65, 0, 0, 0, 0], ESRCH),
+    (nr::kill, [-12345i64 as u64, 65, 0, 0, 0, 0], ESRCH),
+    (nr::kill, [-1i64 as u64, 65, 0, 0, 0, 0], ESRCH),
+    (nr::kill, [i32::MIN as u64, 65, 0, 0, 0, 0], ESRCH),
+    (nr::kill, [0, 65, 0, 0, 0, 0], EINVAL),
+    (nr::kill, [1, -1i64 as u64, 0, 0, 0, 0], EINVAL),
+    (nr::tkill, [0, 65, 0, 0, 0, 0], EINVAL),
+    (nr::tkill, [12345, 65, 0, 0, 0, 0], ESRCH),
+    (nr::tkill, [1, 65, 0, 0, 0, 0], EINVAL),
+    (nr::tgkill, [0, 1, 0, 0, 0, 0], EINVAL),
+    (nr::tgkill, [2, 1, 65, 0, 0, 0], ESRCH),
+    (nr::tgkill, [1, 1, 65, 0, 0, 0], EINVAL),
+    (nr::tgkill, [1, 1, 0, 0, 0, 0], 0),
     (nr::pipe2, [OUT, 0, 0, 0, 0, 0], 0),
     (nr::fchown, [5, 3, 4, 0, 0, 0], 0),
     (nr::fchmod, [5, 0o640, 0, 0, 0, 0], 0),
+    (nr::utimensat, [5, 0, TIMES, 0, 0, 0], 0),
     (nr::fstat, [5, OUT + 0x80, 0, 0, 0, 0], 0),
     (nr::write, [1, OUT + 0x90, 4, 0, 0, 0], 4),
     (nr::write, [1, OUT + 0x98, 8, 0, 0, 0], 8),
+    (nr::write, [1, OUT + 0xc8, 24, 0, 0, 0], 24),
+    // A pipe without readers is EPIPE whatever is to be sent; SIGPIPE is ignored by process 1.
+    (nr::close, [5, 0, 0, 0, 0, 0], 0),
+    (nr::sendfile, [6, 4, 0, 3, 0, 0], EPIPE),
+    (nr::pipe2, [OUT, 0, 0, 0, 0, 0], 0),
+    (nr::sendfile, [7, 4, 0, 3, 0, 0], EINVAL),
+    (nr::close, [7, 0, 0, 0, 0, 0], 0),
+    // Access mode 3 neither reads nor writes.
+    (nr::openat, [HERE, PATH, 3, 0, 0, 0], 7),
+    (nr::read, [7, OUT, 4, 0, 0, 0], EBADF),
+    (nr::write, [7, OUT, 4, 0, 0, 0], EBADF),
+    (nr::ftruncate, [7, 0, 0, 0, 0, 0], EINVAL),
+    (nr::mknodat, [HERE, FIFO, 0o10644, 0, 0, 0], 0),
+    (nr::openat, [HERE, FIFO, 0o4003, 0, 0, 0], EINVAL),
+    // A directory's bytes: the buffer is looked at first.
+    (nr::read, [4, u64::MAX, 4, 0, 0, 0], EFAULT),
+    (nr::read, [4, OUT, 0, 0, 0, 0], EISDIR),
+    (nr::pread64, [4, u64::MAX, 4, 0, 0, 0], EFAULT),
+    // All lengths of a vector before any place, and its count in 64 bits.
+    (nr::readv, [3, VECTORS, 2, 0, 0, 0], EINVAL),
+    (nr::readv, [3, VECTORS, 1, 0, 0, 0], EFAULT),
+    (nr::readv, [3, VECTORS, 1 << 32, 0, 0, 0], EINVAL),
+    // A slash behind a name that may be made; a link that must be a directory.
+    (nr::openat, [HERE, SLASH, 0o100, 0o644, 0, 0], EISDIR),
+    (nr::openat, [HERE, SLASH, 0, 0, 0, 0], ENOTDIR),
+    (nr::symlinkat, [DIRECTORY, HERE, LINK, 0, 0, 0], 0),
+    (nr::openat, [HERE, LINK, 0o140000, 0, 0, 0], ENOTDIR),
+    (nr::faccessat, [HERE, VERSION, 3, 0, 0, 0], EROFS),
+    // What is made in a directory with S_ISGID.
+    (nr::mkdirat, [HERE, GROUP, 0o755, 0, 0, 0], 0),
+    (nr::fchownat, [HERE, GROUP, u32::MAX as u64, 7, 0, 0], 0),
+    (nr::fchmodat, [HERE, GROUP, 0o2755, 0, 0, 0], 0),
+    (nr::mkdirat, [HERE, MADE, 0o700, 0, 0, 0], 0),
+    (nr::newfstatat, [HERE, MADE, OUT + 0x100, 0, 0, 0], 0),
+    (nr::write, [1, OUT + 0x110, 16, 0, 0, 0], 16),
+    // One open file as source and target.
+    (nr::write, [3, OUT, 8, 0, 0, 0], 8),
+    (nr::lseek, [3, 0, 0, 0, 0, 0], 0),
+    (nr::sendfile, [3, 3, 0, 4, 0, 0], 4),
+    (nr::lseek, [3, 0, 1, 0, 0, 0], 4),
+    // Lengths whose end lies beyond 2^64.
+    (nr::mremap, [DATA, u64::MAX - 4095, 4096, 0, 0, 0], EINVAL),
+    (nr::mremap, [DATA, u64::MAX - 4095, 4096, 3, 0x7000_0000, 0], EINVAL),
+    (nr::mremap, [DATA, 0, 4096, 3, 0x7000_0000, 0], EINVAL),
     (nr::mprotect, [DATA, 0, u64::MAX, 0, 0, 0], 0),
     (nr::mprotect, [DATA, u64::MAX - 4095, u64::MAX, 0, 0, 0], -12),
     (nr::mprotect, [DATA, 4096, u64::MAX, 0, 0, 0], EINVAL),
@@ -111,11 +196,20 @@ fn odd_calls_are_answered_as_by_linux() {
     let mut put = |at: u64, bytes: &[u8]| data[(at - DATA) as usize..][..bytes.len()].copy_from_slice(bytes);
     put(PATH, b"/f\0");
     put(DIRECTORY, b"/\0");
+    put(MISSING, b"/missing\0");
+    for (at, path) in [(SLASH, "/f/\0"), (FIFO, "/p\0"), (GROUP, "/s\0"), (MADE, "/s/d\0"), (LINK, "/k\0")] {
+        put(at, path.as_bytes());
+    }
+    put(VERSION, b"/proc/version\0");
+    put(VECTORS, &[u64::MAX, 4, DATA, u64::MAX].map(u64::to_le_bytes).concat());
     let locks = [lock(2, 0, 0), lock(0, -1, 0), lock(1, i64::MAX, 2), lock(0, 3, -4), lock(7, 0, 0)];
     put(LOCKS, &locks.concat());
     put(ACTION, &[0x5000u64, 0, 0, 0].map(u64::to_le_bytes).concat());
     put(STACK, &[0x7000u64, 0, 0x8000].map(u64::to_le_bytes).concat());
     put(LIMITS, &[11u64, 22].map(u64::to_le_bytes).concat());
+    put(BAD_TIMES, &[1u64, 5, 2, 1_000_000_000].map(u64::to_le_bytes).concat());
+    put(TIMES, &[0u64, 9, 7, 5].map(u64::to_le_bytes).concat());
+    put(NO_TIMES, &[0u64, (1 << 30) - 2, 0, (1 << 30) - 2].map(u64::to_le_bytes).concat());
     put(TIMER, &[7u64, 0, 1000, 0].map(u64::to_le_bytes).concat());
     let root = image(&data);
     let board = Board::new(quiet_log(39), program);
@@ -131,4 +225,7 @@ fn odd_calls_are_answered_as_by_linux() {
     assert!(words[11] > 990, "the timer does not run: {words:?}");
     assert_eq!(said[1], 0o010640u32.to_le_bytes());
     assert_eq!(said[2], [3u32, 4].map(u32::to_le_bytes).concat());
+    // Access (0 s, 9 ns), then the seconds of modification.
+    assert_eq!(said[3], [0u64, 9, 7].map(u64::to_le_bytes).concat());
+    assert_eq!(said[4], [0o042700u32, 2, 0, 7].map(u32::to_le_bytes).concat());
 }

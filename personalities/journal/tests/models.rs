@@ -234,3 +234,24 @@ fn frames_come_back() {
     drop((page, b));
     assert_eq!((pool.used(), pool.left()), (0, 2));
 }
+
+/// Headers of a program whose first segment lies at the end of all addresses: where they lie in memory is no number.
+#[test]
+fn headers_in_a_segment_beyond_all_addresses_are_refused() {
+    let mut file = [0u8; 64 + 56];
+    file[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0");
+    let mut put = |at: usize, v: u64| file[at..at + 8].copy_from_slice(&v.to_le_bytes());
+    put(32, 64);
+    put(64, 1 | 5 << 32);
+    for (at, v) in [(80, u64::MAX), (96, 120), (104, 120)] {
+        put(at, v);
+    }
+    file[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    let read = |at: u64, out: &mut [u8]| {
+        let from = file.get(at as usize..).unwrap_or(&[]);
+        let n = from.len().min(out.len());
+        out[..n].copy_from_slice(&from[..n]);
+        n
+    };
+    assert!(journal::elf::parse(&read).is_err());
+}

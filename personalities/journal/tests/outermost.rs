@@ -119,3 +119,25 @@ fn a_handler_begins_at_the_outermost_place_wherever_the_thread_stood() {
         assert_eq!(effects.get(3).map(|e| e.0), Some(EffectKind::Exit), "{live} {stuck_us}");
     }
 }
+
+/// After its first call it computes without one, with a stack pointer that has no room for a frame below it.
+fn without_stack(u: &mut User) -> bool {
+    if u.pc == DATA {
+        return call(u, nr::rt_sigaction, [SIGINT, DATA + 64, 0, 8]);
+    }
+    (u.pc, u.sp) = (LOOP, 0x110);
+    false
+}
+
+#[test]
+fn a_handler_whose_frame_would_begin_below_zero_ends_the_process() {
+    let root = root();
+    let mut early = log();
+    let late = early.split_off(3);
+    let board = Board::new(early, without_stack);
+    let mut kernel = Kernel::new(board.clone(), pool(&root, 4000), (0, root.len() as u64), 30, 5).unwrap();
+    (0..1000).for_each(|_| kernel.step());
+    board.log_more(late);
+    (0..1000).for_each(|_| kernel.step());
+    assert_eq!(board.put_out().1.as_deref(), Some(&11i32.to_le_bytes()[..]));
+}

@@ -14,6 +14,7 @@ use crate::memory::space::chunks;
 use crate::process::{Action, AltStack, Stand};
 use abi::layout::{Layout, MMAP_MIN, PAGE, layout};
 use abi::turn::{ARGUMENTS_MAX, MEMORY_PAGES};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// Levels of `#!`.
@@ -86,6 +87,7 @@ impl<H: Hardware> Kernel<H> {
                 full
             }
         };
+        self.room_for_copies(inode, 2)?;
         let Body::File(c) = &self.files.inode(inode)?.body else { return Err(EACCES) };
         Ok(Executable { inode, path: full, content: c.snapshot(&mut self.memory.physical) })
     }
@@ -293,6 +295,7 @@ impl<H: Hardware> Kernel<H> {
         let mut tails = Vec::new();
         let snapshot = file.content.snapshot(&mut self.memory.physical);
         let object = self.memory.object(Source::File(snapshot));
+        let path = Rc::new(file.path.clone());
         for s in &loaded.program.segments {
             let address = s.address.wrapping_add(loaded.bias);
             let rights = Rights::from_bits_truncate(s.flags as u8);
@@ -315,7 +318,7 @@ impl<H: Hardware> Kernel<H> {
                         object,
                         offset: s.offset / PAGE,
                         needs_copy: true,
-                        kind: MapKind::File(file.inode, file.path.clone()),
+                        kind: MapKind::File(file.inode, path.clone()),
                         shared: false,
                     },
                 );

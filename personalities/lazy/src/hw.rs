@@ -196,6 +196,6 @@ pub trait Hardware {
     fn say(&mut self, line: Arguments<'_>);
     /// The end of this kernel, with a reason for people.
     fn fail(&mut self, reason: &str) -> !;
-    /// Whether the kernel's own heap has room for another call's objects.
-    fn heap_has_room(&self) -> bool;
+    /// Bytes of the kernel's own heap that calls may make objects of; a reserve for the one in progress is not counted.
+    fn heap_room(&self) -> usize;
 }

@@ -1,7 +1,19 @@
 //! Pipes and FIFOs.
 
+use crate::files::Time;
 use abi::turn::PIPE_CAPACITY;
 use alloc::collections::VecDeque;
+
+/// What fchmod, fchown and utimensat change of a pipe without a name; a FIFO's are its inode's.
+#[derive(Clone, Copy)]
+pub struct Attributes {
+    /// Permissions.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: [u32; 2],
+    /// Access, modification, change.
+    pub times: [Time; 3],
+}
 
 /// A pipe.
 #[derive(Default)]
@@ -22,9 +34,17 @@ pub struct Pipe {
     pub writers_seen: u64,
     /// Clock at its making.
     pub made: u64,
+    /// None: as it was made.
+    pub attributes: Option<Attributes>,
 }
 
 impl Pipe {
+    /// Its attributes, as they are.
+    pub fn attributes(&self) -> Attributes {
+        let made = Attributes { mode: 0o600, owner: [0; 2], times: [Time::of_us(self.made); 3] };
+        self.attributes.unwrap_or(made)
+    }
+
     /// Bytes that fit.
     pub fn room(&self) -> usize {
         PIPE_CAPACITY.saturating_sub(self.data.len())

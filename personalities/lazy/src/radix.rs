@@ -94,6 +94,11 @@ impl<T: Extent> Radix<T> {
         fill(&mut self.root, self.height, start, end, &mut |at| Some(value.part(at - start)));
     }
 
+    /// Bytes of heap that a copy of its nodes takes.
+    pub fn weight(&self) -> usize {
+        nodes(&self.root).saturating_mul(size_of::<[Slot<T>; FANOUT]>().next_power_of_two())
+    }
+
     /// Takes `count` pages from `start` on out, telling `gone` of each extent (first index, pages, value).
     pub fn clear(&mut self, start: u64, count: u64, gone: &mut dyn FnMut(u64, u64, T)) {
         let end = start.saturating_add(count).min(span(self.height));
@@ -107,6 +112,13 @@ impl<T: Extent> Radix<T> {
     /// All extents between `start` and `end`, cut to them, ascending: (first index, pages, value).
     pub fn visit(&self, start: u64, end: u64, f: &mut dyn FnMut(u64, u64, &T)) {
         visit(&self.root, self.height, 0, start, end, f);
+    }
+}
+
+fn nodes<T>(s: &Slot<T>) -> usize {
+    match s {
+        Slot::Node(n) => 1 + n.iter().map(nodes).sum::<usize>(),
+        _ => 0,
     }
 }
 

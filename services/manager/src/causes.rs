@@ -45,10 +45,11 @@ impl Loss {
     /// Whether `other`, of a kernel that executes the same turns again, is the same once more.
     fn repeats_in(&self, other: &Loss) -> bool {
         let said_otherwise = self.why == other.why && self.own != other.own;
-        match (self.right_at, other.right_at) {
-            (Some(first), Some(second)) => second <= first.saturating_add(AHEAD) && !said_otherwise,
-            _ => false,
-        }
+        let silent = [self, other].map(|loss| loss.why == Out::Silent);
+        let (Some(first), Some(second)) = (self.right_at, other.right_at) else { return false };
+        // One that stands still elsewhere, or where another thing had happened, has not come to the place: nothing is known of that.
+        let elsewhere = silent[1] && second.saturating_add(AHEAD) < first;
+        second <= first.saturating_add(AHEAD) && !said_otherwise && silent[0] == silent[1] && !elsewhere
     }
 
     /// The turns that it was lost in are executed again.

@@ -9,6 +9,7 @@ use abi::vote::Control;
 const HELP: &[&str] = &[
     "help                   this text",
     "status [json]          every domain, and how each voter stands",
+    "counters K [json]      what kernel K counts of itself: calls by kind, faults, switches, frames",
     "verdicts, log          the last verdicts with their evidence; all that was told last; with the seconds since power-on",
     "inject crash|hang K    EL2 makes K jump to nowhere, or never runs it again",
     "inject slow K          K gets a tenth of its core, until `resume K`",
@@ -71,6 +72,8 @@ impl Manager {
             [Some("help"), None, ..] => HELP.iter().for_each(|line| board.text(line.as_bytes())),
             [Some("status"), None, ..] => self.status(self.json, board),
             [Some("status"), Some("json"), None, _] => self.status(true, board),
+            [Some("counters"), Some(target), None, _] => self.counters(target, self.json, board),
+            [Some("counters"), Some(target), Some("json"), None] => self.counters(target, true, board),
             [Some("verdicts"), None, ..] => self.history.replay(true, board),
             [Some("log"), None, ..] => self.history.replay(false, board),
             [Some("policy"), name, value, None] => self.policy(name, value, board),
@@ -92,6 +95,9 @@ impl Manager {
                         "usage: replace K [spare] [design], e.g. `replace k2 lazy`, `replace k2 spare`"
                     ),
                 );
+            }
+            [Some("counters"), ..] => {
+                self.say(board, format_args!("usage: counters K [json], e.g. `counters k2`"))
             }
             [Some("inject"), ..] => {
                 self.say(

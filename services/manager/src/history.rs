@@ -44,10 +44,10 @@ fn is_verdict(line: &[u8]) -> bool {
 }
 
 impl History {
-    /// Keeps a line that tells of something.
-    pub fn note(&self, now_us: u64, line: &Line) {
+    /// Keeps a line that tells of something; whether it does.
+    pub fn note(&self, now_us: u64, line: &Line) -> bool {
         if parts(line.bytes()).is_none() {
-            return;
+            return false;
         }
         let list = if is_verdict(line.bytes()) { &self.verdicts } else { &self.log };
         if let Ok(mut list) = list.try_borrow_mut() {
@@ -56,6 +56,7 @@ impl History {
             }
             let _room = list.push_back((now_us, line.clone()));
         }
+        true
     }
 
     /// Tells again what happened: verdicts alone, or all in the order of time.

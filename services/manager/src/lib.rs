@@ -11,6 +11,7 @@
 
 mod causes;
 mod command;
+mod counters;
 mod history;
 mod iteration;
 mod line;
@@ -25,6 +26,7 @@ mod table;
 use abi::bootinfo::{DOMAINS_MAX, DomainState, DomainStatus, Iteration, Name, SparePolicy, name_str};
 use abi::digest::Digest;
 use abi::hypercall::{Error, Inject};
+use abi::monitor::Monitor;
 use abi::vote::Control;
 use consensus::verdict::{Causes, Policy};
 use history::History;
@@ -40,12 +42,16 @@ const COMMAND_MAX: usize = 128;
 pub trait Board {
     /// Prints one line on the operator's console.
     fn text(&mut self, line: &[u8]);
+    /// Something happened, which this line tells; `text` prints it. For the log.
+    fn happened(&mut self, line: &[u8]);
     /// Shows typed bytes.
     fn echo(&mut self, bytes: &[u8]);
     /// A fault that EL2 causes.
     fn inject(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
     /// The same, many times a second: nobody makes a note of it.
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error>;
+    /// What kernel `domain` tells of itself, if it does.
+    fn monitor(&self, domain: u32) -> Option<Monitor<'static>>;
     /// Microseconds since some moment.
     fn now_us(&self) -> u64;
     /// An order for others: a fault that a kernel itself causes, an input to be agreed, what the replicas are to decide about.
@@ -226,7 +232,9 @@ impl Manager {
 
     fn say(&self, board: &mut impl Board, arguments: core::fmt::Arguments<'_>) {
         let (now_us, line) = (board.now_us(), line::Line::of(arguments));
-        self.history.note(now_us, &line);
+        if self.history.note(now_us, &line) {
+            board.happened(line.bytes());
+        }
         let json = if self.json { history::json(now_us, &line) } else { None };
         board.text(json.as_ref().unwrap_or(&line).bytes());
     }

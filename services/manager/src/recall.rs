@@ -4,6 +4,7 @@
 use crate::iteration::Return;
 use crate::{Board, Manager};
 use abi::hypercall::{Error, Inject};
+use abi::monitor::Monitor;
 use abi::vote::{Control, Progress, Verdict};
 
 /// Where nothing is heard. What is told again by `log` has the time at which it was read.
@@ -11,12 +12,16 @@ struct Quiet(u64);
 
 impl Board for Quiet {
     fn text(&mut self, _: &[u8]) {}
+    fn happened(&mut self, _: &[u8]) {}
     fn echo(&mut self, _: &[u8]) {}
     fn inject(&mut self, _: u32, _: Inject) -> Result<(), Error> {
         Ok(())
     }
     fn pace(&mut self, _: u32, _: Inject) -> Result<(), Error> {
         Ok(())
+    }
+    fn monitor(&self, _: u32) -> Option<Monitor<'static>> {
+        None
     }
     fn now_us(&self) -> u64 {
         self.0

@@ -3,10 +3,14 @@
 use abi::bootinfo::{BootInfo, DOMAINS_MAX, NAME_MAX, name_from, name_str};
 use abi::bundle::{Bundle, Kind};
 use abi::hypercall::{Error, Inject, NOTIFY_IRQ};
+use abi::monitor::Monitor;
+use abi::ring::OFFSET_DATA;
 use abi::vote::Control;
 use consensus::verdict::EVIDENCE;
+use core::fmt::Write;
 use ipc::{BroadcastReader, Receive, ReceiveError};
 use manager::{Board, Config, DESIGNS, Design, Manager};
+use runtime::channel::Channel;
 use serde::de::DeserializeOwned;
 use shell::serial::Serial;
 use shell::{Broadcast, Clock, Replicas};
@@ -15,6 +19,7 @@ use shell::{Broadcast, Clock, Replicas};
 const BUDGET: usize = 256;
 
 struct Desk {
+    boot: &'static BootInfo,
     clock: Clock,
     port: Serial,
     control: Broadcast,
@@ -24,6 +29,10 @@ impl Board for Desk {
     fn text(&mut self, line: &[u8]) {
         // The manager's texts have no budget, and a line is never too long.
         let _ = runtime::calls::print(line);
+    }
+
+    fn happened(&mut self, line: &[u8]) {
+        defmt::info!("{=str}", core::str::from_utf8(line).unwrap_or("a line that is no text"));
     }
 
     fn echo(&mut self, bytes: &[u8]) {
@@ -45,6 +54,13 @@ impl Board for Desk {
 
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         runtime::inject(domain as usize, inject)
+    }
+
+    fn monitor(&self, domain: u32) -> Option<Monitor<'static>> {
+        let mut name = heapless::String::<NAME_MAX>::new();
+        write!(name, "monitor-{}", name_str(self.boot.domain_names.get(domain as usize)?)).ok()?;
+        let words = Channel::find(self.boot, &name)?.words().get((OFFSET_DATA / 8)..)?;
+        Monitor::read(words).filter(Monitor::is_there)
     }
 
     fn now_us(&self) -> u64 {
@@ -201,6 +217,7 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
         images: core::array::from_fn(|d| boot.partitions.get(d).map_or([0; NAME_MAX], |p| p.image)),
     });
     let mut desk = Desk {
+        boot,
         clock: Clock::since_power_on(boot),
         port: Serial::new(boot),
         control: Broadcast::new(boot, "control"),

@@ -44,6 +44,7 @@ fn cause(desk: &Desk) -> &str {
     let mut told = desk.lines.iter().filter(|l| l.starts_with("cause: "));
     let line = told.next().expect("a cause is told");
     assert_eq!(told.next(), None);
+    assert!(desk.happened.contains(line), "the log has it, too");
     line
 }
 
@@ -126,6 +127,17 @@ fn nothing_is_said_of_what_was_not_executed_again() {
         accuse(&mut m, verdict, s, &mut desk);
         assert!(cause(&desk).contains(&format!("{again} 36; then ")), "{}", cause(&desk));
         assert_eq!(desk.acts, [SAME, NEXT]);
+    }
+    // It stands still: elsewhere, or where it had said something wrong.
+    for (first, s) in [(Verdict::Silent { voter: 5, n: 54 }, 30), (output(54, OWN), 40)] {
+        let (mut m, mut desk) = lost(first, 40);
+        begins(&mut m, 20, &mut desk);
+        agreed(&mut m, Progress::Hangs { voter: 5, s }, &mut desk);
+        assert!(
+            cause(&desk).contains("undetermined (executed again from sync point 20; then silent"),
+            "{}",
+            cause(&desk)
+        );
     }
     let (mut m, mut desk) = lost(output(54, OWN), 40);
     begins(&mut m, 36, &mut desk);

@@ -132,6 +132,7 @@ fn what_cannot_be_done_is_said() {
         ("inject usurp k1", "only the manager can usurp"),
         ("status all", "`status all`: nothing may follow that command"),
         ("log all", "`log all`: nothing may follow that command"),
+        ("counters", "usage: counters K [json], e.g. `counters k2`"),
         ("verdicts", "nothing so far"),
         (
             "policy iteration sideways",
@@ -147,14 +148,14 @@ fn what_cannot_be_done_is_said() {
         assert!(desk.acts.is_empty());
     }
     assert!(type_in(&mut manager(), "\r\r").lines.is_empty());
-    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 19);
+    assert_eq!(type_in(&mut manager(), "help\r").lines.len(), 20);
 }
 
 #[test]
 fn typing_is_echoed_and_erased() {
     let desk = type_in(&mut manager(), "\x7fhx\x7felp\r");
     assert_eq!(desk.echo, b"hx\x08 \x08elp\r\n");
-    assert_eq!(desk.lines.len(), 19);
+    assert_eq!(desk.lines.len(), 20);
 }
 
 proptest! {

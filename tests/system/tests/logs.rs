@@ -57,6 +57,7 @@ fn a_lie_is_followed_from_demand_to_verdict_and_return() {
             // Of a replica, whichever is first.
             ("INFO", "endorses: domain 4 begins anew: 0"),
             ("k2", "the kernel has its channels"),
+            ("manager", "return: k2 votes as "),
             ("manager", "domain 6 is to begin anew"),
             ("k4", "starts: "),
         ],

@@ -19,6 +19,12 @@ fn one_session_and_many_orders() {
     s.operate("status json").unwrap();
     s.operator_says(&[r#""name":"k3","core":3,"design":"actor","mib":256,"state":"running""#, "voting"])
         .unwrap();
+    for k in ["k1", "k2", "k3", "k4"] {
+        s.operate(&format!("counters {k} json")).unwrap();
+        for name in ["faults repaired", "write"] {
+            s.operator_says(&[&format!(r#""domain":"{k}","name":"{name}","count":"#)]).unwrap();
+        }
+    }
 
     // Inputs that are agreed, so that all kernels get them at the same place.
     s.operate("resize 50 132").unwrap();

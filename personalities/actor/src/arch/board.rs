@@ -212,6 +212,10 @@ impl Machine for Board {
         }
     }
 
+    fn heap_left(&self) -> usize {
+        super::memory::heap_left()
+    }
+
     fn tell(&mut self, event: Event) {
         match event {
             Event::Ended { pid, status } => defmt::info!("pid {=u32} ended, status {=i32:#x}", pid, status),

@@ -49,6 +49,13 @@ pub fn start(boot: &BootInfo) {
     FREE.store((end - frames) / PAGE, Ordering::Relaxed);
 }
 
+/// Bytes of heap that nobody has.
+pub fn heap_left() -> usize {
+    // SAFETY: see `Memory`; the reference ends with the statement.
+    let heap = unsafe { &*MEMORY.heap.get() };
+    heap.stats_total_bytes() - heap.stats_alloc_actual()
+}
+
 fn is_frame(layout: &Layout) -> bool {
     layout.size() == PAGE && layout.align() == PAGE
 }

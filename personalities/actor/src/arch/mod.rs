@@ -5,6 +5,7 @@
 //! kernel memory, and no address that a program passes means anything to the kernel.
 
 mod board;
+mod copy;
 mod enter;
 mod gic;
 mod memory;

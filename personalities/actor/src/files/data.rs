@@ -66,6 +66,20 @@ impl Data {
         }
     }
 
+    /// As they lie in one piece: at most `most` bytes from `at` on.
+    pub fn piece(&self, at: u64, most: u64) -> &[u8] {
+        let n = most.min(self.size.saturating_sub(at));
+        if n == 0 {
+            return &[];
+        }
+        if let Some(bytes) = self.image {
+            return bytes.get(at as usize..(at + n) as usize).unwrap_or(&[]);
+        }
+        let from = (at % PAGE) as usize;
+        let page = self.pages.get(&(at / PAGE)).map_or(Grant::zeros(), |g| g.bytes());
+        &page[from..from + n.min(PAGE - at % PAGE) as usize]
+    }
+
     /// Makes an image member one that can be changed, keeping pages below `keep`. `false`: more than `left` pages would be counted.
     fn thaw(&mut self, keep: u64, left: u64) -> bool {
         let Some(bytes) = self.image else { return true };

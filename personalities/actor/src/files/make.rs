@@ -151,11 +151,14 @@ impl Files {
         if realm(node) != Realm::Root {
             return Err(e::EXDEV);
         }
-        if self.node(place.directory)?.links == 0 || self.node(node)?.links == 0 {
+        if self.node(place.directory)?.links == 0 {
             return Err(e::ENOENT);
         }
         if self.is_directory(node) {
             return Err(e::EPERM);
+        }
+        if self.node(node)?.links == 0 {
+            return Err(e::ENOENT);
         }
         self.add_name(place.directory, &place.name, node)
     }

@@ -30,7 +30,7 @@ pub use digest::Numbering;
 use node::{Body, Directory, Node, NodeId, ROOT, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Stamp};
 pub use open::Opened;
 pub use open::What;
-pub use stat::{Attributes, SetTime};
+pub use stat::{Attributes, Inode, SetTime};
 pub use table::{Handle, HandleId, Target};
 pub use virtuals::{Device, Text};
 pub use walk::Follow;

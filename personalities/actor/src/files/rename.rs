@@ -38,6 +38,10 @@ impl Files {
         }
         let node = self.find(old.directory, &old_name)?.ok_or(e::ENOENT)?;
         let target = self.find(new.directory, &new_name)?;
+        // In a directory that was removed nothing is looked up.
+        if self.node(new.directory)?.links == 0 {
+            return Err(e::ENOENT);
+        }
         if noreplace && target.is_some() {
             return Err(e::EEXIST);
         }
@@ -55,7 +59,6 @@ impl Files {
             return Ok(());
         }
         match target {
-            None if self.node(new.directory)?.links == 0 => return Err(e::ENOENT),
             Some(t) if is_directory && !self.is_directory(t) => return Err(e::ENOTDIR),
             Some(t) if !is_directory && self.is_directory(t) => return Err(e::EISDIR),
             _ => {}

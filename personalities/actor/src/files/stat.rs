@@ -30,11 +30,66 @@ pub enum SetTime {
     To(Stamp),
 }
 
+/// What chmod and its kin change of anything that has no place in a directory: of a pipe without a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Inode {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub times: [Stamp; 3],
+}
+
+impl Inode {
+    /// A pipe's, made now.
+    pub fn of_pipe(made: Stamp) -> Inode {
+        Inode { mode: S_IFIFO | 0o600, uid: 0, gid: 0, times: [made; 3] }
+    }
+
+    pub fn chmod(&mut self, mode: u32, now: Stamp) {
+        self.mode = self.mode & S_IFMT | mode & 0o7777;
+        self.times[2] = now;
+    }
+
+    pub fn chown(&mut self, uid: u32, gid: u32, now: Stamp) {
+        self.uid = if uid == u32::MAX { self.uid } else { uid };
+        self.gid = if gid == u32::MAX { self.gid } else { gid };
+        self.mode = mode_after_chown(self.mode);
+        self.times[2] = now;
+    }
+
+    pub fn set_times(&mut self, times: [SetTime; 2], now: Stamp) {
+        self.times = times_after(self.times, times, now);
+    }
+}
+
+/// A change of the owner takes S_ISUID away, and S_ISGID from what the group may execute; not from directories.
+fn mode_after_chown(mode: u32) -> u32 {
+    match mode & S_IFMT {
+        S_IFDIR => mode,
+        _ if mode & 0o2010 == 0o2010 => mode & !0o6000,
+        _ => mode & !0o4000,
+    }
+}
+
+fn times_after(old: [Stamp; 3], set: [SetTime; 2], now: Stamp) -> [Stamp; 3] {
+    let one = |old, set| match set {
+        SetTime::Omit => old,
+        SetTime::Now => now,
+        SetTime::To(stamp) => stamp,
+    };
+    [one(old[0], set[0]), one(old[1], set[1]), now]
+}
+
 impl Attributes {
     /// Of a pipe without a name.
-    pub fn of_pipe(ino: u64, made: Stamp) -> Attributes {
-        let (dev, mode) = (4, S_IFIFO | 0o600);
-        Attributes { dev, ino, mode, links: 1, uid: 0, gid: 0, rdev: 0, size: 0, times: [made; 3] }
+    pub fn of_pipe(ino: u64, inode: &Inode) -> Attributes {
+        let Inode { mode, uid, gid, times } = *inode;
+        Attributes { dev: 4, ino, mode, links: 1, uid, gid, rdev: 0, size: 0, times }
+    }
+
+    /// Execute permission for uid 0: any x bit.
+    pub fn executable(&self) -> bool {
+        self.mode & S_IFMT == S_IFDIR || self.mode & 0o111 != 0
     }
 
     fn blocks(&self) -> u64 {
@@ -104,55 +159,39 @@ impl Files {
         Ok(Attributes { dev: 1, ino: id, mode, links, uid, gid, rdev, size, times })
     }
 
-    /// A node whose attributes change now; `None`: a pipe's, which nobody sees.
-    fn touch(&mut self, id: NodeId) -> Res<Option<&mut super::node::Node>> {
-        match realm(id) {
-            Realm::Root => {}
-            Realm::Pipe => return Ok(None),
-            _ => return Err(e::EROFS),
+    /// A node whose attributes change now. (Those of a pipe without a name are the pipe server's.)
+    fn touch(&mut self, id: NodeId) -> Res<&mut super::node::Node> {
+        if realm(id) != Realm::Root {
+            return Err(e::EROFS);
         }
         let now = self.now;
         let node = self.node_mut(id)?;
         node.times[2] = now;
-        Ok(Some(node))
+        Ok(node)
     }
 
     pub fn chmod(&mut self, id: NodeId, mode: u32) -> Res {
-        if let Some(node) = self.touch(id)? {
-            node.changed = true;
-            node.mode = node.mode & S_IFMT | mode & 0o7777;
-        }
+        let node = self.touch(id)?;
+        node.changed = true;
+        node.mode = node.mode & S_IFMT | mode & 0o7777;
         Ok(())
     }
 
     /// `u32::MAX` leaves an id as it is.
     pub fn chown(&mut self, id: NodeId, uid: u32, gid: u32) -> Res {
-        if let Some(node) = self.touch(id)? {
-            node.changed = true;
-            node.uid = if uid == u32::MAX { node.uid } else { uid };
-            node.gid = if gid == u32::MAX { node.gid } else { gid };
-            if node.mode & S_IFMT != S_IFDIR {
-                node.mode &= !0o4000;
-                if node.mode & 0o2010 == 0o2010 {
-                    node.mode &= !0o2000;
-                }
-            }
-        }
+        let node = self.touch(id)?;
+        node.changed = true;
+        node.uid = if uid == u32::MAX { node.uid } else { uid };
+        node.gid = if gid == u32::MAX { node.gid } else { gid };
+        node.mode = mode_after_chown(node.mode);
         Ok(())
     }
 
     /// Access and modification time.
     pub fn set_times(&mut self, id: NodeId, times: [SetTime; 2]) -> Res {
         let now = self.now;
-        if let Some(node) = self.touch(id)? {
-            for (slot, time) in node.times.iter_mut().zip(times) {
-                match time {
-                    SetTime::Omit => {}
-                    SetTime::Now => *slot = now,
-                    SetTime::To(stamp) => *slot = stamp,
-                }
-            }
-        }
+        let node = self.touch(id)?;
+        node.times = times_after(node.times, times, now);
         Ok(())
     }
 
@@ -179,8 +218,8 @@ impl Files {
         if id >= PIPES { id - PIPES } else { id }
     }
 
-    /// Execute permission for uid 0: any x bit.
+    /// As [`Attributes::executable`].
     pub fn executable(&self, id: NodeId) -> bool {
-        self.attributes(id).is_ok_and(|a| a.mode & S_IFMT == S_IFDIR || a.mode & 0o111 != 0)
+        self.attributes(id).is_ok_and(|a| a.executable())
     }
 }

@@ -28,6 +28,14 @@ impl Files {
         }
     }
 
+    /// A run of bytes of a regular file from `at` on, at most `most` and at least one; empty at its end.
+    pub fn piece(&self, node: NodeId, at: u64, most: u64) -> &[u8] {
+        match self.nodes.get(&node).map(|n| &n.body) {
+            Some(Body::File(data)) => data.piece(at, most),
+            _ => &[],
+        }
+    }
+
     /// Writes into a regular file: how much, at least a byte of `bytes`.
     pub fn write_at(&mut self, id: NodeId, at: u64, bytes: &[u8]) -> Res<usize> {
         if at >= SIZE_MAX {

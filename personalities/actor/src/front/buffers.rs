@@ -2,6 +2,7 @@
 
 use crate::bytes::u64_at;
 use crate::error::{Res, e};
+use crate::files::node::NodeId;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::memory::Access;
@@ -53,11 +54,12 @@ impl<M: Machine> Kernel<M> {
         let raw = self.bytes_in(me, at, segments as usize * 16)?;
         let mut left = COUNT_MAX;
         let mut parts = Vec::new();
+        // As Linux: all lengths come before the first address.
+        if raw.chunks(16).any(|part| u64_at(part, 8) > i64::MAX as u64) {
+            return Err(e::EINVAL);
+        }
         for part in raw.chunks(16) {
             let (base, length) = (u64_at(part, 0), u64_at(part, 8));
-            if length > i64::MAX as u64 {
-                return Err(e::EINVAL);
-            }
             addressable(base, length)?;
             parts.push((base, length.min(left)));
             left -= length.min(left);
@@ -88,19 +90,40 @@ impl<M: Machine> Kernel<M> {
 
     /// Bytes out, to where they are known to go.
     pub(super) fn scatter(&mut self, me: Serial, b: &Buffers, skip: u64, bytes: &[u8]) -> Res {
+        let space = self.space_of(me)?;
         let mut done = 0;
         for (at, n) in b.parts(skip, bytes.len() as u64) {
-            self.bytes_out(me, at, &bytes[done..done + n as usize])?;
+            self.memory.fill(space, at, &bytes[done..done + n as usize])?;
             done += n as usize;
+        }
+        Ok(())
+    }
+
+    /// Bytes of a regular file from `at` on, which it has, out to where they are known to go: copied once.
+    pub(super) fn scatter_file(&mut self, me: Serial, b: &Buffers, node: NodeId, at: u64, count: u64) -> Res {
+        let space = self.space_of(me)?;
+        let mut from = at;
+        for (to, n) in b.parts(0, count) {
+            let mut done = 0;
+            while done < n {
+                let piece = self.files.piece(node, from, n - done);
+                if piece.is_empty() {
+                    return Err(e::EFAULT);
+                }
+                self.memory.fill(space, to + done, piece)?;
+                done += piece.len() as u64;
+                from += piece.len() as u64;
+            }
         }
         Ok(())
     }
 
     /// Bytes in, from where they are known to be.
     pub(super) fn gather(&mut self, me: Serial, b: &Buffers, skip: u64, length: u64) -> Res<Vec<u8>> {
-        let mut out = Vec::new();
+        let space = self.space_of(me)?;
+        let mut out = Vec::with_capacity(length as usize);
         for (at, n) in b.parts(skip, length) {
-            out.extend(self.bytes_in(me, at, n as usize)?);
+            self.memory.append(space, at, n as usize, &mut out)?;
         }
         Ok(out)
     }

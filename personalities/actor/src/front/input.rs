@@ -93,18 +93,9 @@ impl<M: Machine> Kernel<M> {
             return Ok(Flow::Done(0));
         }
         let n = self.reach(me, &t.buffers, 0, there, Access::Write)?;
-        let mut done = 0;
-        while done < n {
-            let mut chunk = vec![0; (n - done).min(CHUNK) as usize];
-            let got = self.files.read_at(node, at + done, &mut chunk);
-            self.scatter(me, &t.buffers, done, &chunk[..got])?;
-            done += got as u64;
-            if got < chunk.len() {
-                break;
-            }
-        }
-        self.advance_offset(me, t, done)?;
-        Ok(Flow::Done(done))
+        self.scatter_file(me, &t.buffers, node, at, n)?;
+        self.advance_offset(me, t, n)?;
+        Ok(Flow::Done(n))
     }
 
     fn read_pipe(&mut self, me: Serial, pipe: PipeId, b: &Buffers, nonblocking: bool) -> Out {

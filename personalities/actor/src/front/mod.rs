@@ -32,6 +32,18 @@ use alloc::vec::Vec;
 /// Longest path.
 const PATH_MAX: usize = 4095;
 
+/// So much of the heap, bytes, is kept for what cannot be refused, and for what one call needs at the most.
+const HEAP_RESERVE: usize = 8 << 20;
+
+/// Calls that make what stays: names, regions, handles, processes. No agreed limit bounds how many names a file has, how long paths of mappings and texts
+/// of /proc are, so they are refused when little heap is left.
+fn makes(number: u64) -> bool {
+    matches!(
+        number,
+        nr::openat | nr::mkdirat | nr::mknodat | nr::symlinkat | nr::linkat | nr::renameat | nr::renameat2
+    ) || matches!(number, nr::pipe2 | nr::clone | nr::execve | nr::mmap | nr::mremap | nr::mprotect)
+}
+
 /// A call's arguments.
 #[derive(Clone, Copy)]
 pub struct Arguments(pub [u64; 6]);
@@ -61,6 +73,9 @@ impl<M: Machine> Kernel<M> {
         let a = Arguments([x[0], x[1], x[2], x[3], x[4], x[5]]);
         if !abi::tier::offers(self.tier, number) {
             return self.unknown(number);
+        }
+        if makes(number) && self.machine.heap_left() < HEAP_RESERVE {
+            return Err(e::ENOMEM);
         }
         None.or_else(|| self.memory_call(me, number, a, growth))
             .or_else(|| self.descriptor_call(me, number, a))

@@ -100,7 +100,7 @@ impl<M: Machine> Kernel<M> {
             other => other?,
         };
         let bytes = self.gather(me, b, done, reached)?;
-        self.pipes.write(pipe, &bytes, &mut self.post);
+        self.pipes.write(pipe, bytes, &mut self.post);
         let done = done + reached;
         if done == count || reached < n || nonblocking {
             return Ok(Flow::Done(done));

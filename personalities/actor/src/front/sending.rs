@@ -96,7 +96,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn source_bytes(&self, from: &From, length: u64) -> Vec<u8> {
-        let mut bytes = vec![0; length as usize];
+        let there = self.files.size(from.node).saturating_sub(from.at);
+        let mut bytes = vec![0; length.min(there) as usize];
         let n = self.files.read_at(from.node, from.at, &mut bytes);
         bytes.truncate(n);
         bytes
@@ -121,9 +122,10 @@ impl<M: Machine> Kernel<M> {
             Room::Bytes(n) => (n as u64).min(from.count),
         };
         let bytes = self.source_bytes(from, n);
-        self.pipes.write(pipe, &bytes, &mut self.post);
-        self.sent(me, from, bytes.len() as u64)?;
-        Ok(Flow::Done(bytes.len() as u64))
+        let n = bytes.len() as u64;
+        self.pipes.write(pipe, bytes, &mut self.post);
+        self.sent(me, from, n)?;
+        Ok(Flow::Done(n))
     }
 
     fn send_to_terminal(&mut self, me: Serial, from: &From) -> Out {

@@ -34,7 +34,7 @@ impl<M: Machine> Kernel<M> {
             nr::sigaltstack => self.sigaltstack(me, a),
             nr::kill => self.kill(me, a.int(0), a.0[1]),
             nr::tkill => self.tkill(me, a.int(0), a.0[1]),
-            nr::tgkill if a.int(0) <= 0 => Err(e::EINVAL),
+            nr::tgkill if a.int(0) <= 0 || a.int(1) <= 0 => Err(e::EINVAL),
             nr::tgkill if a.int(0) != a.int(1) => Err(e::ESRCH),
             nr::tgkill => self.tkill(me, a.int(1), a.0[2]),
             _ => return None,
@@ -119,12 +119,13 @@ impl<M: Machine> Kernel<M> {
 
     fn kill(&mut self, me: Serial, pid: i32, signal: u64) -> Out {
         let signal = signal as u32;
+        // As Linux 6.1: the number is looked at once it is known that somebody is meant.
+        let targets = self.processes.targets(me, pid)?;
         if signal > u32::from(sig::LAST) {
             return Err(e::EINVAL);
         }
-        let targets = self.processes.targets(me, pid);
         let info = Info::user(signal as u8, self.processes.get(me)?.pid);
-        for target in targets? {
+        for target in targets {
             if signal != 0 {
                 self.processes.generate(target, info, &mut self.post);
             }

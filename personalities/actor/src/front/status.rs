@@ -21,6 +21,16 @@ fn follow(flags: u32) -> Follow {
     if flags & AT_SYMLINK_NOFOLLOW != 0 { Follow::No } else { Follow::Yes }
 }
 
+/// What utimensat makes of a timespec; `None`: its nanoseconds are none.
+fn time_to_set(seconds: i64, nanoseconds: u64) -> Option<SetTime> {
+    match nanoseconds {
+        UTIME_NOW => Some(SetTime::Now),
+        UTIME_OMIT => Some(SetTime::Omit),
+        0..1_000_000_000 => Some(SetTime::To(Stamp { seconds, nanoseconds: nanoseconds as u32 })),
+        _ => None,
+    }
+}
+
 impl<M: Machine> Kernel<M> {
     pub(super) fn status_call(&mut self, me: Serial, number: u64, a: Arguments) -> Option<Out> {
         Some(match number {
@@ -43,7 +53,7 @@ impl<M: Machine> Kernel<M> {
 
     fn attributes(&self, node: NodeId) -> Res<Attributes> {
         match realm(node) {
-            Realm::Pipe => Ok(Attributes::of_pipe(Files::inode(node), self.pipes.made(node - PIPES))),
+            Realm::Pipe => Ok(Attributes::of_pipe(Files::inode(node), self.pipes.inode(node - PIPES)?)),
             _ => self.files.attributes(node),
         }
     }
@@ -108,32 +118,48 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EINVAL);
         }
         let node = self.target(me, a.int(0), a.0[1], flags)?;
-        if mode & 1 != 0 && realm(node) != Realm::Pipe && !self.files.executable(node) {
+        let attributes = self.attributes(node)?;
+        if mode & 1 != 0 && !attributes.executable() {
             return Err(e::EACCES);
         }
-        let special = self.attributes(node)?.rdev != 0;
+        let special = attributes.rdev != 0;
         if mode & 2 != 0 && matches!(realm(node), Realm::Dev | Realm::Proc) && !special {
             return Err(e::EROFS);
         }
         DONE
     }
 
+    fn chmod(&mut self, node: NodeId, mode: u32) -> Out {
+        let now = Stamp::from_us(self.now_us());
+        match realm(node) {
+            Realm::Pipe => self.pipes.inode_mut(node - PIPES)?.chmod(mode, now),
+            _ => self.files.chmod(node, mode)?,
+        }
+        DONE
+    }
+
+    fn chown(&mut self, node: NodeId, uid: u32, gid: u32) -> Out {
+        let now = Stamp::from_us(self.now_us());
+        match realm(node) {
+            Realm::Pipe => self.pipes.inode_mut(node - PIPES)?.chown(uid, gid, now),
+            _ => self.files.chown(node, uid, gid)?,
+        }
+        DONE
+    }
+
     fn fchmod(&mut self, me: Serial, a: Arguments) -> Out {
         let node = self.files.active(me, a.fd(0))?.node;
-        self.files.chmod(node, a.uint(1))?;
-        DONE
+        self.chmod(node, a.uint(1))
     }
 
     fn fchmodat(&mut self, me: Serial, a: Arguments) -> Out {
         let node = self.node_at(me, a.int(0), a.0[1], Follow::Yes)?;
-        self.files.chmod(node, a.uint(2))?;
-        DONE
+        self.chmod(node, a.uint(2))
     }
 
     fn fchown(&mut self, me: Serial, a: Arguments) -> Out {
         let node = self.files.active(me, a.fd(0))?.node;
-        self.files.chown(node, a.uint(1), a.uint(2))?;
-        DONE
+        self.chown(node, a.uint(1), a.uint(2))
     }
 
     fn fchownat(&mut self, me: Serial, a: Arguments) -> Out {
@@ -142,25 +168,17 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EINVAL);
         }
         let node = self.target(me, a.int(0), a.0[1], flags)?;
-        self.files.chown(node, a.uint(2), a.uint(3))?;
-        DONE
+        self.chown(node, a.uint(2), a.uint(3))
     }
 
+    /// As Linux 6.1: what is at the path comes first, what the times say last; with nothing to set the path is not looked at.
     fn utimensat(&mut self, me: Serial, a: Arguments) -> Out {
         let (fd, at, times_at, flags) = (a.int(0), a.0[1], a.0[2], a.uint(3));
-        let mut times = [SetTime::Now; 2];
+        let mut times = [Some(SetTime::Now); 2];
         if times_at != 0 {
             let raw = self.bytes_in(me, times_at, 32)?;
-            for (i, time) in times.iter_mut().enumerate() {
-                let (seconds, nanoseconds) = (u64_at(&raw, 16 * i) as i64, u64_at(&raw, 16 * i + 8));
-                *time = match nanoseconds {
-                    UTIME_NOW => SetTime::Now,
-                    UTIME_OMIT => SetTime::Omit,
-                    0..1_000_000_000 => SetTime::To(Stamp { seconds, nanoseconds: nanoseconds as u32 }),
-                    _ => return Err(e::EINVAL),
-                };
-            }
-            if times == [SetTime::Omit; 2] {
+            times = [0, 16].map(|i| time_to_set(u64_at(&raw, i) as i64, u64_at(&raw, i + 8)));
+            if times == [Some(SetTime::Omit); 2] {
                 return DONE;
             }
         }
@@ -175,7 +193,12 @@ impl<M: Machine> Kernel<M> {
             }
             self.target(me, fd, at, flags)?
         };
-        self.files.set_times(node, times)?;
+        let [Some(accessed), Some(changed)] = times else { return Err(e::EINVAL) };
+        let (times, now) = ([accessed, changed], Stamp::from_us(self.now_us()));
+        match realm(node) {
+            Realm::Pipe => self.pipes.inode_mut(node - PIPES)?.set_times(times, now),
+            _ => self.files.set_times(node, times)?,
+        }
         DONE
     }
 }

@@ -133,3 +133,169 @@ fn mprotect_looks_at_an_empty_range_before_the_rights() {
     assert_eq!(answer(&mut k, nr::mprotect, &[page, 4096, unknown]), EINVAL);
     assert_eq!(answer(&mut k, nr::mprotect, &[page + 1, 0, unknown]), EINVAL);
 }
+
+#[test]
+fn kill_looks_for_the_receiver_before_the_number() {
+    let mut k = kernel();
+    let bad = 65;
+    for pid in [NOBODY, -NOBODY, -1, i64::from(i32::MIN)] {
+        assert_eq!(answer(&mut k, nr::kill, &[pid, bad]), ESRCH, "{pid}");
+    }
+    assert_eq!(answer(&mut k, nr::kill, &[0, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::kill, &[-1, -1]), ESRCH);
+    assert_eq!(answer(&mut k, nr::kill, &[1, -1]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tkill, &[NOBODY, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tkill, &[1, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tkill, &[0, bad]), EINVAL);
+    assert_eq!(answer(&mut k, nr::tgkill, &[1, NOBODY, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tgkill, &[NOBODY, 1, bad]), ESRCH);
+    assert_eq!(answer(&mut k, nr::tgkill, &[NOBODY, 0, 10]), EINVAL);
+}
+
+#[test]
+fn utimensat_looks_at_the_path_before_the_nanoseconds() {
+    let mut k = kernel();
+    let (path, times) = (DATA as i64 + 64, DATA as i64);
+    let (enoent, enotdir) = (-2, -20);
+    let omit = (1u64 << 30) - 2;
+    let mut utimensat = |at: i64, name: &[u8], nanoseconds: [u64; 2], flags: i64| {
+        k.put(DATA, &[5, nanoseconds[0], 5, nanoseconds[1]].map(u64::to_le_bytes).concat());
+        k.put(DATA + 64, name);
+        answer(&mut k, nr::utimensat, &[at, if name.is_empty() { 0 } else { path }, times, flags])
+    };
+    let bad = [1_000_000_000, 0];
+    assert_eq!(utimensat(-100, b"/none\0", bad, 0), enoent);
+    assert_eq!(utimensat(-100, b"/init/none\0", bad, 0), enotdir);
+    assert_eq!(utimensat(77, b"", bad, 0), EBADF);
+    assert_eq!(utimensat(-100, b"", bad, 0), EFAULT);
+    assert_eq!(utimensat(0, b"", bad, 0), EINVAL);
+    assert_eq!(utimensat(-100, b"/init\0", bad, 0), EINVAL);
+    // A mount that is read-only is asked last.
+    assert_eq!(utimensat(-100, b"/dev/null\0", bad, 0), EINVAL);
+    assert_eq!(utimensat(-100, b"/none\0", bad, 2), EINVAL);
+    assert_eq!(utimensat(-100, b"/none\0", [omit; 2], 2), 0);
+    assert_eq!(utimensat(-100, b"/none\0", [omit, u64::MAX], 0), enoent);
+}
+
+#[test]
+fn a_pipe_s_mode_owner_and_times_are_changed_by_its_descriptor() {
+    let mut k = kernel();
+    assert_eq!(answer(&mut k, nr::pipe2, &[DATA as i64, 0]), 0);
+    let stat = |k: &mut Kernel<Fake>| {
+        assert_eq!(answer(k, nr::fstat, &[3, DATA as i64 + 256]), 0);
+        let raw = k.bytes_in(1, DATA + 256, 128).unwrap();
+        let word = |i: usize| u32::from_le_bytes(raw[4 * i..4 * i + 4].try_into().unwrap());
+        [word(4), word(6), word(7), word(18), word(22)]
+    };
+    assert_eq!(stat(&mut k)[..3], [0o010600, 0, 0]);
+    assert_eq!(answer(&mut k, nr::fchmod, &[4, 0o6751]), 0);
+    assert_eq!(stat(&mut k)[..3], [0o016751, 0, 0]);
+    assert_eq!(answer(&mut k, nr::fchown, &[3, 5, -1]), 0);
+    k.put(DATA, &[77u64, 0, 78, 0].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::utimensat, &[4, 0, DATA as i64, 0]), 0);
+    assert_eq!(stat(&mut k), [0o010751, 5, 0, 77, 78]);
+    // A snapshot says when it was made, whatever its times say.
+    k.put(DATA, &[u64::MAX >> 1, 0, 1 << 63, 0].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::utimensat, &[4, 0, DATA as i64, 0]), 0);
+    k.take_snapshot(1);
+    assert!(!k.machine.snapshot.is_empty());
+}
+
+#[test]
+fn a_vector_s_lengths_come_before_its_addresses() {
+    let mut k = kernel();
+    let file = open(&mut k, b"/f\0", 0o102);
+    let beyond = u64::MAX - 100;
+    k.put(DATA, &[beyond, 5, DATA, u64::MAX].map(u64::to_le_bytes).concat());
+    assert_eq!(answer(&mut k, nr::readv, &[file, DATA as i64, 2]), EINVAL);
+    assert_eq!(answer(&mut k, nr::readv, &[file, DATA as i64, 1]), EFAULT);
+}
+
+#[test]
+fn nothing_is_looked_up_in_a_directory_that_was_removed() {
+    let mut k = kernel();
+    let (cwd, at) = (-100, DATA as i64);
+    let (enoent, eperm, enotdir, unlink_directory) = (-2, -1, -20, 0x200);
+    open(&mut k, b"/f\0", 0o102);
+    k.put(DATA, b"/d\0x/\0./\0/f\0");
+    assert_eq!(answer(&mut k, nr::mkdirat, &[cwd, at, 0o755]), 0);
+    assert_eq!(answer(&mut k, nr::chdir, &[at]), 0);
+    assert_eq!(answer(&mut k, nr::renameat, &[cwd, at + 9, cwd, at + 3]), enotdir);
+    assert_eq!(answer(&mut k, nr::unlinkat, &[cwd, at, unlink_directory]), 0);
+    // The new name has a slash, and the old is no directory: that would be said later.
+    assert_eq!(answer(&mut k, nr::renameat, &[cwd, at + 9, cwd, at + 3]), enoent);
+    // A directory has no further name, not even one that is gone.
+    k.put(DATA + 32, b"/g\0");
+    assert_eq!(answer(&mut k, nr::linkat, &[cwd, at + 6, cwd, at + 32, 0]), eperm);
+}
+
+#[test]
+fn a_read_crosses_pages_and_holes() {
+    let mut k = kernel();
+    let (data, to) = (DATA as i64, DATA as i64 + 100);
+    let file = open(&mut k, b"/f\0", 0o102);
+    let mut model = vec![0u8; 12_296];
+    for (at, text) in [(4090usize, &b"0123456789"[..]), (12_293, b"xyz")] {
+        k.put(DATA, text);
+        let written = answer(&mut k, nr::pwrite64, &[file, data, text.len() as i64, at as i64]);
+        assert_eq!(written, text.len() as i64);
+        model[at..at + text.len()].copy_from_slice(text);
+    }
+    // The test's memory is smaller than the file.
+    for (at, count) in [(0, 8000), (4000, 8000), (4095, 8000), (8190, 8000), (12_290, 50), (12_296, 1)] {
+        k.put(DATA, &[0xaa; 8192]);
+        let read = answer(&mut k, nr::pread64, &[file, to, count, at]);
+        let there = &model[at as usize..model.len().min((at + count) as usize)];
+        assert_eq!(read, there.len() as i64, "{at}");
+        assert!(k.bytes_in(1, DATA + 100, there.len()).unwrap() == there, "{at}");
+        assert_eq!(k.bytes_in(1, DATA + 100 + read as u64, 1).unwrap(), [0xaa]);
+    }
+    let program = open(&mut k, b"/init\0", 0);
+    assert_eq!(answer(&mut k, nr::pread64, &[program, to, 4090, 1]), 4090);
+    assert_eq!(k.bytes_in(1, DATA + 100, 4).unwrap(), b"ELF\x02");
+}
+
+#[test]
+fn what_would_fill_the_heap_is_refused_and_what_frees_is_not() {
+    let mut k = kernel();
+    let enomem = -12;
+    let file = open(&mut k, b"/f\0", 0o102);
+    k.put(DATA + 32, b"/g\0");
+    let (old, new) = (DATA as i64, DATA as i64 + 32);
+    let link = [-100, old, -100, new, 0];
+    k.machine.heap_is_full = true;
+    assert_eq!(answer(&mut k, nr::linkat, &link), enomem);
+    assert_eq!(answer(&mut k, nr::mmap, &[0, 4096, 3, 0x22, -1, 0]), enomem);
+    assert_eq!(open(&mut k, b"/proc/self/maps\0", 0), enomem);
+    assert_eq!(answer(&mut k, nr::close, &[file]), 0);
+    k.put(DATA, b"/f\0");
+    assert_eq!(answer(&mut k, nr::unlinkat, &[-100, old, 0]), 0);
+    k.machine.heap_is_full = false;
+    assert!(open(&mut k, b"/proc/self/maps\0", 0) >= 0);
+}
+
+#[test]
+fn maps_of_many_long_paths_is_refused() {
+    let mut k = kernel();
+    let name = [b'n'; 250];
+    let mut path = b"/".to_vec();
+    for _ in 0..12 {
+        path.extend_from_slice(&name);
+        path.push(0);
+        k.put(DATA, &path);
+        assert_eq!(answer(&mut k, nr::mkdirat, &[-100, DATA as i64, 0o755]), 0);
+        *path.last_mut().unwrap() = b'/';
+    }
+    path.extend_from_slice(b"f\0");
+    let file = open(&mut k, &path, 0o102);
+    k.put(DATA, &[1; 4096]);
+    assert_eq!(answer(&mut k, nr::write, &[file, DATA as i64, 4096]), 4096);
+    // Rights alternate, so each page is a region.
+    for i in 0..400 {
+        let at = 0x5000_0000 + i * 4096;
+        assert_eq!(answer(&mut k, nr::mmap, &[at, 4096, 1 + i % 2 * 4, 0x12, file, 0]), at);
+    }
+    assert_eq!(open(&mut k, b"/proc/self/maps\0", 0), -12);
+    assert_eq!(answer(&mut k, nr::munmap, &[0x5000_0000, 200 * 4096]), 0);
+    assert!(open(&mut k, b"/proc/self/maps\0", 0) >= 0);
+}

@@ -84,15 +84,18 @@ impl<M: Machine> Kernel<M> {
             self.skip(head, call);
             return true;
         }
+        // What the others have passed needs no promise, and none that was made waits for an answer: the replicas do not remember old calls for
+        // ever, and an answer behind more entries than are kept ahead could not be read.
+        let settled = self.log.knows_beyond(self.turns.next_sync());
         if wants {
-            if promised && decision != Some(Decision::Go) {
+            if promised && decision != Some(Decision::Go) && !settled {
                 self.say_calls(true);
                 return false;
             }
             self.step(head, !promised && ran > self.stuck_us / 2);
             return true;
         }
-        if stuck && !promised && decision.is_none() {
+        if stuck && !promised && decision.is_none() && !settled {
             self.promise();
         }
         false

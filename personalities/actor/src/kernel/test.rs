@@ -24,6 +24,7 @@ pub struct Fake {
     pub said: Said,
     pub output: Vec<u8>,
     pub snapshot: Vec<u8>,
+    pub heap_is_full: bool,
 }
 
 impl Machine for Fake {
@@ -103,6 +104,10 @@ impl Machine for Fake {
     }
 
     fn ring_snapshot(&mut self) {}
+
+    fn heap_left(&self) -> usize {
+        if self.heap_is_full { 0 } else { usize::MAX }
+    }
 
     fn tell(&mut self, _: Event) {}
 }
@@ -270,6 +275,35 @@ fn a_thread_that_makes_no_call_is_promised_and_skipped_and_comes_back() {
     k.turn(3);
     assert!(k.is_over());
     assert_eq!((stuck(&k), k.turns.calls()), (1, 2));
+}
+
+#[test]
+fn who_replays_what_the_others_have_passed_neither_promises_nor_waits_for_an_answer() {
+    let mut k = kernel();
+    k.script(0, vec![]);
+    k.turn(40);
+    // Promised before the log was here; what stands in it now is no answer, but says that the others are beyond.
+    assert_eq!(k.machine.said.last().unwrap(), "Stuck { call: 0 }");
+    k.script(0, vec![call(nr::setpgid, &[0, 0]), call(nr::setpgid, &[0, 0])]);
+    k.sync(1, START, &[]);
+    k.sync(2, START, &[]);
+    k.turn(4);
+    assert_eq!(k.turns.calls(), 0);
+    k.sync(3, START, &[]);
+    k.turn(4);
+    assert_eq!(k.turns.calls(), 2);
+    // Slow again, at a call of the same kind: no promise.
+    k.script(0, vec![]);
+    k.turn(40);
+    k.script(0, vec![call(nr::setpgid, &[0, 0])]);
+    k.turn(3);
+    let promises = k.machine.said.iter().filter(|s| s.starts_with("Stuck")).count();
+    assert_eq!((promises, k.turns.calls()), (1, 3));
+    // Of a skip that stands in the log it hears all the same.
+    k.script(0, vec![]);
+    k.entry(&Entry::Skip { call: 3 });
+    k.turn(40);
+    assert!(k.machine.said.iter().any(|s| s.starts_with("Rejoin")) || k.turns.round_length() == 0);
 }
 
 #[test]

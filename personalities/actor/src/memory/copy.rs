@@ -1,11 +1,12 @@
 //! Touching a program's memory: for its own faults, and for calls that copy. A copy goes through the regions, never through the program's
 //! addresses, so nothing a program passes can make the kernel fault.
 
-use super::{Access, Growth, Memory, Refusal, Rights, SpaceId};
+use super::{Access, Growth, Memory, Refusal, Region, Rights, Space, SpaceId};
 use crate::error::{Res, e};
 use crate::page::{Grant, PAGE};
 use abi::layout::TASK_SIZE;
-use alloc::vec;
+use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 
 /// The kernel's trampoline, in every process and no mapping of it: what a handler without SA_RESTORER returns to.
@@ -42,6 +43,17 @@ fn allowed(rights: Rights, access: Access) -> bool {
     }
 }
 
+/// What lies at a page that nobody has touched yet.
+fn first_grant(regions: &BTreeMap<u64, Region>, page: u64) -> Result<Grant, Trouble> {
+    let (start, region) = regions.range(..=page).next_back().ok_or(Trouble::Nothing)?;
+    let Some(b) = &region.backing else { return Ok(Grant::zero()) };
+    let at = b.offset + (page - start);
+    if at >= b.source.size() {
+        return Err(Trouble::Beyond);
+    }
+    b.source.page(at / PAGE).ok_or(Trouble::NoPage)
+}
+
 impl Memory {
     /// Makes the page at `address` exist so that `access` to it succeeds; the grant.
     fn touch(
@@ -56,47 +68,43 @@ impl Memory {
         }
         let page = address / PAGE * PAGE;
         let space = self.spaces.get(&id).ok_or(Trouble::Nothing)?;
-        if space.at(address).is_none() {
-            let start = space.grows_to(address).ok_or(Trouble::Nothing)?;
-            let pages = space.charged() + (start - page) / PAGE;
-            match self.afford(id, pages, growth) {
-                Ok(()) => {}
-                Err(Refusal::Turn) => {
-                    self.refused = true;
-                    return Err(Trouble::Turn);
+        let known = space.at(address).map(|(_, r)| r.rights);
+        let rights = match known {
+            Some(rights) => rights,
+            None => {
+                let start = space.grows_to(address).ok_or(Trouble::Nothing)?;
+                let pages = space.charged() + (start - page) / PAGE;
+                match self.afford(id, pages, growth) {
+                    Ok(()) => {}
+                    Err(Refusal::Turn) => {
+                        self.refused = true;
+                        return Err(Trouble::Turn);
+                    }
+                    Err(Refusal::Errno(_)) => return Err(Trouble::Nothing),
                 }
-                Err(Refusal::Errno(_)) => return Err(Trouble::Nothing),
+                let space = self.spaces.get_mut(&id).ok_or(Trouble::Nothing)?;
+                space.grow_stack(start, page);
+                space.at(address).map(|(_, r)| r.rights).ok_or(Trouble::Nothing)?
             }
-            self.spaces.get_mut(&id).ok_or(Trouble::Nothing)?.grow_stack(start, page);
-        }
-        let space = self.spaces.get_mut(&id).ok_or(Trouble::Nothing)?;
-        let (start, region) = space.at(address).ok_or(Trouble::Nothing)?;
-        if !allowed(region.rights, access) {
+        };
+        if !allowed(rights, access) {
             return Err(Trouble::Denied);
         }
-        let number = page / PAGE;
-        let mut first = None;
-        if !space.pages.contains_key(&number) {
-            first = Some(match &region.backing {
-                None => Grant::zero(),
-                Some(b) => {
-                    let at = b.offset + (page - start);
-                    if at >= b.source.size() {
-                        return Err(Trouble::Beyond);
-                    }
-                    b.source.page(at / PAGE).ok_or(Trouble::NoPage)?
+        let Space { regions, pages, stale, .. } = self.spaces.get_mut(&id).ok_or(Trouble::Nothing)?;
+        let grant = match pages.entry(page / PAGE) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let grant = first_grant(regions, page)?;
+                // What is only read and never changes is not kept: a program could read any number of pages that nobody is charged for.
+                if matches!(grant, Grant::Still(_)) && access != Access::Write {
+                    return Ok(self.still.insert(grant));
                 }
-            });
-        }
-        // What is only read and never changes is not kept: a program could read any number of pages that nobody is charged for.
-        match first {
-            Some(grant @ Grant::Still(_)) if access != Access::Write => return Ok(self.still.insert(grant)),
-            other => space.pages.extend(other.map(|grant| (number, grant))),
-        }
-        let grant = space.pages.get_mut(&number).ok_or(Trouble::NoPage)?;
+                free.insert(grant)
+            }
+        };
         if access == Access::Write && !grant.is_own() {
             grant.write().ok_or(Trouble::NoPage)?;
-            space.stale.push((page, page + PAGE));
+            stale.push((page, page + PAGE));
         }
         Ok(grant)
     }
@@ -154,16 +162,29 @@ impl Memory {
 
     /// Copies in, in whole or not at all.
     pub fn read(&mut self, id: SpaceId, address: u64, out: &mut [u8]) -> Res {
-        let length = out.len() as u64;
+        let mut done = 0;
+        self.pieces(id, address, out.len(), |piece| {
+            out[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        })
+    }
+
+    /// Copies `length` bytes in, behind what `out` holds.
+    pub fn append(&mut self, id: SpaceId, address: u64, length: usize, out: &mut Vec<u8>) -> Res {
+        self.pieces(id, address, length, |piece| out.extend_from_slice(piece))
+    }
+
+    /// The bytes of a range, page by page.
+    fn pieces(&mut self, id: SpaceId, address: u64, length: usize, mut take: impl FnMut(&[u8])) -> Res {
+        let growth = self.copying();
         let mut done = 0;
         while done < length {
-            let at = address.checked_add(done).ok_or(e::EFAULT)?;
-            let growth = self.copying();
+            let at = address.checked_add(done as u64).ok_or(e::EFAULT)?;
             let grant = self.touch(id, at, Access::Read, growth).map_err(|_| e::EFAULT)?;
             let from = (at % PAGE) as usize;
-            let n = (PAGE as usize - from).min((length - done) as usize);
-            out[done as usize..done as usize + n].copy_from_slice(&grant.bytes()[from..from + n]);
-            done += n as u64;
+            let n = (PAGE as usize - from).min(length - done);
+            take(&grant.bytes()[from..from + n]);
+            done += n;
         }
         Ok(())
     }
@@ -171,27 +192,34 @@ impl Memory {
     /// Copies out, in whole or not at all.
     pub fn write(&mut self, id: SpaceId, address: u64, bytes: &[u8]) -> Res {
         let length = bytes.len() as u64;
-        if self.reach(id, address, length, Access::Write) < length {
+        // Within one page the touch that copies says it all.
+        let pages = (address % PAGE + length).div_ceil(PAGE);
+        if pages > 1 && self.reach(id, address, length, Access::Write) < length {
             return Err(e::EFAULT);
         }
+        self.fill(id, address, bytes)
+    }
+
+    /// Copies out, to where `reach` has been.
+    pub fn fill(&mut self, id: SpaceId, address: u64, bytes: &[u8]) -> Res {
+        let growth = self.copying();
         let mut done = 0;
-        while done < length {
-            let at = address + done;
-            let growth = self.copying();
+        while done < bytes.len() {
+            let at = address.checked_add(done as u64).ok_or(e::EFAULT)?;
             let grant = self.touch(id, at, Access::Write, growth).map_err(|_| e::EFAULT)?;
             let from = (at % PAGE) as usize;
-            let n = (PAGE as usize - from).min((length - done) as usize);
+            let n = (PAGE as usize - from).min(bytes.len() - done);
             let page = grant.write().ok_or(e::EFAULT)?;
-            page[from..from + n].copy_from_slice(&bytes[done as usize..done as usize + n]);
-            done += n as u64;
+            page[from..from + n].copy_from_slice(&bytes[done..done + n]);
+            done += n;
         }
         Ok(())
     }
 
     /// `length` bytes.
     pub fn bytes(&mut self, id: SpaceId, address: u64, length: usize) -> Res<Vec<u8>> {
-        let mut out = vec![0; length];
-        self.read(id, address, &mut out)?;
+        let mut out = Vec::with_capacity(length);
+        self.append(id, address, length, &mut out)?;
         Ok(out)
     }
 

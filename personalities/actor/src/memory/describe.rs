@@ -1,11 +1,14 @@
 //! What others may know of a space: its lines in /proc/PID/maps, and its part of the memory digest.
 
 use super::{Memory, Region, Rights, Space, SpaceId};
+use crate::error::{Res, e};
 use crate::page::{PAGE, SIZE};
 use abi::digest::Encoder;
 use alloc::format;
 use alloc::vec::Vec;
 
+/// Longest text of maps, bytes: paths may be long, and regions many.
+const MAPS_MAX: usize = 1 << 20;
 /// Column of a name in maps, as Linux pads it.
 const NAME_COLUMN: usize = 73;
 
@@ -21,8 +24,8 @@ impl Space {
         }
     }
 
-    /// The text of /proc/PID/maps.
-    pub fn maps(&self) -> Vec<u8> {
+    /// The text of /proc/PID/maps; ENOMEM: it is longer than this kernel makes one.
+    pub fn maps(&self) -> Res<Vec<u8>> {
         let mut out = Vec::new();
         for (start, r) in &self.regions {
             let flag = |has: Rights, c: char| if r.rights.contains(has) { c } else { '-' };
@@ -46,8 +49,11 @@ impl Space {
             }
             line.push(b'\n');
             out.extend_from_slice(&line);
+            if out.len() > MAPS_MAX {
+                return Err(e::ENOMEM);
+            }
         }
-        out
+        Ok(out)
     }
 
     /// Mappings, as the memory digest takes them.

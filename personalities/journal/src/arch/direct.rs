@@ -30,6 +30,27 @@ impl Memory for Direct {
         unsafe { at(page, index * 8).cast::<u64>().read_volatile() }
     }
 
+    fn copy(&self, (from, inside): (u32, usize), (to, place): (u32, usize), length: usize) {
+        assert!(length <= PAGE_SIZE && inside <= PAGE_SIZE - length && place <= PAGE_SIZE - length);
+        let (from_at, to_at) = (at(from, inside), at(to, place));
+        if from == to {
+            // SAFETY: (1) to (4) as above; within one page the ranges may overlap.
+            unsafe { core::ptr::copy(from_at, to_at, length) };
+        } else {
+            // SAFETY: (1) to (4) as above, for both pages, which are apart.
+            unsafe { core::ptr::copy_nonoverlapping(from_at, to_at, length) };
+        }
+    }
+
+    fn zero(&self, page: u32) {
+        // SAFETY: (1) to (4) as above.
+        unsafe { core::ptr::write_bytes(at(page, 0), 0, PAGE_SIZE) };
+    }
+
+    fn heap_left(&self) -> u64 {
+        super::heap::left()
+    }
+
     fn set_word(&self, page: u32, index: usize, word: u64) {
         assert!(index < PAGE_SIZE / 8);
         // SAFETY: (1) to (4) as above; aligned.

@@ -1,6 +1,7 @@
 //! The hardware: the only place with unsafe code.
 
 mod board;
+mod bytes;
 mod direct;
 mod entry;
 mod heap;

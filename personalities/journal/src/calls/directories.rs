@@ -111,10 +111,11 @@ impl State {
         ok()
     }
 
-    fn make_named(&mut self, s: u64, dir: u64, name: &[u8], mode: u32) -> Result<u64> {
+    pub(super) fn make_named(&mut self, s: u64, dir: u64, name: &[u8], mode: u32) -> Result<u64> {
         let now = self.now_ns();
         let masked = if mode & TYPE == SYMLINK { mode } else { mode & !self.process(s).umask };
         let inode = self.files.make(masked, now)?;
+        self.files.inherit(dir, inode);
         self.files.name_new(dir, name, inode, now);
         Ok(inode)
     }
@@ -176,14 +177,9 @@ impl State {
         if walked.slash && walked.node.is_none() {
             return Err(ENOENT);
         }
-        if walked.node.is_some() {
-            return Err(EEXIST);
-        }
+        // What can't be made in the new directory shows before that the file lies elsewhere.
+        let dir = self.place_for(&walked)?;
         let Node::File(inode) = node else { return Err(EXDEV) };
-        let dir = match walked.dir {
-            Node::File(_) => self.place_for(&walked)?,
-            _ => return Err(EXDEV),
-        };
         if self.files.is_directory(inode) {
             return Err(EPERM);
         }
@@ -264,6 +260,10 @@ impl State {
         }
         let (Node::File(from_dir), Node::File(to_dir)) = (from.dir, to.dir) else { return Err(EROFS) };
         let node = from.there()?;
+        // In a directory that was removed nothing is looked up.
+        if self.files.inode(to_dir).is_none_or(|i| i.links == 0) {
+            return Err(ENOENT);
+        }
         if flags & NOREPLACE != 0 && to.node.is_some() {
             return Err(EEXIST);
         }
@@ -289,9 +289,6 @@ impl State {
         }
         if State::is_mount(node) || to.node.is_some_and(State::is_mount) {
             return Err(EBUSY);
-        }
-        if self.files.inode(to_dir).is_none_or(|i| i.links == 0) {
-            return Err(ENOENT);
         }
         if let Some(Node::File(target)) = to.node {
             match (directory, self.files.is_directory(target)) {

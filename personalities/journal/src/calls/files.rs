@@ -102,7 +102,9 @@ impl State {
         }
         match command {
             0 | 1030 => {
-                if argument >= FDS_MAX as u64 {
+                let limit =
+                    self.process(s).limits.get(&super::limits::NOFILE).map_or(FDS_MAX as u64, |l| l.0);
+                if argument >= limit.min(FDS_MAX as u64) {
                     return Err(EINVAL);
                 }
                 let new = self.free_fd(s, argument as u32)?;
@@ -184,7 +186,7 @@ impl State {
         }
         let (_, open) = self.usable(s, fd)?;
         let Leads::File(inode) = open.leads else { return Err(EINVAL) };
-        if open.flags & 3 == 0 {
+        if !open.writes() {
             return Err(EINVAL);
         }
         let now = self.now_ns();

@@ -55,8 +55,9 @@ impl State {
 
     /// F_SETLK and F_SETLKW.
     pub fn set_lock(&mut self, s: u64, open: &Open, at: u64) -> Result<Outcome> {
-        match (self.lock_type(s, open, at)?, open.flags & 3) {
-            (READ, 1) | (WRITE, 0) => Err(EBADF),
+        match self.lock_type(s, open, at)? {
+            READ if !open.reads() => Err(EBADF),
+            WRITE if !open.writes() => Err(EBADF),
             _ => ok(),
         }
     }

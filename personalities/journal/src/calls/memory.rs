@@ -20,6 +20,9 @@ const MAY_MOVE: u64 = 1;
 const TO_FIXED: u64 = 2;
 const DONTNEED: u64 = 4;
 
+/// Regions of an address space (Linux' sysctl vm.max_map_count).
+const REGIONS_MAX: usize = 65530;
+
 fn rights(prot: u64) -> u8 {
     let one = |bit, right| if prot & bit != 0 { right } else { 0 };
     one(1, READ) | one(2, WRITE) | one(4, EXECUTE)
@@ -92,9 +95,6 @@ fn remap(space: &mut Space, a: &Args) -> Result<u64> {
         return Err(EINVAL);
     }
     space.region(at).ok_or(EFAULT)?;
-    if old == 0 {
-        return Err(EINVAL);
-    }
     space.remap(at, old, new, flags & MAY_MOVE != 0, (flags & TO_FIXED != 0).then_some(to))
 }
 
@@ -108,11 +108,20 @@ impl State {
         }
     }
 
+    /// Whether an address space may not have so many regions, of which it had `before`: as on Linux a program can't have more than that, and this
+    /// kernel's heap may hold less.
+    fn has_too_many(&self, before: usize, now: usize) -> bool {
+        now > before && (now > REGIONS_MAX || self.pool.is_tight())
+    }
+
     /// A call of class Memory outside a turn: `None`: it needs a further chunk, so it is a call.
     pub fn memory_now(&mut self, serial: u64, number: u64, a: &Args) -> Option<Result<u64>> {
         let before = self.space(serial).clone();
         let mut trial = before.clone();
         let result = State::try_memory(&mut trial, number, a);
+        if self.has_too_many(before.regions.size(), trial.regions.size()) {
+            return Some(if number == nr::brk { Ok(before.brk.1) } else { Err(ENOMEM) });
+        }
         if trial.chunks_needed() > before.chunks {
             return None;
         }
@@ -125,7 +134,10 @@ impl State {
         let mut trial = self.space(serial).clone();
         let result = State::try_memory(&mut trial, number, a);
         let needed = trial.chunks_needed();
-        if needed > trial.chunks && self.charge(serial, needed).is_err() {
+        let before = self.space(serial).regions.size();
+        if self.has_too_many(before, trial.regions.size())
+            || needed > trial.chunks && self.charge(serial, needed).is_err()
+        {
             return if number == nr::brk { done(self.space(serial).brk.1) } else { Err(ENOMEM) };
         }
         trial.chunks = trial.chunks.max(needed);
@@ -149,7 +161,7 @@ impl State {
         if ![SHARED, PRIVATE, SHARED_VALIDATE].contains(&kind) {
             return Err(EINVAL);
         }
-        if open.flags & 3 == 1 {
+        if !open.reads() {
             return Err(EACCES);
         }
         let writable_shared = kind != PRIVATE && prot & 2 != 0;
@@ -167,6 +179,10 @@ impl State {
         if kind != PRIVATE {
             trial.share(at);
         }
+        let before = self.space(serial).regions.size();
+        if self.has_too_many(before, trial.regions.size()) {
+            return Err(ENOMEM);
+        }
         let needed = trial.chunks_needed();
         if needed > trial.chunks {
             self.charge(serial, needed)?;
@@ -183,7 +199,15 @@ impl State {
         }
         let end =
             round_up(bytes).filter(|l| *l > 0).and_then(|l| at.checked_add(l)).filter(|e| *e <= TASK_SIZE);
-        self.space(serial).remove(at, end.ok_or(EINVAL)?);
+        let end = end.ok_or(EINVAL)?;
+        let space = self.space(serial);
+        let before = space.regions.size();
+        // Out of the middle of a mapping: two are left of it.
+        let splits = space.region(at).is_some_and(|(start, r)| start < at && r.end > end);
+        if splits && self.has_too_many(before, before + 1) {
+            return Err(ENOMEM);
+        }
+        self.space(serial).remove(at, end);
         Ok(0)
     }
 
@@ -197,8 +221,8 @@ impl State {
         }
         let end = round_up(bytes).and_then(|l| at.checked_add(l)).ok_or(EINVAL)?;
         let space = self.space(serial);
-        if end > at && end <= TASK_SIZE {
-            space.forget(at, end);
+        if end > at && at < TASK_SIZE {
+            space.forget(at, end.min(TASK_SIZE));
         }
         if end > at && !space.is_whole(at, end) { Err(ENOMEM) } else { Ok(0) }
     }

@@ -12,6 +12,8 @@ use alloc::vec::Vec;
 const NO_FOLLOW: u32 = 0x100;
 const EMPTY_PATH: u32 = 0x1000;
 const NO_AUTOMOUNT: u32 = 0x800;
+/// AT_STATX_SYNC_TYPE: of no effect.
+const SYNC_TYPE: u32 = 0x6000;
 const UTIME_NOW: i64 = 0x3fff_ffff;
 const UTIME_OMIT: i64 = 0x3fff_fffe;
 
@@ -51,7 +53,7 @@ impl State {
 
     /// newfstatat.
     pub fn fstatat(&mut self, s: u64, dirfd: u64, path: u64, at: u64, flags: u32) -> Result<Outcome> {
-        if flags & !(NO_FOLLOW | EMPTY_PATH | NO_AUTOMOUNT) != 0 {
+        if flags & !(NO_FOLLOW | EMPTY_PATH | NO_AUTOMOUNT | SYNC_TYPE) != 0 {
             return Err(EINVAL);
         }
         let node = self.named(s, dirfd, path, flags)?;
@@ -71,7 +73,8 @@ impl State {
     /// statx.
     pub fn statx(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         let flags = a[2] as u32;
-        if flags & !(NO_FOLLOW | EMPTY_PATH | NO_AUTOMOUNT | 0x6000) != 0 || flags & 0x6000 == 0x6000 {
+        if flags & !(NO_FOLLOW | EMPTY_PATH | NO_AUTOMOUNT | SYNC_TYPE) != 0 || flags & SYNC_TYPE == SYNC_TYPE
+        {
             return Err(EINVAL);
         }
         if a[3] & 0x8000_0000 != 0 {
@@ -141,12 +144,13 @@ impl State {
         let node = self.named(s, dirfd, path, flags)?;
         let stat = self.stat(node)?;
         let kind = stat.mode & TYPE;
-        if mode & 1 != 0 && kind != crate::fs::DIRECTORY && stat.mode & 0o111 == 0 {
-            return Err(EACCES);
-        }
+        // As Linux: that the file system is read-only is found before what the file allows.
         let fixed = kind == crate::fs::REGULAR || kind == crate::fs::DIRECTORY || kind == SYMLINK;
         if mode & 2 != 0 && fixed && matches!(node, Node::Proc(_) | Node::Device(_)) {
             return Err(EROFS);
+        }
+        if mode & 1 != 0 && kind != crate::fs::DIRECTORY && stat.mode & 0o111 == 0 {
+            return Err(EACCES);
         }
         ok()
     }
@@ -183,13 +187,13 @@ impl State {
     }
 
     fn set_mode(&mut self, node: Node, mode: u32) -> Result<Outcome> {
+        let now = self.now_ns();
         if let Node::Pipe(n) = node {
             let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
-            pipe.mode = mode & 0o7777;
+            (pipe.mode, pipe.times[2]) = (mode & 0o7777, now);
             return ok();
         }
         let inode = self.changeable(node)?;
-        let now = self.now_ns();
         if self.files.inode(inode).is_some_and(|i| i.mode & TYPE == SYMLINK) {
             return Err(EOPNOTSUPP);
         }
@@ -215,8 +219,10 @@ impl State {
     fn set_owner(&mut self, node: Node, [uid, gid]: [u32; 2]) -> Result<Outcome> {
         // Of all but directories the bits that would lend the new owner's rights go.
         let kept = |mode: u32| mode & if mode & 0o010 != 0 { !0o6000 } else { !0o4000 };
+        let now = self.now_ns();
         if let Node::Pipe(n) = node {
             let pipe = self.pipes.get_mut(&n).ok_or(EBADF)?;
+            pipe.times[2] = now;
             for (own, new) in pipe.owner.iter_mut().zip([uid, gid]) {
                 *own = if new == u32::MAX { *own } else { new };
             }
@@ -224,7 +230,6 @@ impl State {
             return ok();
         }
         let inode = self.changeable(node)?;
-        let now = self.now_ns();
         self.files.change(inode, |i| {
             if uid != u32::MAX {
                 i.uid = uid;
@@ -262,32 +267,26 @@ impl State {
         self.set_owner(node, owner)
     }
 
-    /// utimensat.
+    /// Seconds and nanoseconds of `utimensat`'s two times, as they stand in the program.
+    fn two_times(&mut self, s: u64, at: u64) -> Result<[(i64, i64); 2]> {
+        let mut bytes = [0; 32];
+        self.space(s).get(at, &mut bytes)?;
+        let word = |n: usize| bytes[n * 8..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
+        Ok([(word(0), word(1)), (word(2), word(3))])
+    }
+
+    /// utimensat, in Linux' order: the two times are read, what they say is looked at behind the path.
     pub fn utimensat(&mut self, s: u64, dirfd: u64, path: u64, times: u64, flags: u32) -> Result<Outcome> {
         let now = self.now_ns();
-        let mut wanted = [Some(now), Some(now)];
-        if times != 0 {
-            for (i, w) in wanted.iter_mut().enumerate() {
-                let at = times + 16 * i as u64;
-                let seconds = self.space(s).get_u64(at)? as i64;
-                let nanoseconds = self.space(s).get_u64(at + 8)? as i64;
-                *w = match nanoseconds {
-                    UTIME_NOW => Some(now),
-                    UTIME_OMIT => None,
-                    0..1_000_000_000 => {
-                        Some(seconds.clamp(-9_000_000_000, 9_000_000_000) * 1_000_000_000 + nanoseconds)
-                    }
-                    _ => return Err(EINVAL),
-                };
-            }
-            if wanted == [None, None] {
-                return ok();
-            }
+        let times = if times == 0 { [(0, UTIME_NOW); 2] } else { self.two_times(s, times)? };
+        if times.iter().all(|t| t.1 == UTIME_OMIT) {
+            return ok();
         }
-        if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
+        let of_descriptor = path == 0 && dirfd as i32 != HERE;
+        if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 || of_descriptor && flags != 0 {
             return Err(EINVAL);
         }
-        let node = if path == 0 && dirfd as i32 != HERE {
+        let node = if of_descriptor {
             let (_, open) = self.open_of(s, dirfd & 0xffff_ffff)?;
             if matches!(open.leads, Leads::Path) {
                 return Err(EBADF);
@@ -296,7 +295,20 @@ impl State {
         } else {
             self.named(s, dirfd, path, flags)?
         };
-        if let Node::Pipe(_) = node {
+        let mut wanted = [None; 2];
+        for (to, (seconds, nanoseconds)) in wanted.iter_mut().zip(times) {
+            *to = match nanoseconds {
+                UTIME_NOW => Some(now),
+                UTIME_OMIT => None,
+                0..1_000_000_000 => {
+                    Some(seconds.clamp(-9_000_000_000, 9_000_000_000) * 1_000_000_000 + nanoseconds)
+                }
+                _ => return Err(EINVAL),
+            };
+        }
+        if let Node::Pipe(n) = node {
+            let times = &mut self.pipes.get_mut(&n).ok_or(EBADF)?.times;
+            *times = [wanted[0].unwrap_or(times[0]), wanted[1].unwrap_or(times[1]), now];
             return ok();
         }
         let inode = self.changeable(node)?;

@@ -52,6 +52,9 @@ impl State {
         if self.opens.size() >= abi::turn::OPEN_FILES_MAX {
             return Err(ENFILE);
         }
+        if flags & CREAT != 0 {
+            self.may_create_at(s, dirfd, &path)?;
+        }
         let keep = flags & NOFOLLOW != 0 || flags & (CREAT | EXCL) == CREAT | EXCL;
         let walked = self.walk(s, dirfd, &path, if keep { Last::Keep } else { Last::Follow })?;
         let mut made = false;
@@ -92,26 +95,34 @@ impl State {
         done(fd)
     }
 
+    /// As Linux: with O_CREAT a name that ends in a slash is EISDIR before anybody looks whether it is there, or where it leads.
+    fn may_create_at(&self, s: u64, dirfd: u64, path: &[u8]) -> Result<()> {
+        let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
+        if end == 0 || end == path.len() {
+            return Ok(());
+        }
+        let walked = self.walk(s, dirfd, &path[..end], Last::Keep)?;
+        if matches!(&walked.name[..], b"" | b"." | b"..") { Ok(()) } else { Err(EISDIR) }
+    }
+
     fn create(&mut self, s: u64, walked: &Walked, mode: u32) -> Result<Node> {
         if walked.slash {
             return Err(EISDIR);
         }
         let dir = self.place_for(walked)?;
-        let now = self.now_ns();
-        let mode = REGULAR | mode & 0o7777 & !self.process(s).umask;
-        let inode = self.files.make(mode, now)?;
-        self.files.name_new(dir, &walked.name, inode, now);
-        Ok(Node::File(inode))
+        self.make_named(s, dir, &walked.name, REGULAR | mode & 0o7777).map(Node::File)
     }
 
     fn may_open(&self, walked: &Walked, mode: u32, flags: u32, made: bool) -> Result<()> {
         let writes = flags & ACCESS != 0;
+        // In the order of do_open and may_open (fs/namei.c): that it must be a directory comes before that it is a link.
         match mode & TYPE {
-            SYMLINK if flags & PATH == 0 => return Err(ELOOP),
             DIRECTORY if flags & CREAT != 0 && !made => return Err(EISDIR),
-            kind if kind != DIRECTORY && flags & DIRECTORY_FLAG != 0 => return Err(ENOTDIR),
+            kind if kind != DIRECTORY && (flags & DIRECTORY_FLAG != 0 || walked.slash) => {
+                return Err(ENOTDIR);
+            }
+            SYMLINK if flags & PATH == 0 => return Err(ELOOP),
             DIRECTORY if flags & PATH == 0 && (writes || flags & TRUNC != 0) => return Err(EISDIR),
-            kind if kind != DIRECTORY && walked.slash => return Err(ENOTDIR),
             _ => {}
         }
         let fixed = matches!(walked.node, Some(Node::Proc(_)));
@@ -127,6 +138,10 @@ impl State {
             return Ok(Some(Leads::Path));
         }
         let access = flags & ACCESS;
+        let is_pipe = matches!(node, Node::Pipe(_)) || mode & TYPE == FIFO && matches!(node, Node::File(_));
+        if is_pipe && access == ACCESS {
+            return Err(EINVAL);
+        }
         Ok(Some(match node {
             Node::Pipe(n) => {
                 self.open_pipe(n, access != 1, access != 0);
@@ -143,7 +158,7 @@ impl State {
                 FIFO => return self.open_fifo(s, inode, access, flags & NONBLOCK != 0),
                 _ => return Err(ENXIO),
             },
-            Node::Proc(p) => Leads::Text(self.proc_text(p).ok_or(ENOENT)?.into()),
+            Node::Proc(p) => Leads::Text(self.proc_text(p).ok_or(ENOMEM)?.into()),
             Node::Device(None) => Leads::Directory(node),
         }))
     }

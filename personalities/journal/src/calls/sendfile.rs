@@ -12,23 +12,30 @@ use abi::vote::EffectKind;
 use alloc::vec::Vec;
 
 impl State {
-    /// sendfile: a file's bytes, as read and write would carry them.
-    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
-        let [out, input, position, count, ..] = *a;
+    /// What sendfile reads, and from where on.
+    fn sent_from(&mut self, s: u64, a: &Args) -> Result<(u64, Open, u64)> {
+        let [_, input, position, count, ..] = *a;
         let chosen = if position != 0 { Some(self.space(s).get_u64(position)?) } else { None };
         let (number, source) = self.usable(s, input)?;
-        if source.flags & 3 == 1 {
+        if !source.reads() {
             return Err(EBADF);
         }
         if chosen.is_some() && matches!(source.leads, Leads::Pipe(..) | Leads::Terminal) {
             return Err(ESPIPE);
         }
         let at = chosen.unwrap_or(source.offset);
-        if at > i64::MAX as u64 || count > i64::MAX as u64 {
+        if at > i64::MAX as u64 || at.checked_add(count).is_none_or(|end| end > i64::MAX as u64) {
             return Err(EINVAL);
         }
+        Ok((number, source, at))
+    }
+
+    /// sendfile: a file's bytes, as read and write would carry them.
+    pub fn sendfile(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let [out, _, position, count, ..] = *a;
+        let (number, source, at) = self.sent_from(s, a)?;
         let (target_number, target) = self.usable(s, out)?;
-        if target.flags & 3 == 0 {
+        if !target.writes() {
             return Err(EBADF);
         }
         if target.flags & APPEND != 0 && !matches!(target.leads, Leads::Pipe(..)) {
@@ -42,7 +49,13 @@ impl State {
             }
             return done(0u64);
         }
-        let Leads::File(inode) = source.leads else { return Err(EINVAL) };
+        let Leads::File(inode) = source.leads else {
+            // A pipe is looked at before what could be put into it.
+            return match target.leads {
+                Leads::Pipe(pipe, _, true) => self.room_in(s, pipe, &target)?.err().ok_or(EINVAL),
+                _ => Err(EINVAL),
+            };
+        };
         let count = count.min(COUNT_MAX);
         let already = self.progress(s).done;
         let mut moved = 0;
@@ -76,9 +89,26 @@ impl State {
         if position != 0 {
             self.space(s).put(position, &(at + moved).to_le_bytes())?;
         } else if let Some(o) = self.opens.get_mut(&number) {
-            o.offset += moved;
+            // From where it was read: source and target may be one open file, which writing has moved already.
+            o.offset = at + moved;
         }
         outcome
+    }
+
+    /// Bytes that a pipe has room for, or what a sender waits for; without readers EPIPE, and SIGPIPE.
+    fn room_in(&mut self, s: u64, pipe: u64, target: &Open) -> Result<core::result::Result<usize, Outcome>> {
+        let p = self.pipes.get(&pipe).ok_or(EBADF)?;
+        let (readers, room) = (p.readers, p.room());
+        if readers == 0 {
+            let info = self.own_signal(s, SIGPIPE);
+            self.signal(s, info);
+            return Err(EPIPE);
+        }
+        match room {
+            0 if target.flags & NONBLOCK != 0 => Err(EAGAIN),
+            0 => Ok(Err(Outcome::Wait(Wait::on(Thing::PipeWriters(pipe))))),
+            room => Ok(Ok(room)),
+        }
     }
 
     /// One step of sendfile: how much went, or what it waits for.
@@ -92,19 +122,12 @@ impl State {
         let n = bytes.len();
         match &target.leads {
             Leads::Pipe(pipe, _, true) => {
+                let room = match self.room_in(s, *pipe, target)? {
+                    Ok(room) => room,
+                    Err(wait) => return Ok(Err(wait)),
+                };
                 let p = self.pipes.get_mut(pipe).ok_or(EBADF)?;
-                if p.readers == 0 {
-                    let info = self.own_signal(s, SIGPIPE);
-                    self.signal(s, info);
-                    return Err(EPIPE);
-                }
-                let room = p.room();
-                if room == 0 {
-                    let nonblock = target.flags & NONBLOCK != 0;
-                    let wait = Outcome::Wait(Wait::on(Thing::PipeWriters(*pipe)));
-                    return if nonblock { Err(EAGAIN) } else { Ok(Err(wait)) };
-                }
-                p.bytes.extend(bytes.iter().take(room));
+                p.bytes.extend(&bytes[..n.min(room)]);
                 if n > 0 {
                     self.wake(Thing::PipeReaders(*pipe));
                 }

@@ -20,12 +20,9 @@ impl State {
         Info { signal, code, fields: [u64::from(self.process(s).pid), 0], far: 0 }
     }
 
-    /// kill.
+    /// kill: whom it is for is asked before the number is looked at.
     pub fn kill(&mut self, s: u64, pid: i32, signal: u64) -> Result<Outcome> {
         let signal = signal as u32;
-        if signal > 64 {
-            return Err(EINVAL);
-        }
         if pid == i32::MIN {
             return Err(ESRCH);
         }
@@ -44,6 +41,9 @@ impl State {
         if targets.is_empty() {
             return Err(ESRCH);
         }
+        if signal > 64 {
+            return Err(EINVAL);
+        }
         if signal != 0 {
             let info = self.user_info(s, signal as u8, SI_USER);
             targets.iter().for_each(|t| self.signal(*t, info));
@@ -51,13 +51,19 @@ impl State {
         ok()
     }
 
-    /// tkill and tgkill.
-    pub fn tkill(&mut self, s: u64, tid: i32, signal: u64) -> Result<Outcome> {
+    /// tkill, and tgkill if there is a `tgid`, which is looked at before the signal's number.
+    pub fn tkill(&mut self, s: u64, tgid: Option<i32>, tid: i32, signal: u64) -> Result<Outcome> {
         let signal = signal as u32;
-        if tid <= 0 || signal > 64 {
+        if tid <= 0 || tgid.is_some_and(|t| t <= 0) {
             return Err(EINVAL);
         }
         let target = self.by_pid(tid as u32).ok_or(ESRCH)?.serial;
+        if tgid.is_some_and(|t| t != tid) {
+            return Err(ESRCH);
+        }
+        if signal > 64 {
+            return Err(EINVAL);
+        }
         if signal != 0 {
             let info = self.user_info(s, signal as u8, SI_TKILL);
             self.signal(target, info);

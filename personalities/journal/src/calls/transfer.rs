@@ -3,6 +3,7 @@
 use super::{Args, Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::device;
+use crate::page::PAGE;
 use crate::process::{Thing, Wait};
 use crate::signals::{Info, number::*};
 use crate::space::{READ, WRITE};
@@ -24,24 +25,23 @@ pub(super) fn total(parts: &Parts) -> u64 {
 }
 
 impl State {
+    /// As Linux (import_iovec): all of the vector is read, then all lengths are looked at, then where the parts lie.
     fn vectors(&mut self, s: u64, at: u64, count: u64) -> Result<Parts> {
-        let count = count & 0xffff_ffff;
         if count > VECTORS_MAX {
             return Err(EINVAL);
         }
-        let mut parts = Vec::new();
+        let mut bytes = alloc::vec![0; count as usize * 16];
+        self.space(s).get(at, &mut bytes)?;
+        let word = |b: &[u8]| b.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let mut parts: Parts = bytes.chunks_exact(16).map(|b| (word(b), word(&b[8..]))).collect();
+        if parts.iter().any(|p| p.1 > i64::MAX as u64) {
+            return Err(EINVAL);
+        }
         let mut left = COUNT_MAX;
-        for i in 0..count {
-            let base = self.space(s).get_u64(at.wrapping_add(i * 16))?;
-            let length = self.space(s).get_u64(at.wrapping_add(i * 16 + 8))?;
-            if length > i64::MAX as u64 {
-                return Err(EINVAL);
-            }
-            if base >= abi::layout::TASK_SIZE || length > abi::layout::TASK_SIZE - base {
-                return Err(EFAULT);
-            }
-            parts.push((base, length.min(left)));
-            left -= length.min(left);
+        for (base, length) in &mut parts {
+            State::one(*base, *length)?;
+            *length = (*length).min(left);
+            left -= *length;
         }
         Ok(parts)
     }
@@ -95,11 +95,8 @@ impl State {
     /// read.
     pub fn read(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
-        if open.flags & 3 == 1 {
+        if !open.reads() {
             return Err(EBADF);
-        }
-        if matches!(open.leads, Leads::Directory(_)) {
-            return Err(EISDIR);
         }
         let parts = State::one(at, count)?;
         self.read_parts(s, number, &open, &parts)
@@ -109,7 +106,7 @@ impl State {
     pub fn readv(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
         let parts = self.vectors(s, at, count)?;
-        if open.flags & 3 == 1 {
+        if !open.reads() {
             return Err(EBADF);
         }
         if total(&parts) == 0 {
@@ -191,18 +188,24 @@ impl State {
         for (to, length) in self.reachable(s, parts, WRITE)? {
             let mut inside = 0;
             while inside < length && at < size {
-                let mut piece = alloc::vec![0; (length - inside).min(65536).min(size - at) as usize];
-                match &open.leads {
-                    Leads::File(inode) => drop(self.files.read(*inode, at, &mut piece)),
-                    Leads::Text(text) => {
-                        let from = text.get(at as usize..).unwrap_or_default();
-                        piece.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                let left = (length - inside).min(size - at);
+                let step = match &open.leads {
+                    Leads::File(inode) => {
+                        let (page, place) = self.files.place(*inode, at);
+                        let step = left.min(PAGE - place as u64);
+                        self.space(s).put_page(to + inside, page.as_ref(), place, step as usize)?;
+                        step
                     }
-                    _ => {}
-                }
-                self.space(s).put(to + inside, &piece)?;
-                inside += piece.len() as u64;
-                at += piece.len() as u64;
+                    Leads::Text(text) => {
+                        let rest = text.get(at as usize..).unwrap_or_default();
+                        let step = left.min(rest.len() as u64).max(1);
+                        self.space(s).put(to + inside, &rest[..rest.len().min(step as usize)])?;
+                        step
+                    }
+                    _ => left,
+                };
+                inside += step;
+                at += step;
             }
         }
         Ok(at - offset)
@@ -211,7 +214,7 @@ impl State {
     /// write.
     pub fn write(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
-        if open.flags & 3 == 0 {
+        if !open.writes() {
             return Err(EBADF);
         }
         let parts = State::one(at, count)?;
@@ -222,7 +225,7 @@ impl State {
     pub fn writev(&mut self, s: u64, fd: u64, at: u64, count: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
         let parts = self.vectors(s, at, count)?;
-        if open.flags & 3 == 0 {
+        if !open.writes() {
             return Err(EBADF);
         }
         if total(&parts) == 0 {
@@ -328,8 +331,7 @@ impl State {
         let (_, open) = self.usable(s, a[0])?;
         match open.leads {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
-            _ if open.flags & 3 == 1 => return Err(EBADF),
-            Leads::Directory(_) => return Err(EISDIR),
+            _ if !open.reads() => return Err(EBADF),
             Leads::File(_) | Leads::Text(_) => {}
             _ => return self.read(s, a[0], a[1], a[2]),
         }
@@ -345,7 +347,7 @@ impl State {
         let (_, open) = self.usable(s, a[0])?;
         match open.leads {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
-            _ if open.flags & 3 == 0 => return Err(EBADF),
+            _ if !open.writes() => return Err(EBADF),
             _ => {}
         }
         let Leads::File(inode) = open.leads else { return self.write(s, a[0], a[1], a[2]) };

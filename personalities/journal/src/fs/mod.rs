@@ -281,6 +281,9 @@ impl Files {
     pub fn read(&self, number: u64, offset: u64, out: &mut [u8]) -> usize {
         let Some(inode) = self.inode(number) else { return 0 };
         let n = inode.size.saturating_sub(offset).min(out.len() as u64) as usize;
+        if n == 0 {
+            return 0;
+        }
         if let Some(base) = inode.base {
             self.read_image(base + offset, &mut out[..n]);
             return n;
@@ -315,7 +318,7 @@ impl Files {
             let inside = (at % PAGE) as usize;
             let (part, later) = rest.split_at(rest.len().min(PAGE_SIZE - inside));
             let old = self.page(number, at / PAGE).cloned();
-            if old.is_none() && self.pages_left() == 0 {
+            if old.is_none() && (self.pages_left() == 0 || self.pool.is_tight()) {
                 break;
             }
             let frame = match &old {

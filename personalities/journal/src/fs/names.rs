@@ -50,6 +50,18 @@ impl Files {
         self.change(dir, |d| (d.times[1], d.times[2], d.touched) = (now, now, true));
     }
 
+    /// What is made in a directory with S_ISGID is of its group; a directory has the bit too.
+    pub fn inherit(&mut self, dir: u64, inode: u64) {
+        const SET_GROUP: u32 = 0o2000;
+        let Some((mode, gid)) = self.inode(dir).map(|d| (d.mode, d.gid)) else { return };
+        if mode & SET_GROUP != 0 {
+            self.change(inode, |i| {
+                i.gid = gid;
+                i.mode |= if i.mode & TYPE == DIRECTORY { SET_GROUP } else { 0 };
+            });
+        }
+    }
+
     /// Gives a made inode its first name.
     pub fn name_new(&mut self, dir: u64, name: &[u8], inode: u64, now: i64) {
         if self.is_directory(inode) {

@@ -141,7 +141,7 @@ impl State {
                     links: 1,
                     uid: pipe.owner[0],
                     gid: pipe.owner[1],
-                    times: [pipe.made; 3],
+                    times: pipe.times,
                     ..Stat::default()
                 }
             }

@@ -39,6 +39,17 @@ impl Files {
         Ok(())
     }
 
+    /// Where the byte at `offset` of a file lies: page (none: zeros) and place in it. The caller knows that the file is so long.
+    pub fn place(&self, number: u64, offset: u64) -> (Option<Page>, usize) {
+        match self.inode(number).and_then(|i| i.base) {
+            Some(base) => {
+                let at = base + offset;
+                (Some(Page::Image(self.image + (at / PAGE) as u32)), (at % PAGE) as usize)
+            }
+            None => (self.page(number, offset / PAGE).cloned(), (offset % PAGE) as usize),
+        }
+    }
+
     /// The file as it is now, to be mapped.
     pub fn shot(&self, number: u64) -> Result<Shot> {
         let inode = self.inode(number).ok_or(ENOENT)?;

@@ -70,7 +70,7 @@ impl State {
             0 if p.is_zombie() => Vec::new(),
             0 => p.arguments.to_vec(),
             1 => format!("{name}\n").into_bytes(),
-            5 => self.maps(p).into_bytes(),
+            5 => self.maps(p)?.into_bytes(),
             6 => MOUNTS.into(),
             7 => self.stat_text(p, &name).into_bytes(),
             8 => {
@@ -118,9 +118,10 @@ impl State {
         text
     }
 
-    fn maps(&self, p: &Process) -> String {
+    /// None: more than this kernel makes in one piece.
+    fn maps(&self, p: &Process) -> Option<String> {
         let mut text = String::new();
-        let Some(space) = self.spaces.get(&p.space) else { return text };
+        let Some(space) = self.spaces.get(&p.space) else { return Some(text) };
         for (start, r) in space.regions.iter() {
             let stack = matches!(r.backing, crate::space::Backing::Stack);
             let start = if stack { space.touched.max(*start).min(r.end) } else { *start };
@@ -147,9 +148,15 @@ impl State {
                 line.push_str(&String::from_utf8_lossy(&l.path));
             }
             let _ = writeln!(text, "{line}");
+            if text.len() > MAPS_MAX {
+                return None;
+            }
         }
-        text
+        Some(text)
     }
 }
+
+/// Bytes of a text of `maps`; a mapping's path may have 4 KiB, and there may be 65,530 of them.
+const MAPS_MAX: usize = 2 << 20;
 
 const MOUNTS: &str = "rootfs / ramfs rw 0 0\nproc /proc proc ro 0 0\ndev /dev devtmpfs ro 0 0\n";

@@ -162,6 +162,7 @@ impl State {
                 inode: p.number,
                 fifo: p.fifo,
                 made: p.made_us as i64 * 1000,
+                times: [p.made_us as i64 * 1000; 3],
                 mode: Pipe::MODE,
                 owner: [0; 2],
             };

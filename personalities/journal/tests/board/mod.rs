@@ -41,7 +41,8 @@ pub fn quiet_log(syncs: u64) -> Vec<Vec<u8>> {
     [encoded!(&Entry::Boot(boot))].into_iter().chain((1..=syncs).map(sync)).collect()
 }
 
-struct Ram(RefCell<Vec<[u8; PAGE_SIZE]>>);
+/// Pages, and what it says of the heap.
+struct Ram(RefCell<Vec<[u8; PAGE_SIZE]>>, u64);
 
 impl Memory for Ram {
     fn read(&self, page: u32, at: usize, out: &mut [u8]) {
@@ -56,17 +57,25 @@ impl Memory for Ram {
     fn set_word(&self, page: u32, index: usize, word: u64) {
         self.write(page, index * 8, &word.to_le_bytes());
     }
+    fn heap_left(&self) -> u64 {
+        self.1
+    }
 }
 
 /// The image's pages, then so many frames.
 pub fn pool(image: &[u8], frames: usize) -> Rc<Pool> {
+    pool_beside(image, frames, u64::MAX)
+}
+
+/// The same, with so many bytes of heap left, whatever is taken.
+fn pool_beside(image: &[u8], frames: usize, heap: u64) -> Rc<Pool> {
     let first = image.len().div_ceil(PAGE_SIZE);
     let mut pages = vec![[0; PAGE_SIZE]; first + frames];
     for (page, bytes) in pages.iter_mut().zip(image.chunks(PAGE_SIZE)) {
         page[..bytes.len()].copy_from_slice(bytes);
     }
     let end = pages.len() as u32;
-    Pool::new(Box::new(Ram(RefCell::new(pages))), first as u32, end)
+    Pool::new(Box::new(Ram(RefCell::new(pages), heap)), first as u32, end)
 }
 
 /// An ELF file of one segment with `data` at [`DATA`].
@@ -181,6 +190,12 @@ impl Board {
 /// A kernel on the board.
 pub fn kernel(board: &Board, image: &[u8]) -> Kernel<Board> {
     Kernel::new(board.clone(), pool(image, 4000), (0, image.len() as u64), 1_000_000_000, 5).unwrap()
+}
+
+/// The same, with so many bytes of heap left.
+pub fn kernel_with_heap(board: &Board, image: &[u8], heap: u64) -> Kernel<Board> {
+    let pool = pool_beside(image, 4000, heap);
+    Kernel::new(board.clone(), pool, (0, image.len() as u64), 1_000_000_000, 5).unwrap()
 }
 
 impl Machine for Board {

@@ -361,7 +361,7 @@ impl Hardware for Board {
         calls::crash(reason.as_bytes())
     }
 
-    fn heap_has_room(&self) -> bool {
-        heap::left() > HEAP_RESERVE
+    fn heap_room(&self) -> usize {
+        heap::left().saturating_sub(HEAP_RESERVE)
     }
 }

@@ -2,9 +2,11 @@
 
 use super::name::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 use super::*;
+use crate::files::stat::Stat;
 use crate::files::walk::{AT_FDCWD, Node};
-use crate::files::{S_IFDIR, S_IFMT, S_IFREG, Time};
+use crate::files::{Body, S_IFDIR, S_IFMT, S_IFREG, Time};
 use crate::open::{Kind, O_PATH};
+use crate::pipe::Attributes;
 
 impl<H: Hardware> Kernel<H> {
     /// Changes an inode of the root file system.
@@ -24,8 +26,30 @@ impl<H: Hardware> Kernel<H> {
                 done(0)
             }
             2 | 3 => Err(EROFS),
-            _ => done(0),
+            _ => self.change_pipe(node, stat, change),
         }
+    }
+
+    /// The same of a pipe without a name, by its descriptor.
+    fn change_pipe(
+        &mut self,
+        node: Node,
+        stat: Stat,
+        change: impl FnOnce(&mut crate::files::Inode),
+    ) -> CallResult {
+        let now = self.now();
+        let Node::Open(file) = node else { return Err(EBADF) };
+        let (pipe, ..) = self.open.get(file).and_then(|f| f.pipe()).ok_or(EBADF)?;
+        let pipe = self.pipes.get_mut(pipe).ok_or(EBADF)?;
+        let mut inode = stat.as_inode(Body::Fifo(None));
+        change(&mut inode);
+        let [accessed, modified, _] = inode.times;
+        pipe.attributes = Some(Attributes {
+            mode: inode.mode & 0o7777,
+            owner: [inode.uid, inode.gid],
+            times: [accessed, modified, now],
+        });
+        done(0)
     }
 
     pub(super) fn sys_fchmod(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
@@ -76,6 +100,7 @@ impl<H: Hardware> Kernel<H> {
         const OMIT: u64 = 0x3fff_fffe;
         let now = self.now();
         let mut times = [Some(now), Some(now)];
+        let mut valid = true;
         if a[2] != 0 {
             let space = self.space(serial)?;
             let mut words = [0; 4];
@@ -87,7 +112,10 @@ impl<H: Hardware> Kernel<H> {
                     NOW => Some(now),
                     OMIT => None,
                     n if n < 1_000_000_000 => Some(Time(w[0] as i64, n as u32)),
-                    _ => return Err(EINVAL),
+                    _ => {
+                        valid = false;
+                        Some(now)
+                    }
                 };
             }
             if times == [None, None] {
@@ -105,6 +133,10 @@ impl<H: Hardware> Kernel<H> {
             }
             self.node_at(serial, a[0], a[1], a[3], a[3] & AT_SYMLINK_NOFOLLOW == 0)?
         };
+        // As Linux' vfs_utimes: behind the walk, before the mount is asked.
+        if !valid {
+            return Err(EINVAL);
+        }
         let changed = match self.stat_node(node)? {
             s if s.dev == 1 => self.files.inode(s.ino)?.changed,
             _ => true,

@@ -70,19 +70,51 @@ impl<H: Hardware> Kernel<H> {
     /// Up to `count` bytes of the buffer from `skip` on.
     pub(super) fn gather(&mut self, space: u32, parts: &[Part], skip: u64, count: u64) -> Result<Vec<u8>> {
         let count = self.touchable(space, parts, skip, count, false);
+        let mut out = Vec::with_capacity(count as usize);
+        self.gather_touchable(space, parts, skip, count, &mut out)?;
+        Ok(out)
+    }
+
+    /// Puts them behind what is in `out`; how many they were.
+    pub(super) fn gather_into<E>(
+        &mut self,
+        space: u32,
+        parts: &[Part],
+        skip: u64,
+        count: u64,
+        out: &mut E,
+    ) -> Result<u64>
+    where
+        E: for<'a> Extend<&'a u8>,
+    {
+        let count = self.touchable(space, parts, skip, count, false);
+        self.gather_touchable(space, parts, skip, count, out)
+    }
+
+    /// As `gather_into`, of bytes that were looked at.
+    fn gather_touchable<E>(
+        &mut self,
+        space: u32,
+        parts: &[Part],
+        mut skip: u64,
+        count: u64,
+        out: &mut E,
+    ) -> Result<u64>
+    where
+        E: for<'a> Extend<&'a u8>,
+    {
         if count == 0 {
             return Err(EFAULT);
         }
-        let mut out = alloc::vec![0; count as usize];
-        let (mut skip, mut at) = (skip, 0);
+        let mut left = count;
         for (address, length) in parts {
             let off = skip.min(*length);
             skip -= off;
-            let n = ((length - off) as usize).min(out.len() - at);
-            self.memory.read(space, address.wrapping_add(off), out.get_mut(at..at + n).unwrap_or(&mut []))?;
-            at += n;
+            let n = (length - off).min(left);
+            self.memory.append(space, address.wrapping_add(off), n, out)?;
+            left -= n;
         }
-        Ok(out)
+        Ok(count)
     }
 
     /// Puts `bytes` into the buffer from `skip` on.
@@ -170,8 +202,19 @@ impl<H: Hardware> Kernel<H> {
         if n == 0 {
             return Err(EFAULT);
         }
-        let bytes: Vec<u8> = self.pipes.get_mut(p).ok_or(EBADF)?.data.drain(..n as usize).collect();
-        self.scatter(space, parts, 0, &bytes)?;
+        let mut data = core::mem::take(&mut self.pipes.get_mut(p).ok_or(EBADF)?.data);
+        let (front, back) = data.as_slices();
+        let front = front.get(..n as usize).unwrap_or(front);
+        let back = back.get(..n as usize - front.len()).unwrap_or(back);
+        let moved = match self.scatter(space, parts, 0, front) {
+            Ok(()) => self.scatter(space, parts, front.len() as u64, back),
+            failed => failed,
+        };
+        if moved.is_ok() {
+            data.drain(..n as usize);
+        }
+        self.pipes.get_mut(p).ok_or(EBADF)?.data = data;
+        moved?;
         self.wake(Key::Writers(p));
         done(n)
     }
@@ -203,22 +246,26 @@ impl<H: Hardware> Kernel<H> {
         }
         let mut moved = 0;
         while moved < n {
-            let mut chunk = alloc::vec![0; (n - moved).min(CHUNK) as usize];
+            let length = (n - moved).min(CHUNK) as usize;
+            let mut chunk = Vec::with_capacity(length);
             match kind {
                 Kind::File => {
                     if let Body::File(c) = &self.files.inode(inode)?.body {
-                        c.read(&self.memory.physical, start + moved, &mut chunk);
+                        c.append(&self.memory.physical, start + moved, length, &mut chunk);
                     }
                 }
                 Kind::Text(text) => {
-                    let (at, length) = ((start + moved) as usize, chunk.len());
-                    if let Some(part) = text.get(at..at + length) {
-                        chunk.copy_from_slice(part);
-                    }
+                    let at = (start + moved) as usize;
+                    chunk.extend_from_slice(text.get(at..at + length).unwrap_or_default());
                 }
-                Kind::Device(device::RANDOM | device::URANDOM) => self.random(serial, &mut chunk),
+                Kind::Device(device::RANDOM | device::URANDOM) => {
+                    chunk.resize(length, 0);
+                    self.random(serial, &mut chunk);
+                }
                 _ => {}
             }
+            // Devices and holes read as zeros.
+            chunk.resize(length, 0);
             self.scatter(space, parts, moved, &chunk)?;
             moved += chunk.len() as u64;
         }

@@ -8,11 +8,12 @@ use crate::memory::object::Source;
 use crate::memory::space::{Refused, Space};
 use crate::open::Kind;
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
+use alloc::rc::Rc;
 
 /// Mappings of a space at most, as Linux' vm.max_map_count.
 const MAPPINGS_MAX: usize = 65530;
 
-fn align(length: u64) -> Option<u64> {
+pub(super) fn align(length: u64) -> Option<u64> {
     length.checked_next_multiple_of(PAGE)
 }
 
@@ -28,7 +29,7 @@ fn is_shared(flags: u64, of_file: bool) -> Result<bool> {
 }
 
 impl<H: Hardware> Kernel<H> {
-    fn space_of(&self, id: u32) -> Result<&Space> {
+    pub(super) fn space_of(&self, id: u32) -> Result<&Space> {
         self.memory.spaces.get(id).ok_or(ESRCH)
     }
 
@@ -168,7 +169,7 @@ impl<H: Hardware> Kernel<H> {
             Some((inode, path)) => {
                 let Body::File(c) = &self.files.inode(inode)?.body else { return Err(ENODEV) };
                 let snapshot = c.snapshot(&mut self.memory.physical);
-                (self.memory.object(Source::File(snapshot)), MapKind::File(inode, path), true)
+                (self.memory.object(Source::File(snapshot)), MapKind::File(inode, Rc::new(path)), true)
             }
             None => (self.memory.object(Source::Zero), MapKind::Anonymous, false),
         };
@@ -180,6 +181,15 @@ impl<H: Hardware> Kernel<H> {
         done(start)
     }
 
+    /// Whether this kernel's heap holds so many snapshots of a file.
+    pub fn room_for_copies(&self, inode: u64, copies: usize) -> Result<()> {
+        let weight = match &self.files.inode(inode)?.body {
+            Body::File(c) => copies * c.tree.weight(),
+            _ => 0,
+        };
+        if weight > self.memory.physical.hw.heap_room() { Err(ENOMEM) } else { Ok(()) }
+    }
+
     /// The file behind a descriptor, if it can be mapped: inode and path.
     fn file_to_map(&self, file: u32) -> Result<(u64, Vec<u8>)> {
         let f = self.open.get(file).ok_or(EBADF)?;
@@ -189,6 +199,7 @@ impl<H: Hardware> Kernel<H> {
         if f.kind != Kind::File {
             return Err(ENODEV);
         }
+        self.room_for_copies(f.inode, 1)?;
         let mut path = Vec::new();
         if let Some((dir, name)) = &f.entry {
             path = self.path_of(*dir).unwrap_or_default();
@@ -206,8 +217,17 @@ impl<H: Hardware> Kernel<H> {
             return Err(EINVAL);
         }
         let end = align(a[1]).and_then(|l| start.checked_add(l)).filter(|e| *e <= TASK_SIZE).ok_or(EINVAL)?;
+        self.room_to_cut(id, start, end)?;
         self.memory.unmap(id, start, end);
         done(0)
+    }
+
+    /// Whether the mappings of a space can be cut at both ends of a range: there are not too many, and this kernel's heap holds the parts.
+    pub(super) fn room_to_cut(&self, id: u32, start: u64, end: u64) -> Result<()> {
+        let map = &self.space_of(id)?.map;
+        let cut = [start, end].into_iter().filter(|at| map.find(*at).is_some_and(|m| m.start < *at)).count();
+        let full = map.0.len() + cut > MAPPINGS_MAX || self.memory.physical.hw.heap_room() == 0;
+        if cut > 0 && full { Err(ENOMEM) } else { Ok(()) }
     }
 
     pub(super) fn sys_mprotect(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
@@ -252,7 +272,8 @@ impl<H: Hardware> Kernel<H> {
         if start % PAGE != 0 || flags & !(MAYMOVE | FIXED) != 0 || fixed && flags & MAYMOVE == 0 {
             return Err(EINVAL);
         }
-        let (Some(old), Some(new)) = (align(old_length), align(new_length)) else { return Err(EINVAL) };
+        // Linux rounds a length beyond the last page up to 0, and looks at the new one only.
+        let [old, new] = [old_length, new_length].map(|l| align(l).unwrap_or(0));
         if new == 0 {
             return Err(EINVAL);
         }
@@ -350,47 +371,6 @@ impl<H: Hardware> Kernel<H> {
                     ..m.clone()
                 },
             );
-        }
-    }
-
-    pub(super) fn sys_madvise(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        const DONTNEED: u64 = 4;
-        let [start, length, advice, ..] = *a;
-        if start % PAGE != 0 {
-            return Err(EINVAL);
-        }
-        let end = align(length).and_then(|l| start.checked_add(l)).ok_or(EINVAL)?;
-        if end == start || advice != DONTNEED {
-            return done(0);
-        }
-        let id = self.space(serial)?;
-        let mut hole = false;
-        let mut at = start;
-        let taken = self.memory.take(id, start, end);
-        for m in taken {
-            hole |= m.start != at;
-            at = m.end;
-            let object = self.fresh_object(m.object);
-            let offset = if matches!(m.kind, MapKind::File(..) | MapKind::Stack) { m.offset } else { 0 };
-            let needs_copy = matches!(m.kind, MapKind::File(..));
-            self.memory.release_object(m.object);
-            self.memory.insert(id, Mapping { object, offset, needs_copy, ..m });
-        }
-        if hole || at != end { Err(ENOMEM) } else { done(0) }
-    }
-
-    /// An object as it was before anybody wrote: zeros, or the file's.
-    fn fresh_object(&mut self, object: u32) -> u32 {
-        let mut at = object;
-        loop {
-            match self.memory.objects.get(at).map(|o| &o.source) {
-                Some(Source::Shadow(of)) => at = *of,
-                Some(Source::File(c)) => {
-                    let snapshot = c.snapshot(&mut self.memory.physical);
-                    return self.memory.object(Source::File(snapshot));
-                }
-                _ => return self.memory.object(Source::Zero),
-            }
         }
     }
 }

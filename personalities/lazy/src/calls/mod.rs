@@ -1,5 +1,6 @@
 //! System calls: the table, and what all calls share. Each call is one function; it either is done, has failed, or says what it waits for.
 
+mod advise;
 mod attributes;
 mod control;
 mod copy;
@@ -156,7 +157,7 @@ impl<H: Hardware> Kernel<H> {
             self.report_unknown(number);
             return Err(ENOSYS);
         }
-        if makes_objects(number) && from.is_none() && !self.memory.physical.hw.heap_has_room() {
+        if makes_objects(number) && from.is_none() && self.memory.physical.hw.heap_room() == 0 {
             return Err(ENOMEM);
         }
         match number {

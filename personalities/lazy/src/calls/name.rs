@@ -210,6 +210,10 @@ impl<H: Hardware> Kernel<H> {
         if stat.dev != 1 {
             return Err(EXDEV);
         }
+        // A directory that was removed takes no entries.
+        if self.files.inode(w.dir)?.nlink == 0 {
+            return Err(ENOENT);
+        }
         if stat.mode & S_IFMT == S_IFDIR {
             return Err(EPERM);
         }

@@ -162,7 +162,7 @@ impl<H: Hardware> Kernel<H> {
             if write || flags & O_TRUNC != 0 {
                 return Err(EROFS);
             }
-            let text = self.proc_text(n);
+            let text = self.proc_text(n)?;
             return self.install(serial, fd, Kind::Text(text), inode, status, cloexec, entry);
         }
         if device::is_dev(inode) {

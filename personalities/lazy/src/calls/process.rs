@@ -51,6 +51,11 @@ impl<H: Hardware> Kernel<H> {
         if self.memory.charged + charge > MEMORY_PAGES {
             return Err(ENOMEM);
         }
+        // A copy of many mappings is more than the reserve of this kernel's heap has room for.
+        let weight = self.memory.spaces.get(space).map_or(0, |s| s.map.weight());
+        if !vfork && weight > self.memory.physical.hw.heap_room() {
+            return Err(ENOMEM);
+        }
         let pid = self.new_pid().ok_or(EAGAIN)?;
         let child_space = if vfork {
             if let Some(s) = self.memory.spaces.get_mut(space) {

@@ -21,11 +21,16 @@ impl<H: Hardware> Kernel<H> {
         {
             return Err(EXDEV);
         }
-        let (Some(old_name), Some(new_name)) = (from.name(), to.name()) else { return Err(EBUSY) };
+        let keeps = flags & NOREPLACE != 0;
+        let Some(old_name) = from.name() else { return Err(EBUSY) };
+        let Some(new_name) = to.name() else { return Err(if keeps { EEXIST } else { EBUSY }) };
         read_only(from.dir)?;
         let from = self.look_last(from.clone())?;
         let Node::Inode(source) = from.found()? else { return Err(EPERM) };
         let to = self.look_last(to.clone())?;
+        if to.node.is_some() && keeps {
+            return Err(EEXIST);
+        }
         let directory = self.mode_of(source)? & S_IFMT == S_IFDIR;
         if !directory && (from.slash || to.slash) {
             return Err(ENOTDIR);
@@ -34,9 +39,6 @@ impl<H: Hardware> Kernel<H> {
             || matches!(to.node, Some(Node::Inode(device::DEV | procfs::PROC)))
         {
             return Err(EBUSY);
-        }
-        if to.node.is_some() && flags & NOREPLACE != 0 {
-            return Err(EEXIST);
         }
         if directory && self.is_below(to.dir, source) {
             return Err(EINVAL);

@@ -82,8 +82,9 @@ impl<H: Hardware> Kernel<H> {
             match position {
                 Some(p) => *p += sent,
                 None => {
+                    // Set last, and not moved on: it may be the target's own, which has moved.
                     if let Some(s) = self.open.get_mut(source) {
-                        s.offset += sent;
+                        s.offset = start + sent;
                     }
                 }
             }
@@ -91,12 +92,17 @@ impl<H: Hardware> Kernel<H> {
         result
     }
 
+    /// How many of `count` bytes from `at` on a source has.
+    fn source_left(&self, inode: u64, at: u64, count: u64) -> u64 {
+        self.content_size(inode).unwrap_or(0).saturating_sub(at).min(count)
+    }
+
+    /// They themselves; a caller asks for few at a time.
     pub(super) fn source_bytes(&self, inode: u64, at: u64, count: u64) -> Vec<u8> {
-        let Ok(i) = self.files.inode(inode) else { return Vec::new() };
-        let Body::File(c) = &i.body else { return Vec::new() };
-        let n = c.size.saturating_sub(at).min(count);
-        let mut out = alloc::vec![0; n as usize];
-        c.read(&self.memory.physical, at, &mut out);
+        let n = self.source_left(inode, at, count);
+        let Ok(Body::File(c)) = self.files.inode(inode).map(|i| &i.body) else { return Vec::new() };
+        let mut out = Vec::with_capacity(n as usize);
+        c.append(&self.memory.physical, at, n as usize, &mut out);
         out
     }
 
@@ -118,8 +124,9 @@ impl<H: Hardware> Kernel<H> {
         }
         match kind {
             Kind::Terminal => self.send_terminal(serial, inode, start, left, before),
+            // No byte is looked at: a file of holes may have 2^40 of them.
             Kind::Device(n) => {
-                let bytes = self.source_bytes(inode, start, left).len() as u64;
+                let bytes = self.source_left(inode, start, left);
                 let full = n == crate::files::device::FULL && bytes > 0;
                 (if full { 0 } else { bytes }, if full { Err(ENOSPC) } else { done(bytes) })
             }

@@ -16,9 +16,6 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_kill(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let (pid, signal) = (a[0] as i32, a[1] as i32);
-        if !(0..=64).contains(&signal) {
-            return Err(EINVAL);
-        }
         let own = self.process(serial)?;
         let (own_group, own_serial) = (own.group, own.serial);
         let named = self.by_tid(pid as u32).map(|t| t.process);
@@ -36,6 +33,10 @@ impl<H: Hardware> Kernel<H> {
         if targets.is_empty() || pid == i32::MIN {
             return Err(ESRCH);
         }
+        // As Linux' check_kill_permission: of each receiver, so not before there is one.
+        if !(0..=64).contains(&signal) {
+            return Err(EINVAL);
+        }
         let info = self.user_info(serial, 0);
         if signal != 0 {
             targets.into_iter().for_each(|t| self.generate(t, signal as u32, info));
@@ -45,12 +46,15 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_tkill(&mut self, serial: u64, pid: Option<u64>, tid: u64, signal: u64) -> CallResult {
         let (tid, signal) = (tid as i32, signal as i32);
-        if tid <= 0 || pid.is_some_and(|pid| pid as i32 <= 0) || !(0..=64).contains(&signal) {
+        if tid <= 0 || pid.is_some_and(|pid| pid as i32 <= 0) {
             return Err(EINVAL);
         }
         let target = self.by_tid(tid as u32).ok_or(ESRCH)?.serial;
         if pid.is_some_and(|pid| self.process_of(target).is_none_or(|p| p.pid != pid as u32)) {
             return Err(ESRCH);
+        }
+        if !(0..=64).contains(&signal) {
+            return Err(EINVAL);
         }
         // SI_TKILL
         let info = self.user_info(serial, -6);
@@ -190,7 +194,7 @@ impl<H: Hardware> Kernel<H> {
             }
             // SS_ONSTACK and 0 mean the same here; SS_AUTODISARM is not offered.
             let mode = new.flags;
-            if mode & !(SS_DISABLE | 1) != 0 {
+            if !matches!(mode, 0 | 1 | SS_DISABLE) {
                 return Err(EINVAL);
             }
             let set = if mode & SS_DISABLE != 0 {

@@ -68,13 +68,19 @@ impl<H: Hardware> Kernel<H> {
         let fits = if count <= PIPE_BUF as u64 && room < left { 0 } else { room.min(left) };
         let mut total = before;
         if fits > 0 {
-            let bytes = match self.gather(space, parts, before, fits) {
-                Ok(b) => b,
+            let mut data = core::mem::take(&mut self.pipes.get_mut(p).ok_or(EBADF)?.data);
+            let held = data.len();
+            let moved = self.gather_into(space, parts, before, fits, &mut data);
+            if moved.is_err() {
+                data.truncate(held);
+            }
+            self.pipes.get_mut(p).ok_or(EBADF)?.data = data;
+            let moved = match moved {
+                Ok(n) => n,
                 Err(e) => return if before > 0 { done(before) } else { Err(e) },
             };
-            total += bytes.len() as u64;
-            let cut = (bytes.len() as u64) < fits;
-            self.pipes.get_mut(p).ok_or(EBADF)?.data.extend(bytes);
+            total += moved;
+            let cut = moved < fits;
             self.wake(Key::Readers(p));
             if cut || total == count {
                 return done(total);

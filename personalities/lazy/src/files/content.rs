@@ -8,6 +8,7 @@ use crate::memory::frames::Physical;
 use crate::radix::{Extent, Radix};
 use abi::digest::{Digest, Encoder};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// What lies behind a page of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,25 +94,51 @@ impl Content {
 
     /// Reads at `offset`; what lies beyond the end is zero.
     pub fn read<H: Hardware>(&self, p: &Physical<H>, offset: u64, out: &mut [u8]) {
-        out.fill(0);
-        let length = self.size.saturating_sub(offset).min(out.len() as u64) as usize;
+        let mut done = 0;
+        self.visit(p, offset, out.len(), &mut |n, bytes| {
+            let to = out.get_mut(done..done + n).unwrap_or_default();
+            match bytes {
+                Some(bytes) => to.copy_from_slice(bytes),
+                None => to.fill(0),
+            }
+            done += n;
+        });
+    }
+
+    /// As `read`, of `count` bytes, behind what is in `out`.
+    pub fn append<H: Hardware>(&self, p: &Physical<H>, offset: u64, count: usize, out: &mut Vec<u8>) {
+        self.visit(p, offset, count, &mut |n, bytes| match bytes {
+            Some(bytes) => out.extend_from_slice(bytes),
+            None => out.resize(out.len() + n, 0),
+        });
+    }
+
+    /// The `count` bytes from `offset` on, piece by piece: how many, and which (none: zeros).
+    fn visit<H: Hardware>(
+        &self,
+        p: &Physical<H>,
+        offset: u64,
+        count: usize,
+        see: &mut dyn FnMut(usize, Option<&[u8]>),
+    ) {
+        let length = self.size.saturating_sub(offset).min(count as u64) as usize;
         let mut done = 0;
         while done < length {
             let at = offset + done as u64;
             let inside = (at % PAGE as u64) as usize;
             let n = (PAGE - inside).min(length - done);
-            let Some(to) = out.get_mut(done..done + n) else { return };
-            match self.tree.get(at / PAGE as u64) {
-                None => {}
-                Some(Piece::Page(f)) => p.read(f, inside, to),
+            let bytes = match self.tree.get(at / PAGE as u64) {
+                None => None,
+                Some(Piece::Page(f)) => p.hw.page(f).get(inside..inside + n),
                 Some(Piece::Image(from)) => {
-                    let from = from as usize + inside;
-                    if let Some(bytes) = p.hw.image().get(from..from + n) {
-                        to.copy_from_slice(bytes);
-                    }
+                    p.hw.image().get(from as usize + inside..).and_then(|b| b.get(..n))
                 }
-            }
+            };
+            see(n, bytes);
             done += n;
+        }
+        if done < count {
+            see(count - done, None);
         }
     }
 

@@ -1,5 +1,6 @@
 //! /proc: numbers, names and texts. "Texts of /proc" in `docs/linux-abi.md`.
 
+use crate::errno::{ENOMEM, Result};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, Mapping, Rights};
@@ -177,8 +178,20 @@ impl<H: Hardware> Kernel<H> {
         Some(path)
     }
 
-    /// The text of a file of /proc, as it is now.
-    pub fn proc_text(&self, n: Node) -> Vec<u8> {
+    /// Bytes of the kernel's heap that the text of `n` takes at most, where a program decides how long it is.
+    fn text_weight(&self, n: Node) -> usize {
+        let space = match n {
+            Node::Entry(pid, b"maps") => self.by_pid(pid).and_then(|p| p.space),
+            _ => None,
+        };
+        space.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.map.text_weight())
+    }
+
+    /// The text of a file of /proc, as it is now; ENOMEM: it is longer than this kernel's heap has room for.
+    pub fn proc_text(&self, n: Node) -> Result<Vec<u8>> {
+        if self.text_weight(n) > self.memory.physical.hw.heap_room() {
+            return Err(ENOMEM);
+        }
         let up = self.clock().saturating_sub(self.boot_us);
         let mounts = || "rootfs / ramfs rw 0 0\nproc /proc proc ro 0 0\ndev /dev devtmpfs ro 0 0\n".into();
         let text: String = match n {
@@ -202,12 +215,12 @@ impl<H: Hardware> Kernel<H> {
             ),
             Node::Entry(_, b"mounts") => mounts(),
             Node::Entry(pid, name) => match self.by_pid(pid) {
-                Some(p) => return self.process_text(p, name),
-                None => return Vec::new(),
+                Some(p) => return Ok(self.process_text(p, name)),
+                None => return Ok(Vec::new()),
             },
             _ => String::new(),
         };
-        text.into_bytes()
+        Ok(text.into_bytes())
     }
 
     fn meminfo(&self) -> String {

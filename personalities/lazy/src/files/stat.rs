@@ -5,6 +5,7 @@ use super::walk::Node;
 use super::*;
 use crate::kernel::Kernel;
 use crate::open::{Kind, OpenFile};
+use crate::pipe::Attributes;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 
 /// The fields of `struct stat`.
@@ -54,6 +55,23 @@ impl Stat {
         }
         words(&mut out, &[0]);
         out
+    }
+
+    /// An inode that says the same of itself, and is nobody's.
+    pub fn as_inode(&self, body: Body) -> Inode {
+        Inode {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            nlink: self.nlink,
+            times: self.times,
+            changed: false,
+            touched: false,
+            written: false,
+            held: 0,
+            made: false,
+            body,
+        }
     }
 
     /// `struct statx`.
@@ -153,15 +171,9 @@ impl<H: Hardware> Kernel<H> {
         match file.pipe() {
             Some((p, ..)) if file.inode == 0 => {
                 let pipe = self.pipes.get(p).ok_or(EBADF)?;
-                let time = Time::of_us(pipe.made);
-                Ok(Stat {
-                    dev: 4,
-                    ino: pipe.number,
-                    mode: S_IFIFO | 0o600,
-                    nlink: 1,
-                    times: [time; 3],
-                    ..Stat::default()
-                })
+                let Attributes { mode, owner: [uid, gid], times } = pipe.attributes();
+                let mode = S_IFIFO | mode;
+                Ok(Stat { dev: 4, ino: pipe.number, mode, nlink: 1, uid, gid, times, ..Stat::default() })
             }
             // A text of a process that has ended since is still open.
             _ => self.stat_inode(file.inode).or_else(|e| {

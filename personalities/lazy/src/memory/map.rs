@@ -2,6 +2,7 @@
 
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
 
@@ -39,7 +40,7 @@ pub enum Kind {
     /// The stack: grows downwards.
     Stack,
     /// A file's: inode, its path at the time of the mapping.
-    File(u64, Vec<u8>),
+    File(u64, Rc<Vec<u8>>),
 }
 
 /// One mapping.
@@ -118,6 +119,12 @@ impl Map {
         self.find(address).or_else(|| self.0.range(address..).next().map(|(_, m)| m))
     }
 
+    /// Those of which a part lies in [start, end).
+    pub fn within(&self, start: u64, end: u64) -> impl Iterator<Item = &Mapping> {
+        let first = self.find(start).map_or(start, |m| m.start);
+        self.0.range(first..end.max(first)).map(|(_, m)| m)
+    }
+
     /// Whether nothing lies in [start, end).
     pub fn is_free(&self, start: u64, end: u64) -> bool {
         self.next(start).is_none_or(|m| m.start >= end)
@@ -150,6 +157,17 @@ impl Map {
         Some(object)
     }
 
+    /// Bytes of the kernel's heap that their lines in /proc/PID/maps take at most.
+    pub fn text_weight(&self) -> usize {
+        let path = |m: &Mapping| if let Kind::File(_, path) = &m.kind { 4 * path.len() } else { 0 };
+        self.0.values().map(path).fold(self.weight(), usize::saturating_add)
+    }
+
+    /// Bytes of the kernel's heap that a copy takes at most.
+    pub fn weight(&self) -> usize {
+        self.0.len().saturating_mul(WEIGHT)
+    }
+
     /// Pages that are charged.
     pub fn charged(&self) -> u64 {
         self.0.values().filter(|m| m.charged).map(Mapping::pages).sum()
@@ -171,5 +189,7 @@ impl Map {
     }
 }
 
+/// Bytes of heap that a mapping takes at most: its part of a node of the map, and an object.
+pub const WEIGHT: usize = 512;
 /// Nothing is mapped from here on.
 pub const LIMIT: u64 = TASK_SIZE - 16 * PAGE;

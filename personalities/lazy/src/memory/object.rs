@@ -104,6 +104,19 @@ impl<H: Hardware> Memory<H> {
         Found::Zero
     }
 
+    /// Bytes of heap that a copy of the file behind object `id` takes; there may be none.
+    pub fn file_weight(&self, id: u32) -> usize {
+        let mut at = id;
+        for _ in 0..DEPTH_MAX {
+            match self.objects.get(at).map(|o| &o.source) {
+                Some(Source::Shadow(of)) => at = *of,
+                Some(Source::File(c)) => return c.tree.weight(),
+                _ => break,
+            }
+        }
+        0
+    }
+
     /// The bytes of page `index` of object `id`, whatever holds them; nothing is made.
     pub fn page_bytes(&self, id: u32, index: u64, out: &mut [u8; PAGE]) {
         let mut at = id;
@@ -140,6 +153,10 @@ impl<H: Hardware> Memory<H> {
         }
         let mut bytes = [0; PAGE];
         content.read_page(&self.physical, index, &mut bytes);
+        // The page is kept by a node of the object.
+        if self.physical.hw.heap_room() == 0 {
+            return Found::NoMemory;
+        }
         let Some(frame) = self.physical.allocate() else { return Found::NoMemory };
         *self.physical.hw.page_mut(frame) = bytes;
         if let Some(o) = self.objects.get_mut(id) {

@@ -7,6 +7,7 @@ use super::tables::{Leaf, Tables};
 use crate::hw::{Access, Frame, Hardware};
 use abi::layout::{Layout, PAGE, STACK_MAX};
 use abi::turn::{CHARGE_PAGES, MEMORY_PAGES};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// An address space.
@@ -212,6 +213,12 @@ impl<H: Hardware> Memory<H> {
             return Resolved::NoMapping;
         };
         let (mut object, index) = (m.object, m.index(address));
+        // A shadow, or the nodes that lead to a page, take heap; no call is there to refuse.
+        let (shared, held) =
+            self.objects.get(object).map_or((false, false), |o| (o.refs > 1, o.pages.get(index).is_some()));
+        if (m.needs_copy && shared || !held) && self.physical.hw.heap_room() == 0 {
+            return Resolved::NoMemory;
+        }
         if m.needs_copy {
             m.needs_copy = false;
             if self.objects.get(object).is_some_and(|o| o.refs > 1) {
@@ -291,18 +298,35 @@ impl<H: Hardware> Memory<H> {
 
     /// Takes everything out of [start, end).
     pub fn unmap(&mut self, id: u32, start: u64, end: u64) {
-        for m in self.take(id, start, end) {
-            self.forget_pages(id, &m);
+        let gone = self.take(id, start, end);
+        let mut users = self.users_in(id, gone.iter().map(|m| m.object).collect());
+        for m in &gone {
+            users.entry(m.object).and_modify(|n| *n += 1);
+        }
+        for m in gone {
+            if let Some(n) = users.get_mut(&m.object) {
+                self.forget_pages(*n, &m);
+                *n -= 1;
+            }
             self.release_object(m.object);
         }
     }
 
-    /// The pages of a mapping that was taken out, if its object goes on but nobody else can see them.
-    fn forget_pages(&mut self, id: u32, gone: &Mapping) {
-        let Some(s) = self.spaces.get(id) else { return };
-        let own = s.map.0.values().filter(|m| m.object == gone.object).count() as u32;
+    /// How many mappings of space `id` use each of `objects`: one look at all of them, however many objects there are.
+    pub fn users_in(&self, id: u32, objects: BTreeSet<u32>) -> BTreeMap<u32, u32> {
+        let mut users: BTreeMap<u32, u32> = objects.into_iter().map(|o| (o, 0)).collect();
+        if let Some(s) = self.spaces.get(id).filter(|_| !users.is_empty()) {
+            for m in s.map.0.values() {
+                users.entry(m.object).and_modify(|n| *n += 1);
+            }
+        }
+        users
+    }
+
+    /// The pages of a mapping that was taken out, if its object goes on but nobody else can see them; `users`: of this space, that one still among them.
+    fn forget_pages(&mut self, users: u32, gone: &Mapping) {
         let Some(o) = self.objects.get_mut(gone.object) else { return };
-        if own > 0 && o.refs == own + 1 {
+        if users > 1 && o.refs == users {
             let physical = &mut self.physical;
             o.pages.clear(gone.offset, gone.pages(), &mut |_, _, f| physical.release(f));
         }
@@ -335,9 +359,27 @@ impl<H: Hardware> Memory<H> {
             m.charged |= rights.contains(Rights::WRITE);
             at = m.end;
         }
+        let cuts: Vec<u64> = s.map.0.range(start..=at).map(|(k, _)| *k).collect();
         if let Some(t) = s.tables {
             t.unmap(&mut self.physical, start, end);
         }
+        cuts.into_iter().for_each(|cut| self.join(id, cut));
         at == end
+    }
+
+    /// Makes one mapping again of two parts of one that meet at `at` and differ in nothing: rights that go back and forth leave no pieces behind.
+    fn join(&mut self, id: u32, at: u64) {
+        let Some(map) = self.spaces.get_mut(id).map(|s| &mut s.map.0) else { return };
+        let Some((upper, (_, lower))) = map.get(&at).zip(map.range(..at).next_back()) else { return };
+        let goes_on = lower.object == upper.object && lower.offset + lower.pages() == upper.offset;
+        if !goes_on || !lower.joins(upper) || lower.needs_copy != upper.needs_copy {
+            return;
+        }
+        let (start, end, object) = (lower.start, upper.end, upper.object);
+        map.remove(&at);
+        if let Some(m) = map.get_mut(&start) {
+            m.end = end;
+        }
+        self.release_object(object);
     }
 }

@@ -44,6 +44,23 @@ impl<H: Hardware> Memory<H> {
         Ok(())
     }
 
+    /// Puts `count` bytes from `address` on behind what is in `out`, a page's worth at a time.
+    pub fn append<E>(&mut self, id: u32, address: u64, count: u64, out: &mut E) -> Result<()>
+    where
+        E: for<'a> Extend<&'a u8>,
+    {
+        let mut done = 0;
+        while done < count {
+            let at = address.checked_add(done).ok_or(EFAULT)?;
+            let offset = (at % PAGE as u64) as usize;
+            let n = (PAGE - offset).min((count - done).try_into().unwrap_or(PAGE));
+            let frame = self.user_page(id, at, false)?;
+            out.extend(self.physical.hw.page(frame).get(offset..offset + n).ok_or(EFAULT)?);
+            done += n as u64;
+        }
+        Ok(())
+    }
+
     /// Writes `bytes` at `address`; all pages are looked at before the first byte is written.
     pub fn write(&mut self, id: u32, address: u64, bytes: &[u8]) -> Result<()> {
         if self.accessible(id, address, bytes.len() as u64, true) < bytes.len() as u64 {

@@ -11,6 +11,7 @@ use crate::memory::object::Source;
 use crate::process::{AltStack, Place, Stand};
 use abi::layout::{MMAP_MIN, layout};
 use abi::snapshot::{self as record, Kind, Private, Record};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 const PAGE_BYTES: u64 = PAGE as u64;
@@ -131,7 +132,7 @@ impl<H: Hardware> Kernel<H> {
             Kind::Anonymous => MapKind::Anonymous,
             Kind::Heap => MapKind::Heap,
             Kind::Stack => MapKind::Stack,
-            Kind::File | Kind::Beyond => MapKind::File(m.inode, m.path.to_vec()),
+            Kind::File | Kind::Beyond => MapKind::File(m.inode, Rc::new(m.path.to_vec())),
         };
         let mapping = Mapping {
             start: m.start,

@@ -275,7 +275,8 @@ impl<H: Hardware> Kernel<H> {
             let made_us = if fifo { 0 } else { p.made };
             let pipe = record::Pipe { number: p.fifo.unwrap_or(p.number), fifo, made_us };
             w.put(hw, &Record::Pipe(pipe))?;
-            let data: Vec<u8> = p.data.iter().copied().collect();
+            let (front, back) = p.data.as_slices();
+            let data = [front, back].concat();
             w.pieces(hw, &data, |b| Record::PipeData(b))?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 // Each test takes a part of this.
 #![allow(dead_code)]
 
+pub mod check;
 pub mod run;
 
 use abi::linux::nr;
@@ -27,6 +28,8 @@ const THREAD: u64 = 0x34_0f00 | 0x1_0000;
 /// What a script does.
 #[derive(Clone, Debug)]
 pub enum Step {
+    /// From here on the kernel has so many bytes of heap.
+    Room(usize),
     /// A system call.
     Call(u64, [u64; 6]),
     /// Stores bytes, all in one page.
@@ -46,6 +49,8 @@ pub struct Outside {
     pub votes: Vec<Vec<u8>>,
     /// Records of snapshots, with their lengths.
     pub snapshot: Vec<u8>,
+    /// Bytes of heap that the kernel is told to have.
+    pub heap_room: usize,
     /// How often the kernel had nothing to do.
     pub waits: usize,
     /// Results of calls, with the number of the script that made them.
@@ -147,6 +152,11 @@ impl Hardware for Scripted {
                     r.pc += 4;
                     continue;
                 }
+                Step::Room(bytes) => {
+                    self.outside.borrow_mut().heap_room = bytes;
+                    r.pc += 4;
+                    continue;
+                }
                 Step::Fork(flags, child) => {
                     r.x[21] = child as u64 + 1;
                     (nr::clone, [flags, 0, 0, 0, 0, 0])
@@ -218,8 +228,8 @@ impl Hardware for Scripted {
         panic!("{reason}")
     }
 
-    fn heap_has_room(&self) -> bool {
-        true
+    fn heap_room(&self) -> usize {
+        self.outside.borrow().heap_room
     }
 }
 

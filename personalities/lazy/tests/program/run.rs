@@ -61,7 +61,7 @@ pub struct Run {
 impl Run {
     /// Nothing has run.
     pub fn new(image: &'static [u8], scripts: Vec<Vec<Step>>) -> Run {
-        let outside = Rc::new(RefCell::new(Outside::default()));
+        let outside = Rc::new(RefCell::new(Outside { heap_room: usize::MAX, ..Outside::default() }));
         let machine = Scripted::new(image, Rc::new(scripts), outside.clone());
         Run { kernel: Kernel::new(machine, 1 << 40, 0), outside }
     }

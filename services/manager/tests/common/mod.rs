@@ -3,22 +3,30 @@
 
 use abi::bootinfo::{DOMAINS_MAX, DomainStatus, Iteration, SparePolicy, name_from};
 use abi::hypercall::{Error, Inject};
+use abi::monitor::Monitor;
 use abi::vote::{Control, Progress};
+
 use manager::{Board, Config, Design, Manager};
 
 /// Where the manager's output goes.
 #[derive(Default)]
 pub struct Desk {
     pub lines: Vec<String>,
+    pub happened: Vec<String>,
     pub echo: Vec<u8>,
     pub acts: Vec<String>,
     pub now_us: u64,
+    /// What k2 tells of itself.
+    pub monitor: Option<Monitor<'static>>,
 }
 
 impl Board for Desk {
     fn text(&mut self, line: &[u8]) {
         assert!(line.len() <= 256);
         self.lines.push(String::from_utf8_lossy(line).into_owned());
+    }
+    fn happened(&mut self, line: &[u8]) {
+        self.happened.push(String::from_utf8_lossy(line).into_owned());
     }
     fn echo(&mut self, bytes: &[u8]) {
         self.echo.extend_from_slice(bytes);
@@ -30,6 +38,9 @@ impl Board for Desk {
     fn pace(&mut self, domain: u32, inject: Inject) -> Result<(), Error> {
         self.acts.push(format!("{inject:?} {domain} at {}", self.now_us));
         Ok(())
+    }
+    fn monitor(&self, domain: u32) -> Option<Monitor<'static>> {
+        self.monitor.filter(|_| domain == 5)
     }
     fn now_us(&self) -> u64 {
         self.now_us

@@ -1,120 +1,9 @@
 //! What calls answer, one by one: scripts of calls, and the results that the manual pages and `docs/linux-abi.md` say.
 
-mod program;
-
+use super::program::Step;
+use super::program::check::*;
+use super::program::run::{HERE, call, text, words};
 use abi::linux::nr;
-use abi::log::{Entry, Sync};
-use program::run::{BOOT_US, HERE, Run, call, encoded, text, words};
-use program::{Step, elf, image};
-
-/// Memory of the scripts.
-const AREA: u64 = 0x2000_0000;
-
-const EPERM: i64 = -1;
-const EBADF: i64 = -9;
-const ESRCH: i64 = -3;
-const ECHILD: i64 = -10;
-const ENOMEM: i64 = -12;
-const EFAULT: i64 = -14;
-const EXDEV: i64 = -18;
-const EISDIR: i64 = -21;
-const EINVAL: i64 = -22;
-const EFBIG: i64 = -27;
-const ENOSYS: i64 = -38;
-const EOVERFLOW: i64 = -75;
-
-fn root_image() -> &'static [u8] {
-    image(&[
-        ("bin", 0o40755, vec![]),
-        ("bin/init", 0o100755, elf()),
-        ("etc", 0o40755, vec![]),
-        ("etc/a", 0o100644, b"0123456789".to_vec()),
-    ])
-}
-
-/// Sync points without anything.
-fn log() -> Vec<Vec<u8>> {
-    let entry = |s| encoded!(&Entry::Sync(Sync { s, time_us: BOOT_US + s * 1000, events: &[] }));
-    (1..100).map(entry).collect()
-}
-
-/// Makes the calls of `script`, each with the result that it must have.
-fn check(setup: Vec<Step>, script: Vec<(Step, i64)>) -> Run {
-    let mut steps = vec![call(nr::mmap, &[AREA, 0x20000, 3, 0x32, u64::MAX, 0])];
-    let is_call = |s: &Step| !matches!(s, Step::Store(..));
-    let setup_calls = 1 + setup.iter().filter(|s| is_call(s)).count();
-    steps.extend(setup);
-    steps.extend(script.iter().map(|(s, _)| s.clone()));
-    // Waits for ever: who ends is gone.
-    steps.push(call(nr::ppoll, &[0, 0, 0, 0, 8]));
-    let run = Run::from_boot(root_image(), vec![steps, vec![]], log());
-    let outside = run.outside.borrow();
-    let results: Vec<i64> =
-        outside.results.iter().filter(|r| r.0 == 0).map(|r| r.1).skip(setup_calls).collect();
-    let wanted: Vec<_> = script.iter().filter(|(s, _)| is_call(s)).collect();
-    for (n, ((step, expected), result)) in wanted.iter().zip(&results).enumerate() {
-        assert_eq!(result, expected, "call {n}, {step:x?}");
-    }
-    assert_eq!(results.len(), wanted.len(), "calls that came back");
-    drop(outside);
-    run
-}
-
-/// Files 3 (the image's, ten bytes, read-only), 4 (empty, read and write), 5 (append), 6 (/etc), 7 (a text of /proc).
-fn files() -> Vec<Step> {
-    let path = |n: u64| AREA + 0x1000 + 64 * n;
-    let mut out = Vec::new();
-    for (n, name) in ["/etc/a", "/made", "/etc", "/proc/version", "/more"].iter().enumerate() {
-        out.push(text(path(n as u64), name));
-    }
-    out.extend([
-        call(nr::openat, &[HERE, path(0), 0, 0]),
-        call(nr::openat, &[HERE, path(1), 0o102, 0o600]),
-        call(nr::openat, &[HERE, path(4), 0o2101, 0o600]),
-        call(nr::openat, &[HERE, path(2), 0o40000, 0]),
-        call(nr::openat, &[HERE, path(3), 0, 0]),
-    ]);
-    out
-}
-
-#[test]
-fn copy_file_range_copies_and_refuses_as_linux_does() {
-    let copy = |a: &[u64]| call(nr::copy_file_range, a);
-    let (in_at, out_at) = (AREA + 0x100, AREA + 0x108);
-    let run = check(
-        files(),
-        vec![
-            (copy(&[3, 0, 4, 0, 4, 0]), 4),
-            (copy(&[3, 0, 4, 0, 100, 0]), 6),
-            (copy(&[3, 0, 4, 0, 100, 0]), 0),
-            (words(in_at, &[2, 20]), 0),
-            (copy(&[3, in_at, 4, out_at, 3, 0]), 3),
-            (call(nr::lseek, &[4, 0, 1]), 10),
-            (call(nr::lseek, &[4, 0, 2]), 23),
-            (copy(&[3, 0, 4, 0, 1, 1]), EINVAL),
-            (copy(&[9, 0, 4, 0, 1, 1]), EBADF),
-            (copy(&[3, 0, 6, 0, 1, 0]), EISDIR),
-            (copy(&[3, 0, 1, 0, 1, 0]), EINVAL),
-            (copy(&[3, 0, 5, 0, 1, 0]), EBADF),
-            (copy(&[4, 0, 3, 0, 1, 0]), EBADF),
-            (copy(&[7, 0, 4, 0, 1, 0]), EXDEV),
-            (words(in_at, &[0, 5]), 0),
-            (copy(&[4, in_at, 4, out_at, 6, 0]), EINVAL),
-            (copy(&[4, in_at, 4, out_at, 5, 0]), 5),
-            (words(in_at, &[0, 1 << 40]), 0),
-            (copy(&[3, in_at, 4, out_at, 5, 0]), EFBIG),
-            (words(in_at, &[u64::MAX, 0]), 0),
-            (copy(&[3, in_at, 4, out_at, 5, 0]), EOVERFLOW),
-            (copy(&[3, in_at, 4, out_at, 0, 0]), EINVAL),
-            (call(nr::pread64, &[4, AREA + 0x200, 30, 0]), 23),
-        ],
-    );
-    let space = run.kernel.processes[&1].space.unwrap();
-    let mut memory = run.kernel.memory;
-    let mut bytes = [0; 23];
-    memory.read(space, AREA + 0x200, &mut bytes).unwrap();
-    assert_eq!(bytes[..], [&b"0123401234"[..], &[0; 10], b"234"].concat()[..]);
-}
 
 #[test]
 fn nobody_becomes_another_user() {
@@ -152,9 +41,6 @@ fn close_range_closes_or_marks() {
         ],
     );
 }
-
-/// Nothing is mapped here.
-const NOWHERE: u64 = 0x3000_0000;
 
 #[test]
 fn wait4_takes_flags_for_clones_and_the_child_though_its_status_cannot_be_written() {
@@ -275,22 +161,114 @@ fn a_range_may_end_anywhere() {
 }
 
 #[test]
-fn sendfile_of_no_bytes_asks_for_a_position_only() {
-    let send = |to: u64, from: u64, at: u64| call(nr::sendfile, &[to, from, at, 0]);
+fn utimensat_walks_before_it_looks_at_nanoseconds() {
+    const OMIT: u64 = 0x3fff_fffe;
+    let set = |fd: u64, path: u64, flags: u64| call(nr::utimensat, &[fd, path, AREA, flags]);
+    let (name, missing, version) = (AREA + 0x1000, AREA + 0x100, AREA + 0x10c0);
     check(
         files(),
         vec![
-            (call(nr::pipe2, &[AREA, 0o4000]), 0),
-            (send(4, 3, 0), 0),
-            (send(4, 6, 0), 0),
-            (send(4, 7, 0), 0),
-            (send(4, 8, 0), EINVAL),
-            (send(5, 3, 0), EINVAL),
-            (send(9, 3, 0), 0),
-            (send(9, 6, 0), EINVAL),
-            (call(nr::sendfile, &[4, 6, 0, 1]), EINVAL),
-            (call(nr::mmap, &[NOWHERE, 4096, 1, 0x32, u64::MAX, 0]), NOWHERE as i64),
-            (send(4, 3, NOWHERE), EFAULT),
+            (text(missing, "none"), 0),
+            (words(AREA, &[0, 1_000_000_000, 0, 0]), 0),
+            (set(HERE, name, 0), EINVAL),
+            (set(HERE, missing, 0), ENOENT),
+            (set(HERE, NOWHERE, 0), EFAULT),
+            (set(HERE, missing, 1), EINVAL),
+            (set(4, 0, 0), EINVAL),
+            (set(99, 0, 0), EBADF),
+            (set(99, 0, 1), EINVAL),
+            // The nanoseconds come before a mount that takes no changes.
+            (set(HERE, version, 0), EINVAL),
+            (words(AREA, &[0, 5, 0, 0]), 0),
+            (set(HERE, version, 0), EROFS),
+            (words(AREA, &[0, OMIT, 0, u64::MAX]), 0),
+            (set(HERE, missing, 0), ENOENT),
+            (set(HERE, name, 0), EINVAL),
+            (words(AREA, &[0, OMIT, 0, OMIT]), 0),
+            (set(99, NOWHERE, u64::MAX), 0),
+        ],
+    );
+}
+
+#[test]
+fn a_signal_number_is_looked_at_when_somebody_receives_it() {
+    let minus = |n: i64| -n as u64;
+    check(
+        vec![Step::Fork(17, 1)],
+        vec![
+            (call(nr::kill, &[99, 65]), ESRCH),
+            (call(nr::kill, &[minus(99), 65]), ESRCH),
+            (call(nr::kill, &[minus(1 << 31), 65]), ESRCH),
+            (call(nr::kill, &[2, 65]), EINVAL),
+            (call(nr::kill, &[minus(1), minus(1)]), EINVAL),
+            (call(nr::kill, &[0, minus(1)]), EINVAL),
+            (call(nr::tkill, &[0, 65]), EINVAL),
+            (call(nr::tkill, &[99, 65]), ESRCH),
+            (call(nr::tkill, &[2, 65]), EINVAL),
+            (call(nr::tgkill, &[0, 2, 0]), EINVAL),
+            (call(nr::tgkill, &[2, 99, 65]), ESRCH),
+            (call(nr::tgkill, &[1, 2, 65]), ESRCH),
+            (call(nr::tgkill, &[2, 2, 65]), EINVAL),
+            (call(nr::wait4, &[2, 0, 0, 0]), 2),
+            (call(nr::kill, &[minus(1), 65]), ESRCH),
+        ],
+    );
+}
+
+#[test]
+fn renameat2_says_that_a_name_is_there_before_it_asks_what_it_is() {
+    let rename = |to: u64, flags: u64| call(nr::renameat2, &[HERE, AREA + 0x1040, HERE, to, flags]);
+    let (slash, dot) = (AREA + 0x100, AREA + 0x110);
+    check(
+        files(),
+        vec![
+            (text(slash, "/more/"), 0),
+            (text(dot, "."), 0),
+            (rename(slash, 0), ENOTDIR),
+            (rename(slash, 1), EEXIST),
+            (rename(dot, 0), EBUSY),
+            (rename(dot, 1), EEXIST),
+        ],
+    );
+}
+
+#[test]
+fn a_pipe_without_a_name_has_attributes_that_change() {
+    let (stat, times) = (AREA + 0x100, AREA + 0x200);
+    let run = check(
+        vec![call(nr::pipe2, &[AREA, 0]), words(times, &[5, 6, 7, 8])],
+        vec![
+            (call(nr::fchmod, &[3, 0o6751]), 0),
+            (call(nr::fstat, &[4, AREA + 0x300]), 0),
+            (call(nr::fchown, &[4, 5, 7]), 0),
+            (call(nr::utimensat, &[4, 0, times, 0]), 0),
+            (call(nr::fstat, &[3, stat]), 0),
+        ],
+    );
+    let space = run.kernel.processes[&1].space.unwrap();
+    let mut memory = run.kernel.memory;
+    assert_eq!(memory.read_u32(space, AREA + 0x300 + 16), Ok(0o16751));
+    let found = [16, 24, 28].map(|at| memory.read_u32(space, stat + at).unwrap());
+    // The set-id bits go with the owner, as of a file.
+    assert_eq!(found, [0o10751, 5, 7]);
+    let found = [72, 80, 88, 96].map(|at| memory.read_u64(space, stat + at).unwrap());
+    assert_eq!(found, [5, 6, 7, 8]);
+}
+
+#[test]
+fn a_directory_that_was_removed_takes_no_link() {
+    let (dir, name) = (AREA + 0x100, AREA + 0x110);
+    check(
+        files(),
+        vec![
+            (text(dir, "/d"), 0),
+            (text(name, "b"), 0),
+            (call(nr::mkdirat, &[HERE, dir, 0o755]), 0),
+            (call(nr::openat, &[HERE, dir, 0o40000, 0]), 8),
+            (call(nr::unlinkat, &[HERE, dir, 0x200]), 0),
+            (call(nr::linkat, &[HERE, AREA + 0x1040, 8, name, 0]), ENOENT),
+            (call(nr::mkdirat, &[8, name, 0o755]), ENOENT),
+            (call(nr::renameat, &[HERE, AREA + 0x1040, 8, name]), ENOENT),
         ],
     );
 }

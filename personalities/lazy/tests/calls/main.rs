@@ -1,0 +1,7 @@
+//! What calls answer: scripts of calls, each with the result that it must have.
+
+mod answers;
+mod bytes;
+mod mappings;
+#[path = "../program/mod.rs"]
+mod program;

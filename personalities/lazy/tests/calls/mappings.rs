@@ -1,0 +1,121 @@
+//! Mappings in pieces: what puts them together again, and where this kernel's own memory ends.
+
+use super::program::Step;
+use super::program::check::*;
+use super::program::run::{HERE, Run, call, text, words};
+use abi::linux::nr;
+
+/// 64 pages that are only read, and cost no charge.
+const PIECES: u64 = 0x4000_0000;
+const PAGES: u64 = 64;
+
+fn at(page: u64) -> u64 {
+    PIECES + page * 4096
+}
+
+fn mapped(rights: u64) -> Step {
+    call(nr::mmap, &[PIECES, PAGES * 4096, rights, 0x32, u64::MAX, 0])
+}
+
+/// How many mappings there are from PIECES on, up to the stack.
+fn pieces(run: &Run) -> usize {
+    let space = run.kernel.processes[&1].space.unwrap();
+    run.kernel.memory.spaces.get(space).unwrap().map.within(PIECES, at(PAGES)).count()
+}
+
+#[test]
+fn a_heap_that_is_full_takes_no_piece_more() {
+    let cut = |page| call(nr::munmap, &[at(page), 4096]);
+    check(
+        vec![mapped(1), text(AREA, "/proc/self/maps")],
+        vec![
+            (cut(1), 0),
+            (Step::Room(0), 0),
+            (cut(3), ENOMEM),
+            (call(nr::munmap, &[at(2) + 1, 4096]), EINVAL),
+            // What cuts nothing in two is given back.
+            (cut(0), 0),
+            (call(nr::munmap, &[at(2), PAGES * 4096]), 0),
+            (call(nr::clone, &[17, 0, 0, 0, 0]), ENOMEM),
+            (Step::Room(100), 0),
+            (call(nr::clone, &[17, 0, 0, 0, 0]), ENOMEM),
+            (call(nr::openat, &[HERE, AREA, 0, 0]), ENOMEM),
+            (Step::Room(1 << 20), 0),
+            (call(nr::openat, &[HERE, AREA, 0, 0]), 3),
+        ],
+    );
+}
+
+#[test]
+fn a_file_in_many_pieces_is_mapped_if_the_heap_holds_them_twice() {
+    let map = call(nr::mmap, &[at(0), 4096, 1, 0x12, 4, 0]);
+    check(
+        files(),
+        vec![
+            (call(nr::pwrite64, &[4, AREA, 1, 0]), 1),
+            (call(nr::pwrite64, &[4, AREA, 1, 1 << 39]), 1),
+            (Step::Room(2000), 0),
+            (map.clone(), ENOMEM),
+            (Step::Room(100_000), 0),
+            (map, at(0) as i64),
+        ],
+    );
+}
+
+#[test]
+fn a_fault_that_needs_more_heap_than_there_is_ends_its_process() {
+    let store = Step::Store(at(1), vec![1]);
+    let run = check_all(
+        vec![mapped(3), store.clone(), Step::Store(AREA, vec![1])],
+        vec![(Step::Fork(17, 1), 2), (call(nr::wait4, &[2, AREA, 0, 0]), 2), (Step::Room(1 << 20), 0)],
+        vec![Step::Room(0), store],
+    );
+    let space = run.kernel.processes[&1].space.unwrap();
+    let mut memory = run.kernel.memory;
+    // By SIGKILL.
+    assert_eq!(memory.read_u32(space, AREA), Ok(9));
+}
+
+#[test]
+fn rights_that_go_back_and_forth_leave_no_pieces() {
+    let protect = |page, n: u64, rights| call(nr::mprotect, &[at(page), n * 4096, rights]);
+    let mut script = vec![];
+    for page in [5, 9, 7, 6, 8, 0, 63] {
+        script.extend([(protect(page, 1, 1), 0), (protect(page, 1, 3), 0)]);
+    }
+    script.extend([(protect(3, 1, 1), 0), (protect(20, 4, 1), 0), (protect(0, PAGES, 3), 0)]);
+    let run = check(vec![mapped(3)], script);
+    assert_eq!(pieces(&run), 1);
+}
+
+#[test]
+fn pages_that_are_given_back_are_zero_and_leave_the_mapping_whole() {
+    let give = |page: u64, n: u64| call(nr::madvise, &[at(page), n * 4096, 4]);
+    let send = |page: u64| call(nr::sendfile, &[4, 3, at(page), 1]);
+    let mut setup = vec![mapped(3)];
+    setup.extend(files());
+    // A word that is no more than a position; zero again, it is one that leads to the first byte.
+    setup.extend([2, 3, 4].map(|p| words(at(p), &[9])));
+    let run = check(
+        setup,
+        vec![
+            (give(3, 1), 0),
+            (send(2), 1),
+            (send(3), 1),
+            (send(4), 1),
+            (call(nr::pread64, &[4, AREA, 3, 0]), 3),
+            (give(0, PAGES), 0),
+            (call(nr::munmap, &[at(10), 4096]), 0),
+            (give(8, 4), ENOMEM),
+            (give(11, 1), 0),
+        ],
+    );
+    assert_eq!(pieces(&run), 2);
+    let space = run.kernel.processes[&1].space.unwrap();
+    let mut memory = run.kernel.memory;
+    let (mut sent, mut page) = ([0; 3], [1; 8]);
+    memory.read(space, AREA, &mut sent).unwrap();
+    assert_eq!(&sent, b"909");
+    memory.read(space, at(4), &mut page).unwrap();
+    assert_eq!(page, [0; 8]);
+}
