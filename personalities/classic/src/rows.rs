@@ -1,11 +1,12 @@
 //! What file calls may know of the rest of the kernel, and the one place where they are made.
 
+use crate::errno::{ENOMEM, Errno};
 use crate::fs::{Caller, Fs, ProcessRow, System};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, Process};
 use crate::signal::SigSet;
-use crate::space::{Kind, Space, UserView};
+use crate::space::{HEAP_RESERVE, Kind, Space, UserView};
 use crate::thread::Thread;
 use crate::turns::{Serial, Turns};
 use alloc::collections::BTreeMap;
@@ -123,11 +124,25 @@ impl<M: Machine> Kernel<M> {
         Some(result)
     }
 
-    /// The process table as /proc shows it, ascending pids.
-    pub(crate) fn rows(&self) -> Vec<ProcessRow> {
-        let mut rows: Vec<ProcessRow> = self.procs.values().map(|p| self.row(p)).collect();
-        rows.sort_unstable_by_key(|r| r.pid);
-        rows
+    /// The process table as /proc shows it, ascending pids. ENOMEM where the heap does not hold it and the copies that a call makes of it:
+    /// programs decide how long its texts are.
+    pub(crate) fn rows(&self) -> Result<Vec<ProcessRow>, Errno> {
+        let (mut rows, mut bytes) = (Vec::with_capacity(self.procs.len()), 0);
+        for p in self.procs.values() {
+            let row = self.row(p);
+            bytes += row.maps.len() + row.cmdline.len() + row.fds.iter().map(|fd| fd.1.len()).sum::<usize>();
+            if !self.has_room_for_copies(bytes) {
+                return Err(ENOMEM);
+            }
+            rows.push(row);
+        }
+        rows.sort_unstable_by_key(|r: &ProcessRow| r.pid);
+        Ok(rows)
+    }
+
+    /// Whether the heap holds four times as much: a text that grows is laid anew in a power of two.
+    fn has_room_for_copies(&self, bytes: usize) -> bool {
+        self.m.free_heap() >= HEAP_RESERVE.saturating_add(bytes.saturating_mul(4))
     }
 
     fn row(&self, p: &Process) -> ProcessRow {
@@ -154,7 +169,7 @@ impl<M: Machine> Kernel<M> {
         self.procs.get(&serial).map_or(0, |p| p.pid)
     }
 
-    /// The text of /proc/PID/maps.
+    /// The text of /proc/PID/maps; it breaks off where there is no room for more, and whoever asked is told ENOMEM.
     fn maps(&self, space: &Space) -> Vec<u8> {
         let mut text = Vec::new();
         for a in space.areas() {
@@ -182,6 +197,9 @@ impl<M: Machine> Kernel<M> {
             }
             line.push(b'\n');
             text.append(&mut line);
+            if !self.has_room_for_copies(text.len()) {
+                break;
+            }
         }
         text
     }

@@ -18,7 +18,10 @@ impl<M: Machine> Kernel<M> {
         if let Err(e) = self.take_poll_mask(call) {
             return Ended::Result(e.to_result());
         }
-        let rows = self.rows_for(call);
+        let rows = match self.rows_for(call) {
+            Ok(rows) => rows,
+            Err(e) => return Ended::Result(e.to_result()),
+        };
         let outcome = self.with_files(call.serial, rows, |fs, caller, view| {
             fs.syscall(caller, call.number, &call.args, view)
         });
@@ -64,23 +67,23 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// The process table, if the call may ask for it: its path can lead into /proc. Making it for every call would cost more
-    /// than most calls.
-    fn rows_for(&mut self, call: &Call) -> Vec<ProcessRow> {
+    /// than most calls. ENOMEM: the heap has no room for it.
+    fn rows_for(&mut self, call: &Call) -> Result<Vec<ProcessRow>, Errno> {
         let path = match call.number {
             nr::openat | nr::newfstatat | nr::readlinkat | nr::statx | nr::faccessat | nr::faccessat2 => {
                 call.args[1]
             }
             nr::chdir | nr::statfs => call.args[0],
             nr::getdents64 if self.fd_in_proc(call.serial, call.args[0] as u32) => return self.rows(),
-            _ => return Vec::new(),
+            _ => return Ok(Vec::new()),
         };
         let at_cwd = matches!(call.number, nr::chdir | nr::statfs) || call.args[0] as u32 == HERE;
-        let Ok(path) = self.read_string(call.serial, path, 4096) else { return Vec::new() };
+        let Ok(path) = self.read_string(call.serial, path, 4096) else { return Ok(Vec::new()) };
         let plain = path.starts_with(b"/") || at_cwd && !self.cwd_in_proc(call.serial);
         let goes_up = path.windows(2).any(|w| w == b"..");
         let suspect =
             path.starts_with(b"/proc") || path.starts_with(b"/dev/") || path.windows(4).any(|w| w == b"proc");
-        if plain && !suspect && !goes_up && !self.leads_by_link(&path) { Vec::new() } else { self.rows() }
+        if plain && !suspect && !goes_up && !self.leads_by_link(&path) { Ok(Vec::new()) } else { self.rows() }
     }
 
     /// Links into /proc that are not under /dev: few, and known.

@@ -27,7 +27,6 @@ fn send<M: Machine>(k: &mut Kernel<M>, c: &Call, targets: &[Serial], signal: u8,
 
 pub(super) fn kill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
     let pid = c.int(0);
-    let signal = signal_of(c.int(1))?;
     let targets: Vec<Serial> = match pid {
         0 => {
             let pgid = k.procs.get(&c.process).map_or(0, |p| p.pgid);
@@ -41,6 +40,8 @@ pub(super) fn kill<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno
     if targets.is_empty() {
         return Err(ESRCH);
     }
+    // As Linux, which asks for each receiver.
+    let signal = signal_of(c.int(1))?;
     send(k, c, &targets, signal, code::SI_USER);
     Ok(0)
 }

@@ -86,10 +86,6 @@ impl Fs {
             if times.iter().all(|(_, nsec)| *nsec == UTIME_OMIT) {
                 return Ok(0);
             }
-            let good = |nsec: u64| nsec < 1_000_000_000 || nsec == UTIME_NOW || nsec == UTIME_OMIT;
-            if times.iter().any(|(_, nsec)| !good(*nsec)) {
-                return Err(EINVAL.into());
-            }
         }
         let flags = call.u32(3);
         let node = if call.args[1] == 0 && call.fd(0) != AT_FDCWD {
@@ -104,6 +100,11 @@ impl Fs {
             let path = read_path(call.user, call.args[1])?;
             self.resolve(call.caller, call.fd(0), &path, flags)?
         };
+        // As Linux: asked when it is known whose times they are, and before whether that can be written.
+        let good = |nsec: u64| nsec < 1_000_000_000 || nsec == UTIME_NOW || nsec == UTIME_OMIT;
+        if times.iter().any(|(_, nsec)| !good(*nsec)) {
+            return Err(EINVAL.into());
+        }
         let now = Time::from_us(call.caller.now_us);
         let set = |old: Time, (sec, nsec): (u64, u64)| match nsec {
             UTIME_NOW => now,

@@ -217,8 +217,12 @@ impl Fs {
             return if nonblocking { Err(EAGAIN.into()) } else { Err(Stop::wait(WaitKey::PipeRead(id))) };
         }
         let n = call.buffer.touchable_out(call.user, 0, len.min(pipe.bytes.len() as u64))?;
-        let bytes: Vec<u8> = pipe.bytes.drain(..n as usize).collect();
-        call.buffer.copy_out(call.user, 0, &bytes)?;
+        // In the two pieces in which they lie, not one by one.
+        let (first, second) = pipe.bytes.as_slices();
+        let first = &first[..first.len().min(n as usize)];
+        call.buffer.copy_out(call.user, 0, first)?;
+        call.buffer.copy_out(call.user, first.len() as u64, &second[..n as usize - first.len()])?;
+        pipe.bytes.drain(..n as usize);
         self.wake(WaitKey::PipeWrite(id));
         Ok(n as i64)
     }

@@ -4,7 +4,6 @@ use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space, c
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
-use alloc::vec::Vec;
 
 type Result<T> = core::result::Result<T, MemoryError>;
 
@@ -36,7 +35,7 @@ impl Space {
         source: &dyn FileSource,
     ) -> Result<u64> {
         let (start, len) = self.choose(place, len)?;
-        check_heap(m)?;
+        self.room(m, self.cuts(start, start + len) + 1)?;
         let mut area = Area { shared, ..Area::new(start, start + len, rights, kind) };
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
         self.charge = budget.raise(self.charge, pages)?;
@@ -85,7 +84,7 @@ impl Space {
         if start == end {
             return Err(EINVAL.into());
         }
-        check_heap(m)?;
+        self.room(m, self.cuts(start, end))?;
         self.remove(m, start, end);
         Ok(())
     }
@@ -111,6 +110,7 @@ impl Space {
             }
         }
         check_heap(m)?;
+        self.room(m, self.cuts(start, end))?;
         if rights.has(Rights::WRITE) {
             let new = (end - start) / PAGE - self.charged_between(start, end);
             self.charge = budget.raise(self.charge, self.charged_pages() + new)?;
@@ -121,7 +121,8 @@ impl Space {
 
     fn protect<M: Machine>(&mut self, m: &mut M, start: u64, end: u64, rights: Rights) -> Result<()> {
         let mut failed = Ok(());
-        for mut area in self.take(start, end) {
+        let inside = self.borders(start, end);
+        for area in &mut self.areas[inside.clone()] {
             area.rights = rights;
             let was = area.charged;
             area.charged |= rights.has(Rights::WRITE);
@@ -132,11 +133,9 @@ impl Space {
                 // Zeros that a fault has shown with the old rights.
                 m.unmap_range(self.tables, area.start, area.end);
             }
-            failed = failed.and_then(|()| Self::show(m, self.tables, &area, area.start, area.end));
-            let at = self.index_from(area.start);
-            self.areas.insert(at, area);
-            self.join_around(at);
+            failed = failed.and_then(|()| Self::show(m, self.tables, area, area.start, area.end));
         }
+        inside.rev().for_each(|at| self.join_around(at));
         m.flush(self.tables, rights.has(Rights::EXECUTE));
         Ok(failed?)
     }
@@ -148,7 +147,7 @@ impl Space {
         }
         let (Some(old), Some(new)) = (page_up(self.brk), page_up(wanted)) else { return Ok(self.brk) };
         if new > old {
-            if !self.is_free(old, new) {
+            if !self.is_free(old, new) || self.room(m, 1).is_err() {
                 return Ok(self.brk);
             }
             match budget.raise(self.charge, self.charged_pages() + (new - old) / PAGE) {
@@ -160,8 +159,10 @@ impl Space {
             if self.insert(m, Area::new(old, new, rights, Kind::Heap)).is_err() {
                 return Ok(self.brk);
             }
-        } else {
+        } else if self.room(m, self.cuts(new, old)).is_ok() {
             self.remove(m, new, old);
+        } else {
+            return Ok(self.brk);
         }
         self.brk = wanted;
         Ok(wanted)
@@ -183,6 +184,7 @@ impl Space {
             return Err(EINVAL.into());
         }
         self.find(old).ok_or(EFAULT)?;
+        self.room(m, 6)?;
         if let Some(to) = target {
             let fits = to.checked_add(new_len).is_some_and(|end| end <= MAP_END);
             let overlaps = to < old.saturating_add(old_len) && old < to.saturating_add(new_len);
@@ -211,7 +213,9 @@ impl Space {
     /// Takes away what lies behind the first `new_len` bytes, mapped or not.
     fn cut<M: Machine>(&mut self, m: &mut M, (old, old_len): (u64, u64), new_len: u64) -> Result<()> {
         if new_len < old_len {
-            self.remove(m, old + new_len, range(old, old_len)?);
+            // As Linux: where both are so long that the sum goes round, so it is.
+            let from = old.wrapping_add(new_len);
+            self.remove(m, from, range(from, old_len - new_len)?);
         }
         Ok(())
     }
@@ -298,22 +302,19 @@ impl Space {
         let end = range(start, len)?;
         let mut hole = false;
         let mut at = start;
-        let mut parts: Vec<(u64, u64)> = Vec::new();
         while at < end {
             match self.areas.get(self.index_from(at)) {
                 Some(a) if a.start < end => {
                     hole |= a.start > at;
-                    parts.push((a.start.max(at), a.end.min(end)));
+                    let (from, to) = (a.start.max(at), a.end.min(end));
                     at = a.end;
+                    self.reset(m, from, to, source);
                 }
                 _ => {
                     hole = true;
                     break;
                 }
             }
-        }
-        for (from, to) in parts {
-            self.reset(m, from, to, source);
         }
         if hole { Err(ENOMEM.into()) } else { Ok(()) }
     }

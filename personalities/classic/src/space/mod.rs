@@ -23,6 +23,7 @@ use crate::machine::{Machine, OutOfFrames, Rights, Shown, TableId};
 use abi::layout::{MMAP_MIN, PAGE, STACK_MAX, TASK_SIZE};
 use abi::turn::{CHARGE_PAGES, MEMORY_PAGES};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Where the page of code that returns from signal handlers lies.
 pub const TRAMPOLINE: u64 = TASK_SIZE - 8 * PAGE;
@@ -61,8 +62,11 @@ pub struct Budget {
     pub wants_turn: bool,
 }
 
-/// Heap that mappings leave to the rest of the kernel, bytes.
-const HEAP_RESERVE: usize = 8 << 20;
+/// Heap that mappings and texts of /proc leave to the rest of the kernel, bytes.
+pub(crate) const HEAP_RESERVE: usize = 8 << 20;
+
+/// Mappings of a program, as Linux' `vm.max_map_count`.
+pub const MAPPINGS_MAX: usize = 65_530;
 
 /// ENOMEM when the kernel's own tables have no room for more mappings.
 pub(crate) fn check_heap<M: Machine>(m: &M) -> Result<(), MemoryError> {
@@ -129,6 +133,31 @@ impl Space {
             m.drop_tables(tables);
         }
         shown.map(|()| space)
+    }
+
+    /// ENOMEM unless there is room for `more` mappings, in the array too: where it must be laid anew the heap has to hold both for a while.
+    fn room<M: Machine>(&mut self, m: &M, more: usize) -> Result<(), MemoryError> {
+        if more == 0 {
+            return Ok(());
+        }
+        check_heap(m)?;
+        let wanted = self.areas.len() + more;
+        if wanted > MAPPINGS_MAX {
+            return Err(ENOMEM.into());
+        }
+        // One beside them: a stack that grows is two for a moment, and does not ask.
+        if wanted >= self.areas.capacity() {
+            let grown = (2 * wanted * size_of::<Area>()).next_power_of_two();
+            if m.free_heap() < HEAP_RESERVE + grown {
+                return Err(ENOMEM.into());
+            }
+        }
+        self.areas.try_reserve(more + 1).map_err(|_| ENOMEM.into())
+    }
+
+    /// How many mappings there are more when both addresses are borders.
+    fn cuts(&self, start: u64, end: u64) -> usize {
+        [start, end].into_iter().filter(|&at| self.find(at).is_some_and(|a| a.start < at)).count()
     }
 
     /// Its mappings, ascending.
@@ -200,7 +229,7 @@ impl Space {
         let (start, end) = (area.start, area.end);
         let filled = area.fill(m).and_then(|()| Self::show(m, self.tables, &area, start, end));
         if let Err(e) = filled {
-            self.hide(m, &area);
+            Self::hide(m, self.tables, &area);
             area.free(m);
             return Err(e);
         }
@@ -211,9 +240,9 @@ impl Space {
         Ok(())
     }
 
-    fn hide<M: Machine>(&self, m: &mut M, area: &Area) {
+    fn hide<M: Machine>(m: &mut M, tables: TableId, area: &Area) {
         // A reservation may hold pages shown by a fault (zeros); a huge one is walked only over what tables exist, by the machine.
-        m.unmap_range(self.tables, area.start, area.end);
+        m.unmap_range(tables, area.start, area.end);
     }
 
     fn join_around(&mut self, at: usize) {
@@ -241,20 +270,27 @@ impl Space {
         if self.is_free(start, end) {
             return;
         }
-        for mut area in self.take(start, end) {
-            self.hide(m, &area);
+        let inside = self.borders(start, end);
+        for area in &mut self.areas[inside.clone()] {
+            Self::hide(m, self.tables, area);
             area.free(m);
         }
+        self.areas.drain(inside);
         m.flush(self.tables, false);
+    }
+
+    /// Makes both addresses borders between mappings; which of the array lie between.
+    fn borders(&mut self, start: u64, end: u64) -> Range<usize> {
+        self.split_at(start);
+        self.split_at(end);
+        let from = self.index_from(start);
+        from..self.areas.partition_point(|a| a.start < end).max(from)
     }
 
     /// Cuts the mappings between two addresses out, frames and all; the page tables are the caller's matter.
     fn take(&mut self, start: u64, end: u64) -> Vec<Area> {
-        self.split_at(start);
-        self.split_at(end);
-        let from = self.index_from(start);
-        let to = self.areas.partition_point(|a| a.start < end);
-        self.areas.drain(from..to.max(from)).collect()
+        let inside = self.borders(start, end);
+        self.areas.drain(inside).collect()
     }
 
     /// Gives all frames and tables back. The charge is the caller's matter.
@@ -268,11 +304,13 @@ impl Space {
 
     /// A copy, page by page.
     pub fn fork<M: Machine>(&self, m: &mut M) -> Result<Space, OutOfFrames> {
-        check_heap(m).map_err(|_| OutOfFrames)?;
         let mut child = Space::new(m, self.exec, self.mmap_top, self.stack_top)?;
         (child.brk_start, child.brk, child.charge) = (self.brk_start, self.brk, self.charge);
+        let mut room = child.room(m, self.areas.len()).map_err(|_| OutOfFrames);
         for area in &self.areas {
-            if let Err(e) = child.insert_copy(m, area) {
+            // Asked for each: what all of them list of their pages can be more than what is free.
+            room = room.and_then(|()| check_heap(m).map_err(|_| OutOfFrames));
+            if let Err(e) = room.and_then(|()| child.insert_copy(m, area)) {
                 child.free(m);
                 return Err(e);
             }

@@ -6,6 +6,7 @@ use crate::machine::{Exit, FpRegisters, Frame, PAGE_BYTES, Registers};
 use crate::user::UserMemory;
 use abi::layout::STACK_MAX;
 use alloc::collections::BTreeMap;
+use core::cell::Cell;
 use proptest::prelude::*;
 
 /// Frames in a vector, page tables in a map.
@@ -16,11 +17,13 @@ struct Host {
     used: usize,
     limit: usize,
     shown: BTreeMap<u64, (Shown, Rights)>,
+    /// Bytes of heap that are free, and how many fewer each time they are asked for.
+    heap: (Cell<usize>, usize),
 }
 
 impl Host {
     fn with(limit: usize) -> Host {
-        Host { limit, ..Host::default() }
+        Host { limit, heap: (Cell::new(usize::MAX), 0), ..Host::default() }
     }
 }
 
@@ -47,7 +50,8 @@ impl Machine for Host {
         self.used as u64
     }
     fn free_heap(&self) -> usize {
-        usize::MAX
+        let (left, fewer) = &self.heap;
+        left.replace(left.get().saturating_sub(*fewer))
     }
     fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES] {
         &self.frames[frame.0 as usize]
@@ -334,4 +338,61 @@ fn an_mremap_that_has_nowhere_to_go_charges_nothing() {
     let charge = s.charge;
     let grown = s.mremap(m, &mut b, (at, PAGE), 200 * PAGE, (MayMove::No, None), &OneFile);
     assert_eq!((grown, s.charge), (Err(ENOMEM.into()), charge));
+}
+
+#[test]
+fn a_program_has_no_more_mappings_than_on_linux() {
+    let m = &mut Host::with(10);
+    let (mut s, mut b) = space(m);
+    let stack = s.areas.pop().expect("the stack");
+    let (base, step) = (1 << 30, 4 * PAGE);
+    for i in 0..MAPPINGS_MAX as u64 - 2 {
+        s.areas.push(Area::new(base + i * step, base + i * step + 3 * PAGE, R, Kind::Anonymous));
+    }
+    s.areas.push(stack);
+    assert!(anonymous(m, &mut s, &mut b, Place::Fixed(0x50_0000), PAGE, R).is_ok());
+    assert_eq!(s.areas.len(), MAPPINGS_MAX);
+    assert_eq!(anonymous(m, &mut s, &mut b, Place::Fixed(0x70_0000), PAGE, R), Err(ENOMEM.into()));
+    assert_eq!(s.munmap(m, base + PAGE, PAGE), Err(ENOMEM.into()), "two of one");
+    assert_eq!(s.mprotect(m, &mut b, base, PAGE, Rights(0)), Err(ENOMEM.into()));
+    assert_eq!((s.areas.len(), s.set_brk(m, &mut b, 1)), (MAPPINGS_MAX, Ok(0)));
+    assert_eq!(s.munmap(m, base, 1 << 29), Ok(()));
+    assert_eq!(s.munmap(m, base + (1 << 29) + PAGE, PAGE), Ok(()));
+}
+
+#[test]
+fn what_the_heap_cannot_hold_twice_is_not_forked() {
+    let m = &mut Host::with(100);
+    let (mut s, mut b) = space(m);
+    for i in 0..10 {
+        anonymous(m, &mut s, &mut b, Place::Fixed(0x50_0000 + i * 2 * PAGE), PAGE, RW).expect("mapped");
+    }
+    let used = m.used;
+    // Each mapping that is copied takes a part.
+    m.heap = (Cell::new(HEAP_RESERVE + (4 << 20)), 1 << 20);
+    assert!(s.fork(m).is_err());
+    assert_eq!(m.used, used, "nothing is left behind");
+    // As many mappings as the heap can hold, but not while their array is laid anew.
+    m.heap = (Cell::new(HEAP_RESERVE + 100), 0);
+    s.areas.shrink_to_fit();
+    assert_eq!(anonymous(m, &mut s, &mut b, Place::Fixed(0x40_0000), PAGE, R), Err(ENOMEM.into()));
+    assert_eq!(s.munmap(m, 0x50_0000, PAGE), Ok(()), "that gives something back");
+}
+
+#[test]
+fn a_cut_whose_start_goes_round_is_a_cut_there() {
+    let m = &mut Host::with(100);
+    let (mut s, mut b) = space(m);
+    let at = 0x50_0000;
+    anonymous(m, &mut s, &mut b, Place::Fixed(at - 3 * PAGE), 4 * PAGE, RW).expect("mapped");
+    let mut cut = |s: &mut Space, old: u64, new: u64| {
+        s.mremap(m, &mut b, (at, old), new, (MayMove::No, None), &OneFile)
+    };
+    assert_eq!(cut(&mut s, u64::MAX - PAGE + 1, u64::MAX - 2 * PAGE + 1), Ok(at));
+    assert_eq!(
+        (s.is_free(at - 2 * PAGE, at - PAGE), s.charged_pages()),
+        (true, 4),
+        "the stack's page, and three"
+    );
+    assert_eq!(cut(&mut s, u64::MAX - PAGE + 1, PAGE), Err(EINVAL.into()));
 }

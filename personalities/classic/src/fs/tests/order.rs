@@ -103,3 +103,24 @@ fn sendfile_of_no_bytes_asks_only_for_a_position() {
     let end = w.open("/tmp/w", O_WRONLY | O_APPEND) as u64;
     assert_eq!(w.call(nr::sendfile, &[end, dir, 0, 0]), -22);
 }
+
+#[test]
+fn utimensat_looks_at_the_file_before_the_nanoseconds() {
+    let mut w = World::new();
+    let fd = w.open("/tmp/w", O_CREAT | O_RDWR) as u64;
+    let (bad, omit) = (1_000_000_000, 0x3fff_fffe_u64);
+    let times = |w: &mut World, nsec: u64| w.text(3, &[0, nsec, 0, omit].map(u64::to_le_bytes).concat());
+    let at = times(&mut w, bad);
+    assert_eq!(w.at(nr::utimensat, "/tmp/none", &[at, 0]), -2);
+    assert_eq!(w.at(nr::utimensat, "/tmp/none", &[at, 1]), -22);
+    assert_eq!(w.call(nr::utimensat, &[99, 0, at, 0]), -9);
+    assert_eq!(w.call(nr::utimensat, &[99, 0, at, 1]), -22);
+    assert_eq!(w.call(nr::utimensat, &[AT_FDCWD as u64, 8, at, 0]), -14);
+    for path in ["/tmp/w", "/dev/null"] {
+        assert_eq!(w.at(nr::utimensat, path, &[at, 0]), -22, "{path}");
+    }
+    assert_eq!(w.call(nr::utimensat, &[fd, 0, at, 0]), -22);
+    // Nothing to set: not even the path is looked at.
+    let at = times(&mut w, omit);
+    assert_eq!(w.at(nr::utimensat, "/tmp/none", &[at, 1]), 0);
+}

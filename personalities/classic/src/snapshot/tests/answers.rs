@@ -15,10 +15,17 @@ const EINVAL: i8 = -22;
 
 /// What the last call of a program answers (its low byte), and what the program printed.
 fn answer(build: impl FnOnce(&mut Code)) -> (i8, String) {
+    answer_with_heap(usize::MAX, build)
+}
+
+/// The same on a kernel that has so many bytes of heap left.
+fn answer_with_heap(heap: usize, build: impl FnOnce(&mut Code)) -> (i8, String) {
     let mut c = Code::default();
     build(&mut c);
     c.save(6).with(nr::exit_group, &[Saved(6)]);
-    let (said, _) = Case::new(c, 0).run(None, None, 20_000);
+    let mut case = Case::new(c, 0);
+    case.heap = heap;
+    let (said, _) = case.run(None, None, 20_000);
     let last = said.effects.last_key_value().expect("effects").1;
     let status =
         last.split_once("Exit").and_then(|(_, rest)| rest.split_once("payload: [0, ")).expect(last).1;
@@ -97,4 +104,37 @@ fn mprotect_looks_at_the_range_before_the_rights() {
     assert_eq!(mprotect(BIG, u64::MAX, 64), -12);
     assert_eq!(mprotect(BIG, 4096, 64), EINVAL);
     assert_eq!(mprotect(BIG, 4096, 3), 0);
+}
+
+#[test]
+fn the_receiver_is_looked_for_before_the_signals_number() {
+    const ESRCH: i8 = -3;
+    let me = 1;
+    for bad in [65, ANYBODY] {
+        for nobody in [5000, -5000_i64 as u64, ANYBODY, i32::MIN as u64] {
+            assert_eq!(of_call(nr::kill, &[nobody, bad]), ESRCH, "{nobody:x}");
+        }
+        for somebody in [0, me] {
+            assert_eq!(of_call(nr::kill, &[somebody, bad]), EINVAL, "{somebody:x}");
+        }
+        assert_eq!(of_call(nr::tkill, &[5000, bad]), ESRCH);
+        assert_eq!(of_call(nr::tkill, &[me, bad]), EINVAL);
+        assert_eq!(of_call(nr::tkill, &[0, bad]), EINVAL);
+        assert_eq!(of_call(nr::tgkill, &[5000, me, bad]), ESRCH);
+        assert_eq!(of_call(nr::tgkill, &[me, me, bad]), EINVAL);
+    }
+    assert_eq!(of_call(nr::kill, &[me, 0]), 0);
+}
+
+#[test]
+fn texts_of_proc_leave_the_kernel_its_heap() {
+    let open = |heap: usize, path: &[u8]| {
+        answer_with_heap(heap, |c| _ = c.put(A, path).call(nr::openat, &[-100_i64 as u64, A, 0, 0])).0
+    };
+    let little = crate::space::HEAP_RESERVE + 100;
+    for path in [&b"/proc/self/maps\0"[..], b"/proc/1/stat\0"] {
+        assert_eq!((open(usize::MAX, path), open(little + (1 << 20), path)), (3, 3));
+        assert_eq!(open(little, path), -12);
+    }
+    assert_eq!(open(little, b"/etc/motd\0"), 3);
 }

@@ -95,6 +95,8 @@ pub struct Host {
     tables: BTreeMap<u32, BTreeMap<u64, (Shown, Rights)>>,
     fp: FpRegisters,
     pub waits: u32,
+    /// Bytes of heap that are free.
+    pub heap: usize,
 }
 
 const FRAMES: usize = 12_000;
@@ -108,6 +110,7 @@ impl Host {
             tables: BTreeMap::new(),
             fp: FpRegisters::default(),
             waits: 0,
+            heap: usize::MAX,
         }
     }
 
@@ -193,7 +196,7 @@ impl Machine for Host {
         (self.frames.len() - self.free.len()) as u64
     }
     fn free_heap(&self) -> usize {
-        usize::MAX
+        self.heap
     }
     fn frame(&self, frame: Frame) -> &[u8; PAGE_BYTES] {
         &self.frames[frame.0 as usize]

@@ -27,6 +27,8 @@ pub struct Case {
     pub skips: Vec<u64>,
     /// The tier of calls.
     pub tier: u8,
+    /// Bytes of heap that are free.
+    pub heap: usize,
 }
 
 /// What a kernel said, in order: effects by number, and what it voted of each sync point.
@@ -108,6 +110,7 @@ impl Case {
             events: BTreeMap::new(),
             skips: Vec::new(),
             tier: abi::tier::LEAST,
+            heap: usize::MAX,
         }
     }
 
@@ -166,7 +169,9 @@ impl Case {
             snapshot: begin.map(|bytes| &*bytes.to_vec().leak()),
             stuck_ms: 1000,
         };
-        let mut k = Kernel::boot(Host::new(self.code.clone()), setup);
+        let mut host = Host::new(self.code.clone());
+        host.heap = self.heap;
+        let mut k = Kernel::boot(host, setup);
         let (mut said, mut taken, mut buffer) = (Said::default(), Vec::new(), vec![0; 1 << 16]);
         for _ in 0..cycles {
             k.cycle();
