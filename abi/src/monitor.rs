@@ -13,6 +13,7 @@
 //! | 288 to 927 | 128 threads, five words each ([`ThreadRow`]) |
 //! | 928 to 1439 | so many calls were made in turns since the kernel began, by Linux' number; the last but one: higher numbers; the last: faults, and signals in place of a call |
 
+use crate::linux;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// "TETRMON1".
@@ -52,6 +53,11 @@ pub enum Counter {
 /// The names of the counters, by number.
 pub const COUNTERS: [&str; 6] =
     ["private calls", "faults repaired", "switches", "interrupts", "effects", "frames"];
+
+/// The name of a kind of call, by the number that [`Monitor::kinds`] gives it.
+pub fn kind_name(number: u16) -> &'static str {
+    if number == u16::MAX { "fault or signal" } else { linux::name(number.into()).unwrap_or("unknown") }
+}
 
 /// What a thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

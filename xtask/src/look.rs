@@ -7,7 +7,7 @@ use crate::state;
 use abi::bootinfo::{DomainState, name_str};
 use abi::linux;
 use abi::manifest::{DomainKind, Manifest, Range};
-use abi::monitor::{COUNTERS, Monitor, State};
+use abi::monitor::{COUNTERS, Monitor, State, kind_name};
 use anyhow::{Context, Result, bail, ensure};
 use elf::{ElfBytes, endian::LittleEndian};
 use std::cmp::Reverse;
@@ -153,8 +153,7 @@ fn counters(m: &Monitor<'_>) -> String {
     let mut kinds: Vec<(u16, u64)> = m.kinds().collect();
     kinds.sort_by_key(|(number, times)| (Reverse(*times), *number));
     for (number, times) in kinds {
-        let name = if number == u16::MAX { "fault or signal" } else { call_name(number) };
-        let _ = writeln!(out, "{times:>10} {name}");
+        let _ = writeln!(out, "{times:>10} {}", kind_name(number));
     }
     out
 }

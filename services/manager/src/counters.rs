@@ -2,16 +2,12 @@
 
 use crate::history::Quoted;
 use crate::{Board, Manager};
-use abi::linux;
-use abi::monitor::COUNTERS;
+use abi::monitor::{COUNTERS, kind_name};
 
 impl Manager {
     /// What kernel `target` counts, then its calls by kind in the order of their numbers: a line each, or a JSON object.
     pub(crate) fn counters(&self, target: &str, json: bool, board: &mut impl Board) {
-        let Some(domain) = self.domain(target).filter(|d| self.voter(*d)) else {
-            let hint = "give a name of `status`, or a voter's number from 1";
-            return self.say(board, format_args!("no kernel `{target}`: {hint}"));
-        };
+        let Some(domain) = self.kernel(target, board) else { return };
         let Some(monitor) = board.monitor(domain) else {
             return self.say(board, format_args!("{} tells nothing of itself (yet)", self.name(domain)));
         };
@@ -21,9 +17,7 @@ impl Manager {
             self.counted(domain, "counter", what, count, json, board);
         }
         for (number, count) in monitor.kinds() {
-            let name =
-                if number == u16::MAX { None } else { Some(linux::name(number.into()).unwrap_or("unknown")) };
-            self.counted(domain, "call", name.unwrap_or("fault or signal"), count, json, board);
+            self.counted(domain, "call", kind_name(number), count, json, board);
         }
     }
 

@@ -263,7 +263,7 @@ impl Manager {
     }
 
     /// The kernel that an order names; `None`: there is none, and that was said.
-    pub(crate) fn kernel(&mut self, target: &str, board: &mut impl Board) -> Option<u32> {
+    pub(crate) fn kernel(&self, target: &str, board: &mut impl Board) -> Option<u32> {
         let found = self.domain(target).filter(|d| self.voter(*d));
         if found.is_none() {
             self.say(
