@@ -1,6 +1,6 @@
 //! A program that waits at two marks, for faults and orders to come there.
 
-/// Pipes, subshells, background jobs. At each MARK comes a fault or an order; then the program waits for a line. It ends with status 5.
+/// Pipes, subshells, background jobs. At each MARK comes a fault or an order; then the program waits for a line: behind " done" all calls are the shell's. It ends with status 5.
 pub const SCRIPT: &str = r#"
 stty -echo
 mkdir /tmp/w; cd /tmp/w
@@ -12,6 +12,7 @@ work() {
     done
     wait
     cat out.*
+    echo "$1 done"
 }
 work one
 echo MARK 1
