@@ -2,7 +2,7 @@
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX};
 use abi::hypercall::NOTIFY_DOMAIN;
-use abi::vote::{Output, PAYLOAD_MAX, Verdict};
+use abi::vote::{Output, PAYLOAD_MAX, Progress, Verdict};
 use consensus::verdict::Evidence;
 use gate::{Config, Gate, Sink};
 use ipc::{BroadcastReader, ReadError, Send, StreamWriter};
@@ -47,6 +47,13 @@ fn tell(verdict: &Verdict) {
             short(own),
             short(quorum)
         ),
+        Verdict::Contradicts { voter, s } => {
+            defmt::warn!(
+                "domain {=u32}: contradicts the others at sync point {=u64}, by f + 1 replicas' word",
+                voter,
+                s
+            )
+        }
         Verdict::Late { voter, n } => defmt::info!("domain {=u32}: late with effect {=u64}", voter, n),
         _ => defmt::info!("another verdict; the operator's console has its words"),
     }
@@ -175,7 +182,11 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     }
     let mut word = 1 << NOTIFY_DOMAIN;
     loop {
-        let mut more = replicas.take(|_, _| {});
+        let mut more = replicas.take(|replica, word| {
+            if let Progress::Contradicts { voter, s } = *word {
+                gate.on_contradicts(voter, replica, s, &mut out);
+            }
+        });
         if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
             defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
             gate.set_voters(new.epoch, new.set, new.quorum, clock.now_us());

@@ -135,8 +135,7 @@ impl Campaign {
         };
         let buggy = if workloads.kernels.contains(&BUGGY) { &[BUGGY][..] } else { &[] };
         let s = Session::shell_of(&images_with_bugs(buggy), &options).unwrap();
-        let mut c =
-            Campaign { s, workloads, right: BTreeMap::new(), matrix: Told::default(), late: vec![] };
+        let mut c = Campaign { s, workloads, right: BTreeMap::new(), matrix: Told::default(), late: vec![] };
         c.s.command("cd /root").unwrap();
         for name in workloads.names.iter().chain([&PROBE]) {
             let shown = c.s.command(&format!("ash programs.sh {name}")).unwrap();
