@@ -283,8 +283,11 @@ impl State {
         !members.is_empty()
     }
 
-    /// What is pending and let through by the mask in force: of that what is ignored, or all else.
+    /// What is pending and let through by the mask in force, of that what is ignored or all else; in vfork nothing is.
     fn let_through(&self, serial: u64, ignored: bool) -> u64 {
+        if self.in_vfork(serial) {
+            return 0;
+        }
         let s = &self.process(serial).signals;
         let meant = |n: &u8| {
             s.pending & !s.mask & bit(*n) != 0 && (self.effect_on(serial, *n) == Effect::Ignored) == ignored

@@ -67,9 +67,7 @@ impl State {
             }
             Ok(Outcome::Wait(wait)) => {
                 self.mark_begun(head);
-                if self.in_vfork(head) {
-                    self.block(head, wait);
-                } else if self.is_interrupted(head) {
+                if self.is_interrupted(head) {
                     self.look(head);
                 } else {
                     self.drop_ignored(head);
