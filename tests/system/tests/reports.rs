@@ -1,9 +1,9 @@
-//! A kernel whose report of a sync point is not what happened, and that is wrong in nothing else (`tests/guests/src/misreporter.rs`): it is named and replaced.
+//! A kernel whose report of a sync point is not what happened, and that is wrong in nothing else (`tests/guests/src/reporter.rs`): it is named and replaced.
 
 use system_tests::{Options, Session, accused, images, strict};
 use xtask::build::{Tools, guest};
 
-const NAME: &str = "guest-misreporter";
+const NAME: &str = "guest-reporter";
 
 #[test]
 fn a_false_report_is_named_and_its_kernel_replaced() {
