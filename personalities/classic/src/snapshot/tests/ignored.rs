@@ -192,6 +192,21 @@ fn process_1_is_as_any_parent() {
 }
 
 #[test]
+fn process_1_ignores_by_default_what_stays_pending() {
+    let mut c = Code::default();
+    c.op(Op::Jump(4)).say(b"h").op(Op::Return);
+    mask(&mut c, BLOCK, &[USR1, WINCH]);
+    c.call(nr::kill, &[1, USR1.into()]).call(nr::kill, &[1, WINCH.into()]);
+    act(&mut c, USR1, DEFAULT);
+    act(&mut c, WINCH, DEFAULT);
+    show(&mut c);
+    act(&mut c, USR1, HANDLER);
+    mask(&mut c, UNBLOCK, &[USR1]);
+    c.call(nr::exit_group, &[0]);
+    assert_eq!(said(&Case::new(c, 0)), shown(&[USR1]) + "h");
+}
+
+#[test]
 fn a_group_and_the_terminal_find_it_blocked() {
     let case = program(|c| {
         c.fork(SELF, |c| {
