@@ -20,10 +20,13 @@ impl<H: Hardware> Kernel<H> {
 
     fn generate_for(&mut self, serial: u64, own: bool, signal: u32, info: Info) {
         let process = self.owner(serial);
-        let own = own && self.has_threads(process);
         if self.processes.get(&process).is_none_or(|p| p.zombie) {
             return;
         }
+        // Linux' `sig_ignored`: whom it is for, and that of a signal to the process is its first thread, whether that has ended or not.
+        let addressee = if own { serial } else { process };
+        let blocked = self.threads.get(&addressee).is_some_and(|t| t.mask & bit(signal) != 0);
+        let own = own && self.has_threads(process);
         let stopped = self.is_stopped(process);
         if signal == SIGCONT {
             self.forget(process, STOPS);
@@ -38,7 +41,7 @@ impl<H: Hardware> Kernel<H> {
             true => self.threads.get(&serial).map_or(0, |t| t.pending),
             false => self.processes.get(&process).map_or(0, |p| p.pending),
         };
-        if ignored && process != 1 && !stopped || pending & bit(signal) != 0 {
+        if ignored && !blocked && process != 1 && !stopped || pending & bit(signal) != 0 {
             return;
         }
         self.add_signal(serial, own, signal, info);
@@ -115,9 +118,11 @@ impl<H: Hardware> Kernel<H> {
     pub fn forget(&mut self, process: u64, signals: u64) {
         for t in self.threads.values_mut().filter(|t| t.process == process) {
             t.pending &= !signals;
+            t.infos.retain(|signal, _| bit(*signal) & signals == 0);
         }
         if let Some(p) = self.processes.get_mut(&process) {
             p.pending &= !signals;
+            p.infos.retain(|signal, _| bit(*signal) & signals == 0);
         }
     }
 

@@ -55,6 +55,11 @@ pub fn bit(signal: u32) -> u64 {
 /// Never blocked, never handled.
 pub const UNBLOCKABLE: u64 = 1 << (SIGKILL - 1) | 1 << (SIGSTOP - 1);
 
+/// Whether an action ignores `signal` in any process, explicitly or by default (Linux' `sig_handler_ignored`).
+pub fn ignores(handler: u64, signal: u32) -> bool {
+    handler == 1 || handler == 0 && matches!(signal, SIGCHLD | SIGCONT | SIGURG | SIGWINCH)
+}
+
 /// What a signal does to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -95,9 +100,8 @@ impl<H: Hardware> Kernel<H> {
         let Some(p) = self.processes.get(&serial) else { return Disposition::Ignore };
         let handler = p.actions.get(signal as usize).map_or(0, |a| a.handler);
         match (handler, signal) {
-            (1, _) => Disposition::Ignore,
+            _ if ignores(handler, signal) => Disposition::Ignore,
             (2.., _) => Disposition::Handle,
-            (_, SIGCHLD | SIGCONT | SIGURG | SIGWINCH) => Disposition::Ignore,
             _ if serial == 1 => Disposition::Ignore,
             (_, SIGSTOP | SIGTSTP | SIGTTIN | SIGTTOU) => Disposition::Stop,
             _ => Disposition::End,
@@ -116,13 +120,13 @@ impl<H: Hardware> Kernel<H> {
         members.into_iter().for_each(|m| self.generate(m, signal, info));
     }
 
-    /// SIGCHLD and a wake-up for the parent of `serial`. `code`: CLD_.
+    /// SIGCHLD, unless it is explicitly ignored, and a wake-up for the parent of `serial`. `code`: CLD_.
     pub fn tell_parent(&mut self, serial: u64, code: i32, status: i32) {
         let Some(p) = self.processes.get(&serial) else { return };
         let (parent, pid) = (p.parent, p.pid);
-        let flags = self.processes.get(&parent).map_or(0, |p| p.actions[SIGCHLD as usize].flags);
-        let quiet = matches!(code, CLD_STOPPED | CLD_CONTINUED) && flags & SA_NOCLDSTOP != 0;
-        if !quiet {
+        let action = self.processes.get(&parent).map(|p| p.actions[SIGCHLD as usize]).unwrap_or_default();
+        let quiet = matches!(code, CLD_STOPPED | CLD_CONTINUED) && action.flags & SA_NOCLDSTOP != 0;
+        if !quiet && action.handler != 1 {
             self.generate(parent, SIGCHLD, Info { code, fields: [pid, 0, status as u32], address: None });
         }
         self.wake(Key::Children(parent));

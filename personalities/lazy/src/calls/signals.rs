@@ -3,7 +3,7 @@
 use super::*;
 use crate::frame::SS_DISABLE;
 use crate::process::{Action, AltStack, Info};
-use crate::signal::{Disposition, SIGSEGV, UNBLOCKABLE, bit};
+use crate::signal::{SIGSEGV, UNBLOCKABLE, bit, ignores};
 
 /// MINSIGSTKSZ of arm64.
 const STACK_LEAST: u64 = 5120;
@@ -88,10 +88,9 @@ impl<H: Hardware> Kernel<H> {
         let before = *slot;
         if let Some(new) = action {
             *slot = new;
-            // What is ignored from now on is no longer pending.
-            let owner = self.owner(serial);
-            if self.disposition(serial, signal) == Disposition::Ignore && owner != 1 || new.handler == 1 {
-                self.forget(owner, bit(signal));
+            // What is ignored from now on is no longer pending, blocked or not.
+            if ignores(new.handler, signal) {
+                self.forget(self.owner(serial), bit(signal));
             }
         }
         if old != 0 {

@@ -124,3 +124,36 @@ fn a_file_sent_to_itself_moves_its_position_once() {
         ],
     );
 }
+
+/// Linux cuts the sum, it does not refuse it (`__import_iovec`).
+#[test]
+fn a_vectors_sum_is_cut_where_linux_cuts_it() {
+    let (null, vector) = (AREA + 0x2000, AREA + 0x100);
+    let most = abi::layout::TASK_SIZE;
+    let parts = |p: &[u64]| words(vector, p);
+    let on = |number, fd, count| call(number, &[fd, vector, count]);
+    check(
+        files().into_iter().chain([text(null, "/dev/null")]).collect(),
+        vec![
+            (call(nr::openat, &[HERE, null, 2, 0]), 8),
+            (parts(&[0, most, 0, most]), 0),
+            (on(nr::writev, 8, 2), 0x7fff_f000),
+            (on(nr::writev, 8, 1), 0x7fff_f000),
+            (on(nr::readv, 8, 2), 0),
+            // What is there is read, and what cannot be touched ends it.
+            (parts(&[AREA + 0x3000, 4, NOWHERE, 1 << 31, AREA + 0x3000, 1 << 31]), 0),
+            (on(nr::readv, 3, 3), 4),
+            (parts(&[AREA + 0x3000, 4, AREA + 0x3000, 4, NOWHERE, 1 << 31]), 0),
+            (on(nr::readv, 3, 3), 6),
+            // A length is refused before any address, and a part behind the cut is looked at too.
+            (parts(&[u64::MAX, 1, 0, 1 << 63]), 0),
+            (on(nr::writev, 8, 2), EINVAL),
+            (parts(&[0, i64::MAX as u64, 0, i64::MAX as u64]), 0),
+            (on(nr::writev, 8, 2), EFAULT),
+            (parts(&[0, 1 << 31, most, 1]), 0),
+            (on(nr::writev, 8, 2), EFAULT),
+            (parts(&[0, 1 << 31, most, 0]), 0),
+            (on(nr::writev, 8, 2), 0x7fff_f000),
+        ],
+    );
+}
