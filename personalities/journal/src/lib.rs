@@ -22,6 +22,7 @@ pub mod errno;
 pub mod exec;
 pub mod faults;
 pub mod fs;
+mod interrupted;
 pub mod kernel;
 pub mod machine;
 pub mod outermost;

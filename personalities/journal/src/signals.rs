@@ -196,13 +196,6 @@ impl Signals {
     }
 }
 
-/// Linux does not repeat these under SA_RESTART (signal(7)).
-fn never_restarts(number: u64) -> bool {
-    use abi::linux::nr;
-    [nr::ppoll, nr::pselect6, nr::nanosleep, nr::clock_nanosleep, nr::rt_sigsuspend, nr::epoll_pwait]
-        .contains(&number)
-}
-
 impl State {
     /// The effect of `signal` on `serial`: process 1 ignores what would take its default action.
     pub fn effect_on(&self, serial: u64, signal: u8) -> Effect {
@@ -231,17 +224,17 @@ impl State {
         if bit(signal) & STOPS != 0 {
             self.process_mut(serial).signals.forget(bit(SIGCONT));
         }
-        let stopped = matches!(self.process(serial).place, Place::Stopped(_));
-        let ignored = self.process(serial).signals.effect(signal) == Effect::Ignored;
-        if ignored && self.process(serial).pid != 1 && !stopped {
+        let p = self.process_mut(serial);
+        let stopped = matches!(p.place, Place::Stopped(_));
+        let blocked = p.signals.mask & bit(signal) != 0;
+        // What is blocked is kept: its action may change before it is let through.
+        if p.signals.effect(signal) == Effect::Ignored && !blocked && p.pid != 1 && !stopped {
             return;
         }
-        let p = self.process_mut(serial);
         if p.signals.pending & bit(signal) == 0 {
             p.signals.pending |= bit(signal);
             p.signals.infos.push(info);
         }
-        let blocked = p.signals.mask & bit(signal) != 0;
         let wakes = !blocked && self.effect_on(serial, signal) != Effect::Ignored && !self.in_vfork(serial);
         match self.process(serial).place {
             Place::Waiting(_) if wakes => self.wakes.push(Wake::Thread(serial)),
@@ -263,13 +256,14 @@ impl State {
         self.tell_parent(serial, 6, i32::from(SIGCONT));
     }
 
-    /// SIGCHLD and wait4's wake-up for the parent. `code`: CLD_.
+    /// SIGCHLD, unless the parent asked not to be told, and wait4's wake-up for it. `code`: CLD_.
     pub fn tell_parent(&mut self, serial: u64, code: i32, status: i32) {
         let (parent, pid) = (self.process(serial).parent, self.process(serial).pid);
         if self.processes.get(&parent).is_none() {
             return;
         }
-        let quiet = code >= 5 && self.process(parent).signals.action(SIGCHLD).flags & NOCLDSTOP != 0;
+        let action = self.process(parent).signals.action(SIGCHLD);
+        let quiet = action.handler == IGNORE || code >= 5 && action.flags & NOCLDSTOP != 0;
         if !quiet {
             let fields = [u64::from(pid), status as u32 as u64];
             self.signal(parent, Info { signal: SIGCHLD, code, fields, far: 0 });
@@ -289,10 +283,27 @@ impl State {
         !members.is_empty()
     }
 
+    /// What is pending and let through by the mask in force, of that what is ignored or all else; in vfork nothing is.
+    fn let_through(&self, serial: u64, ignored: bool) -> u64 {
+        if self.in_vfork(serial) {
+            return 0;
+        }
+        let s = &self.process(serial).signals;
+        let meant = |n: &u8| {
+            s.pending & !s.mask & bit(*n) != 0 && (self.effect_on(serial, *n) == Effect::Ignored) == ignored
+        };
+        (1..=64).filter(meant).fold(0, |set, n| set | bit(n))
+    }
+
     /// Whether a signal would end the wait of a call, under the mask in force.
     pub fn is_interrupted(&self, serial: u64) -> bool {
-        let s = &self.process(serial).signals;
-        (1..=64).any(|n| s.pending & !s.mask & bit(n) != 0 && self.effect_on(serial, n) != Effect::Ignored)
+        self.let_through(serial, false) != 0
+    }
+
+    /// A thread begins to wait: what is ignored and let through, perhaps by a mask of the call's own, is dropped.
+    pub fn drop_ignored(&mut self, serial: u64) {
+        let ignored = self.let_through(serial, true);
+        self.process_mut(serial).signals.forget(ignored);
     }
 
     /// Looks at the pending signals of a thread. What it stands before becomes EINTR, a repetition or stays, as the action says.
@@ -344,33 +355,6 @@ impl State {
         }
         self.end(serial, i32::from(SIGSEGV));
         Looked::Left
-    }
-
-    /// The call that a handler interrupts: not yet made, to be repeated, or over.
-    fn settle(&mut self, serial: u64, restarts: bool) {
-        let p = self.process_mut(serial);
-        if let Wanted::Call { number, progress, .. } = &p.wanted {
-            if progress.begun && progress.done > 0 {
-                p.user.x[0] = progress.done;
-            } else if !progress.begun || (restarts && !never_restarts(*number)) {
-                p.user.pc -= 4;
-            } else {
-                p.user.x[0] = -i64::from(crate::errno::EINTR.0) as u64;
-                if let (Some(deadline), args) = (progress.deadline, p.wanted.clone()) {
-                    self.write_remaining(serial, &args, deadline);
-                }
-            }
-        }
-        self.abandon(serial);
-    }
-
-    /// What the thread stood before is no more.
-    pub fn abandon(&mut self, serial: u64) {
-        if let Wanted::Call { progress: Progress { opening: Some(o), .. }, .. } = self.process(serial).wanted
-        {
-            self.close_pipe(o.pipe, o.read, !o.read);
-        }
-        self.process_mut(serial).wanted = Wanted::Nothing;
     }
 
     fn stop(&mut self, serial: u64, signal: u8) {

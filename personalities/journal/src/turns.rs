@@ -67,9 +67,10 @@ impl State {
             }
             Ok(Outcome::Wait(wait)) => {
                 self.mark_begun(head);
-                if self.is_interrupted(head) && !self.in_vfork(head) {
+                if self.is_interrupted(head) {
                     self.look(head);
                 } else {
+                    self.drop_ignored(head);
                     self.block(head, wait);
                 }
             }

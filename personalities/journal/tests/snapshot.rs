@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 
 const HERE: u64 = -100i64 as u64;
 const SIGCHLD: u64 = 17;
+const SIGURG: u64 = 23;
 const VFORK: u64 = 0x4111;
 const TIME: u64 = 1_700_000_000_000_000;
 
@@ -48,7 +49,11 @@ fn program(u: &mut User) -> bool {
         (1, 0) => (nr::read, [4, DATA + 768, 3, 0]),
         (1, 1) => (nr::read, [4, DATA + 768, 3, 0]),
         (2, 0) => (nr::openat, [HERE, DATA + 16, 0, 0]),
-        (3, 0) => (nr::nanosleep, [DATA + 128, DATA + 144, 0, 0]),
+        // What it has blocked and ignores by default stays pending.
+        (3, 0) => (nr::rt_sigprocmask, [0, DATA + 176, 0, 8]),
+        (3, 1) => (nr::kill, [4, SIGURG, 0, 0]),
+        (3, 2) => (nr::nanosleep, [DATA + 128, DATA + 144, 0, 0]),
+        (3, 3) => (nr::write, [1, DATA, 4, 0]),
         (4, 0) => (nr::ppoll, [DATA + 160, 2, 0, 0]),
         (5, 0) => (nr::read, [0, DATA + 768, 64, 0]),
         (6, 0) => (nr::nanosleep, [DATA + 128, 0, 0, 0]),
@@ -71,6 +76,7 @@ fn data() -> Vec<u8> {
     word(128, 1000); // sleeps of 1000 s
     word(160, 1 << 32 | 4); // poll: the pipe, the terminal
     word(168, 1 << 32);
+    word(176, 1 << (SIGURG - 1));
     d
 }
 
@@ -135,11 +141,20 @@ fn sync_of(vote: &[u8]) -> Option<u64> {
     }
 }
 
+fn holds_urgent(snapshot: &[u8]) -> bool {
+    let is_it = |r: Record<'_>| matches!(r, Record::Pending(p) if u64::from(p.signal) == SIGURG);
+    records(snapshot).any(|r| is_it(postcard::from_bytes(r.unwrap()).unwrap()))
+}
+
 #[test]
 fn a_program_goes_on_from_a_snapshot_as_without_one() {
     let (votes, snapshots) = session();
     let taken: Vec<u64> = votes.iter().filter_map(|v| sync_of(v)).collect();
     assert!(taken.len() > 6 && taken.len() == snapshots.len(), "{taken:?}");
+    assert!(
+        snapshots.iter().filter(|s| holds_urgent(s)).count() > 4,
+        "a signal that is blocked and ignored is pending"
+    );
     let root = root();
     for (s, snapshot) in taken.iter().zip(snapshots) {
         let board = Board::new(log(), program);

@@ -94,12 +94,11 @@ impl State {
         let signal = signal as u8;
         let before = self.process(s).signals.action(signal);
         if let Some(action) = wanted {
-            let first = self.process(s).pid == 1;
             let signals = &mut self.process_mut(s).signals;
             if let Some(slot) = signals.actions.get_mut(usize::from(signal) - 1) {
                 *slot = action;
             }
-            if signals.effect(signal) == Effect::Ignored && !first {
+            if signals.effect(signal) == Effect::Ignored {
                 signals.forget(bit(signal));
             }
         }
