@@ -33,6 +33,10 @@ const LINK: u64 = DATA + 0x80;
 const VERSION: u64 = DATA + 0x88;
 /// A part that lies nowhere, and one that is too long.
 const VECTORS: u64 = DATA + 0x2e0;
+const NULL: u64 = DATA + 0xa0;
+const ZERO: u64 = DATA + 0xb0;
+/// Vectors that are too long: 4 bytes, then a part that lies nowhere; three such parts; one, then a part beyond all; that, then no length.
+const LONG: u64 = DATA + 0x340;
 const MISSING: u64 = DATA + 0x50;
 const ENOENT: i64 = -2;
 const ENOTDIR: i64 = -20;
@@ -128,6 +132,19 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::readv, [3, VECTORS, 2, 0, 0, 0], EINVAL),
     (nr::readv, [3, VECTORS, 1, 0, 0, 0], EFAULT),
     (nr::readv, [3, VECTORS, 1 << 32, 0, 0, 0], EINVAL),
+    // A vector's sum is cut at MAX_RW_COUNT; where a part lies is looked at by its whole length, and lengths below 0 before.
+    (nr::openat, [HERE, NULL, 2, 0, 0, 0], 8),
+    (nr::openat, [HERE, ZERO, 2, 0, 0, 0], 9),
+    (nr::writev, [3, LONG, 2, 0, 0, 0], 4),
+    (nr::lseek, [3, 0, 1, 0, 0, 0], 4),
+    (nr::ftruncate, [3, 0, 0, 0, 0, 0], 0),
+    (nr::lseek, [3, 0, 0, 0, 0, 0], 0),
+    (nr::readv, [9, LONG, 2, 0, 0, 0], 4),
+    (nr::readv, [8, LONG + 32, 3, 0, 0, 0], 0),
+    (nr::readv, [9, LONG + 32, 3, 0, 0, 0], EFAULT),
+    (nr::writev, [8, LONG + 32, 3, 0, 0, 0], 0x7fff_f000),
+    (nr::writev, [8, LONG + 80, 2, 0, 0, 0], EFAULT),
+    (nr::writev, [8, LONG + 112, 2, 0, 0, 0], EINVAL),
     // A slash behind a name that may be made; a link that must be a directory.
     (nr::openat, [HERE, SLASH, 0o100, 0o644, 0, 0], EISDIR),
     (nr::openat, [HERE, SLASH, 0, 0, 0, 0], ENOTDIR),
@@ -201,6 +218,11 @@ fn odd_calls_are_answered_as_by_linux() {
         put(at, path.as_bytes());
     }
     put(VERSION, b"/proc/version\0");
+    put(NULL, b"/dev/null\0");
+    put(ZERO, b"/dev/zero\0");
+    let (beyond, long) = (abi::layout::TASK_SIZE, 1 << 30);
+    put(LONG, &[OUT, 4, BAD, 1 << 38, BAD, long, BAD, long, BAD, long].map(u64::to_le_bytes).concat());
+    put(LONG + 80, &[BAD, 2 * long, beyond, 4, beyond, 4, BAD, u64::MAX].map(u64::to_le_bytes).concat());
     put(VECTORS, &[u64::MAX, 4, DATA, u64::MAX].map(u64::to_le_bytes).concat());
     let locks = [lock(2, 0, 0), lock(0, -1, 0), lock(1, i64::MAX, 2), lock(0, 3, -4), lock(7, 0, 0)];
     put(LOCKS, &locks.concat());
