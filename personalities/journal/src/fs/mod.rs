@@ -65,6 +65,8 @@ pub struct Inode {
     pub sequence: u64,
     /// Of a directory: the one above.
     pub parent: u64,
+    /// Of a directory that was removed: the path that it had.
+    pub former: Option<Rc<[u8]>>,
     /// Open file descriptions and working directories.
     pub held: u32,
     /// Pages that are counted for it.
@@ -320,8 +322,7 @@ impl Files {
             let inside = (at % PAGE) as usize;
             let (part, later) = rest.split_at(rest.len().min(PAGE_SIZE - inside));
             if self.write_in_place(number, at, part) {
-                at += part.len() as u64;
-                rest = later;
+                (at, rest) = (at + part.len() as u64, later);
                 continue;
             }
             let old = self.page(number, at / PAGE).cloned();
@@ -392,6 +393,7 @@ fn blank(mode: u32, ns: i64) -> Inode {
         made: false,
         sequence: 0,
         parent: 0,
+        former: None,
         held: 0,
         pages: 0,
     }

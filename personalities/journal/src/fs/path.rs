@@ -18,6 +18,8 @@ pub enum Last {
     Follow,
     /// It is what is meant.
     Keep,
+    /// Likewise, and it is looked up later: an overlong name is one that is not there ([`Walked::there`]).
+    Later,
 }
 
 /// Where a path led.
@@ -34,9 +36,15 @@ pub struct Walked {
 }
 
 impl Walked {
-    /// The node, or ENOENT.
+    /// The node, or ENOENT; of an overlong name ENAMETOOLONG.
     pub fn there(&self) -> Result<Node> {
+        self.fits()?;
         self.node.ok_or(ENOENT)
+    }
+
+    /// Whether the last name is one that can be looked up.
+    pub fn fits(&self) -> Result<()> {
+        if self.name.len() > NAME_MAX { Err(ENAMETOOLONG) } else { Ok(()) }
     }
 }
 
@@ -82,7 +90,7 @@ impl State {
         if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
-        if name.len() > NAME_MAX {
+        if name.len() > NAME_MAX && last != Last::Later {
             return Err(ENAMETOOLONG);
         }
         let node = self.child(dir, name, serial);
