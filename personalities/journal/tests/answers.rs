@@ -51,6 +51,7 @@ const EBADF: i64 = -9;
 const ECHILD: i64 = -10;
 const EFAULT: i64 = -14;
 const EINVAL: i64 = -22;
+const EACCES: i64 = -13;
 const EBUSY: i64 = -16;
 const EXDEV: i64 = -18;
 const ENAMETOOLONG: i64 = -36;
@@ -157,7 +158,8 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::openat, [HERE, SLASH, 0, 0, 0, 0], ENOTDIR),
     (nr::symlinkat, [DIRECTORY, HERE, LINK, 0, 0, 0], 0),
     (nr::openat, [HERE, LINK, 0o140000, 0, 0, 0], ENOTDIR),
-    (nr::faccessat, [HERE, VERSION, 3, 0, 0, 0], EROFS),
+    (nr::faccessat, [HERE, VERSION, 2, 0, 0, 0], EROFS),
+    (nr::faccessat, [HERE, VERSION, 7, 0, 0, 0], EACCES),
     // What is made in a directory with S_ISGID.
     (nr::mkdirat, [HERE, GROUP, 0o755, 0, 0, 0], 0),
     (nr::fchownat, [HERE, GROUP, u32::MAX as u64, 7, 0, 0], 0),
@@ -174,6 +176,12 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::readlinkat, [HERE, CWD, OUT + 1, 99, 0, 0], 14),
     (nr::write, [1, OUT, 15, 0, 0, 0], 15),
     (nr::getcwd, [OUT, 99, 0, 0, 0, 0], ENOENT),
+    // Nor is an overlong name looked up there.
+    (nr::mkdirat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::unlinkat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::openat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::renameat, [HERE, OVERLONG + 1, HERE, PATH, 0, 0], ENOENT),
+    (nr::renameat, [HERE, PATH, HERE, OVERLONG + 1, 0, 0], ENOENT),
     (nr::chdir, [DIRECTORY, 0, 0, 0, 0, 0], 0),
     // An overlong last name is found where it is looked up: behind the second path, and what stands there.
     (nr::renameat, [HERE, OVERLONG, 99, PATH + 1, 0, 0], EBADF),

@@ -211,6 +211,7 @@ impl State {
             _ => {}
         }
         let Node::File(dir) = walked.dir else { return Err(EROFS) };
+        self.lives(dir)?;
         let node = walked.there()?;
         if State::is_mount(node) {
             return Err(if whole { EBUSY } else { EISDIR });
