@@ -167,6 +167,13 @@ pub enum Verdict {
         /// Number of the effect that is missing.
         n: u64,
     },
+    /// f + 1 replicas say ([`Progress::Contradicts`]) that a voter's report of a sync point is not the believed one.
+    Contradicts {
+        /// Who.
+        voter: u32,
+        /// Sync point.
+        s: u64,
+    },
     /// EL2 has taken a voter's kernel away: from here on all verdicts on it are about its successor, which votes when a later epoch of the voters
     /// names it.
     Restarted {

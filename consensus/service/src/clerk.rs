@@ -289,6 +289,7 @@ impl Clerk {
             | Verdict::WrongState { voter, .. }
             | Verdict::Malformed { voter, .. }
             | Verdict::Silent { voter, .. }
+            | Verdict::Contradicts { voter, .. }
             | Verdict::Crashed { voter } => self.accuse(voter),
             Verdict::Restarted { voter, epoch } => self.on_restarted(voter, epoch),
             Verdict::Exit { .. } | Verdict::NoQuorum { .. } => self.ended = true,

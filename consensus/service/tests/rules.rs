@@ -137,6 +137,12 @@ fn a_crashed_voter_is_not_waited_for_and_a_contradicting_one_is_named() {
     all(&mut seq, 5..7, &passed(1, true, NO_DEADLINE), 3, &mut log);
     assert_eq!(log.progress, [Progress::Contradicts { voter: 4, s: 1 }]);
     assert_eq!(seq.issued(), Some(2), "two are no quorum");
+    // It leaves by the gate's word, which believes two replicas.
+    let sets = |seq: &Single| seq.voters.iter().map(|v| v.set).collect::<Vec<_>>();
+    assert_eq!(sets(&seq), [0xf0]);
+    seq.on_verdict(&Verdict::Contradicts { voter: 4, s: 1 });
+    seq.poll(4, &mut log);
+    assert_eq!(sets(&seq), [0xf0, 0xe0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::deliver::user_info;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Trace};
-use crate::process::{Life, News, SpaceId};
+use crate::process::{Life, News, Process, SpaceId};
 use crate::signal::{Info, SIGCHLD, SIGCONT, SIGHUP, code, flags};
 use crate::turns::{Key, Serial};
 use abi::vote::EffectKind;
@@ -91,7 +91,9 @@ impl<M: Machine> Kernel<M> {
         let killed = status & 0x7f;
         let (code, shown) =
             if killed == 0 { (code::CLD_EXITED, status >> 8) } else { (code::CLD_KILLED, killed) };
-        self.generate(parent, SIGCHLD, self.child_info(serial, code, shown));
+        if self.procs.get(&parent).is_some_and(|p| p.hears_of_children()) {
+            self.generate(parent, SIGCHLD, self.child_info(serial, code, shown));
+        }
         if self.procs.get(&parent).is_some_and(|p| p.disowns_children()) {
             self.procs.remove(&serial);
         }
@@ -159,8 +161,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn tell_parent(&mut self, serial: Serial, parent: Serial, code: i32, status: i32) {
-        let quiet = self.procs.get(&parent).is_none_or(|p| p.action(SIGCHLD).flags & flags::NOCLDSTOP != 0);
-        if !quiet {
+        let told = |p: &Process| p.hears_of_children() && p.action(SIGCHLD).flags & flags::NOCLDSTOP == 0;
+        if self.procs.get(&parent).is_some_and(told) {
             self.generate(parent, SIGCHLD, self.child_info(serial, code, status));
         }
         self.turns.wake(Key::Children(parent));

@@ -53,7 +53,9 @@ impl<M: Machine> Kernel<M> {
             _ => SigSet::default(),
         };
         let effect = p.effect_of(signal);
-        let kept = effect != Effect::Ignored || process == 1 || was_stopped;
+        // What is blocked is kept though it is ignored: the action may change before it is let through.
+        let blocked = self.mask_of_target(process, thread).has(signal);
+        let kept = effect != Effect::Ignored || blocked || process == 1 || was_stopped;
         self.forget_signals(process, void);
         if kept {
             let own = thread.filter(|_| several).and_then(|t| self.threads.get_mut(&t));
@@ -81,6 +83,12 @@ impl<M: Machine> Kernel<M> {
             }
             _ => self.alert(receiver),
         }
+    }
+
+    /// What blocks a signal for this thread, or for this process: of a process its first thread decides, also when that has ended.
+    fn mask_of_target(&self, process: Serial, thread: Option<Serial>) -> SigSet {
+        let thread = self.threads.get(&thread.unwrap_or(process)).map(|t| t.mask);
+        thread.or(self.procs.get(&process).map(|p| p.first_mask)).unwrap_or_default()
     }
 
     /// Forgets pending signals of a process and of its threads.

@@ -1,7 +1,7 @@
 //! A process: one row of the process table. What runs is its threads ([`crate::thread`]).
 
 use crate::fs::{FdTable, Ino};
-use crate::signal::{Action, Disposition, Pending, SIG_DFL, SIG_IGN, default_action};
+use crate::signal::{Action, Disposition, Pending, SIG_DFL, SIG_IGN, SigSet, default_action};
 use crate::turns::Serial;
 use abi::turn::{FDS_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
@@ -116,6 +116,8 @@ pub struct Process {
 
     /// Signals for the process: the first thread that does not block one takes it.
     pub pending: Pending,
+    /// Of a process that outlives its first thread: what that had blocked when it ended.
+    pub first_mask: SigSet,
     /// Actions by signal.
     pub actions: Box<[Action; 65]>,
 
@@ -166,6 +168,7 @@ impl Process {
             stored: Stored { death_signal: 0, dumpable: 1, no_new_privs: 0 },
             alarm: None,
             pending: Pending::default(),
+            first_mask: SigSet::default(),
             actions: Box::new([Action::default(); 65]),
             status: 0,
             news: News::None,
@@ -214,6 +217,11 @@ impl Process {
             },
             _ => Effect::Handled,
         }
+    }
+
+    /// Whether it is told of its children at all: SIGCHLD is not even generated for one that ignores it explicitly.
+    pub fn hears_of_children(&self) -> bool {
+        self.action(crate::signal::SIGCHLD).handler != SIG_IGN
     }
 
     /// Whether the exit of a child leaves no zombie.

@@ -109,6 +109,11 @@ impl Action {
         }
         b
     }
+    /// Whether it ignores `signal`, explicitly or by default. (What is ignored only because the process is process 1 is another matter.)
+    pub fn is_ignored(&self, signal: u8) -> bool {
+        let by_default = matches!(default_action(signal), Disposition::Ignore | Disposition::Continue);
+        self.handler == SIG_IGN || self.handler == SIG_DFL && by_default
+    }
     /// Whether it is an address.
     pub fn is_handler(&self) -> bool {
         self.handler > SIG_IGN

@@ -63,6 +63,9 @@ impl<M: Machine> Kernel<M> {
     pub(crate) fn drop_thread(&mut self, serial: Serial) {
         self.retire(serial);
         let Some(t) = self.threads.remove(&serial) else { return };
+        if let Some(p) = self.procs.get_mut(&serial) {
+            p.first_mask = t.mask;
+        }
         if matches!(t.want, Some(Want::Call { number, .. }) if t.repeated && Fs::handles(number)) {
             let _ = self.fs.interrupt(t.tid, &t.progress);
         }

@@ -6,5 +6,9 @@ extern crate alloc;
 #[cfg(target_os = "none")]
 mod arch;
 
+#[cfg(test)]
+#[path = "arch/copy.rs"]
+mod copy;
+
 #[cfg(not(target_os = "none"))]
 fn main() {}

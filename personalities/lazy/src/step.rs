@@ -60,12 +60,13 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
-    /// The thread waits, unless a signal that it would feel is pending already.
+    /// The thread waits, unless a signal that it would feel is pending already. What its call's own mask lets through and is ignored is dropped.
     fn block(&mut self, head: u64, wait: Wait) {
         let Some(t) = self.threads.get_mut(&head) else { return };
         t.continuation = Some(wait.next);
-        let vfork = matches!(wait.next, Continuation::Vfork(..));
-        if !vfork && self.interrupted(head) && self.look(head, When::Before) == Looked::Decided {
+        let (vfork, own_mask) = (matches!(wait.next, Continuation::Vfork(..)), t.saved_mask.is_some());
+        if !vfork && (own_mask || self.interrupted(head)) && self.look(head, When::Before) == Looked::Decided
+        {
             return;
         }
         self.leave_round(head, Place::Waiting);

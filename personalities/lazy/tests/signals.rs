@@ -146,6 +146,24 @@ fn it_wakes_nobody_and_ends_no_call() {
 }
 
 #[test]
+fn a_mask_of_a_calls_own_drops_what_it_lets_through_when_the_call_waits() {
+    let poll = |ns| [words(AREA, &[0, ns, 0]), call(nr::ppoll, &[0, 0, AREA, AREA + 16, 8])];
+    let child = [
+        block(&[USR1]).to_vec(),
+        action(USR1, IGNORE).to_vec(),
+        vec![kill(2, USR1)],
+        poll(0).to_vec(),
+        vec![pending(0)],
+        poll(1_000_000).to_vec(),
+        vec![pending(1), kill(2, USR1), words(AREA, &[0]), call(nr::rt_sigsuspend, &[AREA, 8])],
+    ];
+    let mut run = run(vec![[begin(&[1]), vec![rest()]].concat(), child.concat()]);
+    assert_eq!(given(&mut run, 2, 2), [bits(&[USR1]), 0]);
+    assert_eq!(run.kernel.threads[&2].place, Place::Waiting);
+    assert_eq!(run.kernel.processes[&2].pending, 0, "what the state digest holds while it waits");
+}
+
+#[test]
 fn of_a_group_each_keeps_what_it_has_blocked_from_calls_and_from_the_terminal() {
     let blocks = [
         block(&[USR1, INT, WINCH]).to_vec(),

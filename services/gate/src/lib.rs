@@ -18,6 +18,7 @@ mod states;
 
 use abi::bootinfo::DOMAINS_MAX;
 use abi::digest::{Digest, effect_digest};
+use abi::log::VOUCHERS;
 use abi::vote::{EffectKind, Output, PAYLOAD_MAX, SNAPSHOT, Verdict, Vote};
 use consensus::verdict::{Evidence, Policy};
 use history::{History, Released};
@@ -88,6 +89,8 @@ struct Voter {
     held: Option<Held>,
     /// What it was accused of last, until it votes again: whoever is begun anew in its place may come to it.
     accused: Option<Accused>,
+    /// The replicas that say it contradicts the other voters, a bit each.
+    contradicted: u8,
     record: [u8; VOTE_MAX],
 }
 
@@ -111,6 +114,7 @@ const NOBODY: Voter = Voter {
     next_sync: 0,
     held: None,
     accused: None,
+    contradicted: 0,
     record: [0; VOTE_MAX],
 };
 
@@ -183,6 +187,7 @@ impl Gate {
             let member = set >> voter.domain & 1 == 1;
             if member && !voter.member {
                 (voter.returning, voter.joined_us, voter.accused) = (false, now_us, None);
+                voter.contradicted = 0;
             }
             voter.member = member;
         }
@@ -245,6 +250,19 @@ impl Gate {
     pub fn on_crashed(&mut self, domain: u32, sink: &mut impl Sink) {
         if self.expel(domain, sink) {
             sink.verdict(Verdict::Crashed { voter: domain });
+        }
+    }
+
+    /// Replica number `replica` says that `domain`'s report of sync point `s` is not the believed one. The gate does not compare reports: it takes the word of f + 1
+    /// replicas for it, as it does for who votes. Of one that does not vote nothing is taken: it may be about who stood there before.
+    pub fn on_contradicts(&mut self, domain: u32, replica: usize, s: u64, sink: &mut impl Sink) {
+        let Some(voter) = self.slot(domain).and_then(|slot| self.voters.get_mut(slot)) else { return };
+        if !voter.live() {
+            return;
+        }
+        voter.contradicted |= 1u8.checked_shl(replica as u32).unwrap_or(0);
+        if voter.contradicted.count_ones() as usize >= VOUCHERS && self.expel(domain, sink) {
+            sink.verdict(Verdict::Contradicts { voter: domain, s });
         }
     }
 

@@ -2,7 +2,8 @@
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX};
 use abi::hypercall::NOTIFY_DOMAIN;
-use abi::vote::{Output, PAYLOAD_MAX, Verdict};
+use abi::log::REPLICAS;
+use abi::vote::{Output, PAYLOAD_MAX, Progress, Verdict};
 use consensus::verdict::Evidence;
 use gate::{Config, Gate, Sink};
 use ipc::{BroadcastReader, ReadError, Send, StreamWriter};
@@ -47,6 +48,13 @@ fn tell(verdict: &Verdict) {
             short(own),
             short(quorum)
         ),
+        Verdict::Contradicts { voter, s } => {
+            defmt::warn!(
+                "domain {=u32}: contradicts the others at sync point {=u64}, by f + 1 replicas' word",
+                voter,
+                s
+            )
+        }
         Verdict::Late { voter, n } => defmt::info!("domain {=u32}: late with effect {=u64}", voter, n),
         _ => defmt::info!("another verdict; the operator's console has its words"),
     }
@@ -138,10 +146,21 @@ fn take(ring: &mut Ring, gate: &mut Gate, out: &mut Out) -> bool {
     taken
 }
 
-/// Who votes: the replicas agree on it before anything runs.
-fn first_voters(replicas: &mut Replicas) -> Voters {
+/// By replica, whose report of which sync point it says is not the believed one; of each voter once.
+type Contradicted = [[Option<u64>; DOMAINS_MAX]; REPLICAS];
+
+fn note(said: &mut Contradicted, replica: usize, word: &Progress) {
+    if let Progress::Contradicts { voter, s } = *word
+        && let Some(place) = said.get_mut(replica).and_then(|own| own.get_mut(voter as usize))
+    {
+        *place = Some(s);
+    }
+}
+
+/// Who votes: the replicas agree on it before anything runs. Until this gate looks they may have found the first that contradicts.
+fn first_voters(replicas: &mut Replicas, said: &mut Contradicted) -> Voters {
     loop {
-        let more = replicas.take(|_, _| {});
+        let more = replicas.take(|replica, word| note(said, replica, word));
         if let Some(voters) = replicas.voters() {
             return voters;
         }
@@ -157,7 +176,8 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
     let clock = Clock::new(boot);
     let mut replicas = Replicas::open(boot);
-    let mut voters = first_voters(&mut replicas);
+    let mut said: Contradicted = [[None; _]; _];
+    let mut voters = first_voters(&mut replicas, &mut said);
     defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", voters.set, voters.quorum);
     let grace_us = u64::from(boot.run.grace_ms) * 1000;
     let Voters { epoch, set, quorum } = voters;
@@ -175,7 +195,12 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     }
     let mut word = 1 << NOTIFY_DOMAIN;
     loop {
-        let mut more = replicas.take(|_, _| {});
+        let mut more = replicas.take(|replica, word| note(&mut said, replica, word));
+        for (replica, own) in said.iter_mut().enumerate() {
+            for (voter, s) in (0..).zip(own).filter_map(|(voter, s)| Some((voter, s.take()?))) {
+                gate.on_contradicts(voter, replica, s, &mut out);
+            }
+        }
         if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
             defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
             gate.set_voters(new.epoch, new.set, new.quorum, clock.now_us());

@@ -83,6 +83,10 @@ impl Manager {
                     name(voter)
                 ),
             ),
+            Told::Contradicts { voter, s } => self.say(
+                board,
+                format_args!("verdict: {} contradicts the others at sync point {s}", name(voter)),
+            ),
             // `watch` tells how that goes on.
             Told::Restarted { .. } => {}
             // `causes` makes something of them.
@@ -113,6 +117,7 @@ impl Manager {
             Told::Malformed { voter, .. } => (voter, Out::Malformed),
             Told::Crashed { voter } => (voter, Out::Crashed),
             Told::Silent { voter, .. } => (voter, Out::Silent),
+            Told::Contradicts { voter, s } => (voter, Out::Contradicts(s)),
             Told::Late { voter, n } => return self.set_late(voter, Some(n)),
             Told::CaughtUp { voter } => return self.set_late(voter, None),
             Told::Restarted { .. } | Told::NoQuorum { .. } | Told::Exit { .. } => return,

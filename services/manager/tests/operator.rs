@@ -22,6 +22,7 @@ fn a_verdict_is_one_line_that_names_the_culprit() {
         Verdict::CaughtUp { voter: 7 },
         Verdict::Malformed { voter: 7, position: 160 },
         Verdict::Crashed { voter: 6 },
+        Verdict::Contradicts { voter: 7, s: 12 },
         Verdict::NoQuorum { n: 18 },
     ] {
         m.on_verdict(&verdict, &mut desk);
@@ -33,6 +34,7 @@ fn a_verdict_is_one_line_that_names_the_culprit() {
         "verdict: k4 has caught up",
         "verdict: k4 malformed: no valid vote at byte 160 of its ring",
         "verdict: k3 crashed (exception class 0x21, pc 0x4000, address 0x10)",
+        "verdict: k4 contradicts the others at sync point 12",
         "verdict: no quorum is possible for effect 18: output stops here",
     ];
     assert_eq!(desk.lines, expect);

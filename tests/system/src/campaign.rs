@@ -30,6 +30,8 @@ pub const BASH: Workloads = Workloads { names: &["bash"], packages: &["bash-stat
 pub const SQLITE: Workloads =
     Workloads { names: &["sqlite"], packages: &["sqlite3"], kernels: ["classic", "lazy", "classic", "lazy"] };
 const STEPS: u64 = 6;
+/// What runs until something is told, or while nothing is: short, and it puts something out.
+const PROBE: &str = "pipes";
 
 /// What is injected, and what may be told of it; the first is what one expects. Of a bit that flips anywhere nobody knows what it breaks.
 const FAULTS: [(&str, &[&str]); 7] = [
@@ -111,7 +113,7 @@ pub struct Campaign {
     /// The machine.
     pub s: Session,
     workloads: &'static Workloads,
-    right: Vec<String>,
+    right: BTreeMap<&'static str, String>,
     /// What was told so far.
     pub matrix: Told,
     /// Operator's lines that tell of a kernel as late or lagging that was not the victim of a fault then.
@@ -133,17 +135,19 @@ impl Campaign {
         };
         let buggy = if workloads.kernels.contains(&BUGGY) { &[BUGGY][..] } else { &[] };
         let s = Session::shell_of(&images_with_bugs(buggy), &options).unwrap();
-        let names = workloads.names;
-        let mut c = Campaign { s, workloads, right: vec![], matrix: Told::default(), late: vec![] };
+        let mut c = Campaign { s, workloads, right: BTreeMap::new(), matrix: Told::default(), late: vec![] };
         c.s.command("cd /root").unwrap();
-        c.right = names.iter().map(|name| c.s.command(&format!("ash programs.sh {name}")).unwrap()).collect();
-        assert!(c.right.iter().all(|r| r.contains(&format!("step {STEPS}\r\n"))), "{:?}", c.right);
+        for name in workloads.names.iter().chain([&PROBE]) {
+            let shown = c.s.command(&format!("ash programs.sh {name}")).unwrap();
+            assert!(shown.contains(&format!("step {STEPS}\r\n")), "{name}: {shown}");
+            c.right.insert(name, shown);
+        }
         c
     }
 
     /// Runs a program; at its step `at` the operator types `order`, if it is not empty.
-    fn run(&mut self, program: usize, at: u64, order: &str) {
-        self.s.send(&format!("ash programs.sh {}\r", self.workloads.names[program])).unwrap();
+    fn run(&mut self, program: &str, at: u64, order: &str) {
+        self.s.send(&format!("ash programs.sh {program}\r")).unwrap();
         self.s.expect("\r\n").unwrap();
         let step = format!("step {}\r\n", at + 1);
         let before = self.s.expect(&step).unwrap();
@@ -157,8 +161,8 @@ impl Campaign {
 
     /// Runs one of the programs, with the order at one of its moments.
     fn run_any(&mut self, order: &str, chance: &mut Chance) {
-        let program = chance.below(self.workloads.names.len() as u64);
-        self.run(program as usize, chance.below(STEPS), order);
+        let names = self.workloads.names;
+        self.run(names[chance.below(names.len() as u64) as usize], chance.below(STEPS), order);
     }
 
     /// The last that the operator was told.
@@ -241,7 +245,7 @@ impl Campaign {
             if self.told(from, &victim).is_some() {
                 break;
             }
-            self.run(0, 0, "");
+            self.run(PROBE, 0, "");
         }
         let told = self.told(from, &victim).unwrap_or_else(|| "nothing".into());
         if fault == "slow" {

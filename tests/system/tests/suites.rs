@@ -11,8 +11,8 @@ fn suites(which: &[&str]) {
 }
 
 #[test]
-fn a_sample_of_busybox_tests_passes_as_on_linux() {
-    suites(&["ash-quoting"]);
+fn a_sample_of_busybox_and_bash_tests_passes_as_on_linux() {
+    suites(&["ash-quoting", "bash-quote", "bash-trap"]);
 }
 
 /// Writes the table into docs/results.md.

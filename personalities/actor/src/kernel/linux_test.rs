@@ -212,6 +212,32 @@ fn a_vector_s_lengths_come_before_its_addresses() {
 }
 
 #[test]
+fn a_vector_s_sum_is_cut_as_if_the_rest_had_not_been_asked_for() {
+    let mut k = kernel();
+    let most = 0x7fff_f000;
+    let (null, data) = (open(&mut k, b"/dev/null\0", 2), DATA as i64);
+    let file = open(&mut k, b"/f\0", 0o102);
+    k.put(DATA + 64, b"abcde");
+    let vector = |k: &mut Kernel<Fake>, parts: &[[u64; 2]]| {
+        k.put(DATA, &parts.iter().flatten().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+    };
+    vector(&mut k, &[[DATA, most as u64], [DATA, 1]]);
+    assert_eq!(answer(&mut k, nr::writev, &[null, data, 2]), most);
+    vector(&mut k, &[[DATA, 1 << 38], [DATA, 1 << 38], [DATA, 1 << 38]]);
+    assert_eq!(answer(&mut k, nr::writev, &[null, data, 3]), most);
+    assert_eq!(answer(&mut k, nr::readv, &[null, data, 3]), 0);
+    // Of a file as much as can be touched; what lies behind the cut is looked at only as an address.
+    vector(&mut k, &[[DATA + 64, 5], [NOWHERE, most as u64], [DATA + 64, 5]]);
+    assert_eq!(answer(&mut k, nr::writev, &[file, data, 3]), 5);
+    assert_eq!(answer(&mut k, nr::lseek, &[file, 0, 0]), 0);
+    assert_eq!(answer(&mut k, nr::readv, &[file, data, 3]), 5);
+    vector(&mut k, &[[DATA + 64, most as u64], [u64::MAX - 100, 5]]);
+    assert_eq!(answer(&mut k, nr::writev, &[null, data, 2]), EFAULT);
+    vector(&mut k, &[[DATA + 64, most as u64], [DATA + 64, 1 << 63]]);
+    assert_eq!(answer(&mut k, nr::writev, &[null, data, 2]), EINVAL);
+}
+
+#[test]
 fn nothing_is_looked_up_in_a_directory_that_was_removed() {
     let mut k = kernel();
     let (cwd, at) = (-100, DATA as i64);

@@ -7,6 +7,8 @@ mod linux_test;
 mod outside;
 mod resume;
 mod run;
+#[cfg(test)]
+mod signal_test;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_test;

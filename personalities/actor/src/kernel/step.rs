@@ -74,14 +74,16 @@ impl<M: Machine> Kernel<M> {
                 t.again.deadline_us = deadline_us;
                 let vfork = t.again.vfork.is_some();
                 let disturbed = self.processes.get(me).is_ok_and(|p| p.is_disturbed());
-                if disturbed && !vfork {
-                    // It does not wait: the signal ends the call in this same step.
-                    if !self.look(me, Moment::Before) {
-                        self.turns.wait(me, things, deadline_us);
-                    }
-                } else {
-                    self.turns.wait(me, things, deadline_us);
+                // What disturbs lets it not wait: the signal ends the call in this same step.
+                if disturbed && !vfork && self.look(me, Moment::Before) {
+                    return;
                 }
+                if let Ok(p) = self.processes.get_mut(me)
+                    && !vfork
+                {
+                    p.drop_ignored();
+                }
+                self.turns.wait(me, things, deadline_us);
             }
         }
     }

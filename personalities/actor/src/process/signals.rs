@@ -174,6 +174,11 @@ impl Signals {
         handler == SIG_IGN || handler == SIG_DFL && default_is_ignore(signal)
     }
 
+    /// Whether the mask in force holds a signal back.
+    pub fn blocks(&self, signal: u8) -> bool {
+        self.mask & !UNBLOCKABLE & bit(signal) != 0
+    }
+
     pub fn has_handler(&self, signal: u8) -> bool {
         self.action(signal).handler > SIG_IGN
     }
@@ -231,16 +236,22 @@ impl Process {
     /// Whether a signal is pending that would end a wait.
     pub fn is_disturbed(&self) -> bool {
         let s = &self.signals;
-        s.pending.keys().any(|n| (s.mask & !UNBLOCKABLE) & bit(*n) == 0 && !self.ignores(*n))
+        s.pending.keys().any(|n| !s.blocks(*n) && !self.ignores(*n))
+    }
+
+    /// Before it waits: of what the mask lets through, pending signals that are ignored go, as if they were taken.
+    pub fn drop_ignored(&mut self) {
+        let mut pending = core::mem::take(&mut self.signals.pending);
+        pending.retain(|n, _| self.signals.blocks(*n) || !self.ignores(*n));
+        self.signals.pending = pending;
     }
 
     /// The next signal to take: unblocked, SIGKILL first, then the lowest number.
     fn next(&self) -> Option<u8> {
-        let open = |n: &u8| (self.signals.mask & !UNBLOCKABLE) & bit(*n) == 0;
         if self.signals.pending.contains_key(&SIGKILL) {
             return Some(SIGKILL);
         }
-        self.signals.pending.keys().copied().find(open)
+        self.signals.pending.keys().copied().find(|n| !self.signals.blocks(*n))
     }
 }
 
@@ -265,25 +276,28 @@ impl Processes {
             self.tell_parent(parent, Info { signal: SIGCHLD, code: CLD_CONTINUED, payload: child }, post);
         }
         let Some(p) = self.all.get_mut(&serial) else { return };
-        let ignored = p.ignores(signal);
-        if ignored && p.pid != 1 && p.stopped.is_none() {
+        let (ignored, blocked) = (p.ignores(signal), p.signals.blocks(signal));
+        // What is blocked is kept though it is ignored: its action may change before it is let through.
+        if ignored && !blocked && p.pid != 1 && p.stopped.is_none() {
             return;
         }
         p.signals.pending.entry(signal).or_insert(info);
         if signal == SIGKILL && p.stopped.is_some() && !ignored {
             p.stopped = None;
             post.send(Note::Enter(serial));
-        } else if p.stopped.is_none() && !ignored && p.signals.mask & !UNBLOCKABLE & bit(signal) == 0 {
+        } else if p.stopped.is_none() && !ignored && !blocked {
             post.send(Note::Rouse(serial));
             post.send(Note::Outside(serial));
         }
     }
 
-    /// SIGCHLD, unless the parent does not want to hear of stops; then its waiting ends.
+    /// SIGCHLD, unless the parent has set it to be ignored or does not want to hear of stops; then its waiting ends.
     pub(super) fn tell_parent(&mut self, parent: Serial, info: Info, post: &mut Post) {
         let Some(p) = self.all.get(&parent) else { return };
+        let action = p.signals.action(SIGCHLD);
         let about_stop = matches!(info.code, CLD_STOPPED | CLD_CONTINUED);
-        if !(about_stop && p.signals.action(SIGCHLD).flags & SA_NOCLDSTOP != 0) {
+        let unheard = about_stop && action.flags & SA_NOCLDSTOP != 0;
+        if action.handler != SIG_IGN && !unheard {
             self.generate(parent, info, post);
         }
         post.send(Note::Wake(Thing::Children(parent)));

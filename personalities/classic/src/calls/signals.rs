@@ -5,7 +5,6 @@ use crate::deliver::user_info;
 use crate::errno::{EINVAL, ESRCH, Errno};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
-use crate::process::Effect;
 use crate::signal::{Action, AltStack, Info, SIGNALS_MAX, SIGSEGV, SigSet, code};
 use crate::turns::Serial;
 use alloc::vec::Vec;
@@ -107,7 +106,7 @@ pub(super) fn rt_sigaction<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i6
     if let (Some(mut action), Some(slot)) = (new, p.actions.get_mut(usize::from(signal))) {
         action.flags &= KEPT_FLAGS;
         *slot = action;
-        if p.effect_of(signal) == Effect::Ignored {
+        if action.is_ignored(signal) {
             k.forget_signals(c.process, SigSet::of(signal));
         }
     }

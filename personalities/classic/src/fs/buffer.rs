@@ -34,13 +34,14 @@ impl Buffer {
         }
         let mut bytes = alloc::vec![0; count as usize * 16];
         user.read(address, &mut bytes)?;
+        let word = |b: &[u8]| b.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
+        let parts = || bytes.chunks_exact(16).map(|iovec| (word(&iovec[..8]), word(&iovec[8..])));
+        // All lengths are looked at before the first address.
+        if parts().any(|(_, len)| len > i64::MAX as u64) {
+            return Err(EINVAL);
+        }
         let mut buffer = Buffer::default();
-        for iovec in bytes.chunks_exact(16) {
-            let word = |i: usize| iovec[i..i + 8].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-            let (base, len) = (word(0), word(8));
-            if len > i64::MAX as u64 {
-                return Err(EINVAL);
-            }
+        for (base, len) in parts() {
             access_ok(base, len)?;
             let len = len.min(MAX_RW_COUNT - buffer.len);
             buffer.parts.push((base, len));

@@ -2,6 +2,7 @@
 
 mod boot;
 mod channels;
+mod copy;
 mod heap;
 mod log;
 mod machine;

@@ -48,29 +48,12 @@ fn member(image: &[u8], at: usize) -> Option<(Member<'_>, usize)> {
     Some((m, (data + size).next_multiple_of(4)))
 }
 
-fn inode(mode: u32, uid: u32, gid: u32, time: Time, body: Body) -> Inode {
-    let nlink = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
-    Inode {
-        mode,
-        uid,
-        gid,
-        nlink,
-        times: [time; 3],
-        changed: false,
-        touched: false,
-        written: false,
-        held: 0,
-        made: false,
-        body,
-    }
-}
-
 impl Files {
     /// The file system of `image`; `boot`: the time of `/` if the image does not describe it. `None`: no such archive.
     pub fn from_image(image: &[u8], boot: Time) -> Option<Files> {
         let mut files = Files { next: 2, ..Files::default() };
         let root = Directory { parent: ROOT, ..Directory::default() };
-        files.inodes.insert(ROOT, inode(S_IFDIR | 0o755, 0, 0, boot, Body::Directory(root)));
+        files.inodes.insert(ROOT, Inode::new(S_IFDIR | 0o755, [0; 2], [boot; 3], Body::Directory(root)));
         let mut at = 0;
         loop {
             let (m, next) = member(image, at)?;
@@ -110,7 +93,7 @@ impl Files {
         if matches!(body, Body::File(_)) {
             self.members.insert(ino, (m.data as u64, m.size as u64));
         }
-        self.inodes.insert(ino, inode(m.mode, m.uid, m.gid, time, body));
+        self.inodes.insert(ino, Inode::new(m.mode, [m.uid, m.gid], [time; 3], body));
         let above = self.inodes.get_mut(&parent)?;
         above.nlink += u32::from(is_directory);
         let Body::Directory(d) = &mut above.body else { return None };

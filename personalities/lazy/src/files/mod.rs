@@ -123,6 +123,26 @@ pub struct Inode {
     pub body: Body,
 }
 
+impl Inode {
+    /// As the image has one: it has its first name, is unchanged, and nobody holds it.
+    pub fn new(mode: u32, [uid, gid]: [u32; 2], times: [Time; 3], body: Body) -> Inode {
+        let nlink = if matches!(body, Body::Directory(_)) { 2 } else { 1 };
+        Inode {
+            mode,
+            uid,
+            gid,
+            nlink,
+            times,
+            changed: false,
+            touched: false,
+            written: false,
+            held: 0,
+            made: false,
+            body,
+        }
+    }
+}
+
 /// The root file system.
 #[derive(Default)]
 pub struct Files {
@@ -189,20 +209,8 @@ impl Files {
         self.directory_mut(parent, now)?.add(name, ino);
         self.next += 1;
         self.made += 1;
-        let nlink = if is_directory { 2 } else { 1 };
-        let inode = Inode {
-            mode,
-            uid: 0,
-            gid,
-            nlink,
-            times: [now; 3],
-            changed: true,
-            touched: false,
-            written: true,
-            held: 0,
-            made: true,
-            body,
-        };
+        let inode = Inode::new(mode, [0, gid], [now; 3], body);
+        let inode = Inode { changed: true, written: true, made: true, ..inode };
         self.inodes.insert(ino, inode);
         if is_directory {
             self.add_links(parent, 1);

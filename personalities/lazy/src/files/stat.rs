@@ -59,19 +59,7 @@ impl Stat {
 
     /// An inode that says the same of itself, and is nobody's.
     pub fn as_inode(&self, body: Body) -> Inode {
-        Inode {
-            mode: self.mode,
-            uid: self.uid,
-            gid: self.gid,
-            nlink: self.nlink,
-            times: self.times,
-            changed: false,
-            touched: false,
-            written: false,
-            held: 0,
-            made: false,
-            body,
-        }
+        Inode { nlink: self.nlink, ..Inode::new(self.mode, [self.uid, self.gid], self.times, body) }
     }
 
     /// `struct statx`.

@@ -106,19 +106,8 @@ impl<H: Hardware> Kernel<H> {
         self.files.made += u64::from(made);
         r.check(self.files.made <= INODES_MAX, "more files than there can be")?;
         let times = [i.accessed_ns, i.modified_ns, i.changed_ns].map(time);
-        let inode = Inode {
-            mode: i.mode,
-            uid: i.uid,
-            gid: i.gid,
-            nlink: i.links,
-            times,
-            changed,
-            touched: !changed,
-            written,
-            held: 0,
-            made,
-            body,
-        };
+        let inode = Inode::new(i.mode, [i.uid, i.gid], times, body);
+        let inode = Inode { nlink: i.links, changed, touched: !changed, written, made, ..inode };
         self.files.inodes.insert(i.number, inode);
         Ok(())
     }

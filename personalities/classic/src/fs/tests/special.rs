@@ -104,6 +104,20 @@ fn iovecs_are_one_transfer() {
     assert_eq!(w.cat("/tmp/a"), b"abcde");
     assert_eq!(w.call(nr::writev, &[fd as u64, Memory::BASE + 0x6000, 1025]), -22);
     assert_eq!(w.call(nr::writev, &[fd as u64, 8, 1]), -14);
+    let mut vector = |parts: &[(u64, u64)]| {
+        let words = parts.iter().flat_map(|(base, len)| [*base, *len]);
+        w.memory.write(Memory::BASE + 0x6000, &words.flat_map(u64::to_le_bytes).collect::<Vec<_>>()).unwrap();
+        [nr::writev, nr::readv].map(|number| {
+            w.call(nr::lseek, &[fd as u64, 0, 0]);
+            w.call(number, &[fd as u64, Memory::BASE + 0x6000, parts.len() as u64])
+        })
+    };
+    // A sum that is too large is cut, not refused; memory ends in the second part.
+    let most = 0x7fff_f000;
+    assert_eq!(vector(&[(OUT, 5), (Memory::BASE, most), (8, most), (8, 1 << 36)]), [0x4_0005; 2]);
+    // A single length may not be negative, wherever it stands, and that comes before the first address.
+    assert_eq!(vector(&[(u64::MAX, 9), (OUT, 1 << 63)]), [-22; 2]);
+    assert_eq!(vector(&[(u64::MAX, 9), (OUT, 1)]), [-14; 2]);
     // Memory ends inside the buffer: what can be touched is written.
     assert_eq!(w.call(nr::pwrite64, &[fd as u64, Memory::BASE + 0x3fffe, 9, 0]), 2);
     assert_eq!(w.call(nr::write, &[fd as u64, 8, 9]), -14);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod ignored;
 mod machine;
 mod rig;
 mod threads;

@@ -15,7 +15,7 @@ const WAIT: u64 = 128;
 const WAKE: u64 = 129;
 
 /// A thread that does `body` and exits; its id goes to [`TID`] and is saved as `i`.
-fn thread(c: &mut Code, i: usize, body: impl FnOnce(&mut Code)) {
+pub fn thread(c: &mut Code, i: usize, body: impl FnOnce(&mut Code)) {
     c.call(nr::clone, &[THREAD, 0, TID, 77, TID]);
     let at = c.0.len();
     c.op(Op::IfParent(0));
