@@ -50,6 +50,13 @@ impl<K: Ord + Clone, V: Clone> Store<K, V> {
         self.clean();
     }
 
+    /// The newest version of `key`, to be changed where it lies: `None` if there is none, or a copy of the store holds it too.
+    pub fn sole(&mut self, key: &K) -> Option<&mut V> {
+        let place = *self.index.get(key)?;
+        let segment = Rc::get_mut(self.segments.get_mut(&place.segment)?)?;
+        segment.records.get_mut(place.slot as usize)?.as_mut().map(|(_, v)| v)
+    }
+
     /// `key` is no more; whether it was.
     pub fn remove(&mut self, key: &K) -> bool {
         let was = self.kill(key);

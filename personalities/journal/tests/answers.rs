@@ -33,6 +33,14 @@ const LINK: u64 = DATA + 0x80;
 const VERSION: u64 = DATA + 0x88;
 /// A part that lies nowhere, and one that is too long.
 const VECTORS: u64 = DATA + 0x2e0;
+const NULL: u64 = DATA + 0xa0;
+const ZERO: u64 = DATA + 0xb0;
+/// Vectors that are too long: 4 bytes, then a part that lies nowhere; three such parts; one, then a part beyond all; that, then no length.
+const LONG: u64 = DATA + 0x340;
+const DEVICES: u64 = DATA + 0xd0;
+const CWD: u64 = DATA + 0xc0;
+/// A name of 256 bytes behind a slash.
+const OVERLONG: u64 = DATA + 0x400;
 const MISSING: u64 = DATA + 0x50;
 const ENOENT: i64 = -2;
 const ENOTDIR: i64 = -20;
@@ -43,6 +51,10 @@ const EBADF: i64 = -9;
 const ECHILD: i64 = -10;
 const EFAULT: i64 = -14;
 const EINVAL: i64 = -22;
+const EACCES: i64 = -13;
+const EBUSY: i64 = -16;
+const EXDEV: i64 = -18;
+const ENAMETOOLONG: i64 = -36;
 const EOVERFLOW: i64 = -75;
 const ESRCH: i64 = -3;
 
@@ -128,12 +140,26 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::readv, [3, VECTORS, 2, 0, 0, 0], EINVAL),
     (nr::readv, [3, VECTORS, 1, 0, 0, 0], EFAULT),
     (nr::readv, [3, VECTORS, 1 << 32, 0, 0, 0], EINVAL),
+    // A vector's sum is cut at MAX_RW_COUNT; where a part lies is looked at by its whole length, and lengths below 0 before.
+    (nr::openat, [HERE, NULL, 2, 0, 0, 0], 8),
+    (nr::openat, [HERE, ZERO, 2, 0, 0, 0], 9),
+    (nr::writev, [3, LONG, 2, 0, 0, 0], 4),
+    (nr::lseek, [3, 0, 1, 0, 0, 0], 4),
+    (nr::ftruncate, [3, 0, 0, 0, 0, 0], 0),
+    (nr::lseek, [3, 0, 0, 0, 0, 0], 0),
+    (nr::readv, [9, LONG, 2, 0, 0, 0], 4),
+    (nr::readv, [8, LONG + 32, 3, 0, 0, 0], 0),
+    (nr::readv, [9, LONG + 32, 3, 0, 0, 0], EFAULT),
+    (nr::writev, [8, LONG + 32, 3, 0, 0, 0], 0x7fff_f000),
+    (nr::writev, [8, LONG + 80, 2, 0, 0, 0], EFAULT),
+    (nr::writev, [8, LONG + 112, 2, 0, 0, 0], EINVAL),
     // A slash behind a name that may be made; a link that must be a directory.
     (nr::openat, [HERE, SLASH, 0o100, 0o644, 0, 0], EISDIR),
     (nr::openat, [HERE, SLASH, 0, 0, 0, 0], ENOTDIR),
     (nr::symlinkat, [DIRECTORY, HERE, LINK, 0, 0, 0], 0),
     (nr::openat, [HERE, LINK, 0o140000, 0, 0, 0], ENOTDIR),
-    (nr::faccessat, [HERE, VERSION, 3, 0, 0, 0], EROFS),
+    (nr::faccessat, [HERE, VERSION, 2, 0, 0, 0], EROFS),
+    (nr::faccessat, [HERE, VERSION, 7, 0, 0, 0], EACCES),
     // What is made in a directory with S_ISGID.
     (nr::mkdirat, [HERE, GROUP, 0o755, 0, 0, 0], 0),
     (nr::fchownat, [HERE, GROUP, u32::MAX as u64, 7, 0, 0], 0),
@@ -141,6 +167,38 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::mkdirat, [HERE, MADE, 0o700, 0, 0, 0], 0),
     (nr::newfstatat, [HERE, MADE, OUT + 0x100, 0, 0, 0], 0),
     (nr::write, [1, OUT + 0x110, 16, 0, 0, 0], 16),
+    // What a link in /proc shows of a working directory that was removed, also when that above it is gone.
+    (nr::chdir, [MADE, 0, 0, 0, 0, 0], 0),
+    (nr::unlinkat, [HERE, MADE, 0x200, 0, 0, 0], 0),
+    (nr::readlinkat, [HERE, CWD, OUT, 99, 0, 0], 14),
+    (nr::write, [1, OUT, 14, 0, 0, 0], 14),
+    (nr::unlinkat, [HERE, GROUP, 0x200, 0, 0, 0], 0),
+    (nr::readlinkat, [HERE, CWD, OUT + 1, 99, 0, 0], 14),
+    (nr::write, [1, OUT, 15, 0, 0, 0], 15),
+    (nr::getcwd, [OUT, 99, 0, 0, 0, 0], ENOENT),
+    // Nor is an overlong name looked up there.
+    (nr::mkdirat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::unlinkat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::openat, [HERE, OVERLONG + 1, 0, 0, 0, 0], ENOENT),
+    (nr::renameat, [HERE, OVERLONG + 1, HERE, PATH, 0, 0], ENOENT),
+    (nr::renameat, [HERE, PATH, HERE, OVERLONG + 1, 0, 0], ENOENT),
+    (nr::chdir, [DIRECTORY, 0, 0, 0, 0, 0], 0),
+    // An overlong last name is found where it is looked up: behind the second path, and what stands there.
+    (nr::renameat, [HERE, OVERLONG, 99, PATH + 1, 0, 0], EBADF),
+    (nr::renameat, [HERE, OVERLONG, HERE, BAD, 0, 0], EFAULT),
+    (nr::renameat, [HERE, OVERLONG, HERE, DIRECTORY, 0, 0], EBUSY),
+    (nr::renameat, [HERE, OVERLONG, HERE, VERSION, 0, 0], EXDEV),
+    (nr::renameat, [HERE, OVERLONG, HERE, PATH, 0, 0], ENAMETOOLONG),
+    (nr::renameat, [HERE, MISSING, HERE, OVERLONG, 0, 0], ENOENT),
+    (nr::renameat, [HERE, PATH, HERE, OVERLONG, 0, 0], ENAMETOOLONG),
+    (nr::unlinkat, [HERE, OVERLONG, 0, 0, 0, 0], ENAMETOOLONG),
+    (nr::unlinkat, [8, OVERLONG + 1, 0, 0, 0, 0], ENOTDIR),
+    (nr::openat, [HERE, DEVICES, 0, 0, 0, 0], 10),
+    (nr::unlinkat, [10, OVERLONG + 1, 0, 0, 0, 0], EROFS),
+    (nr::mkdirat, [HERE, OVERLONG, 0, 0, 0, 0], ENAMETOOLONG),
+    // Of vfork's two flags one alone is no shape.
+    (nr::clone, [0x4011, 0, 0, 0, 0, 0], EINVAL),
+    (nr::clone, [0x111, 0, 0, 0, 0, 0], EINVAL),
     // One open file as source and target.
     (nr::write, [3, OUT, 8, 0, 0, 0], 8),
     (nr::lseek, [3, 0, 0, 0, 0, 0], 0),
@@ -192,7 +250,7 @@ fn lock(kind: u16, start: i64, length: i64) -> Vec<u8> {
 
 #[test]
 fn odd_calls_are_answered_as_by_linux() {
-    let mut data = vec![0; 0x400];
+    let mut data = vec![0; 0x600];
     let mut put = |at: u64, bytes: &[u8]| data[(at - DATA) as usize..][..bytes.len()].copy_from_slice(bytes);
     put(PATH, b"/f\0");
     put(DIRECTORY, b"/\0");
@@ -201,6 +259,14 @@ fn odd_calls_are_answered_as_by_linux() {
         put(at, path.as_bytes());
     }
     put(VERSION, b"/proc/version\0");
+    put(DEVICES, b"/dev\0");
+    put(CWD, b"/proc/self/cwd\0");
+    put(OVERLONG, &[&b"/"[..], &[b'n'; 256]].concat());
+    put(NULL, b"/dev/null\0");
+    put(ZERO, b"/dev/zero\0");
+    let (beyond, long) = (abi::layout::TASK_SIZE, 1 << 30);
+    put(LONG, &[OUT, 4, BAD, 1 << 38, BAD, long, BAD, long, BAD, long].map(u64::to_le_bytes).concat());
+    put(LONG + 80, &[BAD, 2 * long, beyond, 4, beyond, 4, BAD, u64::MAX].map(u64::to_le_bytes).concat());
     put(VECTORS, &[u64::MAX, 4, DATA, u64::MAX].map(u64::to_le_bytes).concat());
     let locks = [lock(2, 0, 0), lock(0, -1, 0), lock(1, i64::MAX, 2), lock(0, 3, -4), lock(7, 0, 0)];
     put(LOCKS, &locks.concat());
@@ -228,4 +294,6 @@ fn odd_calls_are_answered_as_by_linux() {
     // Access (0 s, 9 ns), then the seconds of modification.
     assert_eq!(said[3], [0u64, 9, 7].map(u64::to_le_bytes).concat());
     assert_eq!(said[4], [0o042700u32, 2, 0, 7].map(u32::to_le_bytes).concat());
+    assert_eq!(said[5], b"/s/d (deleted)");
+    assert_eq!(said[6], b"//s/d (deleted)");
 }

@@ -70,6 +70,7 @@ proptest! {
         prop_assert_eq!(files.inode(f).unwrap().mode, REGULAR | 0o644);
         let mut model = start.clone();
         let (mut shot, mut then) = (files.shot(f).unwrap(), model.clone());
+        let (mut copy, mut copied) = (files.clone(), model.clone());
         for (what, at, length, byte) in steps {
             match what {
                 0 => {
@@ -82,12 +83,16 @@ proptest! {
                     files.truncate(f, at, 1).unwrap();
                     model.resize(at as usize, 0);
                 }
+                2 if byte % 2 == 0 => (copy, copied) = (files.clone(), model.clone()),
                 _ => (shot, then) = (files.shot(f).unwrap(), model.clone()),
             }
             let mut out = vec![1; model.len() + 10];
             prop_assert_eq!(files.read(f, 0, &mut out), model.len());
             prop_assert_eq!(&out[..model.len()], &model[..]);
         }
+        let mut out = vec![1; copied.len() + 10];
+        prop_assert_eq!(copy.read(f, 0, &mut out), copied.len());
+        prop_assert_eq!(&out[..copied.len()], &copied[..]);
         prop_assert_eq!(shot.size, then.len() as u64);
         for (index, bytes) in then.chunks(PAGE_SIZE).enumerate() {
             let mut page = [0; PAGE_SIZE];
@@ -160,13 +165,21 @@ proptest! {
 
     /// The store is a map; a snapshot is that map as it was.
     #[test]
-    fn the_log_is_a_map(steps in proptest::collection::vec((0u8..3, 0u16..40, any::<u32>()), 1..600)) {
+    fn the_log_is_a_map(steps in proptest::collection::vec((0u8..4, 0u16..40, any::<u32>()), 1..600)) {
         let (mut store, mut model) = (Store::default(), BTreeMap::new());
         let (mut kept, mut then) = (store.clone(), model.clone());
         for (what, key, value) in steps {
             match what {
                 0 => prop_assert_eq!(store.remove(&key), model.remove(&key).is_some()),
                 1 if value % 16 == 0 => (kept, then) = (store.clone(), model.clone()),
+                2 => {
+                    // In its place, if the copy does not hold it.
+                    let held = then.contains_key(&key);
+                    match (store.sole(&key), model.get_mut(&key)) {
+                        (Some(newest), Some(same)) => (*newest, *same) = (value, value),
+                        (newest, same) => prop_assert!(newest.is_none() && (same.is_none() || held)),
+                    }
+                }
                 _ => {
                     store.put(key, value);
                     model.insert(key, value);
@@ -233,6 +246,33 @@ fn frames_come_back() {
     assert!(page.sole().is_some());
     drop((page, b));
     assert_eq!((pool.used(), pool.left()), (0, 2));
+}
+
+/// A write that follows another changes the page where it lies, but not one that somebody else holds.
+#[test]
+fn a_page_that_nobody_else_holds_is_written_in_place() {
+    let image = archive(b"");
+    let pool = pool(&image, 20);
+    let mut files = Files::new(pool.clone(), 0, image.len() as u64, 0).unwrap();
+    let f = files.lookup(ROOT, b"f").unwrap();
+    let lies = |files: &Files| files.counted(f).map(|(_, p)| p.number()).next();
+    assert_eq!(files.write(f, 0, b"one", 1), Ok(3));
+    let first = lies(&files);
+    assert_eq!(files.write(f, 3, b"two", 2), Ok(3));
+    assert_eq!(lies(&files), first);
+    let shot = files.shot(f).unwrap();
+    assert_eq!(files.write(f, 6, b"three", 3), Ok(5));
+    assert_ne!(lies(&files), first);
+    drop(shot);
+    let (second, copy) = (lies(&files), files.clone());
+    assert_eq!(files.write(f, 0, b"ONE", 4), Ok(3));
+    assert_ne!(lies(&files), second);
+    let read = |files: &Files| {
+        let mut out = [0; 11];
+        (files.read(f, 0, &mut out), out)
+    };
+    assert_eq!((read(&files), read(&copy)), ((11, *b"ONEtwothree"), (11, *b"onetwothree")));
+    assert_eq!((files.inode(f).unwrap().times[1], copy.inode(f).unwrap().times[1]), (4, 3));
 }
 
 /// Headers of a program whose first segment lies at the end of all addresses: where they lie in memory is no number.

@@ -202,7 +202,7 @@ impl State {
             Some(i) => &path[..=i],
             None => &path,
         };
-        let walked = self.walk(s, dirfd, if trimmed.is_empty() { &path } else { trimmed }, Last::Keep)?;
+        let walked = self.walk(s, dirfd, if trimmed.is_empty() { &path } else { trimmed }, Last::Later)?;
         let slash = trimmed.len() < path.len();
         match &walked.name[..] {
             b"" => return Err(if whole { EBUSY } else { EISDIR }),
@@ -211,6 +211,7 @@ impl State {
             _ => {}
         }
         let Node::File(dir) = walked.dir else { return Err(EROFS) };
+        self.lives(dir)?;
         let node = walked.there()?;
         if State::is_mount(node) {
             return Err(if whole { EBUSY } else { EISDIR });
@@ -231,6 +232,11 @@ impl State {
         ok()
     }
 
+    /// A directory that has a name; else ENOENT.
+    fn lives(&self, dir: u64) -> Result<()> {
+        self.files.inode(dir).filter(|i| i.links > 0).map(|_| ()).ok_or(ENOENT)
+    }
+
     /// renameat and renameat2.
     pub fn renameat(&mut self, s: u64, a: &Args, flags: u32) -> Result<Outcome> {
         const NOREPLACE: u32 = 1;
@@ -242,9 +248,9 @@ impl State {
         };
         // As Linux: the old path is walked before what is wrong with the new one is said.
         let from_path = self.path_argument(s, a[1])?;
-        let from = self.walk(s, a[0], &trim(&from_path), Last::Keep)?;
+        let from = self.walk(s, a[0], &trim(&from_path), Last::Later)?;
         let to_path = self.path_argument(s, a[3])?;
-        let to = self.walk(s, a[2], &trim(&to_path), Last::Keep)?;
+        let to = self.walk(s, a[2], &trim(&to_path), Last::Later)?;
         let special = |w: &Walked| w.name.is_empty() || w.name == b"." || w.name == b"..";
         let mounts = |n: Node| !matches!(n, Node::File(_));
         if mounts(from.dir) != mounts(to.dir)
@@ -259,11 +265,11 @@ impl State {
             return Err(if flags & NOREPLACE != 0 { EEXIST } else { EBUSY });
         }
         let (Node::File(from_dir), Node::File(to_dir)) = (from.dir, to.dir) else { return Err(EROFS) };
+        // In a directory that was removed nothing is looked up. Only here it shows that a name is too long.
+        self.lives(from_dir)?;
         let node = from.there()?;
-        // In a directory that was removed nothing is looked up.
-        if self.files.inode(to_dir).is_none_or(|i| i.links == 0) {
-            return Err(ENOENT);
-        }
+        self.lives(to_dir)?;
+        to.fits()?;
         if flags & NOREPLACE != 0 && to.node.is_some() {
             return Err(EEXIST);
         }

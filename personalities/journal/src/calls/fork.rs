@@ -52,16 +52,14 @@ impl State {
         let ids = PARENT_SETTID | CHILD_CLEARTID | CHILD_SETTID;
         let shape = flags & !ids;
         let vfork = shape == VM | VFORK | SIGCHLD;
-        if !vfork && shape != SIGCHLD && shape != VFORK | SIGCHLD {
+        if !vfork && shape != SIGCHLD {
             return Err(EINVAL);
         }
         if self.processes.size() >= PROCESSES_MAX {
             return Err(EAGAIN);
         }
-        let shares = flags & VM != 0;
-        let waits = flags & VFORK != 0;
         let old = self.process(s).space;
-        if !shares && (self.chunks() + self.space(s).chunks) * CHARGE_PAGES > MEMORY_PAGES {
+        if !vfork && (self.chunks() + self.space(s).chunks) * CHARGE_PAGES > MEMORY_PAGES {
             return Err(ENOMEM);
         }
         let serial = self.last_serial + 1;
@@ -72,7 +70,7 @@ impl State {
         (child.place, child.wanted) =
             (Place::Waiting(Wait { things: Vec::new(), deadline: u64::MAX }), Wanted::Nothing);
         (child.calls, child.child_calls, child.random, child.started) = (0, 0, 0, self.clock());
-        (child.vfork, child.execed, child.timer, child.news) = (waits, false, (0, 0), None);
+        (child.vfork, child.execed, child.timer, child.news) = (vfork, false, (0, 0), None);
         (child.clear_tid, child.robust, child.digest_due) = (0, 0, None);
         child.controls[0] = 0;
         let mine = child.signals;
@@ -85,7 +83,7 @@ impl State {
             child.clear_tid = child_tid;
         }
         let mut spaces = None;
-        if !shares {
+        if !vfork {
             let number = self.next_space;
             self.next_space += 1;
             let copy = self.space(s).clone();
@@ -103,7 +101,7 @@ impl State {
         }
         self.records.push(Record::Forked { parent: s, child: serial, spaces });
         self.wakes.push(Wake::Enter(serial));
-        if waits {
+        if vfork {
             self.progress(s).child = Some((serial, pid));
             return Ok(Outcome::Wait(Wait::on(Thing::Vfork(s))));
         }

@@ -144,7 +144,10 @@ impl State {
         let node = self.named(s, dirfd, path, flags)?;
         let stat = self.stat(node)?;
         let kind = stat.mode & TYPE;
-        // As Linux: that the file system is read-only is found before what the file allows.
+        // As Linux: nothing of procfs is executed; that the file system is read-only is found next, before what the file allows.
+        if mode & 1 != 0 && kind == crate::fs::REGULAR && matches!(node, Node::Proc(_)) {
+            return Err(EACCES);
+        }
         let fixed = kind == crate::fs::REGULAR || kind == crate::fs::DIRECTORY || kind == SYMLINK;
         if mode & 2 != 0 && fixed && matches!(node, Node::Proc(_) | Node::Device(_)) {
             return Err(EROFS);

@@ -65,6 +65,8 @@ pub struct Inode {
     pub sequence: u64,
     /// Of a directory: the one above.
     pub parent: u64,
+    /// Of a directory that was removed: the path that it had.
+    pub former: Option<Rc<[u8]>>,
     /// Open file descriptions and working directories.
     pub held: u32,
     /// Pages that are counted for it.
@@ -189,9 +191,11 @@ impl Files {
         self.store.put(Key::Inode(number), Value::Inode(inode));
     }
 
-    /// The same, from the old one.
+    /// The same, from the old one; in its place, if nobody else holds that.
     pub fn change(&mut self, number: u64, change: impl FnOnce(&mut Inode)) {
-        if let Some(mut inode) = self.inode(number).cloned() {
+        if let Some(Value::Inode(inode)) = self.store.sole(&Key::Inode(number)) {
+            change(inode);
+        } else if let Some(mut inode) = self.inode(number).cloned() {
             change(&mut inode);
             self.set(number, inode);
         }
@@ -317,6 +321,10 @@ impl Files {
         while !rest.is_empty() {
             let inside = (at % PAGE) as usize;
             let (part, later) = rest.split_at(rest.len().min(PAGE_SIZE - inside));
+            if self.write_in_place(number, at, part) {
+                (at, rest) = (at + part.len() as u64, later);
+                continue;
+            }
             let old = self.page(number, at / PAGE).cloned();
             if old.is_none() && (self.pages_left() == 0 || self.pool.is_tight()) {
                 break;
@@ -385,6 +393,7 @@ fn blank(mode: u32, ns: i64) -> Inode {
         made: false,
         sequence: 0,
         parent: 0,
+        former: None,
         held: 0,
         pages: 0,
     }

@@ -7,6 +7,15 @@ use alloc::vec::Vec;
 /// An entry: sequence number, name, inode.
 pub type Entry = (u64, Rc<[u8]>, u64);
 
+/// The path of `name` in the directory `path`.
+fn below(mut path: Vec<u8>, name: &[u8]) -> Vec<u8> {
+    if path.last() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+    path
+}
+
 impl Files {
     /// The inode that has `name` in `dir`.
     pub fn lookup(&self, dir: u64, name: &[u8]) -> Option<u64> {
@@ -95,7 +104,10 @@ impl Files {
         self.leave(dir, name);
         if self.is_directory(inode) {
             self.change(dir, |d| d.links -= 1);
-            self.change(inode, |i| i.links = 0);
+            let held = self.inode(inode).is_some_and(|i| i.held > 0);
+            let above = self.directory_path(dir).filter(|_| held);
+            let path = above.map(|above| below(above, name).into());
+            self.change(inode, |i| (i.links, i.former) = (0, path));
         } else {
             self.change(inode, |i| i.links -= 1);
         }
@@ -145,15 +157,16 @@ impl Files {
             parts.push(name);
             at = inode.parent;
         }
-        let mut path = Vec::new();
-        for part in parts.iter().rev() {
-            path.push(b'/');
-            path.extend_from_slice(part);
-        }
-        if path.is_empty() {
-            path.push(b'/');
-        }
-        Some(path)
+        let path: Vec<u8> = parts.iter().rev().fold(Vec::new(), |path, part| below(path, part));
+        Some(if path.is_empty() { b"/".to_vec() } else { path })
+    }
+
+    /// The path of a directory that was removed: its name, below where the one above it is now or was then. None: a snapshot was gone on from.
+    pub fn former_path(&self, dir: u64) -> Option<Vec<u8>> {
+        let inode = self.inode(dir)?;
+        let former = inode.former.as_deref()?;
+        let name = former.rsplit(|b| *b == b'/').next()?;
+        Some(self.directory_path(inode.parent).map_or_else(|| former.to_vec(), |above| below(above, name)))
     }
 
     /// All that a snapshot holds: those, and those of which only the times were set.

@@ -264,11 +264,21 @@ impl State {
             },
             Node::Proc(Proc::Fixed(0)) => Some(format!("{}", self.process(serial).pid).into_bytes()),
             Node::Proc(Proc::Entry(pid, EXE)) => Some(self.by_pid(pid)?.exe.to_vec()),
-            Node::Proc(Proc::Entry(pid, CWD)) => self.path_of(self.by_pid(pid)?.cwd),
+            Node::Proc(Proc::Entry(pid, CWD)) => self.directory_text(self.by_pid(pid)?.cwd),
             Node::Proc(Proc::Fd(pid, fd)) => {
                 self.open_text(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?)
             }
             _ => None,
+        }
+    }
+
+    /// What the link of a working directory shows.
+    fn directory_text(&self, dir: Node) -> Option<Vec<u8>> {
+        match dir {
+            Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0) => {
+                Some([&self.files.former_path(n).unwrap_or_else(|| b"/".to_vec())[..], DELETED].concat())
+            }
+            _ => self.path_of(dir),
         }
     }
 

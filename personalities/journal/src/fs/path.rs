@@ -18,6 +18,8 @@ pub enum Last {
     Follow,
     /// It is what is meant.
     Keep,
+    /// Likewise, and it is looked up later: an overlong name is one that is not there ([`Walked::there`]).
+    Later,
 }
 
 /// Where a path led.
@@ -34,9 +36,15 @@ pub struct Walked {
 }
 
 impl Walked {
-    /// The node, or ENOENT.
+    /// The node, or ENOENT; of an overlong name ENAMETOOLONG.
     pub fn there(&self) -> Result<Node> {
+        self.fits()?;
         self.node.ok_or(ENOENT)
+    }
+
+    /// Whether the last name is one that can be looked up.
+    pub fn fits(&self) -> Result<()> {
+        if self.name.len() > NAME_MAX { Err(ENAMETOOLONG) } else { Ok(()) }
     }
 }
 
@@ -82,8 +90,8 @@ impl State {
         if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
-        if name.len() > NAME_MAX {
-            return Err(ENAMETOOLONG);
+        if last != Last::Later {
+            self.fits_in(dir, name)?;
         }
         let node = self.child(dir, name, serial);
         if let Some(n) = node
@@ -103,6 +111,16 @@ impl State {
         Ok(Walked { dir, name: name.to_vec(), node, slash })
     }
 
+    /// An overlong name; in a directory that was removed nothing is looked up, and nothing is there.
+    fn fits_in(&self, dir: Node, name: &[u8]) -> Result<()> {
+        let removed = |n| self.files.inode(n).is_none_or(|i| i.links == 0);
+        match dir {
+            _ if name.len() <= NAME_MAX => Ok(()),
+            Node::File(n) if removed(n) => Err(ENOENT),
+            _ => Err(ENAMETOOLONG),
+        }
+    }
+
     /// Whether a node is a symbolic link.
     pub fn is_link(&self, node: Node) -> bool {
         self.stat(node).is_ok_and(|s| s.mode & TYPE == SYMLINK)
@@ -112,9 +130,7 @@ impl State {
         if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
-        if name.len() > NAME_MAX {
-            return Err(ENAMETOOLONG);
-        }
+        self.fits_in(dir, name)?;
         let node = self.child(dir, name, serial).ok_or(ENOENT)?;
         if self.is_link(node) { self.follow(serial, dir, node, links)?.there() } else { Ok(node) }
     }

@@ -63,6 +63,14 @@ impl Files {
         Ok(Shot { pages, base: None, size: inode.size })
     }
 
+    /// Writes into the newest version of a page, if that is ours and nobody else holds it (a mapping, a copy of the store).
+    pub(super) fn write_in_place(&mut self, number: u64, at: u64, data: &[u8]) -> bool {
+        let Some(Value::Page(page)) = self.store.sole(&Key::Page(number, at / PAGE)) else { return false };
+        let Some(frame) = page.sole() else { return false };
+        frame.write((at % PAGE) as usize, data);
+        true
+    }
+
     /// `size` bytes of the image from `base` on.
     pub(super) fn image_shot(&self, base: u64, size: u64) -> Result<Shot> {
         let mut pages = Map::new();
