@@ -13,6 +13,9 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
+/// Heap that files, names and pipes leave to the rest of the kernel, bytes: less than mappings do, which no agreed limit bounds.
+pub(crate) const FILES_RESERVE: usize = HEAP_RESERVE / 2;
+
 /// The rest of the kernel during one file call.
 struct Rest<'a> {
     procs: &'a BTreeMap<Serial, Process>,
@@ -115,6 +118,7 @@ impl<M: Machine> Kernel<M> {
             now_us: self.turns.clock_us(),
             system: &system,
         };
+        self.fs.set_room(self.m.free_heap().saturating_sub(FILES_RESERVE));
         let shared = self.spaces.get_mut(&space)?;
         let mut view = UserView { machine: &mut self.m, space: &mut shared.space, budget: &mut self.budget };
         let result = call(&mut self.fs, &mut caller, &mut view);

@@ -295,6 +295,10 @@ impl Fs {
     pub fn interrupt(&mut self, tid: u32, progress: &Progress) -> Option<i64> {
         self.interrupted(tid, progress)
     }
+    /// How many bytes of heap the next call may take for names, pages of files and pipes.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.tree.room = bytes;
+    }
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
     pub fn first_fds(&mut self) -> FdTable {
         let mut fds = FdTable::default();

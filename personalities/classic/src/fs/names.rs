@@ -157,6 +157,10 @@ impl Fs {
             return Err(EEXIST.into());
         }
         self.may_rename(&from, &to, node)?;
+        // The new name may be the longer one.
+        if !self.tree.has_room_for_name() {
+            return Err(ENOSPC.into());
+        }
         if to.node != Some(node) {
             self.tree.rename((from.dir, old), (to.dir, new), Time::from_us(call.caller.now_us));
         }

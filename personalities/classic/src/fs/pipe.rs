@@ -13,6 +13,9 @@ use abi::turn::{PIPE_BUF, PIPE_CAPACITY, PIPES_MAX};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// Bytes of heap that a write to a pipe takes at most: a pipe's bytes, laid anew in a power of two, and a copy of what comes.
+pub(super) const PIPE_COST: usize = 4 * PIPE_CAPACITY;
+
 /// A blocked open of a FIFO.
 #[derive(Debug)]
 struct Opener {
@@ -249,6 +252,9 @@ impl Fs {
         let fits = if len <= PIPE_BUF as u64 && room < left { 0 } else { room.min(left) };
         let mut total = done;
         let mut cut = false;
+        if fits > 0 && self.tree.room < PIPE_COST {
+            return if done > 0 { Ok(done as i64) } else { Err(ENOMEM.into()) };
+        }
         if fits > 0 {
             let n = match call.buffer.touchable_in(call.user, done, fits) {
                 Err(_) if done > 0 => return Ok(done as i64),

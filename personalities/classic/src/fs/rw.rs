@@ -320,6 +320,9 @@ impl Fs {
             return if nonblocking { Err(EAGAIN.into()) } else { Err(Stop::wait(WaitKey::PipeWrite(id))) };
         }
         let node = source.ok_or(EINVAL)?;
+        if n > 0 && self.tree.room < super::pipe::PIPE_COST {
+            return Err(ENOMEM.into());
+        }
         let mut bytes = vec![0; n as usize];
         self.read_inode(node, start, &mut bytes);
         self.pipes.get_mut(&id).ok_or(EBADF)?.bytes.extend(bytes);

@@ -17,6 +17,11 @@ use alloc::vec::Vec;
 /// The root directory.
 pub const ROOT: Ino = 1;
 
+/// Bytes of heap that a page of a file takes: itself, and its place in its file's map.
+const PAGE_COST: usize = 4096 + 256;
+/// Bytes of heap that a name takes at most: a path of a symbolic link, and the name where it is kept.
+const NAME_COST: usize = 8192;
+
 /// The root file system.
 pub struct Tree {
     inodes: BTreeMap<Ino, Inode>,
@@ -26,6 +31,9 @@ pub struct Tree {
     pub made: u64,
     /// Pages counted.
     pub pages: u64,
+    /// Bytes of heap that names and pages may still take in this call: what the agreed limits promise may not be there, for mappings lie in
+    /// the same heap.
+    pub room: usize,
     /// The image's members by inode number, from the root on, as they were.
     originals: Vec<Original>,
 }
@@ -56,6 +64,7 @@ impl Tree {
             next: ROOT + 1,
             made: 0,
             pages: 0,
+            room: usize::MAX,
             originals: Vec::new(),
         };
         for member in image::members(image) {
@@ -204,7 +213,7 @@ impl Tree {
     /// Makes a file called `name` in `dir`, where there is none. ENOENT if `dir` was removed, ENOSPC if no inode is left.
     pub fn make(&mut self, dir: Ino, name: &[u8], mode: u32, body: Body, now: Time) -> Result<Ino, Errno> {
         let parent = self.get(dir).filter(|d| d.links > 0).ok_or(ENOENT)?;
-        if self.made >= INODES_MAX {
+        if self.made >= INODES_MAX || !self.has_room_for_name() {
             return Err(ENOSPC);
         }
         let mut meta = Meta::new(mode, now);
@@ -224,9 +233,28 @@ impl Tree {
         Ok(ino)
     }
 
-    /// A further name for `ino`.
+    /// Whether the heap holds one more name.
+    pub fn has_room_for_name(&self) -> bool {
+        self.room >= NAME_COST
+    }
+
+    /// Pages that files may still take.
+    fn pages_left(&self) -> u64 {
+        (FILE_PAGES - self.pages).min((self.room / PAGE_COST) as u64)
+    }
+
+    /// After a file had `before` pages and has `now`.
+    fn count_pages(&mut self, before: u64, now: u64) {
+        self.pages = self.pages - before + now;
+        self.room = self.room.saturating_sub(now.saturating_sub(before) as usize * PAGE_COST);
+    }
+
+    /// A further name for `ino`. ENOENT if `dir` was removed, ENOSPC where the heap has no room for the name: no agreed limit bounds these.
     pub fn link(&mut self, ino: Ino, dir: Ino, name: &[u8], now: Time) -> Result<(), Errno> {
         self.get(dir).filter(|d| d.links > 0).ok_or(ENOENT)?;
+        if !self.has_room_for_name() {
+            return Err(ENOSPC);
+        }
         let inode = self.get_mut(ino).filter(|i| i.links > 0).ok_or(ENOENT)?;
         inode.links += 1;
         inode.meta.ctime = now;
@@ -291,31 +319,33 @@ impl Tree {
 
     /// Writes into a regular file, as many bytes as fit; sets its times.
     pub fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8], now: Time) -> usize {
-        let left = FILE_PAGES - self.pages;
+        let left = self.pages_left();
         let Some(inode) = self.inodes.get_mut(&ino) else { return 0 };
         let Body::Regular(content) = &mut inode.body else { return 0 };
         let before = content.pages();
         let done = content.write(offset, bytes, left);
-        self.pages = self.pages - before + content.pages();
+        let after = content.pages();
         if done > 0 {
             inode.meta.touch(now);
             inode.changed = true;
         }
+        self.count_pages(before, after);
         done
     }
 
     /// Sets a regular file's size and times.
     pub fn truncate(&mut self, ino: Ino, size: u64, now: Time) -> Result<(), Errno> {
-        let left = FILE_PAGES - self.pages;
+        let left = self.pages_left();
         let inode = self.inodes.get_mut(&ino).ok_or(ENOENT)?;
         let Body::Regular(content) = &mut inode.body else { return Err(EINVAL) };
         let before = content.pages();
         if !content.truncate(size, left) {
             return Err(ENOSPC);
         }
-        self.pages = self.pages - before + content.pages();
+        let after = content.pages();
         inode.meta.touch(now);
         inode.changed = true;
+        self.count_pages(before, after);
         Ok(())
     }
 

@@ -82,6 +82,36 @@ fn inodes_end() {
     assert_eq!(w.at(nr::mkdirat, "/tmp/x", &[0o777]), 0);
 }
 
+#[test]
+fn a_heap_without_room_ends_names_pages_and_pipes() {
+    let mut w = World::new();
+    let fd = w.open("/tmp/a", O_CREAT | O_RDWR);
+    let (r, p) = w.pipe();
+    assert_eq!(w.write(fd, b"page"), 4);
+    w.fs.tree.room = 0;
+    let two = |w: &mut World, number: u64, to: &str| {
+        let to = w.text(1, to.as_bytes());
+        w.at(number, "/tmp/a", &[AT, to, 0])
+    };
+    for number in [nr::linkat, nr::renameat] {
+        assert_eq!(two(&mut w, number, "/tmp/other"), -28);
+    }
+    assert_eq!(two(&mut w, nr::linkat, "/etc/passwd"), -17);
+    assert_eq!(w.at(nr::mkdirat, "/tmp/d", &[0o777]), -28);
+    assert_eq!(w.open("/tmp/b", O_CREAT | O_RDWR), -28);
+    // Only what grows is refused.
+    assert_eq!(w.call(nr::pwrite64, &[fd as u64, OUT, 4096, 0]), 4096);
+    assert_eq!(w.call(nr::pwrite64, &[fd as u64, OUT, 1, 4096]), -28);
+    assert_eq!(w.write(p, b"x"), -12);
+    assert_eq!(w.call(nr::ftruncate, &[fd as u64, 0]), 0);
+    // Room for two pages, in one call of four.
+    w.fs.tree.room = 2 * 4352;
+    assert_eq!(w.call(nr::pwrite64, &[fd as u64, OUT, 4 * 4096, 0]), 2 * 4096);
+    w.fs.tree.room = usize::MAX;
+    assert_eq!(two(&mut w, nr::linkat, "/tmp/other"), 0);
+    assert_eq!((w.write(p, b"x"), w.read(r, 1)), (1, Ok(b"x".to_vec())));
+}
+
 fn digest(w: &mut World) -> abi::digest::Digest {
     let (mut e, mut numbering) = (abi::digest::Encoder::new("state"), Vec::new());
     w.fs.digest_fds(&w.p.fds, &mut numbering, &mut e);

@@ -1,7 +1,7 @@
 //! What calls on processes, signals and memory answer where Linux' order of checks, or what it leaves behind, is easily got wrong. All was found by
 //! `sequences` (docs/differential.md).
 
-use super::machine::{Arg::Saved, Code};
+use super::machine::{Arg::Saved, Code, Op};
 use super::rig::Case;
 use super::{A, B, BIG, sleep};
 use abi::linux::nr;
@@ -137,4 +137,26 @@ fn texts_of_proc_leave_the_kernel_its_heap() {
         assert_eq!(open(little, path), -12);
     }
     assert_eq!(open(little, b"/etc/motd\0"), 3);
+}
+
+#[test]
+fn files_names_and_pipes_leave_the_kernel_its_heap() {
+    const HERE: u64 = -100_i64 as u64;
+    let both = |build: fn(&mut Code)| {
+        [1 << 20, 0].map(|more| {
+            let with_heap = |c: &mut Code| build(c.op(Op::Heap(crate::rows::FILES_RESERVE + 100 + more)));
+            answer(with_heap).0
+        })
+    };
+    let mkdir = |c: &mut Code| _ = c.path(A, "/tmp/d").call(nr::mkdirat, &[HERE, A, 0o755]);
+    assert_eq!(both(mkdir), [0, -28]);
+    let link =
+        |c: &mut Code| _ = c.path(A, "/etc/motd").path(B, "/l").call(nr::linkat, &[HERE, A, HERE, B, 0]);
+    assert_eq!(both(link), [0, -28]);
+    let write = |c: &mut Code| {
+        c.path(A, "/etc/other").call(nr::openat, &[HERE, A, 1, 0]).call(nr::write, &[3, A, 5]);
+    };
+    assert_eq!(both(write), [5, -28]);
+    let pipe = |c: &mut Code| _ = c.call(nr::pipe2, &[A, 0]).call(nr::write, &[4, A, 5]);
+    assert_eq!(both(pipe), [5, -12]);
 }

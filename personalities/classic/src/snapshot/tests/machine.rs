@@ -33,6 +33,8 @@ pub enum Op {
     Return,
     /// Changes FP registers and flags.
     Float(u128),
+    /// From here on so many bytes of the kernel's heap are free.
+    Heap(usize),
 }
 
 /// Code of all programs.
@@ -164,6 +166,7 @@ impl Host {
                 exit = Some(Exit::Interrupt);
             }
             Op::Return => next = r.x[30],
+            Op::Heap(bytes) => self.heap = bytes,
             Op::Float(v) => {
                 self.fp.v[3] = v;
                 (self.fp.fpsr, self.fp.fpcr) = (1, 1 << 24);
