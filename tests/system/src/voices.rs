@@ -71,10 +71,10 @@ fn shown(voice: &str, command: &str, limit: Duration) -> Result<String> {
     Ok(console.replace('\r', ""))
 }
 
-/// Runs a command on a voice; what its console showed.
-pub fn said(voice: &str, command: &str) -> Result<String> {
+/// Runs a command on a voice, for at most `limit`; what its console showed.
+pub fn said(voice: &str, command: &str, limit: Duration) -> Result<String> {
     let _turn = turn();
-    shown(voice, command, if voice == linux::NAME { 5 * LIMIT } else { LIMIT })
+    shown(voice, command, limit)
 }
 
 /// The line of each sequence, by number; of one boot.

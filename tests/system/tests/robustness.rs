@@ -1,13 +1,14 @@
 //! Each kernel alone under what no sane program does: fuzzed calls, hostile programs, more processes, memory and signals than there are. It is there
 //! afterwards, and the shell answers.
 
+use system_tests::LIMIT;
 use system_tests::voices::said;
 use xtask::kernels::KERNELS;
 
 /// Runs fuzzcalls with `jobs`, one after the other, in a shell that must answer afterwards.
 fn survives(kernel: &str, jobs: &[String]) -> String {
     let script: String = jobs.iter().map(|job| format!("fuzzcalls {job} || exit 1; ")).collect();
-    let text = said(kernel, &format!("{script}echo alive $((6 * 7)) $(ls /etc/passwd)"))
+    let text = said(kernel, &format!("{script}echo alive $((6 * 7)) $(ls /etc/passwd)"), 5 * LIMIT)
         .unwrap_or_else(|e| panic!("{kernel}: {e:#}"));
     assert!(text.ends_with("alive 42 /etc/passwd\n"), "{kernel}: {text}");
     assert_eq!(text.matches("fuzzcalls: ").count(), jobs.len(), "{kernel}: {text}");
