@@ -1,4 +1,5 @@
-//! A kernel begun anew executes again what its predecessor was accused of: the gate knows what the quorum had said, however long ago that was.
+//! A kernel begun anew executes again what its predecessor was accused of: the gate knows what the quorum had said, however long ago that was. What only the
+//! replicas compare, reports of sync points, it takes their word for, and of the successor none that was meant for its predecessor.
 
 use abi::digest::effect_digest;
 use abi::vote::{EffectKind, Output, Verdict, Vote};
@@ -81,4 +82,29 @@ fn what_is_right_the_second_time_has_vanished() {
         put(&mut same, 7..8, &wrong, &mut again);
         assert_eq!(again.0, [stood, accused]);
     }
+}
+
+#[test]
+fn who_contradicts_leaves_by_two_replicas_word_and_by_no_ones_alone() {
+    let config = Config { epoch: 1, kernels: 0xf0, voters: 0xf0, quorum: 3, grace_us: 50_000 };
+    let (mut gate, mut out) = (Box::new(Gate::new(config).unwrap()), Out::default());
+    for _ in 0..3 {
+        gate.on_contradicts(4, 1, 9, &mut out);
+    }
+    gate.on_contradicts(5, 2, 9, &mut out);
+    gate.on_contradicts(99, 2, 9, &mut out);
+    gate.on_contradicts(4, 99, 9, &mut out);
+    assert!(out.0.is_empty(), "{:?}", out.0);
+    gate.on_contradicts(4, 3, 9, &mut out);
+    gate.on_contradicts(4, 0, 9, &mut out);
+    assert_eq!(out.0, [Verdict::Stood { voter: 4, s: 0 }, Verdict::Contradicts { voter: 4, s: 9 }]);
+    assert!(gate.wants(4).is_none(), "it is not heard any more");
+    // What the others had still to say of it is not about its successor, nor what one said of another.
+    gate.set_voters(2, 0xe0, 2, 0);
+    gate.on_restarted(4, &mut out);
+    gate.on_contradicts(4, 2, 9, &mut out);
+    gate.set_voters(3, 0xf0, 3, 0);
+    gate.on_contradicts(4, 1, 9, &mut out);
+    assert!(gate.wants(4).is_some());
+    assert_eq!(out.0.len(), 3, "{:?}", out.0);
 }
