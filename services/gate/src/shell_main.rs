@@ -2,7 +2,6 @@
 
 use abi::bootinfo::{BootInfo, DOMAINS_MAX};
 use abi::hypercall::NOTIFY_DOMAIN;
-use abi::log::REPLICAS;
 use abi::vote::{Output, PAYLOAD_MAX, Progress, Verdict};
 use consensus::verdict::Evidence;
 use gate::{Config, Gate, Sink};
@@ -146,21 +145,10 @@ fn take(ring: &mut Ring, gate: &mut Gate, out: &mut Out) -> bool {
     taken
 }
 
-/// By replica, whose report of which sync point it says is not the believed one; of each voter once.
-type Contradicted = [[Option<u64>; DOMAINS_MAX]; REPLICAS];
-
-fn note(said: &mut Contradicted, replica: usize, word: &Progress) {
-    if let Progress::Contradicts { voter, s } = *word
-        && let Some(place) = said.get_mut(replica).and_then(|own| own.get_mut(voter as usize))
-    {
-        *place = Some(s);
-    }
-}
-
-/// Who votes: the replicas agree on it before anything runs. Until this gate looks they may have found the first that contradicts.
-fn first_voters(replicas: &mut Replicas, said: &mut Contradicted) -> Voters {
+/// Who votes: the replicas agree on it before anything runs.
+fn first_voters(replicas: &mut Replicas) -> Voters {
     loop {
-        let more = replicas.take(|replica, word| note(said, replica, word));
+        let more = replicas.take(|_, _| {});
         if let Some(voters) = replicas.voters() {
             return voters;
         }
@@ -175,9 +163,9 @@ fn first_voters(replicas: &mut Replicas, said: &mut Contradicted) -> Voters {
 extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     shell::start_log(boot);
     let clock = Clock::new(boot);
+    let mut voters = first_voters(&mut Replicas::open(boot));
+    // Read from the start once more: before this gate knew who votes, one of them may have contradicted the others.
     let mut replicas = Replicas::open(boot);
-    let mut said: Contradicted = [[None; _]; _];
-    let mut voters = first_voters(&mut replicas, &mut said);
     defmt::info!("starts: voters {=u64:#b}, quorum {=u32}", voters.set, voters.quorum);
     let grace_us = u64::from(boot.run.grace_ms) * 1000;
     let Voters { epoch, set, quorum } = voters;
@@ -195,12 +183,11 @@ extern "C" fn service_main(boot: &'static BootInfo) -> ! {
     }
     let mut word = 1 << NOTIFY_DOMAIN;
     loop {
-        let mut more = replicas.take(|replica, word| note(&mut said, replica, word));
-        for (replica, own) in said.iter_mut().enumerate() {
-            for (voter, s) in (0..).zip(own).filter_map(|(voter, s)| Some((voter, s.take()?))) {
+        let mut more = replicas.take(|replica, word| {
+            if let Progress::Contradicts { voter, s } = *word {
                 gate.on_contradicts(voter, replica, s, &mut out);
             }
-        }
+        });
         if let Some(new) = replicas.voters().filter(|new| new.epoch > voters.epoch) {
             defmt::info!("voters {=u64:#b}, quorum {=u32}", new.set, new.quorum);
             gate.set_voters(new.epoch, new.set, new.quorum, clock.now_us());
