@@ -285,13 +285,13 @@ impl State {
 
     /// What is pending and let through by the mask in force, of that what is ignored or all else; in vfork nothing is.
     fn let_through(&self, serial: u64, ignored: bool) -> u64 {
-        if self.in_vfork(serial) {
+        let s = &self.process(serial).signals;
+        let open = s.pending & !s.mask;
+        if open == 0 || self.in_vfork(serial) {
             return 0;
         }
-        let s = &self.process(serial).signals;
-        let meant = |n: &u8| {
-            s.pending & !s.mask & bit(*n) != 0 && (self.effect_on(serial, *n) == Effect::Ignored) == ignored
-        };
+        let meant =
+            |n: &u8| open & bit(*n) != 0 && (self.effect_on(serial, *n) == Effect::Ignored) == ignored;
         (1..=64).filter(meant).fold(0, |set, n| set | bit(n))
     }
 

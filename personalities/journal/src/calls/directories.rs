@@ -19,10 +19,8 @@ impl State {
     pub fn getdents(&mut self, s: u64, fd: u64, at: u64, room: u64) -> Result<Outcome> {
         let (number, open) = self.usable(s, fd)?;
         let Leads::Directory(dir) = open.leads else { return Err(ENOTDIR) };
-        if let Node::File(n) = dir
-            && self.files.inode(n).is_none_or(|i| i.links == 0)
-        {
-            return Err(ENOENT);
+        if let Node::File(n) = dir {
+            self.files.lives(n)?;
         }
         let room = room & 0xffff_ffff;
         let (mut out, mut position) = (Vec::new(), open.offset);
@@ -183,9 +181,7 @@ impl State {
         if self.files.is_directory(inode) {
             return Err(EPERM);
         }
-        if self.files.inode(inode).is_none_or(|i| i.links == 0) {
-            return Err(ENOENT);
-        }
+        self.files.lives(inode)?;
         let now = self.now_ns();
         self.files.link(dir, &walked.name, inode, now);
         ok()
@@ -211,7 +207,7 @@ impl State {
             _ => {}
         }
         let Node::File(dir) = walked.dir else { return Err(EROFS) };
-        self.lives(dir)?;
+        self.files.lives(dir)?;
         let node = walked.there()?;
         if State::is_mount(node) {
             return Err(if whole { EBUSY } else { EISDIR });
@@ -230,11 +226,6 @@ impl State {
         let now = self.now_ns();
         self.files.unlink(dir, &walked.name, now);
         ok()
-    }
-
-    /// A directory that has a name; else ENOENT.
-    fn lives(&self, dir: u64) -> Result<()> {
-        self.files.inode(dir).filter(|i| i.links > 0).map(|_| ()).ok_or(ENOENT)
     }
 
     /// renameat and renameat2.
@@ -266,9 +257,9 @@ impl State {
         }
         let (Node::File(from_dir), Node::File(to_dir)) = (from.dir, to.dir) else { return Err(EROFS) };
         // In a directory that was removed nothing is looked up. Only here it shows that a name is too long.
-        self.lives(from_dir)?;
+        self.files.lives(from_dir)?;
         let node = from.there()?;
-        self.lives(to_dir)?;
+        self.files.lives(to_dir)?;
         to.fits()?;
         if flags & NOREPLACE != 0 && to.node.is_some() {
             return Err(EEXIST);

@@ -1,6 +1,7 @@
 //! Names: entries of directories, as records of the same log.
 
 use super::{DIRECTORY, Files, Key, TYPE, Value};
+use crate::errno::{ENOENT, Result};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -17,6 +18,11 @@ fn below(mut path: Vec<u8>, name: &[u8]) -> Vec<u8> {
 }
 
 impl Files {
+    /// ENOENT, unless the inode still has a name.
+    pub fn lives(&self, inode: u64) -> Result<()> {
+        if self.inode(inode).is_some_and(|i| i.links > 0) { Ok(()) } else { Err(ENOENT) }
+    }
+
     /// The inode that has `name` in `dir`.
     pub fn lookup(&self, dir: u64, name: &[u8]) -> Option<u64> {
         let Some(Value::Slot(slot)) = self.store.get(&Key::Name(dir, name.into())) else { return None };

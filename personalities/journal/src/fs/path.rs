@@ -113,10 +113,9 @@ impl State {
 
     /// An overlong name; in a directory that was removed nothing is looked up, and nothing is there.
     fn fits_in(&self, dir: Node, name: &[u8]) -> Result<()> {
-        let removed = |n| self.files.inode(n).is_none_or(|i| i.links == 0);
         match dir {
             _ if name.len() <= NAME_MAX => Ok(()),
-            Node::File(n) if removed(n) => Err(ENOENT),
+            Node::File(n) => self.files.lives(n).and(Err(ENAMETOOLONG)),
             _ => Err(ENAMETOOLONG),
         }
     }
@@ -156,10 +155,7 @@ impl State {
             return Err(EEXIST);
         }
         match walked.dir {
-            Node::File(dir) => match self.files.inode(dir) {
-                Some(i) if i.links > 0 => Ok(dir),
-                _ => Err(ENOENT),
-            },
+            Node::File(dir) => self.files.lives(dir).map(|()| dir),
             Node::Proc(Proc::Root | Proc::Pid(_) | Proc::Entry(..)) => Err(EROFS),
             _ => Err(EROFS),
         }
