@@ -16,8 +16,8 @@ mod guest {
 
     #[unsafe(no_mangle)]
     extern "C" fn kernel_main(boot: &'static BootInfo) -> ! {
-        let own = boot.channels.iter().filter(|c| c.role == ROLE_WRITER).map(|c| name_str(&c.name));
-        let effects = own.into_iter().find(|name| name.starts_with("effects-"));
+        let mut own = boot.channels.iter().filter(|c| c.role == ROLE_WRITER).map(|c| name_str(&c.name));
+        let effects = own.find(|name| name.starts_with("effects-"));
         let Some(channel) = effects.and_then(|name| Channel::find(boot, name)) else {
             panic!("this kernel has no channel for its effects")
         };
