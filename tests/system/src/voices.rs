@@ -9,10 +9,21 @@ use std::time::Duration;
 use xtask::build::Tools;
 use xtask::linux::{self, Linux};
 
-/// Sequences of one boot: many, since a boot costs as much as a hundred, and few enough that all cores have work to the end.
-const BOOT: usize = 1000;
+/// Groups of sequences in one boot: many, since a boot costs as much as a dozen, and few enough that all cores have work to the end.
+const BOOT: u64 = 64;
 /// What a sequence takes at most, on a busy host.
 const BEHIND: Duration = Duration::from_millis(500);
+/// All vCPUs take turns in one thread: most of them sleep, and threads that wake each other for each message cost a fifth more of the host's time.
+const ONE_THREAD: &str = "tcg,thread=single";
+
+/// How sequences are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Calls of a sequence.
+    pub calls: u64,
+    /// Sequences that follow each other in one process.
+    pub together: u64,
+}
 
 /// A sequence to which a kernel answers otherwise than Linux.
 pub struct Difference {
@@ -20,16 +31,17 @@ pub struct Difference {
     pub kernel: String,
     /// The sequence's number.
     pub seed: u64,
-    /// Calls in it.
-    pub calls: u64,
+    /// That of the first of its group.
+    pub first: u64,
+    manner: Manner,
 }
 
 impl Difference {
     /// The first lines of the traces that differ, Linux' and the kernel's; or what hinders it.
     pub fn told(&self) -> String {
-        let Difference { kernel, seed, calls } = self;
+        let Difference { kernel, seed, .. } = self;
         let _turn = turn();
-        let traces = trace(linux::NAME, *seed, *calls).and_then(|t| Ok([t, trace(kernel, *seed, *calls)?]));
+        let traces = self.trace(linux::NAME).and_then(|t| Ok([t, self.trace(kernel)?]));
         let lines = traces.map(|[theirs, ours]| {
             let at = theirs.iter().zip(&ours).take_while(|(a, b)| a == b).count();
             [theirs, ours].map(|t| t.get(at).cloned().unwrap_or_default())
@@ -38,6 +50,15 @@ impl Difference {
             Ok([theirs, ours]) => format!("{kernel}, sequence {seed}\n  linux: {theirs}\n  own:   {ours}\n"),
             Err(e) => format!("{kernel}, sequence {seed}: {e:#}\n"),
         }
+    }
+
+    /// What a voice answers to the group as far as this sequence, without the running sums.
+    fn trace(&self, voice: &str) -> Result<Vec<String>> {
+        let Manner { calls, together } = self.manner;
+        let count = self.seed + 1 - self.first;
+        let command = format!("sequences {} {count} {calls} {together} -v 2>&1", self.first);
+        let text = shown(voice, &command, LIMIT)?;
+        Ok(text.lines().map(|l| l.rsplit_once(' ').map_or(l, |(before, _)| before).to_owned()).collect())
     }
 }
 
@@ -61,7 +82,8 @@ fn shown(voice: &str, command: &str, limit: Duration) -> Result<String> {
         ensure!(ended.status == Some(0), "linux: {command}: {:?}", ended.status);
         String::from_utf8_lossy(&ended.console).into_owned()
     } else {
-        let options = Options { kernel: Some(voice.into()), ..options };
+        let qemu = vec!["-accel".into(), ONE_THREAD.into()];
+        let options = Options { kernel: Some(voice.into()), qemu, ..options };
         let f = Session::boot_beside(images(), &options, limit)
             .and_then(Session::finish)
             .with_context(|| format!("{voice}: {command}"))?;
@@ -78,10 +100,11 @@ pub fn said(voice: &str, command: &str, limit: Duration) -> Result<String> {
 }
 
 /// The line of each sequence, by number; of one boot.
-fn sums(voice: &str, seeds: Range<u64>, calls: u64) -> Result<BTreeMap<u64, String>> {
+fn sums(voice: &str, seeds: Range<u64>, manner: Manner) -> Result<BTreeMap<u64, String>> {
     let count = seeds.end - seeds.start;
     let limit = LIMIT + BEHIND * u32::try_from(count)?;
-    let text = shown(voice, &format!("sequences {} {count} {calls}", seeds.start), limit)?;
+    let Manner { calls, together } = manner;
+    let text = shown(voice, &format!("sequences {} {count} {calls} {together}", seeds.start), limit)?;
     let found: BTreeMap<u64, String> = text
         .lines()
         .filter_map(|line| line.split_once(' '))
@@ -96,16 +119,17 @@ fn sums(voice: &str, seeds: Range<u64>, calls: u64) -> Result<BTreeMap<u64, Stri
 fn all_sums(
     voices: &[&str],
     seeds: Range<u64>,
-    calls: u64,
+    manner: Manner,
 ) -> Result<BTreeMap<String, BTreeMap<u64, String>>> {
+    let size = BOOT * manner.together.max(16);
     let boots = voices.iter().flat_map(|voice| {
-        seeds.clone().step_by(BOOT).map(|at| (*voice, at..(at + BOOT as u64).min(seeds.end)))
+        seeds.clone().step_by(size as usize).map(|at| (*voice, at..(at + size).min(seeds.end)))
     });
     let (boots, found) = (Mutex::new(boots), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
     let next = || boots.lock().unwrap_or_else(|e| e.into_inner()).next();
     let work = || {
         while let Some((voice, seeds)) = next() {
-            let own = sums(voice, seeds, calls)?;
+            let own = sums(voice, seeds, manner)?;
             let mut found = found.lock().unwrap_or_else(|e| e.into_inner());
             found.entry(voice.to_owned()).or_default().extend(own);
         }
@@ -122,22 +146,20 @@ fn all_sums(
     Ok(found.into_inner().unwrap_or_else(|e| e.into_inner()))
 }
 
-/// A sequence's trace, without the running sums.
-fn trace(voice: &str, seed: u64, calls: u64) -> Result<Vec<String>> {
-    let text = shown(voice, &format!("sequences {seed} 1 {calls} -v 2>&1"), LIMIT)?;
-    Ok(text.lines().map(|l| l.rsplit_once(' ').map_or(l, |(before, _)| before).to_owned()).collect())
-}
-
-/// All differences between each of `kernels` and Linux.
-pub fn differences(kernels: &[&str], seeds: Range<u64>, calls: u64) -> Result<Vec<Difference>> {
+/// The differences between each of `kernels` and Linux; of a group the first, which may make those behind it differ.
+pub fn differences(kernels: &[&str], seeds: Range<u64>, manner: Manner) -> Result<Vec<Difference>> {
     // Linux is the fastest, so it comes last: then no core waits for long at the end.
     let voices: Vec<&str> = kernels.iter().copied().chain([linux::NAME]).collect();
-    let mut sums = all_sums(&voices, seeds, calls)?;
+    let mut sums = all_sums(&voices, seeds.clone(), manner)?;
     let linux = sums.remove(linux::NAME).unwrap_or_default();
-    let mut found = Vec::new();
+    let mut found: Vec<Difference> = Vec::new();
     for (kernel, own) in sums {
-        let differing = linux.iter().filter(|(seed, sum)| own.get(seed) != Some(sum));
-        found.extend(differing.map(|(seed, _)| Difference { kernel: kernel.clone(), seed: *seed, calls }));
+        for seed in linux.iter().filter(|(seed, sum)| own.get(seed) != Some(sum)).map(|(seed, _)| *seed) {
+            let first = seed - (seed - seeds.start) % manner.together;
+            if found.last().is_none_or(|d| d.kernel != kernel || d.first != first) {
+                found.push(Difference { kernel: kernel.clone(), seed, first, manner });
+            }
+        }
     }
     Ok(found)
 }

@@ -1,10 +1,12 @@
 //! Each kernel alone against a real Linux: random sequences of calls give the same answers (R33).
 
-use system_tests::voices::{Difference, differences};
+use system_tests::voices::{Difference, Manner, differences};
 use xtask::kernels::KERNELS;
 
-/// Calls of a sequence.
-const CALLS: u64 = 30;
+/// Each in a process and a directory of its own.
+const APART: Manner = Manner { calls: 30, together: 1 };
+/// One behind the other, with what those before left.
+const TOGETHER: Manner = Manner { calls: 30, together: 32 };
 /// At most so many differences are looked at closer.
 const TOLD: usize = 20;
 
@@ -14,23 +16,26 @@ fn told(found: &[Difference]) -> String {
 
 #[test]
 fn each_kernel_answers_as_linux_does() {
-    let found = differences(&KERNELS, 1..10_001, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
-    assert!(found.is_empty(), "{} differences\n{}", found.len(), told(&found));
+    for (seeds, manner) in [(1..2_001, APART), (2_001..10_001, TOGETHER)] {
+        let found = differences(&KERNELS, seeds, manner).unwrap_or_else(|e| panic!("{e:#}"));
+        assert!(found.is_empty(), "{} differences\n{}", found.len(), told(&found));
+    }
 }
 
-/// SEQUENCES=10000 (from FIRST=1 on), each on Linux and on all kernels; KERNELS="classic lazy": on these.
+/// SEQUENCES=10000 (from FIRST=1 on), each on Linux and on all kernels; KERNELS="classic lazy": on these; APART=1: each in its own process.
 #[test]
 #[ignore = "long; make campaign"]
 fn many_sequences() {
     let number =
         |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let (first, count) = (number("FIRST", 1), number("SEQUENCES", 10_000));
+    let manner = if number("APART", 0) == 0 { TOGETHER } else { APART };
     let asked = std::env::var("KERNELS").unwrap_or_else(|_| KERNELS.join(" "));
     let kernels: Vec<&str> = asked.split_whitespace().collect();
-    let found = differences(&kernels, first..first + count, CALLS).unwrap_or_else(|e| panic!("{e:#}"));
+    let found = differences(&kernels, first..first + count, manner).unwrap_or_else(|e| panic!("{e:#}"));
     for kernel in kernels {
         let own: Vec<u64> = found.iter().filter(|d| d.kernel == kernel).map(|d| d.seed).collect();
-        println!("{kernel}: {} of {count} sequences of {CALLS} calls differ from Linux': {own:?}", own.len());
+        println!("{kernel}: {} of {count} sequences {manner:?} differ from Linux': {own:?}", own.len());
     }
     print!("{}", told(&found));
     assert!(found.is_empty());

@@ -1,10 +1,11 @@
 //! Which call comes next.
 
+use crate::files::SPARE;
 use crate::places::{ARGUMENTS, structure};
-use crate::storm::Storm;
+use crate::storm::{IMAGE, LAST, OWN, Storm};
 
 impl Storm {
-    /// Descriptors to begin with: 3 a file, 4 its directory, 5 and 6 a pipe, 20 a file of the image.
+    /// Descriptors to begin with: 3 a file, 4 its directory, 5 and 6 a pipe, IMAGE a file of the image.
     pub fn begin(&mut self) {
         let cwd = -100i64 as u64;
         // The language's own alternate stack lies where the kernel chose.
@@ -13,13 +14,31 @@ impl Storm {
         self.call("openat", libc::SYS_openat, [cwd, c".".as_ptr() as u64, 0, 0, 0, 0]);
         self.call_for("pipe2", libc::SYS_pipe2, [structure(&[0]), 0o4000, 0, 0, 0, 0], ARGUMENTS, |_| 8);
         let fd = self.quietly(libc::SYS_openat, [cwd, c"/bin/busybox".as_ptr() as u64, 0o2000000, 0, 0, 0]);
-        self.call("dup3", libc::SYS_dup3, [fd as u64, 20, 0o2000000, 0, 0, 0]);
+        self.call("dup3", libc::SYS_dup3, [fd as u64, IMAGE, 0o2000000, 0, 0, 0]);
         self.call("close", libc::SYS_close, [fd as u64, 0, 0, 0, 0, 0]);
     }
 
-    /// One call, or a few that belong together.
+    /// Behind another sequence of the same process: in its directory again, room in the pipes, few descriptors but those that calls are given, and
+    /// a file and perhaps a pipe among them.
+    pub fn go_on(&mut self) {
+        self.quietly(libc::SYS_chdir, [c"/tmp/q/w".as_ptr() as u64, 0, 0, 0, 0, 0]);
+        self.drain();
+        let next = self.quietly(libc::SYS_fcntl, [0, libc::F_DUPFD as u64, LAST + 1, 0, 0, 0]) as u64;
+        let given = (0..2).map(|_| 3 + self.random.below(LAST - 2));
+        for fd in (LAST + 1..=next.min(SPARE)).filter(|fd| *fd != IMAGE).chain(given) {
+            self.quietly(libc::SYS_close, [fd, 0, 0, 0, 0, 0]);
+        }
+        let a = [-100i64 as u64, self.one_of(&OWN), 0o4102, 0o644, 0, 0];
+        self.call("openat", libc::SYS_openat, a);
+        if self.random.below(2) == 0 {
+            self.call_for("pipe2", libc::SYS_pipe2, [structure(&[0]), 0o4000, 0, 0, 0, 0], ARGUMENTS, |_| 8);
+        }
+    }
+
+    /// One call, or a few that belong together. Of sequences that share a process a third as many fork, which costs as much as all the rest of one.
     pub fn step(&mut self) {
         match self.random.below(100) {
+            96.. if self.together && self.random.below(3) > 0 => self.file_step(),
             0..62 => self.file_step(),
             62..75 => self.memory_step(),
             75..87 => self.signal_step(),

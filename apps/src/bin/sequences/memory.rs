@@ -2,7 +2,7 @@
 
 use crate::places::{BEYOND, FREE, MOVED};
 use crate::signals::probe;
-use crate::storm::Storm;
+use crate::storm::{IMAGE, Storm};
 
 impl Storm {
     pub fn memory_step(&mut self) {
@@ -39,7 +39,7 @@ impl Storm {
         let kind = self.mode(fd) & libc::S_IFMT;
         // A mapping of a file that changes later is a snapshot by the contract; so only the image's files are mapped.
         if flags & 0x20 == 0 && matches!(kind, libc::S_IFREG | libc::S_IFCHR) {
-            fd = 20;
+            fd = IMAGE;
         }
         let page = self.page();
         // For so much Linux finds no memory once it has taken away what was there.

@@ -111,7 +111,8 @@ impl Storm {
         let mask = self.wait_begins();
         let Some(pid) = self.fork(&mask, |child| {
             let a = [path, arguments.as_ptr() as u64, environment.as_ptr() as u64, 0, 0, 0];
-            child.call("execve", libc::SYS_execve, a);
+            let r = child.quietly(libc::SYS_execve, a);
+            child.answered("execve", &[path], r, &[]);
             child.tell(TOLD as i32);
             child.leave(99)
         }) else {
@@ -189,7 +190,7 @@ impl Storm {
 
 /// What an executed program finds: descriptors, ignored and blocked signals, its directory, umask and arguments.
 pub fn inherit(fd: i32) -> std::io::Result<()> {
-    let mut storm = Storm::new(1, false);
+    let mut storm = Storm::new(false, false);
     for fd in 0..64 {
         let flags = storm.quietly(libc::SYS_fcntl, [fd, 1, 0, 0, 0, 0]);
         storm.mix(flags as u64);

@@ -3,10 +3,13 @@
 use crate::places::{ARGUMENTS, SINK, STACK, STACK_SIZE, structure};
 use crate::storm::Storm;
 use apps::raw;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What handlers saw since the last look, as a sum.
 static SEEN: AtomicU64 = AtomicU64::new(0);
+/// The first of the same words as they were, and how many there were: for the trace.
+static WORDS: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Signal, code and address of the last fault; SIGCHLD's code and status.
 pub static FAULT: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 pub static CHILD: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -55,6 +58,9 @@ fn seen(words: &[u64], on_stack: u64) {
     let alternate = u64::from((STACK..STACK + STACK_SIZE).contains(&on_stack));
     for word in words.iter().chain([&alternate]) {
         SEEN.store((SEEN.load(Relaxed) ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(7), Relaxed);
+        if let Some(place) = WORDS.get(COUNT.fetch_add(1, Relaxed)) {
+            place.store(*word, Relaxed);
+        }
     }
 }
 
@@ -140,9 +146,10 @@ impl Storm {
                 [self.random.of(&[1 << 20, -5_000_000i64 as u64]), self.random.of(&[0, 15, 65]), 0, 0, 0, 0],
             ),
         }
-        let seen = SEEN.swap(0, Relaxed);
+        let (seen, count) = (SEEN.swap(0, Relaxed), COUNT.swap(0, Relaxed));
         if seen != 0 {
-            self.answered("handled", &[], seen as i64, &[]);
+            let words: Vec<u64> = WORDS.iter().take(count).map(|w| w.load(Relaxed)).collect();
+            self.answered("handled", &words, seen as i64, &[]);
         }
     }
 
@@ -170,7 +177,8 @@ impl Storm {
         let mut action = [0u64; 4];
         self.quietly(libc::SYS_rt_sigaction, [signal, 0, action.as_mut_ptr() as u64, 8, 0, 0]);
         let deadly = action[0] == 0 && !matches!(signal, 18 | 23 | 28);
-        if deadly && self.random.below(30) > 0 {
+        // Linux keeps a SIGPIPE of the thread's own write beside one that is sent to its process.
+        if signal == 13 || deadly && self.random.below(30) > 0 {
             return;
         }
         let pid = self.random.of(&[u64::from(std::process::id()), 0]);

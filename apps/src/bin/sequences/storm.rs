@@ -2,7 +2,12 @@
 
 use crate::places::{FREE, FREE_PAGES, MOVED, SINK, SINK_SIZE, SOURCE, SOURCE_SIZE, left};
 use apps::{Random, raw};
+use std::cell::Cell;
 
+/// The last descriptor that calls are given; higher ones are closed behind a sequence.
+pub const LAST: u64 = 16;
+/// A file of the image, open from the start.
+pub const IMAGE: u64 = 20;
 /// Relative paths: what they name lies in the sequence's own directory.
 pub const OWN: [&str; 22] = [
     "a\0",
@@ -69,13 +74,41 @@ pub struct Storm {
     pub room: u64,
     /// How deep in children of children.
     pub depth: u32,
+    /// Whether several sequences share a process.
+    pub together: bool,
+    /// What `fstat` said of descriptors, until a call may have changed what they lead to.
+    modes: [Cell<Option<u32>>; 32],
 }
 
+/// The room of all pipes together, in pages of Linux.
+const ROOM: u64 = 12;
+/// Calls behind which a descriptor may lead elsewhere.
+const CHANGES_DESCRIPTORS: [i64; 6] =
+    [libc::SYS_openat, libc::SYS_close, libc::SYS_dup, libc::SYS_dup3, libc::SYS_pipe2, libc::SYS_fcntl];
+
 impl Storm {
-    pub fn new(seed: u64, verbose: bool) -> Storm {
-        let random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..4).fold(0, |_, _| random.next());
-        Storm { random, sum: 0, verbose, room: 12, depth: 0 }
+    pub fn new(together: bool, verbose: bool) -> Storm {
+        let modes = [const { Cell::new(None) }; 32];
+        Storm { random: Random::new(1), sum: 0, verbose, room: ROOM, depth: 0, together, modes }
+    }
+
+    /// Begins sequence `seed`'s chance and sum.
+    pub fn draw_from(&mut self, seed: u64) {
+        self.random = Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        (0..4).fold(0, |_, _| self.random.next());
+        self.sum = 0;
+    }
+
+    /// Empties all pipes that can be read from, if they may have filled.
+    pub fn drain(&mut self) {
+        if self.room > ROOM / 2 {
+            return;
+        }
+        self.room = ROOM;
+        for fd in (3..=LAST).filter(|fd| self.is(*fd, libc::S_IFIFO)) {
+            self.quietly(libc::SYS_fcntl, [fd, libc::F_SETFL as u64, 0o4000, 0, 0, 0]);
+            self.quietly(libc::SYS_read, [fd, SINK, SINK_SIZE, 0, 0, 0]);
+        }
     }
 
     /// Takes a value into the sum.
@@ -104,7 +137,11 @@ impl Storm {
     pub fn quietly(&self, number: i64, a: [u64; 6]) -> i64 {
         // SAFETY: (1) arguments are drawn so that calls write to SINK, ARGUMENTS, FREE and the kernel's own state only; (2) whatever happens
         // to this process is the point of the program.
-        unsafe { raw(number, a) }
+        let r = unsafe { raw(number, a) };
+        if CHANGES_DESCRIPTORS.contains(&number) {
+            self.modes.iter().for_each(|mode| mode.set(None));
+        }
+        r
     }
 
     /// What the contract fixes of an answer, and of what stands where it was to be written.
@@ -156,7 +193,7 @@ impl Storm {
         }
     }
 
-    fn one_of(&self, list: &[&'static str]) -> u64 {
+    pub fn one_of(&self, list: &[&'static str]) -> u64 {
         list[self.random.below(list.len() as u64) as usize].as_ptr() as u64
     }
 
@@ -188,7 +225,7 @@ impl Storm {
         match self.random.below(20) {
             0 => u64::MAX,
             1 => self.random.of(&[255, 256, 1 << 32, 77]),
-            _ => 3 + self.random.below(14),
+            _ => 3 + self.random.below(LAST - 2),
         }
     }
 
@@ -216,11 +253,16 @@ impl Storm {
         }
     }
 
-    /// Type and permissions of what a descriptor leads to; 0: it is none.
+    /// Type and first permissions of what a descriptor leads to; 0: it is none.
     pub fn mode(&self, fd: u64) -> u32 {
-        let mut stat = [0u64; 16];
-        self.quietly(libc::SYS_fstat, [fd, stat.as_mut_ptr() as u64, 0, 0, 0, 0]);
-        stat[2] as u32
+        let known = usize::try_from(fd).ok().and_then(|fd| self.modes.get(fd));
+        known.and_then(Cell::get).unwrap_or_else(|| {
+            let mut stat = [0u64; 16];
+            self.quietly(libc::SYS_fstat, [fd, stat.as_mut_ptr() as u64, 0, 0, 0, 0]);
+            let mode = stat[2] as u32;
+            known.inspect(|known| known.set(Some(mode)));
+            mode
+        })
     }
 
     pub fn is(&self, fd: u64, kind: u32) -> bool {
@@ -234,8 +276,11 @@ impl Storm {
     }
 }
 
-fn digest(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |s: u64, b| (s ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
+/// As FNV-1a, but by words and with a rotation, and the rest by bytes.
+pub fn digest(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks();
+    let values = words.iter().map(|w| u64::from_le_bytes(*w)).chain(rest.iter().map(|b| u64::from(*b)));
+    values.fold(0xcbf2_9ce4_8422_2325, |s: u64, v| (s ^ v).wrapping_mul(0x0100_0000_01b3).rotate_left(29))
 }
 
 /// An argument, for people.
