@@ -134,7 +134,9 @@ mknod -m 600 ttyAMA0 c 204 64
 mknod -m 600 ttyAMA1 c 204 65
 ln -s /proc/self/fd fd
 for n in 0:stdin 1:stdout 2:stderr; do ln -s /proc/self/fd/${{n%:*}} ${{n#*:}}; done
-mount -t proc -o ro proc /proc
+mount -t proc proc /proc
+for n in symlinks hardlinks fifos regular; do echo 0 > /proc/sys/fs/protected_$n; done
+mount -o remount,ro /proc
 mount -o remount,ro /dev
 mount -o remount,noatime /
 cd /
