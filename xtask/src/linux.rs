@@ -9,7 +9,7 @@ use crate::machine::{Options, QEMU};
 use crate::{own, packages, root};
 use anyhow::{Context, Result, bail};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,11 @@ impl Linux {
         files.sort();
         let kernel = files.pop().context("Debian's linux-image-arm64 has no /boot/vmlinuz")?;
         Ok(Linux { tools: tools.clone(), kernel })
+    }
+
+    /// The kernel's file.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
     }
 
     /// QEMU with this kernel, told so much `more`, about to run a command (none: an interactive shell), its exit status going into a file; and that file.
@@ -107,7 +112,7 @@ impl Linux {
 }
 
 /// The exit status in `file`, which goes with its directory.
-fn told(file: &std::path::Path) -> Option<i32> {
+fn told(file: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(file).ok();
     if let Some(dir) = file.parent() {
         let _ = std::fs::remove_dir_all(dir);
@@ -134,7 +139,9 @@ mknod -m 600 ttyAMA0 c 204 64
 mknod -m 600 ttyAMA1 c 204 65
 ln -s /proc/self/fd fd
 for n in 0:stdin 1:stdout 2:stderr; do ln -s /proc/self/fd/${{n%:*}} ${{n#*:}}; done
-mount -t proc -o ro proc /proc
+mount -t proc proc /proc
+for n in symlinks hardlinks fifos regular; do echo 0 > /proc/sys/fs/protected_$n; done
+mount -o remount,ro /proc
 mount -o remount,ro /dev
 mount -o remount,noatime /
 cd /

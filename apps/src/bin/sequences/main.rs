@@ -6,6 +6,7 @@
 //! answer, on standard error.
 //! `sequences inherit FD`: what an executed program finds, as a sum written to FD; the sequences execute it.
 
+mod attributes;
 mod calls;
 mod files;
 mod memory;
