@@ -148,9 +148,6 @@ impl<H: Hardware> Kernel<H> {
             Node::Open(f) => {
                 let f = self.open.get(f).ok_or(ENOENT)?;
                 if let (0, Some((pipe, ..))) = (f.inode, f.pipe()) {
-                    if flags & O_DIRECTORY != 0 {
-                        return Err(ENOTDIR);
-                    }
                     return self.reopen_pipe(serial, fd, pipe, status, cloexec);
                 }
                 f.inode
@@ -240,6 +237,9 @@ impl<H: Hardware> Kernel<H> {
         status: u64,
         cloexec: bool,
     ) -> CallResult {
+        if status & O_DIRECTORY != 0 {
+            return Err(ENOTDIR);
+        }
         let (kind, reads, writes) = ends(pipe, status)?;
         let p = self.pipes.get_mut(pipe).ok_or(ENXIO)?;
         p.readers += u32::from(reads);
