@@ -9,7 +9,7 @@ use crate::machine::{Options, QEMU};
 use crate::{own, packages, root};
 use anyhow::{Context, Result, bail};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,11 @@ impl Linux {
         files.sort();
         let kernel = files.pop().context("Debian's linux-image-arm64 has no /boot/vmlinuz")?;
         Ok(Linux { tools: tools.clone(), kernel })
+    }
+
+    /// The kernel's file.
+    pub fn kernel(&self) -> &Path {
+        &self.kernel
     }
 
     /// QEMU with this kernel, told so much `more`, about to run a command (none: an interactive shell), its exit status going into a file; and that file.
@@ -107,7 +112,7 @@ impl Linux {
 }
 
 /// The exit status in `file`, which goes with its directory.
-fn told(file: &std::path::Path) -> Option<i32> {
+fn told(file: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(file).ok();
     if let Some(dir) = file.parent() {
         let _ = std::fs::remove_dir_all(dir);

@@ -1,7 +1,7 @@
 //! One step of the thread that holds the turn: signals, then its call or fault, then signals again.
 
 use crate::calls::Ended;
-use crate::deliver::Delivered;
+use crate::deliver::{Delivered, user_info};
 use crate::fs::SignalTarget;
 use crate::kernel::Kernel;
 use crate::machine::{Fault, Machine};
@@ -204,7 +204,11 @@ impl<M: Machine> Kernel<M> {
         }
         for (target, signal) in core::mem::take(&mut self.fs.signals) {
             match target {
-                SignalTarget::Caller => self.generate(process, signal, Info::kernel()),
+                // SIGPIPE, which Linux sends as the writer's own.
+                SignalTarget::Caller => {
+                    let pid = self.procs.get(&process).map_or(0, |p| p.pid);
+                    self.generate(process, signal, user_info(code::SI_USER, pid));
+                }
                 SignalTarget::Group(pgid) => self.generate_group(pgid, signal, Info::kernel()),
             }
         }

@@ -5,6 +5,7 @@
 pub mod campaign;
 pub mod clock;
 pub mod determinism;
+mod kept;
 pub mod marked;
 pub mod seeded;
 pub mod voices;

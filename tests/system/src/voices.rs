@@ -1,5 +1,6 @@
 //! Random sequences of calls (`apps/src/bin/sequences`) on each kernel alone and on Debian's Linux: the same seeds, the same answers.
 
+use crate::kept::Kept;
 use crate::{LIMIT, Options, Session, images, turn};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ impl Difference {
 }
 
 /// Debian's kernel, looked for once.
-fn linux() -> Result<&'static Linux> {
+pub(crate) fn linux() -> Result<&'static Linux> {
     static LINUX: OnceLock<Linux> = OnceLock::new();
     match LINUX.get() {
         Some(found) => Ok(found),
@@ -99,20 +100,44 @@ pub fn said(voice: &str, command: &str, limit: Duration) -> Result<String> {
     shown(voice, command, limit)
 }
 
-/// The line of each sequence, by number; of one boot.
-fn sums(voice: &str, seeds: Range<u64>, manner: Manner) -> Result<BTreeMap<u64, String>> {
+/// What a sequence came to: the sum of its answers, and how its process ended with it (0: it did not).
+type Outcome = (u64, u32);
+
+/// The outcome of each sequence in what a boot showed.
+fn outcomes(text: &str) -> BTreeMap<u64, Outcome> {
+    let outcome = |line: &str| {
+        let mut words = line.split(' ');
+        let seed = words.next()?.parse().ok()?;
+        let sum = u64::from_str_radix(words.next()?, 16).ok()?;
+        Some((seed, (sum, u32::from_str_radix(words.next()?, 16).ok()?)))
+    };
+    text.lines().filter_map(outcome).collect()
+}
+
+/// The outcomes of one boot, or of one that was kept.
+fn sums(
+    voice: &str,
+    seeds: Range<u64>,
+    manner: Manner,
+    kept: Option<&Kept>,
+) -> Result<BTreeMap<u64, Outcome>> {
+    if let Some(found) =
+        kept.and_then(|k| k.get(&seeds)).map(|text| outcomes(&text)).filter(|f| all(f, &seeds))
+    {
+        return Ok(found);
+    }
     let count = seeds.end - seeds.start;
     let limit = LIMIT + BEHIND * u32::try_from(count)?;
     let Manner { calls, together } = manner;
     let text = shown(voice, &format!("sequences {} {count} {calls} {together}", seeds.start), limit)?;
-    let found: BTreeMap<u64, String> = text
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(seed, sum)| Some((seed.parse().ok()?, sum.to_owned())))
-        .collect();
-    let missing = seeds.clone().find(|seed| !found.contains_key(seed));
-    ensure!(missing.is_none(), "{voice}: nothing of sequence {missing:?}\n{text}");
+    let found = outcomes(&text);
+    ensure!(all(&found, &seeds), "{voice}: sequences of {seeds:?} are missing\n{text}");
+    kept.map_or(Ok(()), |k| k.put(&seeds, &text))?;
     Ok(found)
+}
+
+fn all(found: &BTreeMap<u64, Outcome>, seeds: &Range<u64>) -> bool {
+    seeds.clone().all(|seed| found.contains_key(&seed))
 }
 
 /// The same of all `voices`, in as many boots as it takes, one for each core of the host at a time.
@@ -120,16 +145,21 @@ fn all_sums(
     voices: &[&str],
     seeds: Range<u64>,
     manner: Manner,
-) -> Result<BTreeMap<String, BTreeMap<u64, String>>> {
+    keeps: bool,
+) -> Result<BTreeMap<String, BTreeMap<u64, Outcome>>> {
+    let kept =
+        voices.iter().map(|voice| Ok((*voice, if keeps { Some(Kept::of(voice, manner)?) } else { None })));
+    let kept: Vec<(&str, Option<Kept>)> = kept.collect::<Result<_>>()?;
     let size = BOOT * manner.together.max(16);
-    let boots = voices.iter().flat_map(|voice| {
-        seeds.clone().step_by(size as usize).map(|at| (*voice, at..(at + size).min(seeds.end)))
-    });
+    // All voices of the first numbers come first: a run that is ended has compared what it has.
+    let boots = seeds.clone().step_by(size as usize).map(|at| at..(at + size).min(seeds.end));
+    let boots =
+        boots.flat_map(|seeds| kept.iter().map(move |(voice, kept)| (*voice, kept.as_ref(), seeds.clone())));
     let (boots, found) = (Mutex::new(boots), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
     let next = || boots.lock().unwrap_or_else(|e| e.into_inner()).next();
     let work = || {
-        while let Some((voice, seeds)) = next() {
-            let own = sums(voice, seeds, manner)?;
+        while let Some((voice, kept, seeds)) = next() {
+            let own = sums(voice, seeds, manner, kept)?;
             let mut found = found.lock().unwrap_or_else(|e| e.into_inner());
             found.entry(voice.to_owned()).or_default().extend(own);
         }
@@ -146,11 +176,17 @@ fn all_sums(
     Ok(found.into_inner().unwrap_or_else(|e| e.into_inner()))
 }
 
-/// The differences between each of `kernels` and Linux; of a group the first, which may make those behind it differ.
-pub fn differences(kernels: &[&str], seeds: Range<u64>, manner: Manner) -> Result<Vec<Difference>> {
+/// The differences between each of `kernels` and Linux; of a group the first, which may make those behind it differ. `keeps`: what each boot showed
+/// is kept, and taken from there if the same images were to show it again.
+pub fn differences(
+    kernels: &[&str],
+    seeds: Range<u64>,
+    manner: Manner,
+    keeps: bool,
+) -> Result<Vec<Difference>> {
     // Linux is the fastest, so it comes last: then no core waits for long at the end.
     let voices: Vec<&str> = kernels.iter().copied().chain([linux::NAME]).collect();
-    let mut sums = all_sums(&voices, seeds.clone(), manner)?;
+    let mut sums = all_sums(&voices, seeds.clone(), manner, keeps)?;
     let linux = sums.remove(linux::NAME).unwrap_or_default();
     let mut found: Vec<Difference> = Vec::new();
     for (kernel, own) in sums {

@@ -23,6 +23,8 @@ pub fn attributes(r: i64, at: u64) -> Vec<u64> {
         // Of others the links and owners only where they are the sequence's, which /, /proc and /dev are not.
         libc::S_IFDIR => of = vec![kind],
         libc::S_IFCHR => of = vec![kind, word(bytes, 8)],
+        // What goes through a pipe with a name changes its times on Linux.
+        libc::S_IFIFO => return of,
         _ => {}
     }
     for t in [18, 22] {

@@ -1,9 +1,9 @@
 //! What calls on processes, signals and memory answer where Linux' order of checks, or what it leaves behind, is easily got wrong. All was found by
 //! `sequences` (docs/differential.md).
 
-use super::machine::{Arg::Saved, Code, Op};
+use super::machine::{Arg::Lit, Arg::Saved, Code, Op};
 use super::rig::Case;
-use super::{A, B, BIG, sleep};
+use super::{A, B, BIG, idle, seen, sleep};
 use abi::linux::nr;
 
 /// No memory of a program's lies there.
@@ -159,4 +159,30 @@ fn files_names_and_pipes_leave_the_kernel_its_heap() {
     assert_eq!(both(write), [5, -28]);
     let pipe = |c: &mut Code| _ = c.call(nr::pipe2, &[A, 0]).call(nr::write, &[4, A, 5]);
     assert_eq!(both(pipe), [5, -12]);
+}
+
+/// In a snapshot, and so in a handler's frame, a SIGPIPE comes from the process that wrote: of the second here, so that no number of the first's passes.
+#[test]
+fn sigpipe_comes_from_the_writer() {
+    let vector = [A, 1].map(u64::to_le_bytes).concat();
+    let writes: [fn(&mut Code); 3] = [
+        |c| _ = c.call(nr::write, &[4, A, 1]),
+        |c| _ = c.call(nr::writev, &[4, B, 1]),
+        |c| {
+            c.path(A, "/etc/motd").call(nr::openat, &[-100_i64 as u64, A, 0, 0]).save(1);
+            c.with(nr::sendfile, &[Lit(4), Saved(1), Lit(0), Lit(1)]);
+        },
+    ];
+    for write in writes {
+        let mut c = Code::default();
+        c.fork(0, |c| {
+            c.put(A, &(1u64 << 12).to_le_bytes()).call(nr::rt_sigprocmask, &[0, A, 0, 8]);
+            c.call(nr::pipe2, &[A, 0]).call(nr::close, &[3]).put(B, &vector);
+            write(c);
+            idle(c, 20);
+        });
+        c.call(nr::wait4, &[ANYBODY, A, 0, 0]).say(b"end\n").call(nr::exit_group, &[0]);
+        let all = Case::new(c, 0).everywhere();
+        assert!(seen(&all, "Pending { signal: 13, code: 0, pid: 2, status: 0, address: 0 }"));
+    }
 }
