@@ -186,3 +186,28 @@ fn sigpipe_comes_from_the_writer() {
         assert!(seen(&all, "Pending { signal: 13, code: 0, pid: 2, status: 0, address: 0 }"));
     }
 }
+
+/// A group that is left without a parent while a job of it is stopped hears of it from the kernel.
+#[test]
+fn an_orphaned_job_is_hung_up_by_the_kernel() {
+    const ME: usize = 5;
+    let mut c = Code::default();
+    c.fork(0, |c| {
+        c.call(nr::setsid, &[]).fork(1, |c| {
+            c.call(nr::setpgid, &[0, 0]).fork(2, |c| {
+                let hup_and_cont: u64 = 1 | 1 << 17;
+                c.put(A, &hup_and_cont.to_le_bytes()).call(nr::rt_sigprocmask, &[0, A, 0, 8]);
+                c.call(nr::getpid, &[]).save(ME).with(nr::kill, &[Saved(ME), Lit(19)]).say(b"woken\n");
+                idle(c, 20);
+            });
+            c.call(nr::wait4, &[ANYBODY, A, 2, 0]);
+        });
+        c.call(nr::wait4, &[ANYBODY, A, 0, 0]);
+    });
+    c.call(nr::wait4, &[ANYBODY, A, 0, 0]).call(nr::wait4, &[ANYBODY, A, 0, 0]).call(nr::exit_group, &[0]);
+    let all = Case::new(c, 0).everywhere();
+    for signal in [1, 18] {
+        let wanted = format!("Pending {{ signal: {signal}, code: 128, pid: 0, status: 0, address: 0 }}");
+        assert!(seen(&all, &wanted), "{wanted}");
+    }
+}
