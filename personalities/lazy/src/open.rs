@@ -40,6 +40,17 @@ impl Kind {
     }
 }
 
+/// What the link of an open file description in /proc shows, if that does not follow from what is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// Of directories and of pipes without a name: it follows.
+    Own,
+    /// The path of this entry of a directory, by which it was opened.
+    Entry(u64, Vec<u8>),
+    /// A text that a snapshot gave, or a link of /proc.
+    Text(Vec<u8>),
+}
+
 /// An open file description.
 pub struct OpenFile {
     /// What it is.
@@ -52,10 +63,8 @@ pub struct OpenFile {
     pub offset: u64,
     /// Descriptors that lead here.
     pub refs: u32,
-    /// Directory and name by which it was opened, for links in /proc.
-    pub entry: Option<(u64, Vec<u8>)>,
-    /// What its link shows, if a snapshot said so and no entry gives it.
-    pub path: Option<Vec<u8>>,
+    /// What its link in /proc shows.
+    pub name: Name,
     /// Opened with O_NONBLOCK while no writer had come yet: writers seen then.
     pub quiet_hangup: Option<u64>,
 }

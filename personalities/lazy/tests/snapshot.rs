@@ -51,7 +51,7 @@ fn scripts() -> Vec<Vec<Step>> {
         call(nr::utimensat, &[HERE, path(4), 0, 0]),
         call(nr::set_robust_list, &[0x1234, 24]),
     ]);
-    for child in 1..=7 {
+    for child in (1..=7).chain([9]) {
         first.push(Step::Fork(FORK, child));
     }
     first.extend([call(nr::kill, &[5, 19]), call(nr::kill, &[2, 10])]);
@@ -95,6 +95,12 @@ fn scripts() -> Vec<Vec<Step>> {
         ],
         vfork,
         busy,
+        // Opens the FIFO by the link of a descriptor that holds no end of it.
+        vec![
+            call(nr::openat, &[HERE, path(2), 0o10000000]), // 10
+            text(AREA + 0x500, "/dev/fd/10"),
+            call(nr::openat, &[HERE, AREA + 0x500, 0]),
+        ],
     ]
 }
 

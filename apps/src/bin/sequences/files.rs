@@ -2,7 +2,7 @@
 
 use crate::attributes::{attributes, permissions};
 use crate::places::{SINK, SINK_SIZE, SOURCE, SOURCE_SIZE, left, structure, word};
-use crate::storm::{Storm, digest};
+use crate::storm::{LAST, Storm, digest};
 
 /// Descriptors that belong to the sequence's own bookkeeping.
 pub const SPARE: u64 = 100;
@@ -232,6 +232,14 @@ impl Storm {
             if self.random.below(2) == 0 { 0 } else { structure(&[self.random.of(&[0, 3, 5000, u64::MAX])]) };
 
         self.call_for("sendfile", libc::SYS_sendfile, [to, from, offset, length, 0, 0], offset, |_| 8);
+        if self.is(to, libc::S_IFIFO) && self.is(from, libc::S_IFREG) {
+            // Linux has put the file's pages into the pipe, where a write to the file would show: what is there is read at once.
+            let pipes: Vec<u64> = (3..=LAST).filter(|fd| self.is(*fd, libc::S_IFIFO)).collect();
+            for fd in pipes {
+                self.quietly(libc::SYS_fcntl, [fd, libc::F_SETFL as u64, 0o4000, 0, 0, 0]);
+                self.call_for("read", libc::SYS_read, [fd, SINK, SINK_SIZE, 0, 0, 0], SINK, |r| r as u64);
+            }
+        }
     }
 
     /// Whether both lead to the same regular file.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exec::Request;
 use crate::files::{Files, ROOT, Time, device};
-use crate::open::{Kind, O_RDWR, OpenFile};
+use crate::open::{Kind, Name, O_RDWR, OpenFile};
 use crate::process::{Action, Descriptor, Process, Thread};
 use abi::log::{Boot, Program, strings};
 use alloc::collections::BTreeMap;
@@ -70,8 +70,7 @@ impl<H: Hardware> Kernel<H> {
             flags: O_RDWR,
             offset: 0,
             refs: 3,
-            entry: Some((device::DEV, b"console".to_vec())),
-            path: None,
+            name: Name::Entry(device::DEV, b"console".to_vec()),
             quiet_hangup: None,
         };
         let file = self.open.insert(console);

@@ -115,8 +115,8 @@ impl<H: Hardware> Kernel<H> {
         };
         let pipe = self.pipes.insert(pipe);
         let (status, cloexec) = (a[1] & O_NONBLOCK, a[1] & O_CLOEXEC != 0);
-        self.install(serial, read_fd, Kind::PipeRead(pipe), 0, status, cloexec, None)?;
-        self.install(serial, write_fd, Kind::PipeWrite(pipe), 0, status | O_WRONLY, cloexec, None)?;
+        self.install(serial, read_fd, Kind::PipeRead(pipe), 0, status, cloexec, Name::Own)?;
+        self.install(serial, write_fd, Kind::PipeWrite(pipe), 0, status | O_WRONLY, cloexec, Name::Own)?;
         done(0)
     }
 

@@ -3,10 +3,11 @@
 
 use super::*;
 use crate::files::Body;
+use crate::files::procfs::DELETED;
 use crate::memory::map::{Kind as MapKind, LIMIT, Mapping, Rights};
 use crate::memory::object::Source;
 use crate::memory::space::{Refused, Space};
-use crate::open::Kind;
+use crate::open::{Kind, Name};
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
 use alloc::rc::Rc;
 
@@ -201,12 +202,17 @@ impl<H: Hardware> Kernel<H> {
         }
         self.room_for_copies(f.inode, 1)?;
         let mut path = Vec::new();
-        if let Some((dir, name)) = &f.entry {
-            path = self.path_of(*dir).unwrap_or_default();
-            if path.last() != Some(&b'/') {
-                path.push(b'/');
+        match &f.name {
+            Name::Entry(dir, name) => {
+                path = self.path_of(*dir).unwrap_or_default();
+                if path.last() != Some(&b'/') {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(name);
             }
-            path.extend_from_slice(name);
+            // As if the entry were known.
+            Name::Text(text) => path.extend_from_slice(text.strip_suffix(DELETED).unwrap_or(text)),
+            Name::Own => {}
         }
         Ok((f.inode, path))
     }

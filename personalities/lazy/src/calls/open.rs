@@ -1,7 +1,8 @@
 //! openat, by what is opened.
 
 use super::*;
-use crate::files::walk::Node;
+use crate::files::procfs::PROC;
+use crate::files::walk::{Node, Walked};
 use crate::files::{Body, S_IFDIR, S_IFLNK, S_IFMT, device, procfs};
 use crate::open::*;
 use crate::pipe::Pipe;
@@ -36,6 +37,19 @@ impl<H: Hardware> Kernel<H> {
             self.close_opener(from);
         }
         result
+    }
+
+    /// What the link of what is opened is to show: a link of /proc leads to the thing itself, and that keeps its name.
+    fn name_opened(&self, serial: u64, w: &Walked) -> Name {
+        let Some(name) = w.name() else { return Name::Own };
+        match w.node {
+            Some(Node::Open(f)) => self.open.get(f).map_or(Name::Own, |f| f.name.clone()),
+            Some(Node::Inode(i)) if w.dir >= PROC && i < PROC => {
+                let link = self.lookup(w.dir, name).and_then(|link| self.link_text(serial, link));
+                link.ok().flatten().map_or(Name::Own, Name::Text)
+            }
+            _ => Name::Entry(w.dir, name.to_vec()),
+        }
     }
 
     /// A blocked opener counted as an end; now it is one, or gives up.
@@ -75,7 +89,7 @@ impl<H: Hardware> Kernel<H> {
             return Err(EISDIR);
         }
         let w = self.walk(serial, dirfd, path, follow)?;
-        let entry = w.name().map(|n| (w.dir, n.to_vec()));
+        let name = self.name_opened(serial, &w);
         let (node, made) = match w.node {
             Some(_) if exclusive => return Err(EEXIST),
             Some(n) => (n, false),
@@ -97,7 +111,7 @@ impl<H: Hardware> Kernel<H> {
                 Node::Inode(i) => i,
                 Node::Open(f) => self.open.get(f).ok_or(ENOENT)?.inode,
             };
-            if flags & O_DIRECTORY != 0 && self.mode_of(inode)? & S_IFMT != S_IFDIR {
+            if flags & O_DIRECTORY != 0 && self.stat_node(node)?.mode & S_IFMT != S_IFDIR {
                 return Err(ENOTDIR);
             }
             return self.install(
@@ -107,12 +121,12 @@ impl<H: Hardware> Kernel<H> {
                 inode,
                 flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW),
                 cloexec,
-                entry,
+                name,
             );
         }
         // As Linux keeps them: all but what concerned the opening itself.
         let status = flags & KEPT | O_LARGEFILE;
-        self.open_node(serial, fd, node, flags, status, cloexec, entry, made, create, from)
+        self.open_node(serial, fd, node, flags, status, cloexec, name, made, create, from)
     }
 
     #[allow(clippy::too_many_arguments)] // what open has found out
@@ -124,7 +138,7 @@ impl<H: Hardware> Kernel<H> {
         flags: u64,
         status: u64,
         cloexec: bool,
-        entry: Option<(u64, Vec<u8>)>,
+        name: Name,
         made: bool,
         create: bool,
         from: Option<Continuation>,
@@ -153,7 +167,7 @@ impl<H: Hardware> Kernel<H> {
                     inode,
                     status | flags & O_DIRECTORY,
                     cloexec,
-                    entry,
+                    name,
                 );
             }
             _ => {}
@@ -163,24 +177,24 @@ impl<H: Hardware> Kernel<H> {
                 return Err(EROFS);
             }
             let text = self.proc_text(n)?;
-            return self.install(serial, fd, Kind::Text(text), inode, status, cloexec, entry);
+            return self.install(serial, fd, Kind::Text(text), inode, status, cloexec, name);
         }
         if device::is_dev(inode) {
             let number = self.stat_inode(inode)?.rdev;
-            return self.open_device(serial, fd, number, inode, flags, status, cloexec, entry);
+            return self.open_device(serial, fd, number, inode, flags, status, cloexec, name);
         }
         match &self.files.inode(inode)?.body {
-            Body::Fifo(_) => self.open_fifo(serial, fd, inode, flags, status, cloexec, entry, from),
+            Body::Fifo(_) => self.open_fifo(serial, fd, inode, flags, status, cloexec, name, from),
             Body::Device(n) if mode & S_IFMT == crate::files::S_IFCHR && device::known(*n) => {
                 let n = *n;
-                self.open_device(serial, fd, n, inode, flags, status, cloexec, entry)
+                self.open_device(serial, fd, n, inode, flags, status, cloexec, name)
             }
             Body::Device(_) => Err(ENXIO),
             _ => {
                 if flags & O_TRUNC != 0 && !made {
                     self.truncate_inode(inode, 0)?;
                 }
-                self.install(serial, fd, Kind::File, inode, status, cloexec, entry)
+                self.install(serial, fd, Kind::File, inode, status, cloexec, name)
             }
         }
     }
@@ -195,7 +209,7 @@ impl<H: Hardware> Kernel<H> {
         flags: u64,
         status: u64,
         cloexec: bool,
-        entry: Option<(u64, Vec<u8>)>,
+        name: Name,
     ) -> CallResult {
         let p = self.process(serial)?;
         let (session, leads) = (p.session, p.session == p.pid);
@@ -211,7 +225,7 @@ impl<H: Hardware> Kernel<H> {
             _ => {}
         }
         let kind = if device::is_terminal(number) { Kind::Terminal } else { Kind::Device(number) };
-        self.install(serial, fd, kind, inode, status, cloexec, entry)
+        self.install(serial, fd, kind, inode, status, cloexec, name)
     }
 
     /// By a link of /proc/self/fd.
@@ -223,13 +237,16 @@ impl<H: Hardware> Kernel<H> {
         status: u64,
         cloexec: bool,
     ) -> CallResult {
+        if status & O_DIRECTORY != 0 {
+            return Err(ENOTDIR);
+        }
         let (kind, reads, writes) = ends(pipe, status)?;
         let p = self.pipes.get_mut(pipe).ok_or(ENXIO)?;
         p.readers += u32::from(reads);
         p.readers_seen += u64::from(reads);
         p.writers += u32::from(writes);
         p.writers_seen += u64::from(writes);
-        self.install(serial, fd, kind, 0, status, cloexec, None)
+        self.install(serial, fd, kind, 0, status, cloexec, Name::Own)
     }
 
     #[allow(clippy::too_many_arguments)] // what open has found out
@@ -241,7 +258,7 @@ impl<H: Hardware> Kernel<H> {
         flags: u64,
         status: u64,
         cloexec: bool,
-        entry: Option<(u64, Vec<u8>)>,
+        name: Name,
         from: Option<Continuation>,
     ) -> CallResult {
         let pipe = match self.files.inode(inode)?.body {
@@ -286,7 +303,7 @@ impl<H: Hardware> Kernel<H> {
             let next = Continuation::Opening { pipe, seen, write: writes };
             return wait_for(Key::Openers(pipe), next);
         }
-        let result = self.install(serial, fd, kind, inode, status, cloexec, entry)?;
+        let result = self.install(serial, fd, kind, inode, status, cloexec, name)?;
         let id = self.any_file(serial, fd as u64)?;
         if let Some(f) = self.open.get_mut(id) {
             f.quiet_hangup = quiet;
@@ -304,19 +321,11 @@ impl<H: Hardware> Kernel<H> {
         inode: u64,
         flags: u64,
         cloexec: bool,
-        entry: Option<(u64, Vec<u8>)>,
+        name: Name,
     ) -> CallResult {
         self.files.hold(inode);
-        let file = self.open.insert(OpenFile {
-            kind,
-            inode,
-            flags,
-            offset: 0,
-            refs: 1,
-            entry,
-            path: None,
-            quiet_hangup: None,
-        });
+        let file =
+            self.open.insert(OpenFile { kind, inode, flags, offset: 0, refs: 1, name, quiet_hangup: None });
         self.process_mut(serial)?.set_descriptor(fd, Some(Descriptor { file, cloexec }));
         done(fd as u64)
     }

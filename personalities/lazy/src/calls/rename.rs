@@ -4,6 +4,7 @@ use super::name::read_only;
 use super::*;
 use crate::files::walk::{Last, Node, Walked};
 use crate::files::{S_IFDIR, S_IFMT, device, procfs};
+use crate::open::Name;
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_renameat(&mut self, serial: u64, a: &[u64; 6], flags: u64) -> CallResult {
@@ -71,8 +72,8 @@ impl<H: Hardware> Kernel<H> {
     /// Open files go with their entry.
     pub(super) fn moved(&mut self, from: (u64, &[u8]), to: (u64, &[u8]), inode: u64) {
         for (_, f) in self.open.iter_mut().filter(|(_, f)| f.inode == inode) {
-            if f.entry.as_ref().is_some_and(|(d, n)| *d == from.0 && n == from.1) {
-                f.entry = Some((to.0, to.1.to_vec()));
+            if matches!(&f.name, Name::Entry(d, n) if *d == from.0 && n == from.1) {
+                f.name = Name::Entry(to.0, to.1.to_vec());
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::files::Body;
 use crate::open::{Kind, O_APPEND};
-use crate::signal::{SIGPIPE, SIGTTOU};
+use crate::signal::SIGTTOU;
 use crate::terminal::TOSTOP;
 use abi::turn::TTY_SLICE;
 use abi::vote::EffectKind;
@@ -139,7 +139,7 @@ impl<H: Hardware> Kernel<H> {
     fn room_in(&mut self, serial: u64, p: u32, nonblocking: bool) -> Result<Option<u64>> {
         let pipe = self.pipes.get(p).ok_or(EBADF)?;
         if pipe.readers == 0 {
-            self.generate_kernel(serial, SIGPIPE);
+            self.broken_pipe(serial);
             return Err(EPIPE);
         }
         match pipe.room() as u64 {

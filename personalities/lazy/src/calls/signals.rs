@@ -3,7 +3,7 @@
 use super::*;
 use crate::frame::SS_DISABLE;
 use crate::process::{Action, AltStack, Info};
-use crate::signal::{SIGSEGV, UNBLOCKABLE, bit, ignores};
+use crate::signal::{SIGPIPE, SIGSEGV, UNBLOCKABLE, bit, ignores};
 
 /// MINSIGSTKSZ of arm64.
 const STACK_LEAST: u64 = 5120;
@@ -12,6 +12,12 @@ impl<H: Hardware> Kernel<H> {
     fn user_info(&self, serial: u64, code: i32) -> Info {
         let pid = self.process_of(serial).map_or(0, |p| p.pid);
         Info { code, fields: [pid, 0, 0], address: None }
+    }
+
+    /// A pipe without readers is written to: SIGPIPE, as if the writer had sent it (Linux' `send_sig(SIGPIPE, current, 0)`).
+    pub(super) fn broken_pipe(&mut self, serial: u64) {
+        let info = self.user_info(serial, 0);
+        self.generate(serial, SIGPIPE, info);
     }
 
     pub(super) fn sys_kill(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {

@@ -4,7 +4,7 @@ use super::io::{CHUNK, COUNT_MAX, Part, check_offset, check_position, in_user_ha
 use super::*;
 use crate::files::{SIZE_MAX, Time, device};
 use crate::open::{Kind, O_APPEND};
-use crate::signal::{SIGPIPE, SIGTTOU};
+use crate::signal::SIGTTOU;
 use crate::terminal::TOSTOP;
 use abi::turn::{PIPE_BUF, TTY_SLICE};
 use abi::vote::EffectKind;
@@ -61,7 +61,7 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         let pipe = self.pipes.get(p).ok_or(EBADF)?;
         if pipe.readers == 0 {
-            self.generate_kernel(serial, SIGPIPE);
+            self.broken_pipe(serial);
             return if before > 0 { done(before) } else { Err(EPIPE) };
         }
         let (left, room) = (count - before, pipe.room() as u64);

@@ -4,7 +4,7 @@ use crate::errno::{ENOMEM, Result};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, Mapping, Rights};
-use crate::open::{Kind, OpenFile};
+use crate::open::{Kind, Name, OpenFile};
 use crate::process::{Place, Process};
 use abi::turn::MEMORY_PAGES;
 use alloc::format;
@@ -14,6 +14,8 @@ use core::fmt::Write;
 
 /// Inode number of /proc.
 pub const PROC: u64 = 1 << 33;
+/// What stands behind the path of a file that has lost that name.
+pub const DELETED: &[u8] = b" (deleted)";
 const PER_PID: u64 = 1024;
 const FD_LINKS: u64 = 256;
 
@@ -155,25 +157,25 @@ impl<H: Hardware> Kernel<H> {
 
     /// What the link of an open file description shows.
     pub fn shown(&self, file: &OpenFile) -> Option<Vec<u8>> {
-        if file.path.is_some() {
-            return file.path.clone();
+        if let Name::Text(text) = &file.name {
+            return Some(text.clone());
         }
         if let Some((p, ..)) = file.pipe()
             && file.inode == 0
         {
             return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
         }
-        if file.kind == Kind::Directory {
+        if file.kind == Kind::Directory || file.kind == Kind::Path && self.is_directory(file.inode) {
             return self.path_of(file.inode);
         }
-        let (dir, name) = file.entry.as_ref()?;
+        let Name::Entry(dir, name) = &file.name else { return None };
         let mut path = self.path_of(*dir)?;
         if path.last() != Some(&b'/') {
             path.push(b'/');
         }
         path.extend_from_slice(name);
         if self.lookup(*dir, name).ok() != Some(file.inode) {
-            path.extend_from_slice(b" (deleted)");
+            path.extend_from_slice(DELETED);
         }
         Some(path)
     }

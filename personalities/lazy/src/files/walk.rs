@@ -74,7 +74,8 @@ impl<H: Hardware> Kernel<H> {
         Ok(self.stat_inode(ino)?.mode)
     }
 
-    fn is_directory(&self, ino: u64) -> bool {
+    /// Whether inode `ino` is a directory, wherever it lies.
+    pub fn is_directory(&self, ino: u64) -> bool {
         self.mode_of(ino).is_ok_and(|m| m & S_IFMT == S_IFDIR)
     }
 

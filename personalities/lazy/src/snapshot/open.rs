@@ -6,7 +6,7 @@ use crate::files::walk::{AT_FDCWD, Last, Walked};
 use crate::files::{Body, device, procfs};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
-use crate::open::{Kind, O_ACCMODE, O_PATH, O_RDWR, O_WRONLY, OpenFile};
+use crate::open::{Kind, Name, O_ACCMODE, O_PATH, O_RDWR, O_WRONLY, OpenFile};
 use crate::pipe::Pipe;
 use abi::snapshot::{self as record, Record};
 use abi::turn::{PIPE_CAPACITY, PIPES_MAX};
@@ -44,8 +44,7 @@ impl<H: Hardware> Kernel<H> {
                 flags: f.flags.into(),
                 offset: f.offset,
                 refs,
-                entry: None,
-                path: None,
+                name: Name::Own,
                 quiet_hangup: f.before_writers.then_some(FIRST),
             };
             let id = self.open.insert(file);
@@ -182,18 +181,18 @@ impl<H: Hardware> Kernel<H> {
 
     /// By which entry of a directory a file was opened, if its link shows `path` by that; else the path as it is.
     fn name_open(&mut self, id: u32, path: &[u8]) {
-        let there = path.strip_suffix(b" (deleted)").unwrap_or(path);
+        let there = path.strip_suffix(procfs::DELETED).unwrap_or(path);
         let walked = self.walk(1, AT_FDCWD as u64, there, false);
         if let Ok(Walked { dir, last: Last::Name(name), .. }) = walked
             && let Some(f) = self.open.get_mut(id)
         {
-            f.entry = Some((dir, name));
+            f.name = Name::Entry(dir, name);
         }
         let shown = self.open.get(id).and_then(|f| self.shown(f)).unwrap_or_default();
         if shown != path
             && let Some(f) = self.open.get_mut(id)
         {
-            (f.entry, f.path) = (None, Some(path.to_vec()));
+            f.name = Name::Text(path.to_vec());
         }
     }
 }

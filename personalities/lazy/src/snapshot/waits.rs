@@ -98,7 +98,10 @@ impl<H: Hardware> Kernel<H> {
         let a = arguments(&self.threads.get(&serial)?.registers);
         let path = self.path(serial, a[1]).ok()?;
         let follow = a[2] & O_NOFOLLOW == 0 && a[2] & (O_CREAT | O_EXCL) != O_CREAT | O_EXCL;
-        let Node::Inode(inode) = self.walk(serial, a[0], &path, follow).ok()?.node? else { return None };
+        let inode = match self.walk(serial, a[0], &path, follow).ok()?.node? {
+            Node::Inode(inode) => inode,
+            Node::Open(f) => self.open.get(f)?.inode,
+        };
         matches!(self.files.inode(inode).ok()?.body, Body::Fifo(_)).then_some(inode)
     }
 

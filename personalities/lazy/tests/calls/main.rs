@@ -3,5 +3,6 @@
 mod answers;
 mod bytes;
 mod mappings;
+mod pipes;
 #[path = "../program/mod.rs"]
 mod program;

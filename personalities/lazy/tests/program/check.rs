@@ -25,6 +25,7 @@ pub const EISDIR: i64 = -21;
 pub const EINVAL: i64 = -22;
 pub const EFBIG: i64 = -27;
 pub const EROFS: i64 = -30;
+pub const ELOOP: i64 = -40;
 pub const ENOSYS: i64 = -38;
 pub const EOVERFLOW: i64 = -75;
 

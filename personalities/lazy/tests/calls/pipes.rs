@@ -1,0 +1,119 @@
+//! Pipes: what a write without readers brings, and what is opened by the link of an end.
+
+use super::program::Step;
+use super::program::check::*;
+use super::program::run::{HERE, call, text, words};
+use abi::linux::nr;
+use lazy::process::Info;
+
+const SIGPIPE: u32 = 13;
+/// /etc/a is open as 3, a pipe has its ends at 4 and 5.
+fn pipe() -> Vec<Step> {
+    vec![
+        text(AREA + 0x200, "/etc/a"),
+        call(nr::openat, &[HERE, AREA + 0x200, 0, 0]),
+        call(nr::pipe2, &[AREA, 0]),
+    ]
+}
+
+/// Linux' `send_sig(SIGPIPE, current, 0)`: SI_USER.
+#[test]
+fn a_write_without_readers_is_a_signal_from_the_writer() {
+    let vector = AREA + 0x300;
+    let writes = [
+        call(nr::write, &[5, AREA, 7]),
+        call(nr::writev, &[5, vector, 1]),
+        call(nr::sendfile, &[5, 3, 0, 4]),
+    ];
+    for write in writes {
+        let blocked = words(AREA + 0x400, &[1 << (SIGPIPE - 1)]);
+        let child = vec![blocked, call(nr::rt_sigprocmask, &[0, AREA + 0x400, 0, 8]), write];
+        let rest = call(nr::ppoll, &[0, 0, 0, 0, 8]);
+        let child = [child, vec![rest]].concat();
+        let setup = [pipe(), vec![words(vector, &[AREA, 7]), call(nr::close, &[4])]].concat();
+        let run = check_all(setup, vec![(Step::Fork(17, 1), 2)], child);
+        assert_eq!(run.outside.borrow().results.last(), Some(&(1, -32)), "EPIPE");
+        let found = run.kernel.processes[&2].infos.get(&SIGPIPE);
+        assert_eq!(found, Some(&Info { code: 0, fields: [2, 0, 0], address: None }));
+    }
+}
+
+const O_TRUNC: u64 = 0o1000;
+const O_DIRECTORY: u64 = 0o40000;
+const O_NOFOLLOW: u64 = 0o100000;
+const O_PATH: u64 = 0o10000000;
+
+/// As Linux 6.1's `do_open`, behind the link: it leads to the pipe itself.
+#[test]
+fn what_is_opened_by_a_descriptors_link_is_looked_at_as_by_any_name() {
+    let (file, end, none, slash) = (AREA + 0x200, AREA + 0x220, AREA + 0x240, AREA + 0x260);
+    let open = |path, flags| call(nr::openat, &[HERE, path, flags, 0o600]);
+    let shut = |fd| (call(nr::close, &[fd]), 0);
+    check(
+        pipe(),
+        vec![
+            (text(file, "/dev/fd/3"), 0),
+            (text(end, "/proc/self/fd/4"), 0),
+            (text(none, "/dev/fd/9"), 0),
+            (text(slash, "/dev/fd/4/"), 0),
+            (open(end, O_DIRECTORY), ENOTDIR),
+            (open(file, O_DIRECTORY), ENOTDIR),
+            (open(end, O_PATH | O_DIRECTORY), ENOTDIR),
+            (open(file, O_PATH | O_DIRECTORY), ENOTDIR),
+            (open(end, 0o300), EEXIST),
+            (open(end, 0o200), 6),
+            shut(6),
+            (open(end, 0o100), 6),
+            shut(6),
+            (open(end, O_NOFOLLOW), ELOOP),
+            (open(end, O_NOFOLLOW | O_TRUNC), ELOOP),
+            (open(end, O_NOFOLLOW | O_DIRECTORY), ENOTDIR),
+            (open(end, O_NOFOLLOW | O_PATH), 6),
+            shut(6),
+            (open(end, 3), EINVAL),
+            (open(none, 0), ENOENT),
+            (open(slash, 0), ENOTDIR),
+            (open(slash, 0o100), EISDIR),
+            // O_TRUNC says nothing of a pipe; the new end writes, though the link is of one that reads.
+            (call(nr::write, &[5, AREA, 3]), 3),
+            (open(end, O_TRUNC | 1), 6),
+            (call(nr::write, &[6, AREA, 3]), 3),
+            (call(nr::read, &[6, AREA + 0x800, 9]), EBADF),
+            (call(nr::read, &[4, AREA + 0x800, 9]), 6),
+        ],
+    );
+}
+
+/// The texts of the links of descriptors, by readlinkat of /dev/fd/N.
+#[test]
+fn what_is_opened_by_a_link_of_proc_keeps_its_own_name() {
+    let (link, given) = (AREA + 0x200, AREA + 0x800);
+    let cases = [
+        ("/dev/fd/3", 0, "/etc/a"),
+        ("/dev/fd/3", O_PATH, "/etc/a"),
+        ("/dev/fd/0", 0, "/dev/console"),
+        ("/proc/self/exe", 0, "/bin/init"),
+        ("/proc/self/cwd", O_PATH, "/"),
+        ("/etc/.", O_PATH, "/etc"),
+        ("/proc/version", 0, "/proc/version"),
+    ];
+    for (path, flags, shown) in cases {
+        let run = check(
+            pipe(),
+            vec![
+                (text(link, path), 0),
+                (call(nr::openat, &[HERE, link, flags, 0]), 6),
+                (text(link, "/dev/fd/6"), 0),
+                (call(nr::readlinkat, &[HERE, link, given, 100]), shown.len() as i64),
+            ],
+        );
+        let space = run.kernel.processes[&1].space.expect("it lives");
+        let mut memory = run.kernel.memory;
+        let found: Vec<u8> = (0..shown.len() as u64)
+            .map(|n| {
+                memory.read_u32(space, given + (n & !3)).expect("it is mapped").to_le_bytes()[n as usize & 3]
+            })
+            .collect();
+        assert_eq!(found, shown.as_bytes(), "{path}");
+    }
+}
