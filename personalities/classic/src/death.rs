@@ -1,6 +1,5 @@
 //! How processes end, stop and go on, and who hears of it.
 
-use crate::deliver::user_info;
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Trace};
 use crate::process::{Life, News, Process, SpaceId};
@@ -132,8 +131,8 @@ impl<M: Machine> Kernel<M> {
     fn hang_up_if_orphaned(&mut self, pgid: u32) {
         let stopped = self.procs.values().any(|p| p.pgid == pgid && p.life == Life::Stopped);
         if stopped && self.is_orphaned(pgid, None) {
-            self.generate_group(pgid, SIGHUP, user_info(code::SI_USER, 0));
-            self.generate_group(pgid, SIGCONT, user_info(code::SI_USER, 0));
+            self.generate_group(pgid, SIGHUP, Info::kernel());
+            self.generate_group(pgid, SIGCONT, Info::kernel());
         }
     }
 

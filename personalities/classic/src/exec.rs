@@ -131,8 +131,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn open_exec(&mut self, serial: Serial, path: &[u8]) -> Result<ExecFile, Errno> {
-        self.with_files(serial, Vec::new(), |fs, caller, _| fs.open_exec(caller, HERE, path))
-            .unwrap_or(Err(ENOENT))
+        self.with_files(serial, |fs, caller, _| fs.open_exec(caller, HERE, path)).unwrap_or(Err(ENOENT))
     }
 
     fn parse(&self, file: ExecFile) -> Result<Image, Errno> {

@@ -1,6 +1,6 @@
 //! What file calls may know of the rest of the kernel, and the one place where they are made.
 
-use crate::errno::{ENOMEM, Errno};
+use crate::errno::{ENOMEM, ESRCH, Errno};
 use crate::fs::{Caller, Fs, ProcessRow, System};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
@@ -12,6 +12,7 @@ use crate::turns::{Serial, Turns};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// Heap that files, names and pipes leave to the rest of the kernel, bytes: less than mappings do, which no agreed limit bounds.
 pub(crate) const FILES_RESERVE: usize = HEAP_RESERVE / 2;
@@ -21,7 +22,10 @@ struct Rest<'a> {
     procs: &'a BTreeMap<Serial, Process>,
     threads: &'a BTreeMap<Serial, Thread>,
     turns: &'a Turns,
-    rows: Vec<ProcessRow>,
+    details: &'a [ProcessRow],
+    /// Whose row was asked for and is not among them.
+    wanted: Cell<Option<u32>>,
+    charged: u64,
     caller: (Option<&'a Process>, SigSet),
     counts: (u64, u32),
     orphaned: bool,
@@ -29,13 +33,20 @@ struct Rest<'a> {
 
 impl System for Rest<'_> {
     fn processes(&self) -> Vec<ProcessRow> {
-        if !self.rows.is_empty() {
-            return self.rows.clone();
-        }
         let mut rows: Vec<ProcessRow> =
             self.procs.values().map(|p| plain_row(p, self.procs, self.threads, self.turns)).collect();
         rows.sort_unstable_by_key(|r| r.pid);
         rows
+    }
+    fn details(&self, pid: u32) -> Option<ProcessRow> {
+        let row = self.details.iter().find(|row| row.pid == pid).cloned();
+        if row.is_none() && self.procs.values().any(|p| p.pid == pid) {
+            self.wanted.set(Some(pid));
+        }
+        row
+    }
+    fn charged(&self) -> u64 {
+        self.charged
     }
     fn counts(&self) -> (u64, u64, u32) {
         (self.turns.round().len() as u64, self.counts.0, self.counts.1)
@@ -74,7 +85,6 @@ fn plain_row(
             Life::Alive => b'R',
         },
         comm: p.name.clone(),
-        cmdline: p.cmdline.clone(),
         exe: p.exe.clone(),
         calls: p.calls,
         nice: p.nice,
@@ -84,13 +94,22 @@ fn plain_row(
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Calls into `fs` as thread `serial`. `rows` is the process table for /proc; empty when the call cannot ask for it.
+    /// Calls into `fs` as thread `serial`, with no process' memory and files to be seen in /proc.
     pub(crate) fn with_files<R>(
         &mut self,
         serial: Serial,
-        rows: Vec<ProcessRow>,
         call: impl FnOnce(&mut Fs, &mut Caller<'_>, &mut UserView<'_, M>) -> R,
     ) -> Option<R> {
+        self.with_files_and(serial, &[], call).map(|(result, _)| result)
+    }
+
+    /// The same with whole rows of some processes; also the pid of a process whose row was wanted and is not among them.
+    pub(crate) fn with_files_and<R>(
+        &mut self,
+        serial: Serial,
+        details: &[ProcessRow],
+        call: impl FnOnce(&mut Fs, &mut Caller<'_>, &mut UserView<'_, M>) -> R,
+    ) -> Option<(R, Option<u32>)> {
         let pgid = self.process(serial)?.pgid;
         let orphaned = self.is_orphaned(pgid, None);
         let t = self.threads.get(&serial)?;
@@ -103,7 +122,8 @@ impl<M: Machine> Kernel<M> {
         let counts = (self.last_serial, self.last_pid);
         let (procs, threads, turns) = (&self.procs, &self.threads, &self.turns);
         let caller = (procs.get(&process), mask);
-        let system = Rest { procs, threads, turns, rows, caller, counts, orphaned };
+        let (wanted, charged) = (Cell::new(None), self.budget.charged);
+        let system = Rest { procs, threads, turns, details, wanted, charged, caller, counts, orphaned };
         let mut caller = Caller {
             fds: &mut fds,
             cwd: &mut cwd,
@@ -122,26 +142,19 @@ impl<M: Machine> Kernel<M> {
         let shared = self.spaces.get_mut(&space)?;
         let mut view = UserView { machine: &mut self.m, space: &mut shared.space, budget: &mut self.budget };
         let result = call(&mut self.fs, &mut caller, &mut view);
+        let wanted = system.wanted.get();
         let p = self.procs.get_mut(&process)?;
         (p.fds, p.cwd, p.umask, p.random_offset) = (fds, cwd, umask, random_offset);
         self.threads.get_mut(&serial)?.progress = progress;
-        Some(result)
+        Some((result, wanted))
     }
 
-    /// The process table as /proc shows it, ascending pids. ENOMEM where the heap does not hold it and the copies that a call makes of it:
-    /// programs decide how long its texts are.
-    pub(crate) fn rows(&self) -> Result<Vec<ProcessRow>, Errno> {
-        let (mut rows, mut bytes) = (Vec::with_capacity(self.procs.len()), 0);
-        for p in self.procs.values() {
-            let row = self.row(p);
-            bytes += row.maps.len() + row.cmdline.len() + row.fds.iter().map(|fd| fd.1.len()).sum::<usize>();
-            if !self.has_room_for_copies(bytes) {
-                return Err(ENOMEM);
-            }
-            rows.push(row);
-        }
-        rows.sort_unstable_by_key(|r: &ProcessRow| r.pid);
-        Ok(rows)
+    /// A process' row as /proc shows it. ENOMEM where the heap does not hold it and the copies that a call makes of it: programs decide how
+    /// long its texts are. ESRCH: nobody has the pid.
+    pub(crate) fn row_of(&self, pid: u32) -> Result<ProcessRow, Errno> {
+        let row = self.procs.values().find(|p| p.pid == pid).map(|p| self.row(p)).ok_or(ESRCH)?;
+        let bytes = row.maps.len() + row.cmdline.len() + row.fds.iter().map(|fd| fd.1.len()).sum::<usize>();
+        if self.has_room_for_copies(bytes) { Ok(row) } else { Err(ENOMEM) }
     }
 
     /// Whether the heap holds four times as much: a text that grows is laid anew in a power of two.
@@ -152,6 +165,7 @@ impl<M: Machine> Kernel<M> {
     fn row(&self, p: &Process) -> ProcessRow {
         let space = self.spaces.get(&p.space).filter(|_| p.is_alive()).map(|s| &s.space);
         ProcessRow {
+            cmdline: p.cmdline.clone(),
             charged_pages: self.charge_of(p),
             maps: space.map_or_else(Vec::new, |s| self.maps(s)),
             fds: self.fs.show_fds(&p.fds),

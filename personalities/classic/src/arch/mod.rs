@@ -5,11 +5,13 @@
 //! | `start` | first instructions, MMU on |
 //! | `kernel_map` | the kernel's own tables (upper half, W^X) |
 //! | `user_map` | programs' tables (lower half) |
+//! | `bytes` | memcpy and memset
 //! | `memory` | heap, frames, and the way from a physical address to bytes |
 //! | `vectors` | into user mode and back |
 //! | `devices` | virtual GIC CPU interface, virtual timer |
 //! | `machine` | all of it as `classic::machine::Machine` |
 
+mod bytes;
 mod devices;
 mod kernel_map;
 mod machine;

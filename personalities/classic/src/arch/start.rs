@@ -24,6 +24,8 @@ const TCR: u64 = 25 | 25 << 16 | 0x3500 | 0x3500 << 16 | 2 << 30 | 2 << 32;
 /// RES1 bits; M, C, I; stack alignment checks at both levels; for EL0: DZE, UCT, UCI, nTWI, nTWE (`docs/linux-abi.md`).
 const SCTLR: u64 =
     0x30d0_0800 | 1 | 1 << 2 | 1 << 12 | 1 << 3 | 1 << 4 | 1 << 14 | 1 << 15 | 1 << 26 | 1 << 16 | 1 << 18;
+// A: an access may be unaligned, on which `bytes` relies.
+const _: () = assert!(SCTLR & 1 << 1 == 0);
 
 global_asm!(
     r#"

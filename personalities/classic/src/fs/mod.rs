@@ -140,9 +140,14 @@ pub struct ProcessRow {
 
 /// What file calls must know of the rest of the kernel. Built for each call.
 pub trait System {
-    /// The process table, ascending pids. Only called for /proc, and to tell ESRCH from EPERM in TIOCSPGRP. The caller's own
-    /// `fds` and `cwd` are not looked at: they are in [`Caller`].
+    /// The process table, ascending pids, without command lines and without what lies in memory and files. Only called for /proc,
+    /// and to tell ESRCH from EPERM in TIOCSPGRP.
     fn processes(&self) -> Vec<ProcessRow>;
+    /// The whole row of one process. None: there is none, or it has to be made first, and the call, which must have changed nothing yet,
+    /// is made again with it. The caller's own `fds` and `cwd` are not looked at: they are in [`Caller`].
+    fn details(&self, pid: u32) -> Option<ProcessRow>;
+    /// Pages that all processes are charged for.
+    fn charged(&self) -> u64;
     /// Threads in the round, serials given, last pid given (for /proc).
     fn counts(&self) -> (u64, u64, u32);
     /// Whether process group `pgid` exists in session `sid`.

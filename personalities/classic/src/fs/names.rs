@@ -227,6 +227,9 @@ impl Fs {
         if self.tree.get(node).is_some_and(|dir| dir.links == 0) {
             return Err(ENOENT.into());
         }
+        if self.lists_what_is_missing(call.caller, node) {
+            return Err(ENOENT.into());
+        }
         let count = call.u32(2) as usize;
         let room = call.user.writable(call.args[1], count);
         let mut out = Vec::new();

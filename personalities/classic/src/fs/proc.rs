@@ -77,18 +77,14 @@ pub fn mode(place: Place) -> u32 {
 pub type Listed = (u64, Vec<u8>, Ino);
 
 impl Fs {
-    /// The rows of the process table, the caller's own with its descriptors and working directory as they are now.
-    fn rows(&self, caller: &Caller<'_>) -> Vec<ProcessRow> {
-        let mut rows = caller.system.processes();
-        for row in rows.iter_mut().filter(|row| row.pid == caller.pid) {
+    /// A row of the process table, the caller's own with its descriptors and working directory as they are now.
+    fn row(&self, caller: &Caller<'_>, pid: u32) -> Option<ProcessRow> {
+        let mut row = caller.system.details(pid)?;
+        if pid == caller.pid {
             row.fds = self.show_fds(caller.fds);
             row.cwd = self.path_of(*caller.cwd);
         }
-        rows
-    }
-
-    pub(super) fn row(&self, caller: &Caller<'_>, pid: u32) -> Option<ProcessRow> {
-        self.rows(caller).into_iter().find(|row| row.pid == pid)
+        Some(row)
     }
 
     fn process_exists(&self, caller: &Caller<'_>, pid: u32) -> bool {
@@ -100,6 +96,16 @@ impl Fs {
             self.show_fds(caller.fds)
         } else {
             self.row(caller, pid).map_or(Vec::new(), |r| r.fds)
+        }
+    }
+
+    /// Whether `node` lists the descriptors of a process whose row has to be made first: a listing must not go on from its middle.
+    pub(super) fn lists_what_is_missing(&self, caller: &Caller<'_>, node: Ino) -> bool {
+        match place(node) {
+            Some(Place::Entry(pid, b"fd")) if pid != caller.pid => {
+                caller.system.details(pid).is_none() && self.process_exists(caller, pid)
+            }
+            _ => false,
         }
     }
 
@@ -161,10 +167,11 @@ impl Fs {
         match link {
             Place::Fixed(b"self") => Some(format!("{}", caller.pid).into_bytes()),
             Place::Entry(pid, b"cwd") if pid == caller.pid => Some(self.path_of(*caller.cwd)),
-            Place::Entry(pid, name) => {
-                let row = self.row(caller, pid)?;
-                Some(if name == b"exe" { row.exe } else { row.cwd }).filter(|path| !path.is_empty())
+            Place::Entry(pid, b"exe") => {
+                let mut rows = caller.system.processes().into_iter();
+                rows.find(|row| row.pid == pid).map(|row| row.exe).filter(|path| !path.is_empty())
             }
+            Place::Entry(pid, _) => self.row(caller, pid).map(|row| row.cwd).filter(|path| !path.is_empty()),
             Place::Fd(pid, fd) => {
                 self.process_fds(caller, pid).into_iter().find(|(n, _)| *n == fd).map(|(_, text)| text)
             }
@@ -209,11 +216,7 @@ impl Fs {
                 "cpu  0 0 0 0 0 0 0 0 0 0\nbtime {}\nprocesses {serials}\nprocs_running {round}\nprocs_blocked 0\n",
                 self.boot_us / 1_000_000
             ),
-            b"meminfo" => {
-                let charged =
-                    caller.system.processes().iter().fold(0u64, |n, r| n.saturating_add(r.charged_pages));
-                meminfo(MEMORY_PAGES * 4, MEMORY_PAGES.saturating_sub(charged) * 4)
-            }
+            b"meminfo" => meminfo(MEMORY_PAGES * 4, MEMORY_PAGES.saturating_sub(caller.system.charged()) * 4),
             _ => String::new(),
         }
     }

@@ -77,6 +77,12 @@ impl System for Rows {
     fn processes(&self) -> Vec<ProcessRow> {
         self.rows.clone()
     }
+    fn details(&self, pid: u32) -> Option<ProcessRow> {
+        self.rows.iter().find(|row| row.pid == pid).cloned()
+    }
+    fn charged(&self) -> u64 {
+        self.rows.iter().map(|row| row.charged_pages).sum()
+    }
     fn counts(&self) -> (u64, u64, u32) {
         (1, 7, 9)
     }

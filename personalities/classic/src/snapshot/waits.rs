@@ -20,7 +20,7 @@ pub(super) fn resume<M: Machine>(
     let Some(Want::Call { number, args }) = t.want else { return Err("a process in the middle of no call") };
     let (deadline_us, child) = (t.progress.deadline_us, t.vfork_child);
     if number == nr::openat {
-        k.with_files(serial, Vec::new(), |fs, caller, view| fs.begin_opener(caller, &args, view, came))
+        k.with_files(serial, |fs, caller, view| fs.begin_opener(caller, &args, view, came))
             .ok_or("a call without memory")??;
     }
     if number == nr::futex
@@ -37,8 +37,7 @@ pub(super) fn resume<M: Machine>(
         nr::futex => k.futex_key(serial, args[0]).into_iter().collect(),
         nr::nanosleep | nr::clock_nanosleep | nr::rt_sigsuspend => Vec::new(),
         _ => {
-            let keys = k
-                .with_files(serial, Vec::new(), |fs, caller, view| fs.waits_for(caller, number, &args, view));
+            let keys = k.with_files(serial, |fs, caller, view| fs.waits_for(caller, number, &args, view));
             keys.ok_or("a call without memory")??.into_iter().map(Key::File).collect()
         }
     };

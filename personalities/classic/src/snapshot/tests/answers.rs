@@ -139,6 +139,63 @@ fn texts_of_proc_leave_the_kernel_its_heap() {
     assert_eq!(open(little, b"/etc/motd\0"), 3);
 }
 
+/// Whatever way a path leads into /proc, by links that a program made too, what stands there is whole.
+#[test]
+fn links_of_any_name_lead_into_proc() {
+    const HERE: u64 = -100_i64 as u64;
+    let text_of = |path: &str| {
+        let (length, output) = answer(|c| {
+            c.path(A, "/proc/self").path(B, "/tmp/me").call(nr::symlinkat, &[A, HERE, B]);
+            c.path(A, "/proc/meminfo").path(B, "/tmp/memory").call(nr::symlinkat, &[A, HERE, B]);
+            c.path(A, path).call(nr::openat, &[HERE, A, 0, 0]).call(nr::read, &[3, BIG, 4096]).save(2);
+            c.with(nr::write, &[Lit(1), Lit(BIG), Saved(2)]);
+        });
+        assert!(length != 0, "{path}");
+        output
+    };
+    assert!(text_of("/tmp/me/maps").contains("[stack]"));
+    assert_eq!(text_of("/tmp/me/maps"), text_of("/proc/1/maps"));
+    assert_eq!(text_of("/tmp/me/statm"), text_of("/proc/self/statm"));
+    assert_eq!(text_of("/tmp/memory"), text_of("/proc/meminfo"));
+    assert!(!text_of("/tmp/memory").contains(&format!("MemFree:  {} kB", abi::turn::MEMORY_PAGES * 4)));
+}
+
+/// One call may need the rows of two processes, and make none for a pid that nobody has.
+#[test]
+fn a_path_leads_through_two_processes() {
+    const HERE: u64 = -100_i64 as u64;
+    let readlink = |path: &str, body: fn(&mut Code)| {
+        answer(|c| {
+            c.fork(0, |c| {
+                body(c);
+                sleep(c, 500);
+            });
+            sleep(c, 100);
+            c.path(A, path).call(nr::readlinkat, &[HERE, A, BIG, 100]);
+        })
+        .0
+    };
+    let in_proc = |c: &mut Code| _ = c.path(A, "/proc/1").call(nr::chdir, &[A]);
+    assert_eq!(readlink("/proc/2/cwd/cwd", in_proc), 1);
+    assert_eq!(readlink("/proc/2/cwd", in_proc), 7);
+    assert_eq!(readlink("/proc/3/cwd", in_proc), -2);
+}
+
+#[test]
+fn another_process_descriptors_are_listed_from_the_first_on() {
+    let listed = |path: &str| {
+        answer(|c| {
+            c.fork(0, |c| sleep(c, 500));
+            sleep(c, 100);
+            c.path(A, path).call(nr::openat, &[-100_i64 as u64, A, 0, 0]).call(nr::close, &[0]);
+            c.call(nr::getdents64, &[3, BIG, 4096]);
+        })
+        .0
+    };
+    // ".", ".." and 0, 1, 2; of the caller 1, 2, 3.
+    assert_eq!([listed("/proc/2/fd"), listed("/proc/1/fd")], [5 * 24; 2]);
+}
+
 #[test]
 fn files_names_and_pipes_leave_the_kernel_its_heap() {
     const HERE: u64 = -100_i64 as u64;
@@ -184,5 +241,30 @@ fn sigpipe_comes_from_the_writer() {
         c.call(nr::wait4, &[ANYBODY, A, 0, 0]).say(b"end\n").call(nr::exit_group, &[0]);
         let all = Case::new(c, 0).everywhere();
         assert!(seen(&all, "Pending { signal: 13, code: 0, pid: 2, status: 0, address: 0 }"));
+    }
+}
+
+/// A group that is left without a parent while a job of it is stopped hears of it from the kernel.
+#[test]
+fn an_orphaned_job_is_hung_up_by_the_kernel() {
+    const ME: usize = 5;
+    let mut c = Code::default();
+    c.fork(0, |c| {
+        c.call(nr::setsid, &[]).fork(1, |c| {
+            c.call(nr::setpgid, &[0, 0]).fork(2, |c| {
+                let hup_and_cont: u64 = 1 | 1 << 17;
+                c.put(A, &hup_and_cont.to_le_bytes()).call(nr::rt_sigprocmask, &[0, A, 0, 8]);
+                c.call(nr::getpid, &[]).save(ME).with(nr::kill, &[Saved(ME), Lit(19)]).say(b"woken\n");
+                idle(c, 20);
+            });
+            c.call(nr::wait4, &[ANYBODY, A, 2, 0]);
+        });
+        c.call(nr::wait4, &[ANYBODY, A, 0, 0]);
+    });
+    c.call(nr::wait4, &[ANYBODY, A, 0, 0]).call(nr::wait4, &[ANYBODY, A, 0, 0]).call(nr::exit_group, &[0]);
+    let all = Case::new(c, 0).everywhere();
+    for signal in [1, 18] {
+        let wanted = format!("Pending {{ signal: {signal}, code: 128, pid: 0, status: 0, address: 0 }}");
+        assert!(seen(&all, &wanted), "{wanted}");
     }
 }
