@@ -39,7 +39,7 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         let now = self.now();
         let Node::Open(file) = node else { return Err(EBADF) };
-        let (pipe, ..) = self.open.get(file).and_then(|f| f.pipe()).ok_or(EBADF)?;
+        let pipe = self.open.get(file).and_then(|f| f.nameless_pipe()).ok_or(EBADF)?;
         let pipe = self.pipes.get_mut(pipe).ok_or(EBADF)?;
         let mut inode = stat.as_inode(Body::Fifo(None));
         change(&mut inode);

@@ -160,9 +160,7 @@ impl<H: Hardware> Kernel<H> {
         if let Name::Text(text) = &file.name {
             return Some(text.clone());
         }
-        if let Some((p, ..)) = file.pipe()
-            && file.inode == 0
-        {
+        if let Some(p) = file.nameless_pipe() {
             return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
         }
         if file.kind == Kind::Directory || file.kind == Kind::Path && self.is_directory(file.inode) {
