@@ -59,7 +59,7 @@ impl<H: Hardware> Kernel<H> {
                 (true, true) if !self.files.directory(target)?.entries.is_empty() => return Err(ENOTEMPTY),
                 _ => {}
             }
-            self.files.unlink(&mut self.memory.physical, to.dir, new_name_of(&to), now)?;
+            self.remove_name(to.dir, new_name_of(&to))?;
         } else if self.files.inode(to.dir)?.nlink == 0 {
             return Err(ENOENT);
         }

@@ -107,13 +107,7 @@ fn what_is_opened_by_a_link_of_proc_keeps_its_own_name() {
                 (call(nr::readlinkat, &[HERE, link, given, 100]), shown.len() as i64),
             ],
         );
-        let space = run.kernel.processes[&1].space.expect("it lives");
-        let mut memory = run.kernel.memory;
-        let found: Vec<u8> = (0..shown.len() as u64)
-            .map(|n| {
-                memory.read_u32(space, given + (n & !3)).expect("it is mapped").to_le_bytes()[n as usize & 3]
-            })
-            .collect();
+        let found = bytes_at(run, given, shown.len());
         assert_eq!(found, shown.as_bytes(), "{path}");
     }
 }

@@ -72,6 +72,14 @@ pub fn check_all(setup: Vec<Step>, script: Vec<(Step, i64)>, child: Vec<Step>) -
     run
 }
 
+/// The bytes that process 1 has at `at`.
+pub fn bytes_at(run: Run, at: u64, count: usize) -> Vec<u8> {
+    let space = run.kernel.processes[&1].space.expect("it lives");
+    let mut memory = run.kernel.memory;
+    let mut word = |n: u64| memory.read_u32(space, at + 4 * n).expect("it is mapped").to_le_bytes();
+    (0..count).map(|n| word(n as u64 / 4)[n % 4]).collect()
+}
+
 /// Files 3 (the image's, ten bytes, read-only), 4 (empty, read and write), 5 (append), 6 (/etc), 7 (a text of /proc).
 pub fn files() -> Vec<Step> {
     let path = |n: u64| AREA + 0x1000 + 64 * n;
