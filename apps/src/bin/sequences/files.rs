@@ -234,7 +234,8 @@ impl Storm {
         self.call_for("sendfile", libc::SYS_sendfile, [to, from, offset, length, 0, 0], offset, |_| 8);
         if self.is(to, libc::S_IFIFO) && self.is(from, libc::S_IFREG) {
             // Linux has put the file's pages into the pipe, where a write to the file would show: what is there is read at once.
-            for fd in (3..=LAST).filter(|fd| self.is(*fd, libc::S_IFIFO)) {
+            let pipes: Vec<u64> = (3..=LAST).filter(|fd| self.is(*fd, libc::S_IFIFO)).collect();
+            for fd in pipes {
                 self.quietly(libc::SYS_fcntl, [fd, libc::F_SETFL as u64, 0o4000, 0, 0, 0]);
                 self.call_for("read", libc::SYS_read, [fd, SINK, SINK_SIZE, 0, 0, 0], SINK, |r| r as u64);
             }

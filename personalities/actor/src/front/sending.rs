@@ -29,6 +29,17 @@ struct From {
     count: u64,
 }
 
+/// What is read up to the end of the file that it is appended to is read again by the step that follows, as often as the count wants it: one
+/// write does it, however little was read.
+fn repeat(bytes: &mut Vec<u8>, most: usize) {
+    let period = bytes.len();
+    bytes.reserve_exact(most - period);
+    while bytes.len() < most {
+        let n = (most - bytes.len()).min(bytes.len() / period * period);
+        bytes.extend_from_within(..n);
+    }
+}
+
 impl<M: Machine> Kernel<M> {
     pub(super) fn sendfile(&mut self, me: Serial, a: Arguments) -> Out {
         let kept_at = a.0[2];
@@ -152,16 +163,21 @@ impl<M: Machine> Kernel<M> {
         let mut done = 0;
         while done < from.count {
             let step = From { at: from.at + done, count: from.count - done, ..*from };
-            let bytes = self.source_bytes(&step, step.count.min(CHUNK));
+            let most = step.count.min(CHUNK);
+            let mut bytes = self.source_bytes(&step, most);
             if bytes.is_empty() {
                 break;
             }
+            if target == from.node && start + done == self.files.size(target) {
+                repeat(&mut bytes, most as usize);
+            }
+            // A step that reads less is not the last: the file may have grown by it.
             match self.files.write_at(target, start + done, &bytes) {
                 Ok(n) => done += n as u64,
                 Err(errno) if done == 0 => return Err(errno),
                 Err(_) => break,
             }
-            if done % CHUNK != 0 {
+            if done < step.at - from.at + bytes.len() as u64 {
                 break;
             }
         }

@@ -99,6 +99,33 @@ fn sendfile_of_no_bytes_asks_for_a_position_alone() {
 }
 
 #[test]
+fn sendfile_goes_on_in_a_file_that_grows_by_it() {
+    let mut k = kernel();
+    let (out, create, asked) = (open(&mut k, b"/f\0", 0o102), 0o102, 43_685);
+    let source = open(&mut k, b"/f\0", create);
+    k.put(DATA, b"abcde");
+    assert_eq!(answer(&mut k, nr::write, &[out, DATA as i64, 5]), 5);
+    // Between two descriptors of a file, the source's position at its beginning.
+    assert_eq!(answer(&mut k, nr::sendfile, &[out, source, 0, asked]), asked);
+    let node = k.files.active(1, source as u32).unwrap().node;
+    let mut bytes = vec![0; 50_000];
+    assert_eq!(k.files.read_at(node, 0, &mut bytes), 43_690);
+    assert_eq!(bytes[..43_690], b"abcde".repeat(8738));
+    // From an open file to itself, the source's position in memory: what was written over is read as it is then.
+    assert_eq!(answer(&mut k, nr::lseek, &[out, -2, 2]), 43_688);
+    k.put(DATA, &43_686u64.to_le_bytes());
+    assert_eq!(answer(&mut k, nr::sendfile, &[out, out, DATA as i64, 70_000]), 70_000);
+    assert_eq!(k.memory.word(k.space_of(1).unwrap(), DATA).unwrap(), 113_686);
+    let mut bytes = vec![0; 70_005];
+    assert_eq!(k.files.read_at(node, 43_685, &mut bytes), 70_003);
+    assert_eq!(bytes[..8], *b"abcbcded");
+    // What lies before the source's position ends at the file's end; so does an empty step.
+    k.put(DATA, &113_000u64.to_le_bytes());
+    assert_eq!(answer(&mut k, nr::lseek, &[out, 10, 0]), 10);
+    assert_eq!(answer(&mut k, nr::sendfile, &[out, out, DATA as i64, 70_000]), 688);
+}
+
+#[test]
 fn a_record_lock_s_range_comes_before_its_type_and_the_type_before_how_the_file_is_open() {
     let mut k = kernel();
     let (get, set) = (5, 6);
