@@ -119,7 +119,7 @@ impl<H: Hardware> Kernel<H> {
                 Node::Open(f) => self.open.get(f).ok_or(ENOENT)?.inode,
             }
         };
-        if self.mode_of(dir)? & S_IFMT != S_IFDIR {
+        if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
         Ok(Walked { dir, last, node: None, slash: slashes > 0 })

@@ -150,3 +150,27 @@ fn o_path_of_a_pipe_holds_what_has_no_end() {
     assert_eq!(memory.read_u64(space, stat), Ok(4));
     assert_eq!(memory.read_u32(space, stat + 0x210), Ok(0o10640));
 }
+
+#[test]
+fn other_calls_follow_the_link_too() {
+    let (end, file, below, stat) = (AREA + 0x220, AREA + 0x240, AREA + 0x260, AREA + 0x800);
+    let truncate = |path, size| call(nr::truncate, &[path, size]);
+    let run = check(
+        pipe(),
+        vec![
+            (text(end, "/dev/fd/4"), 0),
+            (text(file, "/dev/fd/3"), 0),
+            (text(below, "/dev/fd/4/x"), 0),
+            (call(nr::execve, &[end, 0, 0]), EACCES),
+            (call(nr::chdir, &[end]), ENOTDIR),
+            (call(nr::renameat, &[HERE, below, HERE, file]), ENOTDIR),
+            (call(nr::mkdirat, &[HERE, below, 0o755]), ENOTDIR),
+            (truncate(end, 3), EINVAL),
+            (truncate(file, 3), 0),
+            (call(nr::fstat, &[3, stat]), 0),
+            (text(file, "/proc/version"), 0),
+            (truncate(file, 1 << 41), EROFS),
+        ],
+    );
+    assert_eq!(bytes_at(run, stat + 48, 8), [3, 0, 0, 0, 0, 0, 0, 0]);
+}

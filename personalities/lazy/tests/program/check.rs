@@ -16,6 +16,7 @@ pub const ESRCH: i64 = -3;
 pub const EBADF: i64 = -9;
 pub const ECHILD: i64 = -10;
 pub const EAGAIN: i64 = -11;
+pub const EACCES: i64 = -13;
 pub const ENOMEM: i64 = -12;
 pub const EFAULT: i64 = -14;
 pub const EBUSY: i64 = -16;
