@@ -78,9 +78,9 @@ impl<M: Machine> Kernel<M> {
         }
         let to_pipe = matches!(out.target, Target::Pipe { .. });
         let count = a.0[3].min(COUNT_MAX);
-        // As Linux: what has no position is refused; what the rest is shows when there are bytes to send.
+        // As Linux: what has no position is refused; what the rest is shows when there are bytes to send. A pipe is not asked whether it appends.
         let sends = is_file || has_position && count == 0;
-        if !sends && !to_pipe || out.flags & O_APPEND != 0 {
+        if !to_pipe && (!sends || out.flags & O_APPEND != 0) {
             return Err(e::EINVAL);
         }
         if count > 0 && at >= SIZE_MAX {

@@ -126,6 +126,22 @@ fn sendfile_goes_on_in_a_file_that_grows_by_it() {
 }
 
 #[test]
+fn sendfile_into_a_pipe_that_appends_is_no_matter() {
+    let mut k = kernel();
+    let (source, appends) = (open(&mut k, b"/f\0", 0o102), 0o2000);
+    k.put(DATA, b"abcde");
+    assert_eq!(answer(&mut k, nr::write, &[source, DATA as i64, 5]), 5);
+    assert_eq!(answer(&mut k, nr::lseek, &[source, 0, 0]), 0);
+    assert_eq!(answer(&mut k, nr::pipe2, &[DATA as i64, 0o4000]), 0);
+    let pipe = (k.memory.word(k.space_of(1).unwrap(), DATA).unwrap() >> 32) as i64;
+    for out in [pipe, source] {
+        assert_eq!(answer(&mut k, nr::fcntl, &[out, 4, appends]), 0);
+    }
+    assert_eq!(answer(&mut k, nr::sendfile, &[pipe, source, 0, 3]), 3);
+    assert_eq!(answer(&mut k, nr::sendfile, &[source, source, 0, 3]), -22);
+}
+
+#[test]
 fn a_record_lock_s_range_comes_before_its_type_and_the_type_before_how_the_file_is_open() {
     let mut k = kernel();
     let (get, set) = (5, 6);
