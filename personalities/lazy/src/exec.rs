@@ -9,8 +9,7 @@ use crate::files::{Body, S_IFMT, S_IFREG};
 use crate::hw::{FpState, Hardware, Registers};
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, LIMIT, Mapping, Rights};
-use crate::memory::object::Source;
-use crate::memory::space::chunks;
+use crate::memory::{object::Source, space::chunks};
 use crate::process::{Action, AltStack, Stand};
 use abi::layout::{Layout, MMAP_MIN, PAGE, layout};
 use abi::turn::{ARGUMENTS_MAX, MEMORY_PAGES};
@@ -60,11 +59,12 @@ impl Request {
 impl<H: Hardware> Kernel<H> {
     /// Whether `path` names what can be executed, before arguments are looked at.
     pub fn check_executable(&self, serial: u64, path: &[u8]) -> Result<u64> {
-        let inode = match self.walk(serial, AT_FDCWD as u64, path, true)?.found()? {
+        let node = self.walk(serial, AT_FDCWD as u64, path, true)?.found()?;
+        let inode = match node {
             Node::Inode(i) => i,
             Node::Open(f) => self.open.get(f).ok_or(ENOENT)?.inode,
         };
-        let mode = self.mode_of(inode)?;
+        let mode = self.stat_node(node)?.mode;
         if mode & S_IFMT != S_IFREG || mode & 0o111 == 0 || self.files.inode(inode).is_err() {
             return Err(EACCES);
         }

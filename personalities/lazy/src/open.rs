@@ -23,13 +23,15 @@ pub enum Kind {
     Text(Vec<u8>),
     /// O_PATH.
     Path,
+    /// O_PATH of a pipe without a name, by the link of one of its ends.
+    PipePath(u32),
 }
 
 impl Kind {
     /// Its number in state digests and snapshots.
     pub fn number(&self) -> u8 {
         match self {
-            Kind::File | Kind::Path => 0,
+            Kind::File | Kind::Path | Kind::PipePath(_) => 0,
             Kind::Directory => 1,
             Kind::PipeRead(_) => 2,
             Kind::PipeWrite(_) | Kind::PipeBoth(_) => 3,
@@ -37,6 +39,11 @@ impl Kind {
             Kind::Device(_) => 5,
             Kind::Text(_) => 6,
         }
+    }
+
+    /// Whether it was opened by O_PATH.
+    pub fn is_path(&self) -> bool {
+        matches!(self, Kind::Path | Kind::PipePath(_))
     }
 }
 
@@ -72,12 +79,12 @@ pub struct OpenFile {
 impl OpenFile {
     /// Whether it may be read.
     pub fn readable(&self) -> bool {
-        matches!(self.flags & O_ACCMODE, 0 | O_RDWR) && self.kind != Kind::Path
+        matches!(self.flags & O_ACCMODE, 0 | O_RDWR) && !self.kind.is_path()
     }
 
     /// Whether it may be written.
     pub fn writable(&self) -> bool {
-        matches!(self.flags & O_ACCMODE, O_WRONLY | O_RDWR) && self.kind != Kind::Path
+        matches!(self.flags & O_ACCMODE, O_WRONLY | O_RDWR) && !self.kind.is_path()
     }
 
     /// Whether its calls do not block.
@@ -92,6 +99,14 @@ impl OpenFile {
             Kind::PipeWrite(p) => Some((p, false, true)),
             Kind::PipeBoth(p) => Some((p, true, true)),
             _ => None,
+        }
+    }
+
+    /// The pipe without a name that it leads to, as an end of it or by O_PATH.
+    pub fn nameless_pipe(&self) -> Option<u32> {
+        match self.kind {
+            Kind::PipePath(p) => Some(p),
+            _ => self.pipe().map(|(p, ..)| p).filter(|_| self.inode == 0),
         }
     }
 }

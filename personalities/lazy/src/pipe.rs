@@ -28,6 +28,8 @@ pub struct Pipe {
     pub readers: u32,
     /// Open write ends, blocked openers included.
     pub writers: u32,
+    /// O_PATH descriptions of one without a name.
+    pub paths: u32,
     /// How often a read end was opened.
     pub readers_seen: u64,
     /// How often a write end was opened.
@@ -43,6 +45,11 @@ impl Pipe {
     pub fn attributes(&self) -> Attributes {
         let made = Attributes { mode: 0o600, owner: [0; 2], times: [Time::of_us(self.made); 3] };
         self.attributes.unwrap_or(made)
+    }
+
+    /// Whether an end of it is open.
+    pub fn is_open(&self) -> bool {
+        self.readers + self.writers > 0
     }
 
     /// Bytes that fit.

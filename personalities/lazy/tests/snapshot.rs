@@ -51,6 +51,14 @@ fn scripts() -> Vec<Vec<Step>> {
         call(nr::utimensat, &[HERE, path(4), 0, 0]),
         call(nr::set_robust_list, &[0x1234, 24]),
     ]);
+    // A pipe that only O_PATH holds.
+    first.extend([
+        call(nr::pipe2, &[AREA + 0x810, 0]), // 10, 11
+        text(AREA + 0x820, "/dev/fd/11"),
+        call(nr::openat, &[HERE, AREA + 0x820, 0o10000000]), // 12
+        call(nr::close, &[10]),
+        call(nr::close, &[11]),
+    ]);
     for child in (1..=7).chain([9]) {
         first.push(Step::Fork(FORK, child));
     }
@@ -97,7 +105,7 @@ fn scripts() -> Vec<Vec<Step>> {
         busy,
         // Opens the FIFO by the link of a descriptor that holds no end of it.
         vec![
-            call(nr::openat, &[HERE, path(2), 0o10000000]), // 10
+            call(nr::openat, &[HERE, path(2), 0o10000000]), // 10, the lowest that is free
             text(AREA + 0x500, "/dev/fd/10"),
             call(nr::openat, &[HERE, AREA + 0x500, 0]),
         ],

@@ -253,13 +253,18 @@ impl Storm {
         }
     }
 
+    /// The words of `struct stat` (1: inode, 2: mode below the links, 4: device); zero: it is no descriptor.
+    pub fn status(&self, fd: u64) -> [u64; 16] {
+        let mut stat = [0u64; 16];
+        self.quietly(libc::SYS_fstat, [fd, stat.as_mut_ptr() as u64, 0, 0, 0, 0]);
+        stat
+    }
+
     /// Type and first permissions of what a descriptor leads to; 0: it is none.
     pub fn mode(&self, fd: u64) -> u32 {
         let known = usize::try_from(fd).ok().and_then(|fd| self.modes.get(fd));
         known.and_then(Cell::get).unwrap_or_else(|| {
-            let mut stat = [0u64; 16];
-            self.quietly(libc::SYS_fstat, [fd, stat.as_mut_ptr() as u64, 0, 0, 0, 0]);
-            let mode = stat[2] as u32;
+            let mode = self.status(fd)[2] as u32;
             known.inspect(|known| known.set(Some(mode)));
             mode
         })

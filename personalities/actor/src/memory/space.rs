@@ -232,6 +232,10 @@ impl Space {
 
     /// Takes everything in a range away.
     pub fn carve(&mut self, start: u64, end: u64) {
+        // An empty range makes no border: nothing would join the two halves again.
+        if start >= end {
+            return;
+        }
         self.split(start);
         self.split(end);
         let gone: Vec<u64> = self.regions.range(start..end).map(|(s, _)| *s).collect();

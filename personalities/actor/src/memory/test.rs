@@ -27,6 +27,7 @@ enum Op {
     Write(u64, u8),
     Forget(u64, u64),
     Move(u64, u64, u64),
+    Shrink(u64, u64, u64),
     Fork,
 }
 
@@ -40,6 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
         (0..PAGES, any::<u8>()).prop_map(|(a, b)| Op::Write(a, b)),
         range().prop_map(|(a, n)| Op::Forget(a, n)),
         (range(), 0..PAGES).prop_map(|((a, n), to)| Op::Move(a, n, to)),
+        (range(), 1..6u64).prop_map(|((a, n), new)| Op::Shrink(a, n.max(new), n.min(new))),
         Just(Op::Fork),
     ]
 }
@@ -113,6 +115,15 @@ fn apply(memory: &mut Memory, id: &mut SpaceId, model: &mut Model, op: &Op) {
                 model.0.extend((to..).zip(cells));
             }
         }
+        Op::Shrink(a, n, new) => {
+            let r = Remap { at: at(a), old: n * PAGE, new: new * PAGE, flags: 0, to: 0 };
+            let done = memory.mremap(*id, &r, Growth::Turn);
+            let mapped = model.0.contains_key(&a);
+            assert_eq!(done.is_ok(), mapped, "{done:?}");
+            if mapped {
+                (a + new..a + n).for_each(|p| _ = model.0.remove(&p));
+            }
+        }
         Op::Fork => {
             let child = memory.fork(*id).unwrap();
             // The parent goes on for a while and must not be seen by the child.
@@ -140,10 +151,12 @@ proptest! {
                 let read = memory.read(id, at(page), &mut byte).ok().map(|()| byte[0]);
                 prop_assert_eq!(read, model.0.get(&page).filter(|c| c.0 != 0).map(|c| c.2), "page {}", page);
             }
-            let mut last = None;
+            let mut last: Option<&Region> = None;
             for (start, r) in &memory.space(id).unwrap().regions {
-                prop_assert!(*start < r.end && last.is_none_or(|end| end <= *start));
-                last = Some(r.end);
+                prop_assert!(*start < r.end && last.is_none_or(|l| l.end <= *start));
+                let alike = |l: &Region| l.end == *start && (l.rights, l.charged) == (r.rights, r.charged);
+                prop_assert!(!last.is_some_and(alike), "two regions meet at {:#x} that should be one", start);
+                last = Some(r);
             }
         }
     }
@@ -164,6 +177,22 @@ proptest! {
             let _ = image(&elf, None, Space::new(layout(&[1; 32], 0), 0), &arguments);
         }
     }
+}
+
+#[test]
+fn an_mremap_to_the_same_length_leaves_one_mapping() {
+    let (mut memory, id) = space();
+    let map = MapRequest { address: at(0), length: 5 * PAGE, prot: 5, flags: ANONYMOUS_FIXED, offset: 0 };
+    assert_eq!(memory.mmap(id, &map, None, Growth::Turn), Ok(at(0)));
+    let same = Remap { at: at(0), old: 3 * PAGE, new: 3 * PAGE, flags: 0, to: 0 };
+    assert_eq!(memory.mremap(id, &same, Growth::Turn), Ok(at(0)));
+    assert_eq!(memory.space(id).unwrap().maps().unwrap().iter().filter(|b| **b == b'\n').count(), 1);
+    // Over the place where the first one ended (sequence 400598).
+    let grown = Remap { at: at(1), old: 3 * PAGE, new: 10 * PAGE, flags: 1, to: 0 };
+    let to = memory.mremap(id, &grown, Growth::Turn).unwrap();
+    let space = memory.space(id).unwrap();
+    assert_eq!(space.at(to).map(|(start, r)| (start, r.end)), Some((to, to + 10 * PAGE)));
+    assert!(space.is_free(at(1), at(4)) && space.at(at(0)).is_some() && space.at(at(4)).is_some());
 }
 
 /// An ELF file with one segment of everything that a fuzzer would have to guess.

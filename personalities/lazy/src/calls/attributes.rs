@@ -39,7 +39,7 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         let now = self.now();
         let Node::Open(file) = node else { return Err(EBADF) };
-        let (pipe, ..) = self.open.get(file).and_then(|f| f.pipe()).ok_or(EBADF)?;
+        let pipe = self.open.get(file).and_then(|f| f.nameless_pipe()).ok_or(EBADF)?;
         let pipe = self.pipes.get_mut(pipe).ok_or(EBADF)?;
         let mut inode = stat.as_inode(Body::Fifo(None));
         change(&mut inode);
@@ -158,10 +158,9 @@ impl<H: Hardware> Kernel<H> {
         if (a[1] as i64) < 0 {
             return Err(EINVAL);
         }
-        let Node::Inode(ino) = self.node_at(serial, AT_FDCWD as u64, a[0], 0, true)? else {
-            return Err(EINVAL);
-        };
-        match self.mode_of(ino)? & S_IFMT {
+        let node = self.node_at(serial, AT_FDCWD as u64, a[0], 0, true)?;
+        let Stat { ino, mode, .. } = self.stat_node(node)?;
+        match mode & S_IFMT {
             S_IFDIR => Err(EISDIR),
             S_IFREG => self.truncate_inode(ino, a[1]),
             _ => Err(EINVAL),
@@ -184,11 +183,11 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn truncate_inode(&mut self, ino: u64, size: u64) -> CallResult {
-        if size > crate::files::SIZE_MAX {
-            return Err(EFBIG);
-        }
         if self.files.inode(ino).is_err() {
             return Err(EROFS);
+        }
+        if size > crate::files::SIZE_MAX {
+            return Err(EFBIG);
         }
         let now = self.now();
         let kept = size.div_ceil(4096);

@@ -61,6 +61,12 @@ impl<H: Hardware> Kernel<H> {
         if let Some((pipe, reads, writes)) = f.pipe() {
             self.close_end(pipe, reads, writes);
         }
+        if let Kind::PipePath(pipe) = f.kind {
+            if let Some(p) = self.pipes.get_mut(pipe) {
+                p.paths -= 1;
+            }
+            self.drop_pipe_if_unused(pipe);
+        }
         self.files.release(&mut self.memory.physical, f.inode);
     }
 
@@ -78,8 +84,16 @@ impl<H: Hardware> Kernel<H> {
         self.drop_pipe_if_unused(pipe);
     }
 
+    /// Pipes that count.
+    pub(super) fn open_pipes(&self) -> usize {
+        self.pipes.iter().filter(|(_, p)| p.is_open()).count()
+    }
+
     pub(super) fn drop_pipe_if_unused(&mut self, pipe: u32) {
-        if self.pipes.get(pipe).is_none_or(|p| p.readers + p.writers > 0) {
+        let Some(p) = self.pipes.get_mut(pipe).filter(|p| !p.is_open()) else { return };
+        if p.paths > 0 {
+            // As on Linux: its inode stays, what it held does not.
+            p.data.clear();
             return;
         }
         if let Some(fifo) = self.pipes.remove(pipe).and_then(|p| p.fifo) {
@@ -94,7 +108,7 @@ impl<H: Hardware> Kernel<H> {
         if a[1] & !(O_CLOEXEC | O_NONBLOCK) != 0 {
             return Err(EINVAL);
         }
-        if self.pipes.len() >= PIPES_MAX || self.open.len() + 2 > OPEN_FILES_MAX {
+        if self.open_pipes() >= PIPES_MAX || self.open.len() + 2 > OPEN_FILES_MAX {
             return Err(ENFILE);
         }
         let read_fd = self.new_descriptor(serial, 0)?;

@@ -62,7 +62,7 @@ impl<H: Hardware> Kernel<H> {
         let id = self.any_file(serial, a[0])?;
         let fd = u64::from(a[0] as u32) as usize;
         let f = self.open.get(id).ok_or(EBADF)?;
-        let path_only = f.kind == Kind::Path;
+        let path_only = f.kind.is_path();
         if path_only && !matches!(a[1], 0..=3 | 1030) {
             return Err(EBADF);
         }

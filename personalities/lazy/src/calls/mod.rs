@@ -119,7 +119,7 @@ impl<H: Hardware> Kernel<H> {
     pub fn file(&self, serial: u64, fd: u64) -> Result<u32> {
         let id = self.any_file(serial, fd)?;
         match self.open.get(id) {
-            Some(f) if f.kind != crate::open::Kind::Path => Ok(id),
+            Some(f) if !f.kind.is_path() => Ok(id),
             _ => Err(EBADF),
         }
     }

@@ -107,26 +107,37 @@ impl<H: Hardware> Kernel<H> {
         };
         let cloexec = flags & O_CLOEXEC != 0;
         if flags & O_PATH != 0 {
-            let inode = match node {
-                Node::Inode(i) => i,
-                Node::Open(f) => self.open.get(f).ok_or(ENOENT)?.inode,
-            };
-            if flags & O_DIRECTORY != 0 && self.stat_node(node)?.mode & S_IFMT != S_IFDIR {
-                return Err(ENOTDIR);
-            }
-            return self.install(
-                serial,
-                fd,
-                Kind::Path,
-                inode,
-                flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW),
-                cloexec,
-                name,
-            );
+            return self.open_path(serial, fd, node, flags, cloexec, name);
         }
         // As Linux keeps them: all but what concerned the opening itself.
         let status = flags & KEPT | O_LARGEFILE;
         self.open_node(serial, fd, node, flags, status, cloexec, name, made, create, from)
+    }
+
+    /// O_PATH.
+    fn open_path(
+        &mut self,
+        serial: u64,
+        fd: usize,
+        node: Node,
+        flags: u64,
+        cloexec: bool,
+        name: Name,
+    ) -> CallResult {
+        if flags & O_DIRECTORY != 0 && self.stat_node(node)?.mode & S_IFMT != S_IFDIR {
+            return Err(ENOTDIR);
+        }
+        let (inode, pipe) = match node {
+            Node::Inode(i) => (i, None),
+            Node::Open(f) => self.open.get(f).map(|f| (f.inode, f.nameless_pipe())).ok_or(ENOENT)?,
+        };
+        let mut kind = Kind::Path;
+        if let Some(pipe) = pipe {
+            self.pipes.get_mut(pipe).ok_or(ENXIO)?.paths += 1;
+            kind = Kind::PipePath(pipe);
+        }
+        let status = flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW);
+        self.install(serial, fd, kind, inode, status, cloexec, name)
     }
 
     #[allow(clippy::too_many_arguments)] // what open has found out
@@ -147,7 +158,7 @@ impl<H: Hardware> Kernel<H> {
         let inode = match node {
             Node::Open(f) => {
                 let f = self.open.get(f).ok_or(ENOENT)?;
-                if let (0, Some((pipe, ..))) = (f.inode, f.pipe()) {
+                if let Some(pipe) = f.nameless_pipe() {
                     return self.reopen_pipe(serial, fd, pipe, status, cloexec);
                 }
                 f.inode
@@ -241,7 +252,11 @@ impl<H: Hardware> Kernel<H> {
             return Err(ENOTDIR);
         }
         let (kind, reads, writes) = ends(pipe, status)?;
+        let full = self.open_pipes() >= PIPES_MAX;
         let p = self.pipes.get_mut(pipe).ok_or(ENXIO)?;
+        if !p.is_open() && full {
+            return Err(ENFILE);
+        }
         p.readers += u32::from(reads);
         p.readers_seen += u64::from(reads);
         p.writers += u32::from(writes);
@@ -263,7 +278,7 @@ impl<H: Hardware> Kernel<H> {
     ) -> CallResult {
         let pipe = match self.files.inode(inode)?.body {
             Body::Fifo(Some(p)) => p,
-            _ if self.pipes.len() >= PIPES_MAX => return Err(ENFILE),
+            _ if self.open_pipes() >= PIPES_MAX => return Err(ENFILE),
             _ => {
                 let made = self.clock();
                 let p = self.pipes.insert(Pipe { fifo: Some(inode), made, ..Pipe::default() });

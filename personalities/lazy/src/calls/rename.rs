@@ -59,7 +59,7 @@ impl<H: Hardware> Kernel<H> {
                 (true, true) if !self.files.directory(target)?.entries.is_empty() => return Err(ENOTEMPTY),
                 _ => {}
             }
-            self.files.unlink(&mut self.memory.physical, to.dir, new_name_of(&to), now)?;
+            self.remove_name(to.dir, new_name_of(&to))?;
         } else if self.files.inode(to.dir)?.nlink == 0 {
             return Err(ENOENT);
         }
@@ -119,7 +119,7 @@ impl<H: Hardware> Kernel<H> {
                 Node::Open(f) => self.open.get(f).ok_or(ENOENT)?.inode,
             }
         };
-        if self.mode_of(dir)? & S_IFMT != S_IFDIR {
+        if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
         Ok(Walked { dir, last, node: None, slash: slashes > 0 })

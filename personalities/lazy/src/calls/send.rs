@@ -60,12 +60,14 @@ impl<H: Hardware> Kernel<H> {
         if !t.writable() {
             return Err(EBADF);
         }
+        // A pipe is not asked whether it appends.
+        let appends = t.pipe().is_none() && t.flags & O_APPEND != 0;
         // Nothing to send: only a source without a position, and an output that appends, are refused.
         if a[3] == 0 && t.pipe().is_none() {
-            return if unplaced || t.flags & O_APPEND != 0 { Err(EINVAL) } else { done(0) };
+            return if unplaced || appends { Err(EINVAL) } else { done(0) };
         }
         // Linux waits for room in a pipe, and finds out that nobody reads it, before it asks what the source is.
-        let refused = kind != Kind::File || t.flags & O_APPEND != 0;
+        let refused = kind != Kind::File || appends;
         if refused {
             let (pipe, nonblocking) = (t.pipe(), t.nonblocking());
             return match pipe {

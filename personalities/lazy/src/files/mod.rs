@@ -55,6 +55,8 @@ pub struct Directory {
     /// Entries by sequence number: name and inode.
     pub entries: BTreeMap<u64, (Vec<u8>, u64)>,
     names: BTreeMap<Vec<u8>, u64>,
+    /// Its path when it was removed, if somebody held it then.
+    pub gone: Option<Vec<u8>>,
     /// Sequence number of the next entry.
     pub next: u64,
 }

@@ -149,7 +149,7 @@ impl<H: Hardware> Kernel<H> {
                 let p = self.by_pid(pid).filter(|p| !p.zombie)?;
                 Some(p.exe.1.clone())
             }
-            Node::Entry(pid, b"cwd") => self.path_of(self.by_pid(pid).filter(|p| !p.zombie)?.cwd),
+            Node::Entry(pid, b"cwd") => self.shown_directory(self.by_pid(pid).filter(|p| !p.zombie)?.cwd),
             Node::Link(pid, fd) => self.shown(self.open.get(self.by_pid(pid)?.descriptor(fd)?.file)?),
             _ => None,
         }
@@ -160,13 +160,11 @@ impl<H: Hardware> Kernel<H> {
         if let Name::Text(text) = &file.name {
             return Some(text.clone());
         }
-        if let Some((p, ..)) = file.pipe()
-            && file.inode == 0
-        {
+        if let Some(p) = file.nameless_pipe() {
             return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
         }
         if file.kind == Kind::Directory || file.kind == Kind::Path && self.is_directory(file.inode) {
-            return self.path_of(file.inode);
+            return self.shown_directory(file.inode);
         }
         let Name::Entry(dir, name) = &file.name else { return None };
         let mut path = self.path_of(*dir)?;
@@ -175,6 +173,15 @@ impl<H: Hardware> Kernel<H> {
         }
         path.extend_from_slice(name);
         if self.lookup(*dir, name).ok() != Some(file.inode) {
+            path.extend_from_slice(DELETED);
+        }
+        Some(path)
+    }
+
+    /// What a link to directory `dir` shows.
+    fn shown_directory(&self, dir: u64) -> Option<Vec<u8>> {
+        let mut path = self.path_of(dir)?;
+        if self.files.directory(dir).is_ok_and(|d| d.gone.is_some()) {
             path.extend_from_slice(DELETED);
         }
         Some(path)

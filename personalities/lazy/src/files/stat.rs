@@ -156,8 +156,8 @@ impl<H: Hardware> Kernel<H> {
 
     /// Of an open file description.
     pub fn stat_open(&self, file: &OpenFile) -> Result<Stat> {
-        match file.pipe() {
-            Some((p, ..)) if file.inode == 0 => {
+        match file.nameless_pipe() {
+            Some(p) => {
                 let pipe = self.pipes.get(p).ok_or(EBADF)?;
                 let Attributes { mode, owner: [uid, gid], times } = pipe.attributes();
                 let mode = S_IFIFO | mode;

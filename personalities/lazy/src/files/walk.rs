@@ -108,21 +108,30 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
-    /// The path of directory `dir`; none if it was removed.
+    /// The path of directory `dir`; of one that was removed where it was. None: nobody remembers.
     pub fn path_of(&self, dir: u64) -> Option<Vec<u8>> {
-        let (mut at, mut parts) = (dir, Vec::new());
+        let (mut at, mut parts, mut path) = (dir, Vec::new(), Vec::new());
         while at != ROOT {
             let above = self.above(at);
             let name = match at {
                 device::DEV => b"dev".to_vec(),
                 PROC => b"proc".to_vec(),
                 n if n > PROC => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
-                _ => self.files.directory(above).ok()?.entries.values().find(|e| e.1 == at)?.0.clone(),
+                _ => match &self.files.directory(at).ok()?.gone {
+                    Some(gone) if self.files.directory(above).is_err() => {
+                        path.clone_from(gone);
+                        break;
+                    }
+                    Some(gone) => gone.rsplit(|b| *b == b'/').next()?.to_vec(),
+                    None => {
+                        let entries = &self.files.directory(above).ok()?.entries;
+                        entries.values().find(|e| e.1 == at)?.0.clone()
+                    }
+                },
             };
             parts.push(name);
             at = above;
         }
-        let mut path = Vec::new();
         for part in parts.iter().rev() {
             path.push(b'/');
             path.extend_from_slice(part);

@@ -9,11 +9,12 @@ use crate::kernel::Kernel;
 use crate::open::{Kind, Name, O_ACCMODE, O_PATH, O_RDWR, O_WRONLY, OpenFile};
 use crate::pipe::Pipe;
 use abi::snapshot::{self as record, Record};
-use abi::turn::{PIPE_CAPACITY, PIPES_MAX};
+use abi::turn::{OPEN_FILES_MAX, PIPE_CAPACITY, PIPES_MAX};
 use alloc::vec::Vec;
 
 /// What the link of a pipe that has no name begins with.
 const NAMELESS: &[u8] = b"pipe:[";
+const GONE: &str = "a pipe that is not there";
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn read_open<'a>(&mut self, r: &mut Reader<'a>, found: &mut Found<'a>) -> Result<(), Refused> {
@@ -28,6 +29,11 @@ impl<H: Hardware> Kernel<H> {
             }
             let nameless = f.path.starts_with(NAMELESS);
             let (kind, inode) = match f.kind {
+                0 if u64::from(f.flags) & O_PATH != 0 && nameless => {
+                    let pipe = self.pipe_of(r, (false, f.inode), found)?;
+                    self.pipes.get_mut(pipe).ok_or(r.refuse(GONE))?.paths += 1;
+                    (Kind::PipePath(pipe), 0)
+                }
                 0 if u64::from(f.flags) & O_PATH != 0 => (Kind::Path, f.inode),
                 0 => (Kind::File, f.inode),
                 1 => (Kind::Directory, f.inode),
@@ -60,7 +66,7 @@ impl<H: Hardware> Kernel<H> {
         Ok(())
     }
 
-    /// An end of a pipe; its pipe is made if this is the first that is heard of it.
+    /// An end of a pipe.
     fn end_of<'a>(
         &mut self,
         r: &Reader<'a>,
@@ -68,12 +74,8 @@ impl<H: Hardware> Kernel<H> {
         nameless: bool,
         found: &mut Found<'a>,
     ) -> Result<Kind, Refused> {
-        let key = (!nameless, f.inode);
-        let id = match found.pipes.get(&key) {
-            Some(id) => *id,
-            None => self.new_pipe(r, key, found)?,
-        };
-        let p = self.pipes.get_mut(id).ok_or(r.refuse("a pipe that is not there"))?;
+        let id = self.pipe_of(r, (!nameless, f.inode), found)?;
+        let p = self.pipes.get_mut(id).ok_or(r.refuse(GONE))?;
         let access = u64::from(f.flags) & O_ACCMODE;
         let (reads, writes) = (access != O_WRONLY, access == O_WRONLY || access == O_RDWR);
         p.readers += u32::from(reads);
@@ -86,9 +88,17 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
+    /// The pipe with this key, made if this is the first that is heard of it.
+    fn pipe_of(&mut self, r: &Reader<'_>, key: (bool, u64), found: &mut Found<'_>) -> Result<u32, Refused> {
+        match found.pipes.get(&key) {
+            Some(id) => Ok(*id),
+            None => self.new_pipe(r, key, found),
+        }
+    }
+
     fn new_pipe(&mut self, r: &Reader<'_>, key: (bool, u64), found: &mut Found<'_>) -> Result<u32, Refused> {
         let (fifo, number) = key;
-        r.check(found.pipes.len() < PIPES_MAX, "more pipes than there can be")?;
+        r.check(found.pipes.len() < PIPES_MAX + OPEN_FILES_MAX, "more pipes than there can be")?;
         r.check(fifo || (1..self.pipe_numbers).contains(&number), "a pipe's number that was never given")?;
         let id = self.pipes.insert(Pipe {
             number: if fifo { 0 } else { number },
@@ -156,7 +166,8 @@ impl<H: Hardware> Kernel<H> {
                     device::known(*n) && !device::is_terminal(*n)
                 }
                 Kind::Text(_) => procfs::node(inode).is_some_and(|n| !n.is_directory() && !n.is_link()),
-                Kind::PipeRead(_) | Kind::PipeWrite(_) | Kind::PipeBoth(_) | Kind::Path => true,
+                Kind::PipeRead(_) | Kind::PipeWrite(_) | Kind::PipeBoth(_) => true,
+                Kind::Path | Kind::PipePath(_) => true,
             };
             r.check(right, "an open file that is not of its kind")?;
             self.files.hold(inode);

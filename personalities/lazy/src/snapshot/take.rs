@@ -246,7 +246,7 @@ impl<H: Hardware> Kernel<H> {
     fn write_open(&self, w: &mut Taking, files: &[u32]) -> Result<(), GivenUp> {
         let hw = &self.memory.physical.hw;
         for (number, f) in files.iter().enumerate().filter_map(|(n, f)| Some((n, self.open.get(*f)?))) {
-            let pipe = f.pipe().and_then(|(p, ..)| self.pipes.get(p));
+            let pipe = f.pipe().map(|(p, ..)| p).or(f.nameless_pipe()).and_then(|p| self.pipes.get(p));
             let quiet = pipe.is_some_and(|p| f.quiet_hangup == Some(p.writers_seen));
             let open = record::OpenFile {
                 number: number as u32,
@@ -265,7 +265,7 @@ impl<H: Hardware> Kernel<H> {
         Ok(())
     }
 
-    /// A pipe is there as long as a descriptor or a blocked opener holds it.
+    /// A pipe is there as long as a descriptor (of O_PATH, too) or a blocked opener holds it.
     fn write_pipes(&self, w: &mut Taking) -> Result<(), GivenUp> {
         let hw = &self.memory.physical.hw;
         let mut pipes: Vec<_> = self.pipes.iter().map(|(_, p)| p).collect();

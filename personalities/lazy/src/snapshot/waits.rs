@@ -35,7 +35,7 @@ impl<H: Hardware> Kernel<H> {
                 t.deadline = (waits && call.deadline_us != NO_DEADLINE).then_some(call.deadline_us);
             }
         }
-        let held = self.pipes.iter().all(|(_, p)| p.readers + p.writers > 0);
+        let held = self.pipes.iter().all(|(_, p)| p.is_open() || p.paths > 0);
         r.check(held, "a FIFO that nobody holds")
     }
 

@@ -272,3 +272,40 @@ fn a_directory_that_was_removed_takes_no_link() {
         ],
     );
 }
+
+/// As Linux' `d_path` of what has lost its name.
+#[test]
+fn links_of_proc_tell_where_a_removed_directory_was() {
+    let at = |n: u64| AREA + 0x100 + 0x40 * n;
+    let (above, dir, file, moved, link, given) = (at(0), at(1), at(2), at(3), at(4), AREA + 0x800);
+    let setup = vec![
+        text(above, "/up"),
+        text(dir, "/up/d"),
+        text(file, "/up/d/f"),
+        text(moved, "/new"),
+        call(nr::mkdirat, &[HERE, above, 0o755]),
+        call(nr::mkdirat, &[HERE, dir, 0o755]),
+        call(nr::chdir, &[dir]),
+        call(nr::openat, &[HERE, dir, 0o40000, 0]),    // 3
+        call(nr::openat, &[HERE, file, 0o102, 0o600]), // 4
+        call(nr::unlinkat, &[HERE, file, 0]),
+        call(nr::unlinkat, &[HERE, dir, 0x200]),
+    ];
+    let rename = call(nr::renameat, &[HERE, above, HERE, moved]);
+    let remove = call(nr::unlinkat, &[HERE, above, 0x200]);
+    let cases = [
+        (None, "/proc/self/cwd", "/up/d (deleted)"),
+        (None, "/dev/fd/3", "/up/d (deleted)"),
+        (None, "/dev/fd/4", "/up/d/f (deleted)"),
+        (Some(rename), "/proc/self/cwd", "/new/d (deleted)"),
+        (Some(remove), "/dev/fd/3", "/up/d (deleted)"),
+    ];
+    for (step, path, shown) in cases {
+        let mut script = vec![(text(link, path), 0)];
+        script.extend(step.map(|s| (s, 0)));
+        script.push((call(nr::readlinkat, &[HERE, link, given, 100]), shown.len() as i64));
+        script.push((call(nr::getcwd, &[given + 0x100, 100]), ENOENT));
+        let run = check(setup.clone(), script);
+        assert_eq!(bytes_at(run, given, shown.len()), shown.as_bytes(), "{path}");
+    }
+}

@@ -65,6 +65,17 @@ fn sendfile_of_no_bytes_asks_for_a_position_only() {
     );
 }
 
+/// Linux refuses an output that appends, but for a pipe.
+#[test]
+fn sendfile_into_a_pipe_that_appends() {
+    let send = |to: u64| call(nr::sendfile, &[to, 3, 0, 2]);
+    let append = |fd: u64| (call(nr::fcntl, &[fd, 4, 0o2000]), 0);
+    check(
+        files(),
+        vec![(call(nr::pipe2, &[AREA, 0o4000]), 0), append(9), (send(9), 2), append(4), (send(4), EINVAL)],
+    );
+}
+
 /// A file of holes that was sent to /dev/null took as much of the kernel's heap as it is long.
 #[test]
 fn a_file_of_holes_is_sent_without_being_held() {

@@ -107,13 +107,70 @@ fn what_is_opened_by_a_link_of_proc_keeps_its_own_name() {
                 (call(nr::readlinkat, &[HERE, link, given, 100]), shown.len() as i64),
             ],
         );
-        let space = run.kernel.processes[&1].space.expect("it lives");
-        let mut memory = run.kernel.memory;
-        let found: Vec<u8> = (0..shown.len() as u64)
-            .map(|n| {
-                memory.read_u32(space, given + (n & !3)).expect("it is mapped").to_le_bytes()[n as usize & 3]
-            })
-            .collect();
+        let found = bytes_at(run, given, shown.len());
         assert_eq!(found, shown.as_bytes(), "{path}");
     }
+}
+
+/// Linux keeps the pipe's inode, but not what the pipe held when its last end was closed.
+#[test]
+fn o_path_of_a_pipe_holds_what_has_no_end() {
+    let (link, stat) = (AREA + 0x200, AREA + 0x800);
+    let open = |flags| call(nr::openat, &[HERE, link, flags, 0]);
+    let run = check(
+        pipe(),
+        vec![
+            (call(nr::fchmod, &[4, 0o640]), 0),
+            (text(link, "/dev/fd/4"), 0),
+            (open(O_PATH), 6),
+            (call(nr::read, &[6, stat, 1]), EBADF),
+            (call(nr::fchmod, &[6, 0o644]), EBADF),
+            (call(nr::write, &[5, AREA, 3]), 3),
+            (text(link, "/dev/fd/6"), 0),
+            (open(0o4000), 7),
+            (call(nr::read, &[7, stat, 1]), 1),
+            (call(nr::close, &[7]), 0),
+            (call(nr::close, &[4]), 0),
+            (call(nr::close, &[5]), 0),
+            (call(nr::fstat, &[6, stat]), 0),
+            (open(2), 4),
+            (call(nr::fcntl, &[4, 4, 0o4000]), 0),
+            (call(nr::read, &[4, stat + 0x100, 1]), EAGAIN),
+            (open(O_PATH), 5),
+            (call(nr::close, &[6]), 0),
+            (call(nr::close, &[5]), 0),
+            (call(nr::fstat, &[4, stat + 0x200]), 0),
+            (call(nr::close, &[4]), 0),
+        ],
+    );
+    assert_eq!(run.kernel.pipes.len(), 0);
+    let space = run.kernel.processes[&1].space.expect("it lives");
+    let mut memory = run.kernel.memory;
+    assert_eq!(memory.read_u32(space, stat + 16), Ok(0o10640));
+    assert_eq!(memory.read_u64(space, stat), Ok(4));
+    assert_eq!(memory.read_u32(space, stat + 0x210), Ok(0o10640));
+}
+
+#[test]
+fn other_calls_follow_the_link_too() {
+    let (end, file, below, stat) = (AREA + 0x220, AREA + 0x240, AREA + 0x260, AREA + 0x800);
+    let truncate = |path, size| call(nr::truncate, &[path, size]);
+    let run = check(
+        pipe(),
+        vec![
+            (text(end, "/dev/fd/4"), 0),
+            (text(file, "/dev/fd/3"), 0),
+            (text(below, "/dev/fd/4/x"), 0),
+            (call(nr::execve, &[end, 0, 0]), EACCES),
+            (call(nr::chdir, &[end]), ENOTDIR),
+            (call(nr::renameat, &[HERE, below, HERE, file]), ENOTDIR),
+            (call(nr::mkdirat, &[HERE, below, 0o755]), ENOTDIR),
+            (truncate(end, 3), EINVAL),
+            (truncate(file, 3), 0),
+            (call(nr::fstat, &[3, stat]), 0),
+            (text(file, "/proc/version"), 0),
+            (truncate(file, 1 << 41), EROFS),
+        ],
+    );
+    assert_eq!(bytes_at(run, stat + 48, 8), [3, 0, 0, 0, 0, 0, 0, 0]);
 }

@@ -15,6 +15,8 @@ pub const ENOENT: i64 = -2;
 pub const ESRCH: i64 = -3;
 pub const EBADF: i64 = -9;
 pub const ECHILD: i64 = -10;
+pub const EAGAIN: i64 = -11;
+pub const EACCES: i64 = -13;
 pub const ENOMEM: i64 = -12;
 pub const EFAULT: i64 = -14;
 pub const EBUSY: i64 = -16;
@@ -69,6 +71,14 @@ pub fn check_all(setup: Vec<Step>, script: Vec<(Step, i64)>, child: Vec<Step>) -
     assert_eq!(results.len(), wanted.len(), "calls that came back");
     drop(outside);
     run
+}
+
+/// The bytes that process 1 has at `at`.
+pub fn bytes_at(run: Run, at: u64, count: usize) -> Vec<u8> {
+    let space = run.kernel.processes[&1].space.expect("it lives");
+    let mut memory = run.kernel.memory;
+    let mut word = |n: u64| memory.read_u32(space, at + 4 * n).expect("it is mapped").to_le_bytes();
+    (0..count).map(|n| word(n as u64 / 4)[n % 4]).collect()
 }
 
 /// Files 3 (the image's, ten bytes, read-only), 4 (empty, read and write), 5 (append), 6 (/etc), 7 (a text of /proc).
