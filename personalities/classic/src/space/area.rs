@@ -135,12 +135,27 @@ impl Area {
             && self.rights == next.rights
             && self.charged == next.charged
             && self.shared == next.shared
-            && self.kind == next.kind
-            && !self.is_file()
+            && self.kind_with(next).is_some()
     }
 
-    /// Appends `next`.
+    /// What both are as one: a file's bytes must go on. One that is cut short has nothing behind the pages that it knows, so a page cannot
+    /// follow there.
+    fn kind_with(&self, next: &Area) -> Option<Kind> {
+        let (Kind::File { ino, offset, size }, Kind::File { ino: other, offset: from, size: later }) =
+            (self.kind, next.kind)
+        else {
+            return (self.kind == next.kind).then_some(self.kind);
+        };
+        let goes_on = ino == other && offset + (self.end - self.start) == from;
+        // What grows does so behind the last page: it keeps what was known of the file there.
+        let size = if next.pages.is_empty() { size.min(later) } else { later };
+        let whole = next.pages.is_empty() || self.known_end() == self.end;
+        (goes_on && whole).then_some(Kind::File { ino, offset, size })
+    }
+
+    /// Appends `next`, which [joins](Area::joins).
     pub fn join(&mut self, mut next: Area) {
+        self.kind = self.kind_with(&next).unwrap_or(self.kind);
         if !(self.pages.is_empty() && next.pages.is_empty()) {
             self.materialise();
             next.materialise();

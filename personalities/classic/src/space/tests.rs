@@ -9,6 +9,8 @@ use alloc::collections::BTreeMap;
 use core::cell::Cell;
 use proptest::prelude::*;
 
+mod neighbours;
+
 /// Frames in a vector, page tables in a map.
 #[derive(Default)]
 struct Host {
