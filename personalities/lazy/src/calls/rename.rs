@@ -29,6 +29,9 @@ impl<H: Hardware> Kernel<H> {
         let from = self.look_last(from.clone())?;
         let Node::Inode(source) = from.found()? else { return Err(EPERM) };
         let to = self.look_last(to.clone())?;
+        if to.node.is_none() && self.files.inode(to.dir)?.nlink == 0 {
+            return Err(ENOENT);
+        }
         if to.node.is_some() && keeps {
             return Err(EEXIST);
         }
@@ -60,8 +63,6 @@ impl<H: Hardware> Kernel<H> {
                 _ => {}
             }
             self.remove_name(to.dir, new_name_of(&to))?;
-        } else if self.files.inode(to.dir)?.nlink == 0 {
-            return Err(ENOENT);
         }
         let (old_name, new_name) = (old_name.to_vec(), new_name.to_vec());
         self.files.rename((from.dir, &old_name), (to.dir, &new_name), now)?;

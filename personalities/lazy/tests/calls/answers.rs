@@ -257,18 +257,20 @@ fn a_pipe_without_a_name_has_attributes_that_change() {
 
 #[test]
 fn a_directory_that_was_removed_takes_no_link() {
-    let (dir, name) = (AREA + 0x100, AREA + 0x110);
+    let (dir, name, slash) = (AREA + 0x100, AREA + 0x110, AREA + 0x120);
     check(
         files(),
         vec![
             (text(dir, "/d"), 0),
             (text(name, "b"), 0),
+            (text(slash, "b/"), 0),
             (call(nr::mkdirat, &[HERE, dir, 0o755]), 0),
             (call(nr::openat, &[HERE, dir, 0o40000, 0]), 8),
             (call(nr::unlinkat, &[HERE, dir, 0x200]), 0),
             (call(nr::linkat, &[HERE, AREA + 0x1040, 8, name, 0]), ENOENT),
             (call(nr::mkdirat, &[8, name, 0o755]), ENOENT),
             (call(nr::renameat, &[HERE, AREA + 0x1040, 8, name]), ENOENT),
+            (call(nr::renameat, &[HERE, AREA + 0x1040, 8, slash]), ENOENT),
         ],
     );
 }
