@@ -200,6 +200,16 @@ impl Session {
         })
     }
 
+    /// Waits until on kernel `name` one thread is left, and waits: a kernel may be behind the quorum whose output the console shows.
+    pub fn one_waits_on(&mut self, name: &str) -> Result<()> {
+        self.until(&format!("one thread is left on {name}, and waits"), |s| {
+            let threads = s.look("threads", name).ok()?;
+            let mut rows = threads.lines().skip(1);
+            let waits = rows.next().is_some_and(|row| !row.starts_with('>'));
+            (waits && rows.next().is_none()).then_some(())
+        })
+    }
+
     /// Lets the machine run for a while.
     pub fn run_for(&mut self, time: Duration) {
         let end = Instant::now() + time;

@@ -38,6 +38,7 @@ fn twice_with(options: Options, first: (&str, &str, &str), second: (&str, &str, 
         let in_the_shell = fault == DIVERGE.0;
         if in_the_shell {
             s.expect(" done\r\n").unwrap();
+            s.one_waits_on(victim).unwrap();
         }
         s.operate(&format!("inject {fault} {victim}")).unwrap();
         if in_the_shell {
@@ -181,25 +182,35 @@ fn a_return_works_when_the_logs_beginning_is_long_gone() {
     assert!(f.accusations().iter().all(|l| l.contains(" crashed")), "{:?}", f.accusations());
 }
 
-/// Without state digests nobody sees that k3's memory is not the others', until a snapshot is voted on.
+/// Without state digests nobody sees that k3's memory is not the others', until a snapshot is voted on. Not each byte that is inverted is still another
+/// when that is taken: then nothing is found, and it is tried again.
 #[test]
 fn a_false_snapshot_is_named_and_nobody_begins_with_it() {
+    assert!((0..5).any(|_| false_snapshot()), "five times nothing was found");
+}
+
+/// Whether k3 was proved wrong by its snapshot; then both are back at the end.
+fn false_snapshot() -> bool {
     let run = vec![("digest-interval".into(), 0)];
     let mut s = Session::boot(&Options { command: Some(SCRIPT.into()), run, ..options() }).unwrap();
-    // Behind this all calls are the shell's, which lives to the end.
+    // Behind this all calls are the shell's, which lives to the end; but k3 may be behind the three whose output it is.
     s.expect("two done\r\n").unwrap();
+    s.one_waits_on("k3").unwrap();
     s.operate("inject diverge k3").unwrap();
     s.operator_says(&["injected: diverge in k3"]).unwrap();
     s.send("go\r").unwrap();
     s.expect("MARK 2").unwrap();
     s.operate("inject crash k1").unwrap();
-    s.operator_says(&["verdict: k3 wrong state: snapshot of sync point"]).unwrap();
-    for victim in ["k1", "k3"] {
-        s.operator_says(&[&format!("return: {victim} begins with the snapshot")]).unwrap();
-    }
     s.operator_says(&["return: k", " votes as ", "four vote again"]).unwrap();
     s.send("go\r").unwrap();
-    assert_contained(&s.finish().unwrap(), &["k1", "k3"]);
+    let f = s.finish().unwrap();
+    assert_contained(&f, &["k1", "k3"]);
+    let told = |line: &str| f.operator.iter().any(|l| l.starts_with(line));
+    let found = told("verdict: k3 wrong state: snapshot of sync point");
+    for victim in ["k1", "k3"] {
+        assert!(told(&format!("return: {victim} begins with the snapshot")) || !found, "{:#?}", f.operator);
+    }
+    found
 }
 
 /// What a loss costs, early and late in a run: figures of `docs/results.md`.
