@@ -170,6 +170,10 @@ impl Fs {
     /// What forbids a rename, in Linux' order.
     fn may_rename(&self, from: &Found, to: &Found, node: Ino) -> Result<(), Errno> {
         let is_dir = self.is_dir(node);
+        // A removed directory is found to have no names before it is asked what a slash behind one means.
+        if to.node.is_none() && self.tree.get(to.dir).is_none_or(|dir| dir.links == 0) {
+            return Err(ENOENT);
+        }
         if !is_dir && (from.slash || to.slash) {
             return Err(ENOTDIR);
         }
@@ -183,7 +187,6 @@ impl Fs {
             Some(target) if target == node => return Ok(()),
             Some(target) if is_dir && !self.is_dir(target) => return Err(ENOTDIR),
             Some(target) if !is_dir && self.is_dir(target) => return Err(EISDIR),
-            None if self.tree.get(to.dir).is_none_or(|dir| dir.links == 0) => return Err(ENOENT),
             _ => (),
         }
         if is_mount_point(node) || to.node.is_some_and(is_mount_point) {

@@ -37,6 +37,19 @@ fn ranges_and_whences_come_before_what_the_file_is() {
 }
 
 #[test]
+fn a_removed_directory_has_no_names_before_a_slash_is_looked_at() {
+    let mut w = World::new();
+    w.open("/tmp/file", O_CREAT);
+    assert_eq!(w.at(nr::mkdirat, "/tmp/gone", &[0o755]), 0);
+    let gone = w.open("/tmp/gone", 0) as u64;
+    assert_eq!(w.at(nr::unlinkat, "/tmp/gone", &[0x200]), 0);
+    let (from, to, elsewhere) =
+        (w.text(1, b"/tmp/file\0"), w.text(2, b"name/\0"), w.text(3, b"/tmp/name/\0"));
+    assert_eq!(w.call(nr::renameat, &[0, from, gone, to]), -2);
+    assert_eq!(w.call(nr::renameat, &[0, from, 0, elsewhere]), -20);
+}
+
+#[test]
 fn times_are_no_change_in_the_digest() {
     let mut w = World::new();
     let digest = |w: &mut World| {
