@@ -49,6 +49,8 @@ pub struct Options {
     pub channels: Vec<(String, u32)>,
     /// Images that are not the manifest's, by partition: for tests of what is wrong from the start.
     pub images: Vec<(String, String)>,
+    /// Partitions that run on another core than the manifest says.
+    pub cores: Vec<(String, u32)>,
     /// Debian packages in the root image, besides those that are always there; what they depend on comes with them.
     pub packages: Vec<String>,
     /// Files and directories of the host in `/root`, where the command then runs.

@@ -39,6 +39,9 @@ pub fn of(options: &Options) -> Result<String> {
     for (partition, image) in &options.images {
         partitions.push_str(&format!(" {partition} {{ image = \"{image}\"; }};"));
     }
+    for (partition, core) in &options.cores {
+        partitions.push_str(&format!(" {partition} {{ core = <{core}>; }};"));
+    }
     Ok(format!(
         "/ {{ chosen {{ {name} = {}; }};\n  tetrarch {{ run {{ {run}}}; partitions {{ {partitions} }}; channels {{ {channels} }}; }}; }};\n",
         build::tree_bytes(&seed)
