@@ -14,6 +14,16 @@ fn one_of_them_alone_runs_and_says_the_same() {
     assert!(outputs.iter().all(|o| *o == outputs[0]), "{outputs:#?}");
 }
 
+/// Names of what is open (docs/linux-abi.md): `names.txt` is what Linux 6.1 says, line for line. State is compared at every sync point.
+#[test]
+fn links_of_what_is_open_follow_its_name_as_on_linux() {
+    let at = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads");
+    let right = std::fs::read_to_string(at.join("names.txt")).unwrap();
+    let f = run("sh names.sh 2>&1", Options { files: vec![at.join("names.sh")], ..strict() }).unwrap();
+    assert!(f.accusations().is_empty(), "{:#?}", f.operator);
+    assert_eq!((f.status, f.console.replace('\r', "")), (Some(0), right), "{:?}", f.operator);
+}
+
 #[test]
 fn the_smallest_kernel_votes_with_the_others() {
     let kernels = ["classic", "minimal", "actor", "journal"].map(str::to_owned).into();
