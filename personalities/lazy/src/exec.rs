@@ -75,7 +75,10 @@ impl<H: Hardware> Kernel<H> {
     fn executable(&mut self, serial: u64, path: &[u8]) -> Result<Executable> {
         let inode = self.check_executable(serial, path)?;
         let walked = self.walk(serial, AT_FDCWD as u64, path, true)?;
-        let Name::Entry(entry) = self.name_of(&walked, walked.found()?) else { return Err(EACCES) };
+        let entry = match self.name_of(&walked, walked.found()?) {
+            Name::Entry(e) => e,
+            _ => Rc::default(),
+        };
         self.room_for_copies(inode, 2)?;
         let Body::File(c) = &self.files.inode(inode)?.body else { return Err(EACCES) };
         Ok(Executable { inode, entry, content: c.snapshot(&mut self.memory.physical) })

@@ -201,8 +201,8 @@ impl<H: Hardware> Kernel<H> {
             return Err(ENODEV);
         }
         self.room_for_copies(f.inode, 1)?;
-        let Name::Entry(entry) = &f.name else { return Err(ENODEV) };
-        Ok((f.inode, entry.clone()))
+        let entry = if let Name::Entry(e) = &f.name { e.clone() } else { Rc::default() };
+        Ok((f.inode, entry))
     }
 
     pub(super) fn sys_munmap(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {

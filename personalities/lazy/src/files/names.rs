@@ -15,8 +15,8 @@ use core::ops::Bound::{Excluded, Unbounded};
 
 /// What stands behind the path of an entry that was removed.
 pub const DELETED: &[u8] = b" (deleted)";
-/// Names that a text is made of at most; directories that exist are never so deep, those that were removed can be.
-const DEPTH_MAX: usize = 8192;
+/// Names that a text is made of at most; directories that are there are never so deep (INODES_MAX), those that were removed can be.
+const DEPTH_MAX: usize = 5120;
 
 /// Where an entry is.
 #[derive(Default)]
