@@ -213,6 +213,9 @@ fn every_snapshot_is_written_again_and_gone_on_from() {
     check_each(image, &recorded(image, scripts()), scripts, SYNCS as usize / 2);
 }
 
+/// Puts paths where calls have them, then makes a call.
+type Calls<'a> = dyn FnMut(&[&str], u64, &[u64]) + 'a;
+
 /// Puts out what four links and the beginning of `maps` show, between steps after which snapshots are taken.
 fn names() -> Vec<Vec<Step>> {
     let (at, to, shown) = (AREA + 0x1000, AREA + 0x1100, AREA + 0x2000);
@@ -222,7 +225,7 @@ fn names() -> Vec<Vec<Step>> {
         steps.extend(paths.iter().zip([at, to]).map(|(path, at)| text(at, path)));
         steps.push(call(number, a));
     };
-    let look = |on: &mut dyn FnMut(&[&str], u64, &[u64])| {
+    let look = |on: &mut Calls<'_>| {
         for link in ["fd/3", "fd/4", "fd/5", "exe"] {
             on(&[&format!("/proc/self/{link}")], nr::readlinkat, &[HERE, at, shown, 40]);
             on(&[], nr::write, &[1, shown, 40]);
