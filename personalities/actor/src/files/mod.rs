@@ -19,7 +19,7 @@ pub mod table;
 mod test;
 mod transfer;
 pub mod virtuals;
-mod walk;
+pub mod walk;
 
 use crate::error::{Res, e};
 use crate::memory::Source;

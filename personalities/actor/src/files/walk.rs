@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 
 /// Longest name.
 pub const NAME_MAX: usize = 255;
+/// Longest path.
+pub const PATH_MAX: usize = 4095;
 const LINKS_MAX: u32 = 40;
 
 /// Whether a link at the end of a path is followed.
@@ -122,6 +124,10 @@ impl Files {
         if path.is_empty() {
             return Err(e::ENOENT);
         }
+        // A program's own path fits; the text of another's descriptor need not.
+        if path.len() > PATH_MAX {
+            return Err(e::ENAMETOOLONG);
+        }
         let mut at = if path[0] == b'/' { ROOT } else { start };
         let slash = path.last() == Some(&b'/');
         let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
@@ -151,6 +157,7 @@ impl Files {
                             }
                             match to? {
                                 Leads::Node(node, _) => at = node,
+                                Leads::Text(text) if text.len() > PATH_MAX => return Err(e::ENAMETOOLONG),
                                 Leads::Text(text) => {
                                     if text.first() == Some(&b'/') {
                                         at = ROOT;

@@ -229,7 +229,7 @@ fn removed_directories_below_each_other_without_end_do_no_harm() {
     let mut k = kernel();
     let (depth, long) = (3000, "n".repeat(255));
     // Each round puts what the last one left at the end of a further chain, removes all of it, and holds what was at the end of the first.
-    let mut held = None;
+    let (mut held, mut child) = (None, 0);
     for round in 0..24 {
         let name = if round < 20 { "x" } else { &long[..] };
         mkdir(&mut k, "/top");
@@ -237,10 +237,16 @@ fn removed_directories_below_each_other_without_end_do_no_harm() {
         assert_eq!(answer(&mut k, nr::chdir, &[at]), 0);
         descend(&mut k, name, depth);
         match held {
-            None => held = Some(open(&mut k, ".", O_DIRECTORY)),
+            None => {
+                held = Some(open(&mut k, ".", O_DIRECTORY));
+                child = answer(&mut k, nr::clone, &[17, 0, 0, 0, 0]);
+            }
             Some(fd) => {
                 rename(&mut k, "/last", "last");
                 let text = says(&mut k, &format!("fd/{fd}"));
+                // Another process walks it as a path, which has its own bound.
+                let by_text = path(&mut k, 0, &format!("/proc/{child}/fd/{fd}/x"));
+                assert_eq!(answer(&mut k, nr::chdir, &[by_text]), ENAMETOOLONG);
                 // So long as it can be told it is told, as far as there is room for it.
                 assert_eq!(text.map(|t| t.len()), if round < 21 { Ok(0x400) } else { Err(ENAMETOOLONG) });
                 remove(&mut k, "last", AT_REMOVEDIR);
@@ -252,6 +258,9 @@ fn removed_directories_below_each_other_without_end_do_no_harm() {
         rename(&mut k, "/top", "/last");
     }
     assert_eq!(answer(&mut k, nr::close, &[held.unwrap()]), 0);
+    // The last that holds all of them.
+    let child = k.processes.by_pid(child as u32).unwrap().serial;
+    k.end(child, 0);
 }
 
 #[test]
