@@ -85,7 +85,8 @@ impl State {
         let hangup_after = if let Leads::Pipe(n, true, false) = leads
             && flags & NONBLOCK != 0
         {
-            self.pipes.get(&n).filter(|p| p.writers == 0).map_or(0, |p| p.writers_seen + 1)
+            // As Linux' fifo_open: the end of a pipe without a name that is opened again waits for no first writer.
+            self.pipes.get(&n).filter(|p| p.fifo && p.writers == 0).map_or(0, |p| p.writers_seen + 1)
         } else {
             0
         };
