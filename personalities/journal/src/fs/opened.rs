@@ -253,3 +253,32 @@ impl Files {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    #[test]
+    fn rows_that_nobody_holds_go_with_those_above_them() {
+        let mut names = Names::default();
+        let mut last: Option<Rc<u64>> = None;
+        for inode in 0..5000 {
+            last = Some(names.add(last.take(), Rc::from(&b"d"[..]), Place::Directory(inode), false));
+        }
+        assert_eq!(names.all.size(), 5000, "each holds the one above it");
+        let text =
+            Texts { names: &names, known: BTreeMap::new(), bytes: 0 }.of(&Name::Entry(last.clone().unwrap()));
+        assert_eq!(text, b"/d".repeat(5000));
+        drop(last);
+        for inode in 5000..20_000 {
+            names.add(
+                None,
+                Rc::from(&b"e"[..]),
+                Place::Named(ROOT, Rc::from(format!("{inode}").as_bytes())),
+                false,
+            );
+        }
+        assert!(names.all.size() < 200 && names.places.size() == names.all.size(), "{}", names.all.size());
+    }
+}
