@@ -115,8 +115,8 @@ impl<M: Machine> Kernel<M> {
             let n = self.fs.read_inode(file.ino, 0, &mut head);
             let line = head.get(..n).unwrap_or_default();
             if !line.starts_with(b"#!") {
-                let image = self.parse(file)?;
-                let interpreter = self.find_interpreter(serial, file, &image)?;
+                let image = self.parse(&file)?;
+                let interpreter = self.find_interpreter(serial, &file, &image)?;
                 return Ok(Program { file, image, interpreter, argv });
             }
             let (interpreter, argument) = script(line).ok_or(ENOEXEC)?;
@@ -134,14 +134,14 @@ impl<M: Machine> Kernel<M> {
         self.with_files(serial, |fs, caller, _| fs.open_exec(caller, HERE, path)).unwrap_or(Err(ENOENT))
     }
 
-    fn parse(&self, file: ExecFile) -> Result<Image, Errno> {
+    fn parse(&self, file: &ExecFile) -> Result<Image, Errno> {
         Image::parse(&|offset, out| self.fs.read_inode(file.ino, offset, out))
     }
 
     fn find_interpreter(
         &mut self,
         serial: Serial,
-        file: ExecFile,
+        file: &ExecFile,
         image: &Image,
     ) -> Result<Option<(ExecFile, Image)>, Errno> {
         let Some((offset, len)) = image.interpreter else { return Ok(None) };
@@ -153,7 +153,7 @@ impl<M: Machine> Kernel<M> {
             return Err(ENOEXEC);
         }
         let file = self.open_exec(serial, &path)?;
-        let image = self.parse(file)?;
+        let image = self.parse(&file)?;
         if image.relocatable { Ok(Some((file, image))) } else { Err(ENOEXEC) }
     }
 
@@ -161,7 +161,6 @@ impl<M: Machine> Kernel<M> {
     fn switch_image(&mut self, serial: Serial, path: &[u8], program: &Program, built: Built) {
         let serial = self.become_only(serial);
         let id = self.add_space(built.space);
-        let exe = self.fs.path_of(program.file.ino);
         let Some(process) = self.threads.get(&serial).map(|t| t.process) else { return };
         let pid = self.procs.get(&process).map_or(0, |p| p.pid);
         self.m.trace(Trace::Exec { pid, name: path });
@@ -176,7 +175,7 @@ impl<M: Machine> Kernel<M> {
         t.name = name_of(path);
         let Some(p) = self.procs.get_mut(&process) else { return };
         let old = core::mem::replace(&mut p.space, id);
-        p.exe = exe;
+        p.exe = program.file.entry.clone();
         p.name = name_of(path);
         p.cmdline = program.argv.iter().flat_map(|s| s.iter().copied().chain([0])).collect();
         p.did_exec = true;
@@ -251,7 +250,7 @@ fn load<M: Machine>(
     bias: u64,
     arguments: &Arguments<'_>,
 ) -> Result<(u64, u64), MemoryError> {
-    map_segments(m, space, files, program.file, &program.image, bias)?;
+    map_segments(m, space, files, &program.file, &program.image, bias)?;
     let end = program.image.extent().1 + bias;
     space.brk_start = end + places.brk_gap;
     space.brk = space.brk_start;
@@ -262,7 +261,7 @@ fn load<M: Machine>(
         let at = space.place(high - low).ok_or(ENOMEM)?;
         base = at - low;
         entry = image.entry.wrapping_add(base);
-        map_segments(m, space, files, *file, image, base)?;
+        map_segments(m, space, files, file, image, base)?;
     }
     let vector = |kind| match kind {
         AT_PHDR => program.image.phdr.wrapping_add(bias),
@@ -289,7 +288,7 @@ fn map_segments<M: Machine>(
     m: &mut M,
     space: &mut Space,
     files: &Files<'_>,
-    file: ExecFile,
+    file: &ExecFile,
     image: &Image,
     bias: u64,
 ) -> Result<(), MemoryError> {
@@ -300,7 +299,8 @@ fn map_segments<M: Machine>(
         if s.file_end > s.start {
             zero_from = file_end.next_multiple_of(PAGE);
             let kind = Kind::File { ino: file.ino, offset: s.offset, size: file.size };
-            let mut area = Area::new(start, zero_from, s.rights, kind);
+            let entry = file.entry.clone();
+            let mut area = Area { entry, ..Area::new(start, zero_from, s.rights, kind) };
             if let Err(e) = area.load(m, files) {
                 area.free(m);
                 return Err(e.into());

@@ -1,6 +1,6 @@
 //! A process: one row of the process table. What runs is its threads ([`crate::thread`]).
 
-use crate::fs::{FdTable, Ino};
+use crate::fs::{Entry, FdTable, Ino};
 use crate::signal::{Action, Disposition, Pending, SIG_DFL, SIG_IGN, SigSet, default_action};
 use crate::turns::Serial;
 use abi::turn::{FDS_MAX, PROCESSES_MAX};
@@ -95,8 +95,8 @@ pub struct Process {
 
     /// comm.
     pub name: Vec<u8>,
-    /// Path of the executable.
-    pub exe: Vec<u8>,
+    /// By which entry its program was executed.
+    pub exe: Option<Entry>,
     /// argv, each ended by a zero byte.
     pub cmdline: Vec<u8>,
     /// Clock at its start.
@@ -158,7 +158,7 @@ impl Process {
             umask: 0o22,
             random_offset: 0,
             name: Vec::new(),
-            exe: Vec::new(),
+            exe: None,
             cmdline: Vec::new(),
             start_us,
             calls: 0,

@@ -1,7 +1,7 @@
 //! What file calls may know of the rest of the kernel, and the one place where they are made.
 
 use crate::errno::{ENOMEM, ESRCH, Errno};
-use crate::fs::{Caller, Fs, ProcessRow, System};
+use crate::fs::{Caller, Entry, Fs, ProcessRow, System};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, Process};
@@ -45,6 +45,9 @@ impl System for Rest<'_> {
         }
         row
     }
+    fn exe(&self, pid: u32) -> Option<Entry> {
+        self.procs.values().find(|p| p.pid == pid)?.exe.clone()
+    }
     fn charged(&self) -> u64 {
         self.charged
     }
@@ -85,7 +88,6 @@ fn plain_row(
             Life::Alive => b'R',
         },
         comm: p.name.clone(),
-        exe: p.exe.clone(),
         calls: p.calls,
         nice: p.nice,
         start_us: p.start_us.saturating_sub(turns.boot_us()),
@@ -168,7 +170,7 @@ impl<M: Machine> Kernel<M> {
             cmdline: p.cmdline.clone(),
             charged_pages: self.charge_of(p),
             maps: space.map_or_else(Vec::new, |s| self.maps(s)),
-            fds: self.fs.show_fds(&p.fds),
+            fds: self.fs.show_fds(&p.fds, |bytes| self.has_room_for_copies(bytes)),
             cwd: if p.is_alive() { self.fs.path_of(p.cwd) } else { Vec::new() },
             ..plain_row(p, &self.procs, &self.threads, &self.turns)
         }
@@ -204,7 +206,7 @@ impl<M: Machine> Kernel<M> {
             )
             .into_bytes();
             let name = match a.kind {
-                Kind::File { ino, .. } => self.fs.path_of(ino),
+                Kind::File { .. } => a.entry.as_ref().map_or_else(Vec::new, Entry::text),
                 Kind::Heap => b"[heap]".to_vec(),
                 Kind::Stack => b"[stack]".to_vec(),
                 Kind::Anonymous => Vec::new(),

@@ -59,11 +59,12 @@ pub(super) fn mmap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     let shared = flags & MAP_TYPE != MAP_PRIVATE;
     k.on_space(c.serial, |space, m, budget, files| {
         let (_, pages) = space.choose(place, len)?;
+        let entry = file.as_ref().and_then(|file| file.as_ref().ok()?.entry.clone());
         let kind = match file {
             None => anonymous_kind(flags, prot)?,
             Some(file) => file_kind(file, (prot, flags), (offset, pages))?,
         };
-        space.mmap(m, budget, place, len, (Rights::from_prot(prot), kind, shared), files)
+        space.mmap(m, budget, place, len, (Rights::from_prot(prot), kind, shared, entry), files)
     })
     .map(|at| at as i64)
 }

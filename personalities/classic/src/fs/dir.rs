@@ -1,6 +1,6 @@
 //! Directories of the root file system: entries by sequence number (the order of getdents64) and by name.
 
-use super::Ino;
+use super::{Entry, Ino};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 pub struct Dir {
     /// The directory it lies in.
     pub parent: Ino,
+    /// Its own entry, in there.
+    pub entry: Entry,
     /// How many of its entries are directories.
     pub subdirectories: u32,
     entries: BTreeMap<u64, (Vec<u8>, Ino)>,
@@ -26,11 +28,6 @@ impl Dir {
     pub fn get(&self, name: &[u8]) -> Option<Ino> {
         let seq = self.names.get(name)?;
         self.entries.get(seq).map(|(_, ino)| *ino)
-    }
-
-    /// The name of `ino` here.
-    pub fn name_of(&self, ino: Ino) -> Option<&[u8]> {
-        self.entries.values().find(|(_, i)| *i == ino).map(|(name, _)| &name[..])
     }
 
     /// Adds an entry at the end; `name` is not there yet.

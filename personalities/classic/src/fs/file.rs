@@ -3,7 +3,7 @@
 use super::linux::*;
 use super::stat::special_path;
 use super::syscalls::{Answer, Call};
-use super::{FdTable, Fs, Ino, WaitKey};
+use super::{Entry, FdTable, Fs, Ino, WaitKey};
 use crate::errno::*;
 use abi::turn::OPEN_FILES_MAX;
 use alloc::format;
@@ -61,6 +61,8 @@ pub enum Kind {
 pub struct Open {
     /// The file.
     pub node: Ino,
+    /// By which entry it was opened; files of /proc and /dev and pipes have none.
+    pub entry: Option<Entry>,
     /// What it is.
     pub kind: Kind,
     /// Access mode and status flags, as F_GETFL shows them.
@@ -99,8 +101,8 @@ impl Files {
         if self.count + n > OPEN_FILES_MAX { Err(ENFILE) } else { Ok(()) }
     }
     /// Adds one, with one descriptor.
-    pub fn add(&mut self, node: Ino, kind: Kind, flags: u32) -> FileId {
-        let open = Some(Open { node, kind, flags, offset: 0, refs: 1 });
+    pub fn add(&mut self, node: Ino, kind: Kind, flags: u32, entry: Option<Entry>) -> FileId {
+        let open = Some(Open { node, entry, kind, flags, offset: 0, refs: 1 });
         self.count += 1;
         match self.slots.iter().position(Option::is_none) {
             Some(free) => {
@@ -213,17 +215,25 @@ impl Fs {
         if is_anonymous_pipe(open.node) {
             return format!("pipe:[{}]", open.node - PIPE).into_bytes();
         }
-        self.path_of(open.node)
+        open.entry.as_ref().map_or_else(|| self.path_of_node(open.node), Entry::text)
     }
 
-    /// Path of any file that has one.
+    /// Path of a directory, or of a file of /proc or /dev.
     pub(super) fn path_of_node(&self, node: Ino) -> Vec<u8> {
-        special_path(node).unwrap_or_else(|| self.tree.path_of(node))
+        special_path(node).or_else(|| self.tree.entry_of(node).map(Entry::text)).unwrap_or_default()
     }
 
-    pub(super) fn show_table(&self, fds: &FdTable) -> Vec<(u32, Vec<u8>)> {
-        let shown = |(fd, slot): (usize, Slot)| Some((fd as u32, self.show_file(self.files.get(slot.file)?)));
-        fds.iter().filter_map(shown).collect()
+    pub(super) fn show_table(&self, fds: &FdTable, room: impl Fn(usize) -> bool) -> Vec<(u32, Vec<u8>)> {
+        let (mut shown, mut bytes) = (Vec::new(), 0);
+        for (fd, open) in fds.iter().filter_map(|(fd, slot)| Some((fd, self.files.get(slot.file)?))) {
+            let text = self.show_file(open);
+            bytes += text.len();
+            shown.push((fd as u32, text));
+            if !room(bytes) {
+                break;
+            }
+        }
+        shown
     }
 
     pub(super) fn close(&mut self, call: &mut Call<'_, '_>) -> Answer {

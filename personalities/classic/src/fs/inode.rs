@@ -1,6 +1,5 @@
 //! Inodes of the root file system.
 
-use super::Ino;
 use super::content::Content;
 use super::dir::Dir;
 use super::linux::*;
@@ -79,8 +78,6 @@ pub struct Inode {
     pub holds: u32,
     /// By kind.
     pub body: Body,
-    /// A directory and a name there, where it was last put; may be out of date.
-    pub home: (Ino, Vec<u8>),
     /// Whether a call changed it since the start (mode, owner, names, contents or entries; times alone do not count).
     pub changed: bool,
     /// Whether it was made after the start.

@@ -13,6 +13,7 @@ mod copy;
 mod dev;
 mod digest;
 mod dir;
+mod entry;
 mod fcntl;
 mod file;
 mod image;
@@ -36,6 +37,8 @@ mod tty;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+
+pub use entry::Entry;
 
 use crate::errno::Errno;
 use crate::user::UserMemory;
@@ -120,8 +123,6 @@ pub struct ProcessRow {
     pub comm: Vec<u8>,
     /// Arguments, NUL-ended each.
     pub cmdline: Vec<u8>,
-    /// Path of the executable, absolute.
-    pub exe: Vec<u8>,
     /// Pages charged.
     pub charged_pages: u64,
     /// Calls made.
@@ -146,6 +147,8 @@ pub trait System {
     /// The whole row of one process. None: there is none, or it has to be made first, and the call, which must have changed nothing yet,
     /// is made again with it. The caller's own `fds` and `cwd` are not looked at: they are in [`Caller`].
     fn details(&self, pid: u32) -> Option<ProcessRow>;
+    /// By which entry a process' program was executed; None: it has none, or there is no such process.
+    fn exe(&self, pid: u32) -> Option<Entry>;
     /// Pages that all processes are charged for.
     fn charged(&self) -> u64;
     /// Threads in the round, serials given, last pid given (for /proc).
@@ -220,12 +223,14 @@ pub struct Fs {
 }
 
 /// An executable file found by [`Fs::open_exec`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ExecFile {
     /// Its inode.
     pub ino: Ino,
     /// Its size, bytes.
     pub size: u64,
+    /// By which entry it was found, or opened.
+    pub entry: Option<Entry>,
 }
 
 impl Fs {
@@ -291,9 +296,9 @@ impl Fs {
             _ => None,
         }
     }
-    /// Absolute path of an inode (as /proc/PID/exe shows it).
-    pub fn path_of(&self, ino: Ino) -> Vec<u8> {
-        self.path_of_node(ino)
+    /// What /proc/PID/cwd shows for a directory that somebody is in.
+    pub fn path_of(&self, dir: Ino) -> Vec<u8> {
+        self.path_of_node(dir)
     }
     /// A signal ends the waiting (or the slices) of a call of thread `tid`, or the thread ends in it. Returns the call's result if it
     /// had done a part: this stands in place of EINTR, and of a restart, too. None: the kernel decides between EINTR and restart.
@@ -307,7 +312,7 @@ impl Fs {
     /// Process 1's descriptors: 0, 1, 2 on /dev/console.
     pub fn first_fds(&mut self) -> FdTable {
         let mut fds = FdTable::default();
-        let file = self.files.add(dev::CONSOLE, file::Kind::Tty, linux::O_RDWR);
+        let file = self.files.add(dev::CONSOLE, file::Kind::Tty, linux::O_RDWR, None);
         for fd in 0..3 {
             fds.set(fd, file::Slot { file, cloexec: false });
         }
@@ -341,9 +346,9 @@ impl Fs {
         self.tree.release(fds.cwd);
         fds.cwd = tree::ROOT;
     }
-    /// What /proc/PID/fd shows.
-    pub fn show_fds(&self, fds: &FdTable) -> Vec<(u32, Vec<u8>)> {
-        self.show_table(fds)
+    /// What /proc/PID/fd shows, until there is no `room` for so many bytes of text.
+    pub fn show_fds(&self, fds: &FdTable, room: impl Fn(usize) -> bool) -> Vec<(u32, Vec<u8>)> {
+        self.show_table(fds, room)
     }
     /// Terminal input of the log. Signals and wake-ups are left in the queues.
     pub fn tty_event(&mut self, event: abi::log::Event<'_>) {

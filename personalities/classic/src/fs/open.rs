@@ -9,7 +9,7 @@ use super::path::{Ending, Last, read_nonempty};
 use super::proc;
 use super::stat::mount;
 use super::syscalls::{Answer, Call, Stop};
-use super::{Caller, ExecFile, FdTable, Fs, Ino};
+use super::{Caller, Entry, ExecFile, FdTable, Fs, Ino};
 use crate::errno::*;
 
 impl Fs {
@@ -20,7 +20,9 @@ impl Fs {
         self.files.room(1)?;
         let mode = call.u32(3) & 0o7777 & !*call.caller.umask;
         let node = self.open_node(call.caller, call.fd(0), &path, flags, mode);
-        let file = node.map_err(Stop::from).and_then(|node| self.open_file(call.caller, node, flags));
+        let file = node
+            .map_err(Stop::from)
+            .and_then(|(node, entry)| self.open_file(call.caller, node, entry, flags));
         if !matches!(file, Err(Stop::Out(_))) {
             // A blocked open that is made again may end otherwise than it began: the name may be gone.
             self.forget_opener(call.caller.tid);
@@ -38,13 +40,14 @@ impl Fs {
         path: &[u8],
         flags: u32,
         mode: u32,
-    ) -> Result<Ino, Errno> {
+    ) -> Result<(Ino, Option<Entry>), Errno> {
         let follow = flags & O_NOFOLLOW == 0;
         if flags & O_CREAT == 0 {
             let last = if follow { Last::Follow } else { Last::Keep };
-            let node = self.walk(caller, dirfd, path, last)?.node()?;
+            let found = self.walk(caller, dirfd, path, last)?;
+            let node = found.node()?;
             self.may_open(node, flags)?;
-            return Ok(node);
+            return Ok((node, self.entry_at(&found, node)));
         }
         let last = Last::Create { follow: follow && flags & O_EXCL == 0 };
         let found = self.walk(caller, dirfd, path, last)?;
@@ -56,12 +59,13 @@ impl Fs {
                 return Err(EISDIR);
             }
             self.may_open(node, flags)?;
-            return Ok(node);
+            return Ok((node, self.entry_at(&found, node)));
         }
         self.writable_mount(found.dir)?;
-        let Ending::Name(name) = found.ending else { return Err(EISDIR) };
+        let Ending::Name(name) = &found.ending else { return Err(EISDIR) };
         let now = Time::from_us(caller.now_us);
-        self.tree.make(found.dir, &name, S_IFREG | mode, Body::Regular(Content::new()), now)
+        let node = self.tree.make(found.dir, name, S_IFREG | mode, Body::Regular(Content::new()), now)?;
+        Ok((node, self.tree.hold_entry(found.dir, name)))
     }
 
     fn may_open(&self, node: Ino, flags: u32) -> Result<(), Errno> {
@@ -83,7 +87,13 @@ impl Fs {
     }
 
     /// Makes the open file description.
-    fn open_file(&mut self, caller: &Caller<'_>, node: Ino, flags: u32) -> Result<FileId, Stop> {
+    fn open_file(
+        &mut self,
+        caller: &Caller<'_>,
+        node: Ino,
+        entry: Option<Entry>,
+        flags: u32,
+    ) -> Result<FileId, Stop> {
         let kept = flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
         let kind = match self.mode(node) & S_IFMT {
             _ if flags & O_PATH != 0 => Kind::Path,
@@ -102,7 +112,7 @@ impl Fs {
             self.tree.truncate(node, 0, Time::from_us(caller.now_us))?;
         }
         self.tree.hold(node);
-        Ok(self.files.add(node, kind, kept))
+        Ok(self.files.add(node, kind, kept, entry))
     }
 
     fn open_device(&mut self, caller: &Caller<'_>, node: Ino, flags: u32) -> Result<Kind, Errno> {
@@ -131,11 +141,22 @@ impl Fs {
         })
     }
 
-    pub(super) fn find_exec(&self, caller: &Caller<'_>, dirfd: i32, path: &[u8]) -> Result<ExecFile, Errno> {
-        let node = self.walk(caller, dirfd, path, Last::Follow)?.node()?;
+    pub(super) fn find_exec(
+        &mut self,
+        caller: &Caller<'_>,
+        dirfd: i32,
+        path: &[u8],
+    ) -> Result<ExecFile, Errno> {
+        let found = self.walk(caller, dirfd, path, Last::Follow)?;
+        let node = found.node()?;
         let inode = self.tree.get(node).filter(|_| !is_anonymous_pipe(node)).ok_or(EACCES)?;
         let executable = inode.meta.mode & S_IFMT == S_IFREG && inode.meta.mode & 0o111 != 0;
-        if executable { Ok(ExecFile { ino: node, size: inode.size() }) } else { Err(EACCES) }
+        let size = inode.size();
+        if executable {
+            Ok(ExecFile { ino: node, size, entry: self.entry_at(&found, node) })
+        } else {
+            Err(EACCES)
+        }
     }
 
     pub(super) fn find_mmap(&self, fds: &FdTable, fd: i32) -> Result<ExecFile, Errno> {
@@ -146,7 +167,7 @@ impl Fs {
         if open.kind != Kind::Regular || mount(open.node) as u64 != 1 {
             return Err(ENODEV);
         }
-        Ok(ExecFile { ino: open.node, size: self.size(open.node) })
+        Ok(ExecFile { ino: open.node, size: self.size(open.node), entry: open.entry.clone() })
     }
 }
 

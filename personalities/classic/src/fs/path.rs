@@ -5,7 +5,7 @@ use super::inode::{Body, Inode};
 use super::linux::*;
 use super::proc::{self, PROC};
 use super::tree::ROOT;
-use super::{Caller, Fs, Ino};
+use super::{Caller, Entry, Fs, Ino};
 use crate::errno::*;
 use crate::user::UserMemory;
 use alloc::vec::Vec;
@@ -50,6 +50,8 @@ pub struct Found {
     pub slash: bool,
     /// The file, if there is one.
     pub node: Option<Ino>,
+    /// Where a link of /proc led straight to the file: the entry that it has.
+    pub entry: Option<Entry>,
 }
 
 impl Found {
@@ -181,7 +183,7 @@ impl Fs {
         let mut links = 0;
         loop {
             let Some(part) = Part::first(&text) else {
-                return Ok(Found { dir, ending: Ending::Root, slash: true, node: Some(dir) });
+                return Ok(Found { dir, ending: Ending::Root, slash: true, node: Some(dir), entry: None });
             };
             if !self.is_dir(dir) {
                 return Err(ENOTDIR);
@@ -190,14 +192,15 @@ impl Fs {
                 let ending = if part.name == b"." { Ending::Dot } else { Ending::DotDot };
                 dir = if part.name == b"." { dir } else { self.parent(dir)? };
                 if part.is_last() {
-                    return Ok(Found { dir, ending, slash: part.slash, node: Some(dir) });
+                    return Ok(Found { dir, ending, slash: part.slash, node: Some(dir), entry: None });
                 }
                 text = part.rest.to_vec();
                 continue;
             }
             part.check(last)?;
             let node = self.lookup(caller, dir, part.name);
-            let found = Found { dir, ending: Ending::Name(part.name.to_vec()), slash: part.slash, node };
+            let ending = Ending::Name(part.name.to_vec());
+            let found = Found { dir, ending, slash: part.slash, node, entry: None };
             let Some(node) = node else {
                 return if part.is_last() { Ok(found) } else { Err(ENOENT) };
             };
@@ -215,10 +218,10 @@ impl Fs {
                 return Err(ELOOP);
             }
             match self.jump(caller, node) {
-                Some(target) if part.is_last() => {
-                    return self.end(Found { node: Some(target), ..found }, last);
+                Some((target, entry)) if part.is_last() => {
+                    return self.end(Found { node: Some(target), entry, ..found }, last);
                 }
-                Some(target) => {
+                Some((target, _)) => {
                     dir = target;
                     text = part.rest.to_vec();
                 }
@@ -229,6 +232,18 @@ impl Fs {
                     }
                 }
             }
+        }
+    }
+
+    /// The entry by which a walk came to `node`; files of /proc and /dev and pipes have none.
+    pub(super) fn entry_at(&mut self, found: &Found, node: Ino) -> Option<Entry> {
+        if found.entry.is_some() {
+            return found.entry.clone();
+        }
+        match (&self.tree.get(node)?.body, &found.ending) {
+            (Body::Directory(dir), _) => Some(dir.entry.clone()),
+            (_, Ending::Name(name)) => self.tree.hold_entry(found.dir, name),
+            _ => None,
         }
     }
 
@@ -291,7 +306,7 @@ impl Fs {
         }
     }
 
-    fn jump(&self, caller: &Caller<'_>, node: Ino) -> Option<Ino> {
+    fn jump(&self, caller: &Caller<'_>, node: Ino) -> Option<(Ino, Option<Entry>)> {
         self.proc_jump(caller, proc::place(node)?)
     }
 }

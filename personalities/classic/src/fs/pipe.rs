@@ -98,7 +98,7 @@ impl Fs {
         self.pipes.insert(node, pipe);
         for (fd, write) in [(read_fd, false), (write_fd, true)] {
             let kind = Kind::Pipe { pipe: node, read: !write, write, seen: 0 };
-            let file = self.files.add(node, kind, u32::from(write) | flags & O_NONBLOCK);
+            let file = self.files.add(node, kind, u32::from(write) | flags & O_NONBLOCK, None);
             call.caller.fds.set(fd, Slot { file, cloexec: flags & O_CLOEXEC != 0 });
         }
         Ok(0)

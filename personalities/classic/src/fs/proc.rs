@@ -1,7 +1,7 @@
 //! /proc: names, inode numbers and texts.
 
 use super::linux::*;
-use super::{Caller, Fs, Ino, ProcessRow};
+use super::{Caller, Entry, Fs, Ino, ProcessRow};
 use abi::turn::MEMORY_PAGES;
 use alloc::format;
 use alloc::string::String;
@@ -77,25 +77,16 @@ pub fn mode(place: Place) -> u32 {
 pub type Listed = (u64, Vec<u8>, Ino);
 
 impl Fs {
-    /// A row of the process table, the caller's own with its descriptors and working directory as they are now.
-    fn row(&self, caller: &Caller<'_>, pid: u32) -> Option<ProcessRow> {
-        let mut row = caller.system.details(pid)?;
-        if pid == caller.pid {
-            row.fds = self.show_fds(caller.fds);
-            row.cwd = self.path_of(*caller.cwd);
-        }
-        Some(row)
-    }
-
     fn process_exists(&self, caller: &Caller<'_>, pid: u32) -> bool {
         pid == caller.pid || caller.system.processes().iter().any(|row| row.pid == pid)
     }
 
-    fn process_fds(&self, caller: &Caller<'_>, pid: u32) -> Vec<(u32, Vec<u8>)> {
+    /// The descriptors of a process.
+    fn process_fds(&self, caller: &Caller<'_>, pid: u32) -> Vec<u32> {
         if pid == caller.pid {
-            self.show_fds(caller.fds)
+            caller.fds.iter().map(|(fd, _)| fd as u32).collect()
         } else {
-            self.row(caller, pid).map_or(Vec::new(), |r| r.fds)
+            caller.system.details(pid).map_or(Vec::new(), |r| r.fds.into_iter().map(|(fd, _)| fd).collect())
         }
     }
 
@@ -121,7 +112,7 @@ impl Fs {
             }
             Place::Entry(pid, b"fd") => {
                 let fd = number(name)?;
-                let there = self.process_fds(caller, pid).iter().any(|(n, _)| *n == fd);
+                let there = self.process_fds(caller, pid).contains(&fd);
                 there.then_some(process(pid) + FIRST_FD + u64::from(fd))
             }
             _ => None,
@@ -156,7 +147,7 @@ impl Fs {
             Place::Entry(pid, b"fd") => {
                 let ino = |fd: u32| process(pid) + FIRST_FD + u64::from(fd);
                 let fds = self.process_fds(caller, pid);
-                fds.into_iter().map(|(fd, _)| (u64::from(fd), digits(fd), ino(fd))).collect()
+                fds.into_iter().map(|fd| (u64::from(fd), digits(fd), ino(fd))).collect()
             }
             _ => Vec::new(),
         }
@@ -167,25 +158,30 @@ impl Fs {
         match link {
             Place::Fixed(b"self") => Some(format!("{}", caller.pid).into_bytes()),
             Place::Entry(pid, b"cwd") if pid == caller.pid => Some(self.path_of(*caller.cwd)),
-            Place::Entry(pid, b"exe") => {
-                let mut rows = caller.system.processes().into_iter();
-                rows.find(|row| row.pid == pid).map(|row| row.exe).filter(|path| !path.is_empty())
+            Place::Entry(pid, b"exe") => caller.system.exe(pid).map(|entry| entry.text()),
+            Place::Entry(pid, _) => {
+                caller.system.details(pid).map(|row| row.cwd).filter(|path| !path.is_empty())
             }
-            Place::Entry(pid, _) => self.row(caller, pid).map(|row| row.cwd).filter(|path| !path.is_empty()),
+            Place::Fd(pid, fd) if pid == caller.pid => {
+                self.file(caller.fds, fd as i32).ok().map(|open| self.show_file(open))
+            }
             Place::Fd(pid, fd) => {
-                self.process_fds(caller, pid).into_iter().find(|(n, _)| *n == fd).map(|(_, text)| text)
+                let fds = caller.system.details(pid).map_or(Vec::new(), |row| row.fds);
+                fds.into_iter().find(|(n, _)| *n == fd).map(|(_, text)| text)
             }
             _ => None,
         }
     }
 
     /// Links of /proc that lead straight to a file, whatever its name: the caller's own descriptors and working directory.
-    pub(super) fn proc_jump(&self, caller: &Caller<'_>, link: Place) -> Option<Ino> {
+    pub(super) fn proc_jump(&self, caller: &Caller<'_>, link: Place) -> Option<(Ino, Option<Entry>)> {
         match link {
             Place::Fd(pid, fd) if pid == caller.pid => {
-                self.file(caller.fds, fd as i32).ok().map(|open| open.node)
+                self.file(caller.fds, fd as i32).ok().map(|open| (open.node, open.entry.clone()))
             }
-            Place::Entry(pid, b"cwd") if pid == caller.pid => Some(*caller.cwd),
+            Place::Entry(pid, b"cwd") if pid == caller.pid => {
+                Some((*caller.cwd, self.tree.entry_of(*caller.cwd).cloned()))
+            }
             _ => None,
         }
     }
@@ -195,7 +191,7 @@ impl Fs {
         match file {
             Place::Fixed(name) => Some(self.system_text(caller, name).into_bytes()),
             Place::Entry(_, b"mounts") => Some(MOUNTS.into()),
-            Place::Entry(pid, name) => self.row(caller, pid).map(|row| self.process_text(row, name)),
+            Place::Entry(pid, name) => caller.system.details(pid).map(|row| self.process_text(row, name)),
             _ => None,
         }
     }

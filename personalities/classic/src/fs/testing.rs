@@ -80,6 +80,9 @@ impl System for Rows {
     fn details(&self, pid: u32) -> Option<ProcessRow> {
         self.rows.iter().find(|row| row.pid == pid).cloned()
     }
+    fn exe(&self, _pid: u32) -> Option<Entry> {
+        None
+    }
     fn charged(&self) -> u64 {
         self.rows.iter().map(|row| row.charged_pages).sum()
     }

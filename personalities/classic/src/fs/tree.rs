@@ -3,12 +3,13 @@
 //! Inode numbers count the image's members first, then what calls make; none is used twice. What is made and what is changed is
 //! bounded by INODES_MAX and FILE_PAGES.
 
-use super::Ino;
 use super::content::Content;
 use super::dir::Dir;
+use super::entry::Entries;
 use super::image;
 use super::inode::{Body, Inode, Meta, Time};
 use super::linux::*;
+use super::{Entry, Ino};
 use crate::errno::*;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::collections::BTreeMap;
@@ -25,6 +26,8 @@ const NAME_COST: usize = 8192;
 /// The root file system.
 pub struct Tree {
     inodes: BTreeMap<Ino, Inode>,
+    /// Names that are held.
+    pub entries: Entries,
     /// Next inode number.
     pub next: Ino,
     /// Inodes made that are still there.
@@ -55,12 +58,12 @@ impl Tree {
             links: 1,
             holds: 0,
             body: Body::Directory(Dir::new(ROOT)),
-            home: (ROOT, Vec::new()),
             changed: false,
             made: false,
         };
         let mut tree = Tree {
             inodes: BTreeMap::from([(ROOT, root)]),
+            entries: Entries::default(),
             next: ROOT + 1,
             made: 0,
             pages: 0,
@@ -106,8 +109,7 @@ impl Tree {
         };
         let ino = self.next;
         self.next += 1;
-        let home = (parent, name.to_vec());
-        self.inodes.insert(ino, Inode { meta, links: 1, holds: 0, body, home, changed: false, made: false });
+        self.inodes.insert(ino, Inode { meta, links: 1, holds: 0, body, changed: false, made: false });
         self.enter(parent, name, ino);
         Ok(())
     }
@@ -184,9 +186,23 @@ impl Tree {
         self.get(dir)?.dir()?.get(name)
     }
 
+    /// The entry of a directory.
+    pub fn entry_of(&self, dir: Ino) -> Option<&Entry> {
+        Some(&self.get(dir)?.dir()?.entry)
+    }
+
+    /// The entry `name` of directory `dir`, which is there and leads to no directory; it is kept as long as somebody has it.
+    pub fn hold_entry(&mut self, dir: Ino, name: &[u8]) -> Option<Entry> {
+        let above = self.entry_of(dir)?.clone();
+        Some(self.entries.hold(dir, &above, name))
+    }
+
     /// Puts an entry into a directory, which keeps count of its subdirectories.
     fn enter(&mut self, dir: Ino, name: &[u8], ino: Ino) {
         let is_dir = self.get(ino).is_some_and(Inode::is_dir);
+        if let (Some(entry), Some(above)) = (self.entry_of(ino), self.entry_of(dir)) {
+            entry.put(above, name);
+        }
         if let Some(d) = self.get_mut(dir).and_then(Inode::dir_mut) {
             d.insert(name, ino);
             d.subdirectories += u32::from(is_dir);
@@ -226,8 +242,7 @@ impl Tree {
         let ino = self.next;
         self.next += 1;
         self.made += 1;
-        let home = (dir, name.to_vec());
-        self.inodes.insert(ino, Inode { meta, links: 1, holds: 0, body, home, changed: true, made: true });
+        self.inodes.insert(ino, Inode { meta, links: 1, holds: 0, body, changed: true, made: true });
         self.enter(dir, name, ino);
         self.touch_dir(dir, now);
         Ok(ino)
@@ -259,7 +274,6 @@ impl Tree {
         inode.links += 1;
         inode.meta.ctime = now;
         inode.changed = true;
-        inode.home = (dir, name.to_vec());
         self.enter(dir, name, ino);
         self.touch_dir(dir, now);
         Ok(())
@@ -269,7 +283,11 @@ impl Tree {
     pub fn unlink(&mut self, dir: Ino, name: &[u8], now: Time) {
         let Some(ino) = self.leave(dir, name) else { return };
         self.touch_dir(dir, now);
+        self.entries.remove(dir, name);
         if let Some(inode) = self.get_mut(ino) {
+            if let Some(d) = inode.dir() {
+                d.entry.remove();
+            }
             inode.links = inode.links.saturating_sub(1);
             inode.meta.ctime = now;
             inode.changed = true;
@@ -284,12 +302,14 @@ impl Tree {
         self.touch_dir(from.0, now);
         if let Some(inode) = self.get_mut(ino) {
             inode.meta.ctime = now;
-            inode.home = (to.0, to.1.to_vec());
             if let Some(d) = inode.dir_mut() {
                 d.parent = to.0;
             }
         }
         self.enter(to.0, to.1, ino);
+        if let Some(above) = self.entry_of(to.0).cloned() {
+            self.entries.rename(from, to, &above);
+        }
         self.touch_dir(to.0, now);
     }
 
@@ -347,36 +367,6 @@ impl Tree {
         inode.changed = true;
         self.count_pages(before, after);
         Ok(())
-    }
-
-    /// The path of an inode, with " (deleted)" as Linux shows it where it has no name any more.
-    pub fn path_of(&self, ino: Ino) -> Vec<u8> {
-        let Some(inode) = self.get(ino) else { return b"/ (deleted)".to_vec() };
-        let deleted = inode.links == 0;
-        let (mut dir, mut name) = inode.home.clone();
-        if !deleted && ino != ROOT && self.lookup(dir, &name) != Some(ino) {
-            // Of several names the remembered one is gone: any other will do, the lowest directory's first.
-            let found = self.inodes.iter().find_map(|(d, i)| Some((*d, i.dir()?.name_of(ino)?.to_vec())));
-            (dir, name) = found.unwrap_or((ROOT, name));
-        }
-        let mut parts = Vec::from([name]);
-        while dir != ROOT {
-            let Some(inode) = self.get(dir) else { break };
-            parts.push(inode.home.1.clone());
-            dir = inode.home.0;
-        }
-        let mut path = Vec::new();
-        for part in parts.iter().rev().filter(|_| ino != ROOT) {
-            path.push(b'/');
-            path.extend_from_slice(part);
-        }
-        if path.is_empty() {
-            path.push(b'/');
-        }
-        if deleted {
-            path.extend_from_slice(b" (deleted)");
-        }
-        path
     }
 
     /// Whether `ancestor` is `dir` or lies above it.

@@ -124,10 +124,13 @@ impl<M: Machine> Kernel<M> {
         }
         self.fs.end_inodes(inodes)?;
         for (open, text) in opens {
-            self.fs.begin_path(open.inode, open.path);
+            self.check_room()?;
             self.fs.begin_open(&open, text)?;
         }
-        rows.iter_mut().try_for_each(|row| processes::open_descriptors(&mut self.fs, row))
+        rows.iter_mut().try_for_each(|row| {
+            self.check_room()?;
+            processes::open_descriptors(&mut self.fs, row)
+        })
     }
 
     /// Small records can ask for much memory: the kernel's own must not end.

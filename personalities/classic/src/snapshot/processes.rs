@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub charge: u64,
     /// Its parent's pid.
     pub parent: u32,
+    /// What its link `exe` shows.
+    program: Vec<u8>,
     descriptors: Vec<form::Descriptor>,
 }
 
@@ -111,7 +113,7 @@ fn row(p: &form::Process<'_>) -> Result<Row, Wrong> {
     }
     let mut process = Process::first(Default::default(), 0, p.started_us);
     (process.serial, process.pid, process.pgid, process.sid) = (p.serial, p.pid, p.group, p.session);
-    (process.name, process.exe) = (p.name.to_vec(), p.program.to_vec());
+    process.name = p.name.to_vec();
     let mut thread = Thread::first(p.serial, p.pid);
     // One that was alone all its life made all the calls.
     (thread.name, thread.calls) = (p.name.to_vec(), p.calls);
@@ -139,6 +141,7 @@ fn row(p: &form::Process<'_>) -> Result<Row, Wrong> {
         call: p.call,
         charge: p.charge,
         parent: p.parent,
+        program: p.program.to_vec(),
         descriptors: Vec::new(),
     })
 }
@@ -188,6 +191,7 @@ pub(super) fn open_descriptors(fs: &mut Fs, row: &mut Row) -> Result<(), Wrong> 
     const { assert!(LIMITS > RLIMIT_NOFILE) };
     let p = &mut row.process;
     let cwd: Ino = p.cwd;
+    p.exe = fs.begin_program(&row.program);
     p.fds = fs.begin_table(p.limits[RLIMIT_NOFILE].0, cwd)?;
     row.descriptors.iter().try_for_each(|d| fs.begin_descriptor(&mut p.fds, d))
 }

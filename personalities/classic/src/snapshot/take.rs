@@ -1,6 +1,7 @@
 //! Taking a snapshot: what the kernel holds, noted at the sync point.
 
 use super::{Current, Writer};
+use crate::fs::Entry;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Life, News, Process, first_limits};
@@ -116,7 +117,8 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn put_process(&self, out: &mut Writer, p: &Process, numbering: &mut Vec<u64>) {
-        out.put(&Record::Process(self.process_record(p)));
+        let program = p.exe.as_ref().map_or_else(Vec::new, Entry::text);
+        out.put(&Record::Process(self.process_record(p, &program)));
         if !p.is_alive() {
             return;
         }
@@ -140,7 +142,7 @@ impl<M: Machine> Kernel<M> {
         self.fs.put_descriptors(&p.fds, numbering, out);
     }
 
-    fn process_record<'a>(&self, p: &'a Process) -> form::Process<'a> {
+    fn process_record<'a>(&self, p: &'a Process, program: &'a [u8]) -> form::Process<'a> {
         let alive = p.is_alive();
         let thread = self.threads.get(&p.serial);
         let kept = |value: u64| if alive { value } else { 0 };
@@ -166,7 +168,7 @@ impl<M: Machine> Kernel<M> {
             status,
             news,
             name: &p.name,
-            program: &p.exe,
+            program,
             directory: kept(p.cwd),
             umask: kept(p.umask.into()) as u32,
             nice: p.nice.into(),

@@ -1,6 +1,6 @@
 //! One mapping of a program and its pages.
 
-use crate::fs::Ino;
+use crate::fs::{Entry, Ino};
 use crate::machine::{Frame, Machine, OutOfFrames, PAGE_BYTES, Rights, Shown};
 use abi::layout::PAGE;
 use alloc::vec::Vec;
@@ -66,6 +66,8 @@ pub struct Area {
     pub shared: bool,
     /// What it is.
     pub kind: Kind,
+    /// Of a file: by which entry what was mapped was opened.
+    pub entry: Option<Entry>,
     /// One for each page from the start; what is missing at the end is untouched (so a reservation costs nothing) or, of a file,
     /// beyond its end.
     pub pages: Vec<Page>,
@@ -81,6 +83,7 @@ impl Area {
             charged: rights.has(Rights::WRITE),
             shared: false,
             kind,
+            entry: None,
             pages: Vec::new(),
         }
     }
@@ -124,7 +127,7 @@ impl Area {
             Kind::File { ino, offset, size } => Kind::File { ino, offset: offset + (at - self.start), size },
             other => other,
         };
-        let tail = Area { start: at, end: self.end, kind, pages, ..*self };
+        let tail = Area { start: at, end: self.end, kind, pages, entry: self.entry.clone(), ..*self };
         self.end = at;
         tail
     }
@@ -135,6 +138,7 @@ impl Area {
             && self.rights == next.rights
             && self.charged == next.charged
             && self.shared == next.shared
+            && same(&self.entry, &next.entry)
             && self.kind_with(next).is_some()
     }
 
@@ -221,6 +225,14 @@ impl Area {
                 m.free_frame(frame);
             }
         }
+    }
+}
+
+/// Whether both are of one entry, or of none.
+pub(super) fn same(a: &Option<Entry>, b: &Option<Entry>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.is(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

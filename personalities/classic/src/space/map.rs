@@ -2,6 +2,7 @@
 
 use super::{Area, Budget, FileSource, Kind, MAP_END, MemoryError, Page, Space, check_heap};
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, EPERM};
+use crate::fs::Entry;
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
 
@@ -31,12 +32,12 @@ impl Space {
         budget: &mut Budget,
         place: Place,
         len: u64,
-        (rights, kind, shared): (Rights, Kind, bool),
+        (rights, kind, shared, entry): (Rights, Kind, bool, Option<Entry>),
         source: &dyn FileSource,
     ) -> Result<u64> {
         let (start, len) = self.choose(place, len)?;
         self.room(m, self.cuts(start, start + len) + 1)?;
-        let mut area = Area { shared, ..Area::new(start, start + len, rights, kind) };
+        let mut area = Area { shared, entry, ..Area::new(start, start + len, rights, kind) };
         let pages = self.charged_pages() - self.charged_between(start, start + len) + area.charged_pages();
         self.charge = budget.raise(self.charge, pages)?;
         if let Err(e) = area.load(m, source) {

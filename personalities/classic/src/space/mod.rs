@@ -327,6 +327,7 @@ impl Space {
             charged: area.charged,
             shared: area.shared,
             kind: area.kind,
+            entry: area.entry.clone(),
         };
         for page in &area.pages {
             let made = match *page {

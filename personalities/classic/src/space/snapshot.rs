@@ -1,7 +1,8 @@
 //! An address space in a snapshot: its mappings, each as large as it can be, and the pages that differ from what the mapping gives by itself.
 
+use super::area::same;
 use super::{Area, Kind, MAP_END, Page, Space, check_heap};
-use crate::fs::{Fs, Ino};
+use crate::fs::{Entry, Fs, Ino};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use crate::snapshot::{Reader, Writer, Wrong, trimmed};
 use abi::layout::{PAGE, STACK_MAX};
@@ -10,8 +11,8 @@ use abi::snapshot::Record;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// A mapping as the snapshot has it; the path follows from the inode.
-#[derive(Clone, Copy)]
+/// A mapping as the snapshot has it.
+#[derive(Clone)]
 struct Piece {
     start: u64,
     end: u64,
@@ -21,6 +22,7 @@ struct Piece {
     kind: form::Kind,
     inode: Ino,
     offset: u64,
+    entry: Option<Entry>,
 }
 
 impl Piece {
@@ -30,6 +32,7 @@ impl Piece {
         self.end == next.start
             && (self.rights, self.charged, self.shared) == (next.rights, next.charged, next.shared)
             && (self.kind, self.inode, offset) == (next.kind, next.inode, next.offset)
+            && reads_as(&self.entry, &next.entry)
     }
 }
 
@@ -42,13 +45,23 @@ fn pieces_of(area: &Area) -> [Option<Piece>; 2] {
         Kind::File { ino, offset, .. } => (form::Kind::File, ino, offset),
     };
     let &Area { start, end, rights, charged, shared, .. } = area;
-    let all = Piece { start, end, rights, charged, shared, kind, inode, offset };
+    let all = Piece { start, end, rights, charged, shared, kind, inode, offset, entry: area.entry.clone() };
     let known = area.known_end();
     if kind != form::Kind::File || known >= end {
         return [Some(all), None];
     }
-    let beyond = Piece { start: known, kind: form::Kind::Beyond, offset: offset + (known - start), ..all };
+    let beyond =
+        Piece { start: known, kind: form::Kind::Beyond, offset: offset + (known - start), ..all.clone() };
     [(known > start).then_some(Piece { end: known, ..all }), Some(beyond)]
+}
+
+fn text_of(entry: &Option<Entry>) -> Vec<u8> {
+    entry.as_ref().map_or_else(Vec::new, Entry::text)
+}
+
+/// Whether both have one path: of one entry, or of two that were removed one after the other.
+fn reads_as(a: &Option<Entry>, b: &Option<Entry>) -> bool {
+    same(a, b) || text_of(a) == text_of(b)
 }
 
 impl Space {
@@ -62,7 +75,6 @@ impl Space {
             }
         }
         for piece in &pieces {
-            let path = if piece.inode == 0 { Vec::new() } else { fs.path_of(piece.inode) };
             out.put(&Record::Mapping(form::Mapping {
                 start: piece.start,
                 end: piece.end,
@@ -72,7 +84,7 @@ impl Space {
                 kind: piece.kind,
                 inode: piece.inode,
                 offset: piece.offset,
-                path: &path,
+                path: &text_of(&piece.entry),
             }));
             let first = self.index_from(piece.start);
             for area in self.areas.iter().skip(first).take_while(|a| a.start < piece.end) {
@@ -138,16 +150,17 @@ impl Space {
         while let Some(r) = reader.next(|r| if let Record::Mapping(r) = r { Some(r) } else { None })? {
             check(&r, end)?;
             check_heap(m).map_err(|_| NO_MEMORY)?;
-            fs.begin_path(r.inode, r.path);
+            let file = matches!(r.kind, form::Kind::File | form::Kind::Beyond);
+            let entry = if file { fs.begin_name(r.inode, r.path) } else { None };
             end = r.end;
             charged += if r.charged { (r.end - r.start) / PAGE } else { 0 };
             if charged > bounds.charge {
                 return Err("mappings that count more pages than the process is charged for");
             }
             match &mut last {
-                Some(area) if lies_beyond(area, &r) => area.end = r.end,
+                Some(area) if lies_beyond(area, &r, &entry) => area.end = r.end,
                 _ => {
-                    let area = begin_area(m, fs, &r, reader)?;
+                    let area = Area { entry, ..begin_area(m, fs, &r, reader)? };
                     if let Some(before) = last.replace(area) {
                         space.insert(m, before).map_err(|_| NO_MEMORY)?;
                     }
@@ -182,11 +195,12 @@ fn check(r: &form::Mapping<'_>, after: u64) -> Result<(), Wrong> {
 }
 
 /// Whether `r` is the part of the file mapping `area` beyond the file's end.
-fn lies_beyond(area: &Area, r: &form::Mapping<'_>) -> bool {
+fn lies_beyond(area: &Area, r: &form::Mapping<'_>, entry: &Option<Entry>) -> bool {
     let Kind::File { ino, offset, .. } = area.kind else { return false };
     r.kind == form::Kind::Beyond
         && (area.end, area.rights.0, area.charged, area.shared) == (r.start, r.rights, r.charged, r.shared)
         && (ino, offset + (area.end - area.start)) == (r.inode, r.offset)
+        && same(&area.entry, entry)
 }
 
 /// A mapping and its pages.

@@ -135,7 +135,7 @@ fn anonymous(
     len: u64,
     rights: Rights,
 ) -> Result<u64, MemoryError> {
-    s.mmap(m, b, place, len, (rights, Kind::Anonymous, false), &OneFile)
+    s.mmap(m, b, place, len, (rights, Kind::Anonymous, false, None), &OneFile)
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_file_mapping_ends_with_its_file() {
     let m = &mut Host::with(100);
     let (mut s, mut b) = space(m);
     let kind = Kind::File { ino: 1, offset: 0, size: 5000 };
-    let at = s.mmap(m, &mut b, Place::Hint(0), 3 * PAGE, (R, kind, false), &OneFile).expect("mapped");
+    let at = s.mmap(m, &mut b, Place::Hint(0), 3 * PAGE, (R, kind, false, None), &OneFile).expect("mapped");
     let mut v = UserView { machine: m, space: &mut s, budget: &mut b };
     let mut two = [0; 2];
     v.read(at + 4999, &mut two).expect("there");
@@ -265,8 +265,8 @@ proptest! {
             let (at, len, rights) = (0x40_0000 + page * PAGE, len * PAGE, Rights(rights & 6));
             let file = Kind::File { ino: 1, offset: 0, size: 5000 };
             let _ = match what {
-                0 => s.mmap(m, &mut b, Place::Fixed(at), len, (rights, Kind::Anonymous, false), &OneFile).map(drop),
-                1 => s.mmap(m, &mut b, Place::Fixed(at), len, (rights, file, false), &OneFile).map(drop),
+                0 => s.mmap(m, &mut b, Place::Fixed(at), len, (rights, Kind::Anonymous, false, None), &OneFile).map(drop),
+                1 => s.mmap(m, &mut b, Place::Fixed(at), len, (rights, file, false, None), &OneFile).map(drop),
                 2 => s.munmap(m, at, len),
                 3 => s.mprotect(m, &mut b, at, len, rights),
                 _ => s.mremap(m, &mut b, (at, PAGE), len, (MayMove::Yes, None), &OneFile).map(drop),

@@ -94,7 +94,8 @@ impl Fs {
             return Err("an open file description's kind is not its file's");
         }
         self.tree.hold(node);
-        let id = self.files.add(node, kind, o.flags);
+        let entry = self.begin_name(node, o.path);
+        let id = self.files.add(node, kind, o.flags, entry);
         if id != o.number as usize {
             return Err("open file descriptions are not numbered in their order");
         }
@@ -173,7 +174,7 @@ impl Fs {
     }
 
     /// When all that refers to something is there: whatever nobody refers to is wrong.
-    pub(crate) fn check_begun(&self) -> Result<(), Wrong> {
+    pub(crate) fn check_begun(&mut self) -> Result<(), Wrong> {
         if self.files.all().any(|open| open.refs == 0) {
             return Err("an open file description without a descriptor");
         }
@@ -184,6 +185,7 @@ impl Fs {
         {
             return Err("a pipe without ends");
         }
+        self.tree.entries.begun.clear();
         self.tree.check_held()
     }
 }

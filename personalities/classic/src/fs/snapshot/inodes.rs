@@ -60,7 +60,6 @@ impl Fs {
             links,
             holds: 0,
             body,
-            home: (ROOT, Vec::new()),
             changed: true,
             made: was.is_none(),
         };
@@ -106,6 +105,9 @@ impl Fs {
                 continue;
             }
             let Some(inode) = self.tree.get(ino) else { continue };
+            if let Some(dir) = inode.dir().filter(|_| inode.links == 0) {
+                dir.entry.remove();
+            }
             let wanted = if inode.is_dir() { named.max((ino == ROOT).into()) } else { named };
             if inode.links != wanted {
                 return Err("an inode has not so many names");
@@ -126,26 +128,6 @@ impl Fs {
         }
         self.tree.check_parents()
     }
-
-    /// The place of a file that has several names, or none, is the one that a path of the snapshot tells.
-    pub(crate) fn begin_path(&mut self, ino: Ino, path: &[u8]) {
-        let Some(inode) = self.tree.get(ino).filter(|i| !i.is_dir() || i.links == 0) else { return };
-        let named = inode.links > 0;
-        let path = if named { path } else { path.strip_suffix(b" (deleted)").unwrap_or(path) };
-        let Some(inside) = path.strip_prefix(b"/") else { return };
-        let cut = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
-        let name = path.get(cut + 1..).unwrap_or_default();
-        let dir = self.tree.plain_walk(path.get(..cut).unwrap_or_default());
-        let home = match dir {
-            Some(dir) if !named || self.tree.lookup(dir, name) == Some(ino) => (dir, name.to_vec()),
-            _ if named => return,
-            // The directory has gone as well: the whole path stands for it.
-            _ => (ROOT, inside.to_vec()),
-        };
-        if let Some(inode) = self.tree.get_mut(ino) {
-            inode.home = home;
-        }
-    }
 }
 
 /// Whether anything but times is not as in the image.
@@ -163,7 +145,7 @@ fn differs(was: &Inode, now: &Inode) -> bool {
 }
 
 impl Tree {
-    /// Counts names, and lets each file know where it lies. Every directory has one name at most.
+    /// Counts names, and lets each directory know where it lies. Every directory has one name at most.
     fn connect(&mut self) -> Result<BTreeMap<Ino, u32>, Wrong> {
         let mut names: BTreeMap<Ino, u32> = BTreeMap::new();
         let mut dirs = Vec::from([ROOT]);
@@ -175,14 +157,15 @@ impl Tree {
             let mut subdirectories = 0;
             for (name, ino) in list {
                 *names.entry(ino).or_default() += 1;
+                let above = self.entry_of(dir).cloned().unwrap_or_default();
                 let inode = self.get_mut(ino).ok_or("an entry of an inode that is not there")?;
-                inode.home = (dir, name);
                 let Some(d) = inode.dir_mut() else { continue };
-                d.parent = dir;
-                subdirectories += 1;
                 if !seen.insert(ino) {
                     return Err("a directory with two names");
                 }
+                d.parent = dir;
+                d.entry.put(&above, &name);
+                subdirectories += 1;
                 dirs.push(ino);
             }
             if let Some(d) = self.get_mut(dir).and_then(Inode::dir_mut) {
@@ -211,11 +194,5 @@ impl Tree {
     pub fn check_held(&self) -> Result<(), Wrong> {
         let lost = |ino: &Ino| self.get(*ino).is_some_and(|i| i.links == 0 && i.holds == 0);
         if self.numbers().iter().any(lost) { Err("an inode without names that nobody holds") } else { Ok(()) }
-    }
-
-    /// The directory that a path without links leads to.
-    fn plain_walk(&self, path: &[u8]) -> Option<Ino> {
-        let parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty());
-        parts.into_iter().try_fold(ROOT, |dir, part| self.lookup(dir, part))
     }
 }

@@ -2,6 +2,7 @@
 
 mod begin;
 mod inodes;
+mod names;
 mod take;
 mod waits;
 

@@ -1,6 +1,7 @@
 //! Snapshots that no correct kernel wrote: refused with a line, or begun with; nothing else.
 
 use super::machine::Crash;
+use super::names::names;
 use super::{fifos, files, pipes, signals, terminal, vforks};
 use abi::snapshot::records;
 use proptest::prelude::*;
@@ -17,8 +18,8 @@ fn snapshots() -> &'static Vec<(usize, Vec<u8>)> {
     })
 }
 
-fn cases() -> [super::Case; 6] {
-    [pipes(), files(), signals(), vforks(), terminal(), fifos()]
+fn cases() -> [super::Case; 7] {
+    [pipes(), files(), signals(), vforks(), terminal(), fifos(), names()]
 }
 
 /// Begins and runs a while. What it says if it refuses.

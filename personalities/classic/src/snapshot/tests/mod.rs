@@ -4,6 +4,7 @@ mod answers;
 mod hostile;
 mod ignored;
 mod machine;
+mod names;
 mod rig;
 mod threads;
 
@@ -121,7 +122,7 @@ fn files() -> Case {
 fn files_of_all_kinds_and_mappings_of_them() {
     let all = files().everywhere();
     for what in [
-        "/tmp/b (deleted)",
+        "/tmp/a (deleted)",
         "Beyond",
         "FilePage",
         "from_image: true",

@@ -35,7 +35,8 @@ fn map_file(
 ) {
     let mut b = Budget { in_turn: true, charged: s.charge, ..Budget::default() };
     let kind = Kind::File { ino, offset: first * PAGE, size: size * PAGE };
-    s.mmap(m, &mut b, Place::Fixed(at), pages * PAGE, (rights, kind, false), &Numbered).expect("mapped");
+    s.mmap(m, &mut b, Place::Fixed(at), pages * PAGE, (rights, kind, false, None), &Numbered)
+        .expect("mapped");
 }
 
 #[test]
