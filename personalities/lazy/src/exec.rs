@@ -3,13 +3,14 @@
 use crate::elf::{self, Header, Program};
 use crate::errno::*;
 use crate::files::content::Content;
-use crate::files::procfs::{self, PROC};
+use crate::files::names::Entry;
 use crate::files::walk::{AT_FDCWD, Node};
 use crate::files::{Body, S_IFMT, S_IFREG};
 use crate::hw::{FpState, Hardware, Registers};
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, LIMIT, Mapping, Rights};
 use crate::memory::{object::Source, space::chunks};
+use crate::open::Name;
 use crate::process::{Action, AltStack, Stand};
 use abi::layout::{Layout, MMAP_MIN, PAGE, layout};
 use abi::turn::{ARGUMENTS_MAX, MEMORY_PAGES};
@@ -24,7 +25,7 @@ const STACK_PAGES_LEAST: u64 = 64;
 /// A file that can be executed.
 struct Executable {
     inode: u64,
-    path: Vec<u8>,
+    entry: Rc<Entry>,
     content: Content,
 }
 
@@ -74,22 +75,13 @@ impl<H: Hardware> Kernel<H> {
     fn executable(&mut self, serial: u64, path: &[u8]) -> Result<Executable> {
         let inode = self.check_executable(serial, path)?;
         let walked = self.walk(serial, AT_FDCWD as u64, path, true)?;
-        // A link of /proc leads to the thing; its path is what the link says.
-        let link = walked.name().and_then(|n| self.lookup(walked.dir, n).ok()).filter(|i| *i >= PROC);
-        let full = match link.and_then(procfs::node).and_then(|n| self.proc_link(serial, n)) {
-            Some(path) => path,
-            None => {
-                let mut full = self.path_of(walked.dir).unwrap_or_default();
-                if full.last() != Some(&b'/') {
-                    full.push(b'/');
-                }
-                full.extend_from_slice(walked.name().unwrap_or(b""));
-                full
-            }
+        let entry = match self.name_of(&walked, walked.found()?) {
+            Name::Entry(e) => e,
+            _ => Rc::default(),
         };
         self.room_for_copies(inode, 2)?;
         let Body::File(c) = &self.files.inode(inode)?.body else { return Err(EACCES) };
-        Ok(Executable { inode, path: full, content: c.snapshot(&mut self.memory.physical) })
+        Ok(Executable { inode, entry, content: c.snapshot(&mut self.memory.physical) })
     }
 
     fn read_headers(&mut self, content: &Content, limit: u64) -> Result<(Header, Program)> {
@@ -295,7 +287,6 @@ impl<H: Hardware> Kernel<H> {
         let mut tails = Vec::new();
         let snapshot = file.content.snapshot(&mut self.memory.physical);
         let object = self.memory.object(Source::File(snapshot));
-        let path = Rc::new(file.path.clone());
         for s in &loaded.program.segments {
             let address = s.address.wrapping_add(loaded.bias);
             let rights = Rights::from_bits_truncate(s.flags as u8);
@@ -318,7 +309,7 @@ impl<H: Hardware> Kernel<H> {
                         object,
                         offset: s.offset / PAGE,
                         needs_copy: true,
-                        kind: MapKind::File(file.inode, path.clone()),
+                        kind: MapKind::File(file.inode, file.entry.clone()),
                         shared: false,
                     },
                 );
@@ -366,7 +357,7 @@ impl<H: Hardware> Kernel<H> {
         p.borrowed = false;
         p.execed = true;
         p.unagreed = false;
-        p.exe = (file.inode, file.path.clone());
+        p.exe = (file.inode, file.entry.clone());
         p.cmdline = request.argv.iter().flat_map(|a| a.iter().copied().chain([0])).collect();
         for a in p.actions.iter_mut() {
             *a = Action { handler: if a.handler == 1 { 1 } else { 0 }, ..Action::default() };

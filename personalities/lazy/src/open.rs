@@ -1,5 +1,7 @@
 //! Open file descriptions.
 
+use crate::files::names::Entry;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// What is open.
@@ -52,10 +54,10 @@ impl Kind {
 pub enum Name {
     /// Of directories and of pipes without a name: it follows.
     Own,
-    /// The path of this entry of a directory, by which it was opened.
-    Entry(u64, Vec<u8>),
-    /// A text that a snapshot gave, or a link of /proc.
-    Text(Vec<u8>),
+    /// The entry by which it was opened.
+    Entry(Rc<Entry>),
+    /// The path of this name in a directory of /dev or /proc.
+    Mounted(u64, Vec<u8>),
 }
 
 /// An open file description.

@@ -1,11 +1,13 @@
 //! Processes and threads, and what belongs to which. How they find each other: `threads.rs`.
 
+use crate::files::names::Entry;
 use crate::hw::{Access, Exception, FpState, Registers};
 use crate::sched::Entity;
 use crate::turn::Key;
 use abi::turn::{FDS_MAX, PROCESSES_MAX};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// Where a thread is, for the turn rule.
@@ -251,8 +253,8 @@ pub struct Process {
     pub umask: u32,
     /// Arguments, each with its zero byte.
     pub cmdline: Vec<u8>,
-    /// The executable: inode and path.
-    pub exe: (u64, Vec<u8>),
+    /// The executable: inode and entry.
+    pub exe: (u64, Rc<Entry>),
     /// Calls made by threads that are gone.
     pub gone_calls: u64,
     /// Calls made by children that were waited for.

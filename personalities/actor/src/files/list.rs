@@ -62,7 +62,7 @@ impl Files {
     pub fn read_link(&self, me: Serial, node: NodeId) -> Res<Vec<u8>> {
         match self.leads(me, node).ok_or(e::EINVAL)?? {
             Leads::Text(text) => Ok(text),
-            Leads::Node(_) => self.virtual_link_text(node),
+            Leads::Node(..) => self.virtual_link_text(node),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Names come and go: making, linking, removing.
 
-use super::Files;
 use super::flags::{AT_EMPTY_PATH, AT_SYMLINK_FOLLOW};
 use super::node::{Body, Directory, Node, NodeId, ROOT, Realm, S_IFDIR, S_IFLNK, S_IFMT, realm};
 use super::walk::{Follow, Last};
+use super::{Dentry, Files};
 use crate::error::{Res, e};
 use crate::turns::Serial;
 use abi::turn::INODES_MAX;
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 
 const S_ISGID: u32 = 0o2000;
@@ -57,7 +58,6 @@ impl Files {
             body,
             changed: true,
             holds: 0,
-            names: Vec::new(),
         };
         self.nodes.insert(id, node);
         self.add_name(directory, name, id)?;
@@ -66,22 +66,20 @@ impl Files {
 
     /// `node` gets a name.
     pub(super) fn add_name(&mut self, directory: NodeId, name: &[u8], id: NodeId) -> Res {
-        let now = self.now;
+        let (now, own) = (self.now, self.directory(directory)?.dentry.clone());
         let node = self.node_mut(id)?;
-        if node.links == 0 || node.is_directory() {
-            node.names.clear();
-        }
         node.links += 1;
         node.changed = true;
         node.times[2] = now;
-        node.names.push((directory, name.to_vec()));
-        let is_directory = node.is_directory();
+        let (is_directory, mut dentry) = (node.is_directory(), Weak::new());
         if let Body::Directory(d) = &mut node.body {
             d.parent = directory;
+            d.dentry = Dentry::new(own, name);
+            dentry = Rc::downgrade(&d.dentry);
         }
         let above = self.node_mut(directory)?;
         above.links += u32::from(is_directory);
-        self.entry_changed(directory)?.add(name, id);
+        self.entry_changed(directory)?.add(name, id, dentry);
         Ok(())
     }
 
@@ -93,12 +91,11 @@ impl Files {
         node.links -= if is_directory { 2.min(node.links) } else { 1 };
         node.changed = true;
         node.times[2] = now;
-        if node.names.len() > 1 {
-            node.names.retain(|(d, n)| *d != directory || n != name);
-        }
         let above = self.node_mut(directory)?;
         above.links -= u32::from(is_directory);
-        self.entry_changed(directory)?.remove(name);
+        if let Some(dentry) = self.entry_changed(directory)?.remove(name).upgrade() {
+            dentry.remove(&self.directory(ROOT)?.dentry);
+        }
         Ok(())
     }
 

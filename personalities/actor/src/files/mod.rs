@@ -3,6 +3,7 @@
 
 pub mod cpio;
 pub mod data;
+pub mod dentry;
 mod digest;
 pub mod flags;
 mod list;
@@ -18,14 +19,16 @@ pub mod table;
 mod test;
 mod transfer;
 pub mod virtuals;
-mod walk;
+pub mod walk;
 
 use crate::error::{Res, e};
 use crate::memory::Source;
 use crate::turns::Serial;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::collections::BTreeMap;
+use alloc::rc::Weak;
 use alloc::vec::Vec;
+pub use dentry::{Dentry, Told};
 pub use digest::Numbering;
 use node::{Body, Directory, Node, NodeId, ROOT, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Stamp};
 pub use open::Opened;
@@ -76,6 +79,8 @@ impl Files {
             now: boot,
             boot,
         };
+        let mut root = Directory::new(ROOT);
+        root.dentry = Dentry::root();
         files.nodes.insert(
             ROOT,
             Node {
@@ -84,10 +89,9 @@ impl Files {
                 gid: 0,
                 links: 2,
                 times: [boot; 3],
-                body: Body::Directory(Directory::new(ROOT)),
+                body: Body::Directory(root),
                 changed: false,
                 holds: 1,
-                names: Vec::new(),
             },
         );
         cpio::members(image).for_each(|m| files.add_member(&m));
@@ -118,7 +122,7 @@ impl Files {
                 None => return,
             }
         }
-        let body = match m.mode & S_IFMT {
+        let mut body = match m.mode & S_IFMT {
             S_IFDIR => Body::Directory(Directory::new(parent)),
             S_IFREG => Body::File(data::Data::of_image(m.data)),
             S_IFLNK => Body::Link(m.data.to_vec()),
@@ -132,14 +136,17 @@ impl Files {
         if directory.find(name).is_some() {
             return;
         }
-        directory.add(name, id);
+        directory.add(name, id, Weak::new());
+        if let Body::Directory(d) = &mut body {
+            d.dentry = Dentry::new(directory.dentry.clone(), name);
+            directory.set_dentry(name, &d.dentry);
+        }
         if let Some(p) = self.nodes.get_mut(&parent).filter(|_| is_directory) {
             p.links += 1;
         }
-        let names = alloc::vec![(parent, name.to_vec())];
         let links = if is_directory { 2 } else { 1 };
         let (mode, uid, gid) = (m.mode, m.uid, m.gid);
-        let node = Node { mode, uid, gid, links, times: [time; 3], body, changed: false, holds: 0, names };
+        let node = Node { mode, uid, gid, links, times: [time; 3], body, changed: false, holds: 0 };
         self.nodes.insert(id, node);
     }
 

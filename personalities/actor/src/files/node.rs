@@ -1,8 +1,10 @@
 //! Nodes of the root file system: image members and what was made since stand in one table, by inode number.
 
 use crate::files::data::Data;
+use crate::files::dentry::Dentry;
 use crate::pipes::PipeId;
 use alloc::collections::BTreeMap;
+use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
 
 /// An inode number. It also says of which file system: see [`Realm`].
@@ -74,18 +76,27 @@ impl Stamp {
 }
 
 /// A directory's entries.
-#[derive(Default)]
 pub struct Directory {
     pub parent: NodeId,
+    /// Its own.
+    pub dentry: Rc<Dentry>,
     /// By sequence number within the directory.
     pub entries: BTreeMap<u64, (Vec<u8>, NodeId)>,
-    index: BTreeMap<Vec<u8>, u64>,
+    index: BTreeMap<Vec<u8>, Place>,
     next: u64,
 }
 
+/// Where a name is among the entries, and its dentry, if somebody has it.
+struct Place {
+    sequence: u64,
+    dentry: Weak<Dentry>,
+}
+
 impl Directory {
+    /// Without entries; its own is to be made when it gets one.
     pub fn new(parent: NodeId) -> Directory {
-        Directory { parent, ..Directory::default() }
+        let (entries, index) = (BTreeMap::new(), BTreeMap::new());
+        Directory { parent, dentry: Dentry::unknown(), entries, index, next: 0 }
     }
 
     /// The sequence number that the next entry gets.
@@ -94,13 +105,13 @@ impl Directory {
     }
 
     pub fn find(&self, name: &[u8]) -> Option<NodeId> {
-        self.entries.get(self.index.get(name)?).map(|(_, node)| *node)
+        self.entries.get(&self.index.get(name)?.sequence).map(|(_, node)| *node)
     }
 
     /// An entry of a snapshot. `false`: its name or number is taken.
     pub fn restore(&mut self, sequence: u64, name: &[u8], node: NodeId) -> bool {
         let new = self.entries.insert(sequence, (name.to_vec(), node)).is_none();
-        new && self.index.insert(name.to_vec(), sequence).is_none()
+        new && self.index.insert(name.to_vec(), Place { sequence, dentry: Weak::new() }).is_none()
     }
 
     /// The next entry gets this sequence number.
@@ -108,17 +119,35 @@ impl Directory {
         self.next = next;
     }
 
-    /// A new entry at the end.
-    pub fn add(&mut self, name: &[u8], node: NodeId) {
-        self.index.insert(name.to_vec(), self.next);
+    /// The dentry of an entry.
+    pub fn dentry(&mut self, name: &[u8]) -> Option<Rc<Dentry>> {
+        let place = self.index.get_mut(name)?;
+        Some(place.dentry.upgrade().unwrap_or_else(|| {
+            let made = Dentry::new(self.dentry.clone(), name);
+            place.dentry = Rc::downgrade(&made);
+            made
+        }))
+    }
+
+    /// An entry's dentry is this one.
+    pub fn set_dentry(&mut self, name: &[u8], dentry: &Rc<Dentry>) {
+        if let Some(place) = self.index.get_mut(name) {
+            place.dentry = Rc::downgrade(dentry);
+        }
+    }
+
+    /// A new entry at the end, with the dentry that it had elsewhere.
+    pub fn add(&mut self, name: &[u8], node: NodeId, dentry: Weak<Dentry>) {
+        self.index.insert(name.to_vec(), Place { sequence: self.next, dentry });
         self.entries.insert(self.next, (name.to_vec(), node));
         self.next += 1;
     }
 
-    pub fn remove(&mut self, name: &[u8]) {
-        if let Some(at) = self.index.remove(name) {
-            self.entries.remove(&at);
-        }
+    /// Takes an entry out; its dentry.
+    pub fn remove(&mut self, name: &[u8]) -> Weak<Dentry> {
+        let Some(place) = self.index.remove(name) else { return Weak::new() };
+        self.entries.remove(&place.sequence);
+        place.dentry
     }
 }
 
@@ -147,8 +176,6 @@ pub struct Node {
     pub changed: bool,
     /// Open file descriptions and working directories that hold it.
     pub holds: u32,
-    /// The directories that have it, and under which names; after the last was removed, that one.
-    pub names: Vec<(NodeId, Vec<u8>)>,
 }
 
 impl Node {

@@ -4,17 +4,17 @@ use super::flags::*;
 use super::node::{Body, NodeId, PIPES, Realm, S_IFREG, realm};
 use super::virtuals::{self, Device, Text};
 use super::walk::{Follow, Last};
-use super::{Files, Target};
+use super::{Dentry, Files, Target};
 use crate::error::{Res, e};
 use crate::pipes::PipeId;
 use crate::turns::Serial;
-use alloc::vec::Vec;
+use alloc::rc::Rc;
 
 /// What a new handle is made of.
 pub struct Opened {
     pub target: Target,
     pub node: NodeId,
-    pub name: Option<(NodeId, Vec<u8>)>,
+    pub name: Option<Rc<Dentry>>,
     pub writers_before: Option<u64>,
 }
 
@@ -41,7 +41,8 @@ pub enum What {
 pub struct Opening {
     pub what: What,
     pub node: NodeId,
-    pub name: Option<(NodeId, Vec<u8>)>,
+    /// The dentry by which it is opened, where it has not one of its own.
+    pub name: Option<Rc<Dentry>>,
 }
 
 /// Status flags that a handle keeps.
@@ -66,21 +67,20 @@ impl Files {
         }
         let follow = if flags & O_NOFOLLOW != 0 || exclusive { Follow::No } else { Follow::Yes };
         let spot = self.walk(me, start, path, follow)?;
-        let name = match &spot.last {
-            Last::Name(name) => Some((spot.directory, name.clone())),
-            _ => None,
-        };
         let Some(node) = spot.node else {
-            let (directory, last) = name.filter(|_| creates).ok_or(e::ENOENT)?;
+            let Last::Name(last) = &spot.last else { return Err(e::ENOENT) };
+            if !creates {
+                return Err(e::ENOENT);
+            }
             if spot.slash {
                 return Err(e::EISDIR);
             }
             let mode = mode & 0o7777 & !self.table(me)?.umask;
-            let node = self.make(directory, &last, S_IFREG | mode, Body::File(Default::default()))?;
+            let node = self.make(spot.directory, last, S_IFREG | mode, Body::File(Default::default()))?;
             if flags & O_DIRECT != 0 {
                 return Err(e::EINVAL);
             }
-            return Ok(Opening { what: What::File, node, name: Some((directory, last)) });
+            return Ok(Opening { what: What::File, node, name: self.opened_by(&spot, node) });
         };
         let directory = self.is_directory(node);
         if exclusive {
@@ -93,7 +93,7 @@ impl Files {
             return Err(e::ENOTDIR);
         }
         if flags & O_PATH != 0 {
-            return Ok(Opening { what: What::Place, node, name });
+            return Ok(Opening { what: What::Place, node, name: self.opened_by(&spot, node) });
         }
         if self.leads(me, node).is_some() {
             return Err(e::ELOOP);
@@ -109,7 +109,7 @@ impl Files {
         if flags & O_TRUNC != 0 && matches!(what, What::File) {
             self.truncate(node, 0)?;
         }
-        Ok(Opening { what, node, name })
+        Ok(Opening { what, node, name: self.opened_by(&spot, node) })
     }
 
     pub(super) fn what(&self, node: NodeId, writes: bool) -> Res<What> {

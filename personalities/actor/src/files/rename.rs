@@ -78,13 +78,15 @@ impl Files {
 
     fn move_name(&mut self, id: NodeId, old: (NodeId, &[u8]), new: (NodeId, &[u8])) -> Res {
         let now = self.now;
-        self.entry_changed(old.0)?.remove(old.1);
-        self.entry_changed(new.0)?.add(new.1, id);
+        let dentry = self.entry_changed(old.0)?.remove(old.1);
+        let target = self.entry_changed(new.0)?;
+        if let Some(dentry) = dentry.upgrade() {
+            dentry.rename(target.dentry.clone(), new.1);
+        }
+        target.add(new.1, id, dentry);
         let node = self.node_mut(id)?;
         node.changed = true;
         node.times[2] = now;
-        node.names.retain(|(d, n)| *d != old.0 || n != old.1);
-        node.names.push((new.0, new.1.to_vec()));
         if let super::node::Body::Directory(d) = &mut node.body {
             d.parent = new.0;
             self.node_mut(old.0)?.links -= 1;

@@ -5,7 +5,7 @@ use super::flags::{O_ACCMODE, O_PATH};
 use super::node::*;
 use super::table::{Descriptor, Handle, Table};
 use super::walk::NAME_MAX;
-use super::{Device, Files, Target, What};
+use super::{Dentry, Device, Files, Target, Told, What};
 use crate::memory::Source;
 use crate::page::{Grant, PAGE, SIZE};
 use crate::pipes::{PipeId, Pipes};
@@ -17,9 +17,6 @@ use abi::turn::{FDS_MAX, FILE_PAGES, INODES_MAX, OPEN_FILES_MAX, PIPE_CAPACITY, 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-
-/// What the link of a file without a name ends with.
-const DELETED: &[u8] = b" (deleted)";
 
 impl Files {
     /// The writable layer, over the image's nodes; the next file made is number `next`.
@@ -70,45 +67,59 @@ impl Files {
         let holds = u32::from(i.number == ROOT);
         good(i.number != ROOT || kind == S_IFDIR, "a root that is no directory")?;
         let (mode, uid, gid, links) = (i.mode, i.uid, i.gid, i.links);
-        Ok(Node { mode, uid, gid, links, times, body, changed: true, holds, names: Vec::new() })
+        Ok(Node { mode, uid, gid, links, times, body, changed: true, holds })
     }
 
-    /// Finds each node's names, and which of the image's have gone. `layer`: the records of those that were made or changed.
+    /// Counts each node's names, makes the directories' dentries, and finds which of the image's have gone. `layer`: the records of those that were made or changed.
     fn relink(&mut self, layer: &BTreeMap<NodeId, u64>) -> Read {
         let record = |id: &NodeId| layer.get(id).copied().unwrap_or(0);
-        let mut names: BTreeMap<NodeId, Vec<(NodeId, Vec<u8>)>> = BTreeMap::new();
+        let mut names: BTreeMap<NodeId, u32> = BTreeMap::new();
         let mut todo = alloc::vec![ROOT];
+        self.set_dentry(ROOT, Dentry::root());
         let mut inside: BTreeMap<NodeId, u32> = BTreeMap::new();
         while let Some(id) = todo.pop() {
             let Ok(directory) = self.directory(id) else { continue };
             inside.insert(id, 0);
+            let mut below = Vec::new();
             for (name, node) in directory.entries.values() {
                 let known = self.nodes.get(node);
                 let what = "an entry of a file that is not there";
                 let known = known.ok_or(Wrong { record: record(&id), what })?;
-                let list = names.entry(*node).or_default();
-                list.push((id, name.clone()));
+                let count = names.entry(*node).or_default();
+                *count += 1;
                 if let Body::Directory(d) = &known.body {
-                    let once = list.len() == 1 && d.parent == id && *node != ROOT;
+                    let once = *count == 1 && d.parent == id && *node != ROOT;
                     check(once, record(&id), "a directory that is in two places")?;
                     inside.entry(id).and_modify(|n| *n += 1);
-                    todo.push(*node);
+                    below.push((name.clone(), *node));
                 }
+            }
+            let above = directory.dentry.clone();
+            for (name, node) in below {
+                let dentry = Dentry::new(above.clone(), &name);
+                self.directory_mut(id).into_iter().for_each(|d| d.set_dentry(&name, &dentry));
+                self.set_dentry(node, dentry);
+                todo.push(node);
             }
         }
         self.nodes.retain(|id, _| *id == ROOT || names.contains_key(id) || layer.contains_key(id));
         for (id, node) in &mut self.nodes {
-            let found = names.remove(id).unwrap_or_default();
+            let found = names.remove(id).unwrap_or(0);
             let links = match (&node.body, inside.get(id)) {
                 (Body::Directory(d), None) if !d.entries.is_empty() => u32::MAX,
                 (Body::Directory(_), None) => 0,
                 (Body::Directory(_), Some(n)) => 2 + n,
-                _ => found.len() as u32,
+                _ => found,
             };
             check(links == node.links, record(id), "a number of links that is not right")?;
-            node.names = found;
         }
         layer.iter().try_for_each(|(id, at)| check(self.leads_up(*id), *at, "a directory above itself"))
+    }
+
+    fn set_dentry(&mut self, directory: NodeId, dentry: Rc<Dentry>) {
+        if let Ok(d) = self.directory_mut(directory) {
+            d.dentry = dentry;
+        }
     }
 
     /// Whether the way up from a directory ends.
@@ -157,6 +168,7 @@ impl Files {
         parts: &[OpenPart<'_>],
         known: &BTreeMap<(bool, u64), PipeId>,
         pipes: &mut Pipes,
+        told: &mut Told,
     ) -> Read {
         check(parts.len() <= OPEN_FILES_MAX, 0, "more open files than can be")?;
         for (i, part) in parts.iter().enumerate() {
@@ -171,7 +183,7 @@ impl Files {
                 pipes.open(pipe, reads, writes, &mut Post::default());
             }
             self.hold(node);
-            let name = self.name_of(node, o.path);
+            let name = self.told_dentry(node, o.path, told);
             let (flags, offset) = (o.flags, o.offset);
             let writers_before = o.before_writers.then_some(0);
             let handle = Handle { target, node, name, flags, offset, writers_before, refs: 0 };
@@ -226,28 +238,8 @@ impl Files {
         Some((target, o.inode))
     }
 
-    /// The name by which a file was opened, as its link shows it.
-    fn name_of(&self, node: NodeId, path: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-        if realm(node) != Realm::Root {
-            return None;
-        }
-        let split = |path: &[u8]| {
-            let at = path.iter().rposition(|b| *b == b'/')?;
-            let directory = self.literal(&path[..at])?;
-            Some((directory, path[at + 1..].to_vec()))
-        };
-        let is_it = |n: &(NodeId, Vec<u8>)| self.directory(n.0).is_ok_and(|d| d.find(&n.1) == Some(node));
-        split(path).filter(is_it).or_else(|| split(path.strip_suffix(DELETED)?))
-    }
-
-    /// The node at an absolute path of names alone.
-    pub(super) fn literal(&self, path: &[u8]) -> Option<NodeId> {
-        let mut names = path.split(|b| *b == b'/').filter(|n| !n.is_empty());
-        names.try_fold(ROOT, |at, name| self.directory(at).ok()?.find(name))
-    }
-
     /// A process' descriptors, its directory and program; a zombie has only its pid.
-    pub fn restore_table(&mut self, part: &ProcessPart<'_>, limit: u64) -> Read {
+    pub fn restore_table(&mut self, part: &ProcessPart<'_>, limit: u64, told: &mut Told) -> Read {
         let p = &part.process;
         self.people.insert(p.pid, p.serial);
         if p.state == State::Zombie {
@@ -264,7 +256,7 @@ impl Files {
         let cwd = p.directory;
         check(self.is_directory(cwd), part.record, "a working directory that is none")?;
         self.hold(cwd);
-        let exe = self.literal(p.program);
+        let exe = self.told_program(p.program, told);
         self.tables.insert(p.serial, Table { cwd, umask: p.umask, exe, fds, limit });
         Ok(())
     }

@@ -33,8 +33,8 @@ impl Files {
 
     /// Path of a process' program, as its link in /proc shows it; empty if there is none.
     pub fn program(&self, me: Serial) -> Vec<u8> {
-        let exe = self.tables.get(&me).and_then(|t| t.exe);
-        exe.and_then(|node| self.path_of(node, None).ok()).unwrap_or_default()
+        let exe = self.tables.get(&me).and_then(|t| t.exe.as_ref());
+        exe.map_or(Vec::new(), |program| program.dentry.record_text())
     }
 
     /// Descriptors of a process.
@@ -55,7 +55,7 @@ impl Files {
             if let Target::Pipe { pipe, .. } = h.target {
                 (before_writers, offset) = (h.writers_before.is_some() && h.writers_before == seen(pipe), 0);
             }
-            let path = self.path_of(h.node, h.name.as_ref()).unwrap_or_default();
+            let path = self.record_path(h.node, h.name.as_ref());
             let (number, flags, path) = (number as u32, h.flags, &path[..]);
             out(&Record::OpenFile(OpenFile { number, kind, inode, flags, offset, before_writers, path }));
             if let Target::Text(text) = &h.target {

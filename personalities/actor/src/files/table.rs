@@ -3,7 +3,7 @@
 use super::flags::{O_ACCMODE, O_CLOEXEC, O_PATH};
 use super::node::{NodeId, ROOT};
 use super::virtuals::Device;
-use super::{Files, Opened};
+use super::{Dentry, Files, Opened};
 use crate::error::{Res, e};
 use crate::pipes::PipeId;
 use crate::turns::Serial;
@@ -37,8 +37,8 @@ pub enum Target {
 pub struct Handle {
     pub target: Target,
     pub node: NodeId,
-    /// The name it was opened by.
-    pub name: Option<(NodeId, Vec<u8>)>,
+    /// The dentry it was opened by, where it has not one of its own.
+    pub name: Option<Rc<Dentry>>,
     /// Status flags, as F_GETFL gives them.
     pub flags: u32,
     pub offset: u64,
@@ -68,12 +68,22 @@ pub struct Descriptor {
     pub cloexec: bool,
 }
 
+/// A number that no node has.
+pub const NO_NODE: NodeId = 0;
+
+/// The program that a process executes. It holds the dentry, not the file: once that is gone its number leads nowhere.
+#[derive(Clone)]
+pub struct Program {
+    pub node: NodeId,
+    pub dentry: Rc<Dentry>,
+}
+
 /// What a process holds of the file server.
 #[derive(Clone, Default)]
 pub struct Table {
     pub cwd: NodeId,
     pub umask: u32,
-    pub exe: Option<NodeId>,
+    pub exe: Option<Program>,
     pub fds: BTreeMap<u32, Descriptor>,
     /// RLIMIT_NOFILE's soft limit.
     pub limit: u64,

@@ -1,12 +1,14 @@
 //! `/dev` and `/proc`: nodes that are numbers only. What a text of /proc says is the proc server's business (`crate::proc`); here are names,
 //! numbers and where links lead.
 
-use super::Files;
+use super::dentry::TEXT_MAX;
 use super::node::{DEV, NodeId, PIPES, PROC, ROOT, Realm, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, realm};
+use super::{Dentry, Files};
 use crate::error::{Res, e};
 use crate::turns::Serial;
 use abi::turn::FDS_MAX;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// A device that this system has.
@@ -127,8 +129,8 @@ fn kind(node: NodeId) -> Option<Kind> {
 /// Where a link leads.
 pub enum Leads {
     Text(Vec<u8>),
-    /// To the thing itself, whatever its name is.
-    Node(NodeId),
+    /// To the thing itself, whatever its name is, and the dentry by which it was opened.
+    Node(NodeId, Option<Rc<Dentry>>),
 }
 
 fn number(name: &[u8]) -> Option<u32> {
@@ -253,12 +255,18 @@ impl Files {
                 let pid = self.people.iter().find(|(_, s)| **s == me).map(|(pid, _)| *pid);
                 pid.map(|pid| Leads::Text(format!("{pid}").into_bytes())).ok_or(e::ENOENT)
             }
-            Kind::Exe(pid) => self.table_of(pid).and_then(|t| t.exe).map(Leads::Node).ok_or(e::ENOENT),
-            Kind::Cwd(pid) => self.table_of(pid).map(|t| Leads::Node(t.cwd)).ok_or(e::ENOENT),
+            Kind::Exe(pid) => {
+                let program = self.table_of(pid).and_then(|t| t.exe.as_ref());
+                program.map(|p| Leads::Node(p.node, Some(p.dentry.clone()))).ok_or(e::ENOENT)
+            }
+            Kind::Cwd(pid) => self.table_of(pid).map(|t| Leads::Node(t.cwd, None)).ok_or(e::ENOENT),
             Kind::Fd(pid, fd) => match self.table_of(pid).and_then(|t| t.fds.get(&fd)) {
                 None => Err(e::ENOENT),
                 Some(_) if !mine(&pid) => self.virtual_link_text(node).map(Leads::Text),
-                Some(d) => self.handles.get(&d.handle).map(|h| Leads::Node(h.node)).ok_or(e::ENOENT),
+                Some(d) => {
+                    let handle = self.handles.get(&d.handle);
+                    handle.map(|h| Leads::Node(h.node, h.name.clone())).ok_or(e::ENOENT)
+                }
             },
             _ => return None,
         };
@@ -270,7 +278,7 @@ impl Files {
         match kind(node).ok_or(e::ENOENT)? {
             Kind::Exe(pid) => {
                 let table = self.table_of(pid).ok_or(e::ENOENT)?;
-                self.path_of(table.exe.ok_or(e::ENOENT)?, None)
+                table.exe.as_ref().ok_or(e::ENOENT)?.dentry.text(TEXT_MAX)
             }
             Kind::Cwd(pid) => self.path_of(self.table_of(pid).ok_or(e::ENOENT)?.cwd, None),
             Kind::Fd(pid, fd) => {

@@ -2,13 +2,16 @@
 
 use super::node::{Body, DEV, NodeId, PROC, ROOT, Realm, realm};
 use super::virtuals::Leads;
-use super::{Files, flags::AT_FDCWD};
+use super::{Dentry, Files, flags::AT_FDCWD};
 use crate::error::{Res, e};
 use crate::turns::Serial;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// Longest name.
 pub const NAME_MAX: usize = 255;
+/// Longest path.
+pub const PATH_MAX: usize = 4095;
 const LINKS_MAX: u32 = 40;
 
 /// Whether a link at the end of a path is followed.
@@ -43,6 +46,8 @@ pub struct Spot {
     pub slash: bool,
     /// What is there, if anything.
     pub node: Option<NodeId>,
+    /// The dentry of what a link of /proc led to.
+    pub dentry: Option<Rc<Dentry>>,
 }
 
 fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -119,6 +124,10 @@ impl Files {
         if path.is_empty() {
             return Err(e::ENOENT);
         }
+        // A program's own path fits; the text of another's descriptor need not.
+        if path.len() > PATH_MAX {
+            return Err(e::ENAMETOOLONG);
+        }
         let mut at = if path[0] == b'/' { ROOT } else { start };
         let slash = path.last() == Some(&b'/');
         let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
@@ -147,7 +156,8 @@ impl Files {
                                 return Err(e::ELOOP);
                             }
                             match to? {
-                                Leads::Node(node) => at = node,
+                                Leads::Node(node, _) => at = node,
+                                Leads::Text(text) if text.len() > PATH_MAX => return Err(e::ENAMETOOLONG),
                                 Leads::Text(text) => {
                                     if text.first() == Some(&b'/') {
                                         at = ROOT;
@@ -175,7 +185,7 @@ impl Files {
                 Last::Name(name) => self.find(directory, name)?,
             };
             let slash = slash || parent.slash;
-            let spot = Spot { directory, last, slash, node };
+            let spot = Spot { directory, last, slash, node, dentry: None };
             let Some(to) = node.and_then(|n| self.leads(me, n)) else { return Ok(spot) };
             if follow == Follow::No && !slash {
                 return Ok(spot);
@@ -184,7 +194,7 @@ impl Files {
                 return Err(e::ELOOP);
             }
             match to? {
-                Leads::Node(node) => return Ok(Spot { node: Some(node), ..spot }),
+                Leads::Node(node, dentry) => return Ok(Spot { node: Some(node), dentry, ..spot }),
                 Leads::Text(text) => parent = self.parent_after(me, directory, &text, links + 1)?,
             }
         }
@@ -192,40 +202,27 @@ impl Files {
 
     /// The node at a path that must be there, and be a directory if a slash says so.
     pub fn resolve(&self, me: Serial, start: NodeId, path: &[u8], follow: Follow) -> Res<NodeId> {
+        self.found(me, start, path, follow).map(|(_, node)| node)
+    }
+
+    fn found(&self, me: Serial, start: NodeId, path: &[u8], follow: Follow) -> Res<(Spot, NodeId)> {
         let spot = self.walk(me, start, path, follow)?;
         let node = spot.node.ok_or(e::ENOENT)?;
         if spot.slash && !self.is_directory(node) {
             return Err(e::ENOTDIR);
         }
-        Ok(node)
+        Ok((spot, node))
     }
 
-    /// The path of a node; `name` is the one it was opened by.
-    pub fn path_of(&self, id: NodeId, name: Option<&(NodeId, Vec<u8>)>) -> Res<Vec<u8>> {
-        if realm(id) != Realm::Root {
-            return Ok(self.virtual_path(id));
-        }
-        if id == ROOT {
-            return Ok(b"/".to_vec());
-        }
-        let node = self.node(id)?;
-        let alive = |n: &&(NodeId, Vec<u8>)| self.directory(n.0).is_ok_and(|d| d.find(&n.1) == Some(id));
-        let known = name.filter(alive).or_else(|| node.names.iter().find(alive));
-        let gone = known.is_none();
-        let (parent, last) = known.or(name).or(node.names.first()).ok_or(e::ENOENT)?;
-        let mut path = self.path_of(*parent, None).unwrap_or_default();
-        let deleted = b" (deleted)";
-        if path.ends_with(deleted) {
-            path.truncate(path.len() - deleted.len());
-        }
-        if path != b"/" {
-            path.push(b'/');
-        }
-        path.extend_from_slice(last);
-        if gone {
-            path.extend_from_slice(deleted);
-        }
-        Ok(path)
+    /// The node at a path to a program, with the dentry by which it is executed.
+    pub fn program_at(
+        &mut self,
+        me: Serial,
+        start: NodeId,
+        path: &[u8],
+    ) -> Res<(NodeId, Option<Rc<Dentry>>)> {
+        let (spot, node) = self.found(me, start, path, Follow::Yes)?;
+        Ok((node, self.opened_by(&spot, node)))
     }
 
     /// getcwd(2).

@@ -3,9 +3,8 @@
 use super::Arguments;
 use crate::bytes::u64_at;
 use crate::error::{Res, e};
-use crate::files::Follow;
 use crate::files::flags::AT_FDCWD;
-use crate::files::node::NodeId;
+use crate::files::table::Program;
 use crate::kernel::{Again, Flow, Kernel, Out, Thread, Want};
 use crate::machine::{Event, Machine, User};
 use crate::memory::elf::{self, Elf};
@@ -69,6 +68,10 @@ struct Plan {
     path: Vec<u8>,
     argv: Vec<Vec<u8>>,
     env: Vec<Vec<u8>>,
+}
+
+fn label(file: &Program) -> Rc<Label> {
+    Rc::new(Label { name: file.dentry.clone(), dev: 1, inode: file.node })
 }
 
 impl Plan {
@@ -140,28 +143,24 @@ impl<M: Machine> Kernel<M> {
         Ok(())
     }
 
-    /// An executable file: node and contents.
-    fn executable(&mut self, me: Serial, path: &[u8]) -> Res<(NodeId, Source)> {
+    /// An executable file and its contents.
+    fn executable(&mut self, me: Serial, path: &[u8]) -> Res<(Program, Source)> {
         let start = self.files.base(me, AT_FDCWD, path)?;
-        let node = self.files.resolve(me, start, path, Follow::Yes)?;
+        let (node, dentry) = self.files.program_at(me, start, path)?;
         let source = self.files.source(node).ok_or(e::EACCES)?;
-        if self.files.executable(node) { Ok((node, source)) } else { Err(e::EACCES) }
-    }
-
-    fn label(&self, node: NodeId) -> Rc<Label> {
-        let path = self.files.path_of(node, None).unwrap_or_default();
-        Rc::new(Label { path, dev: 1, inode: node })
+        let program = Program { node, dentry: dentry.ok_or(e::EACCES)? };
+        if self.files.executable(node) { Ok((program, source)) } else { Err(e::EACCES) }
     }
 
     /// Replaces a process' program; the registers to start with.
     fn execute(&mut self, me: Serial, mut plan: Plan) -> Res<User> {
         let given = plan.path.clone();
         let mut scripts = 0;
-        let (node, source) = loop {
-            let (node, source) = self.executable(me, &plan.path)?;
+        let (file, source) = loop {
+            let (file, source) = self.executable(me, &plan.path)?;
             let mut head = [0; LINE];
             let n = source.read(0, &mut head);
-            let Some((interpreter, argument)) = script(&head[..n])? else { break (node, source) };
+            let Some((interpreter, argument)) = script(&head[..n])? else { break (file, source) };
             scripts += 1;
             if scripts > SCRIPTS_MAX {
                 return Err(e::ELOOP);
@@ -175,12 +174,12 @@ impl<M: Machine> Kernel<M> {
                 return Err(e::E2BIG);
             }
         };
-        let program = Elf::parse(source, self.label(node))?;
+        let program = Elf::parse(source, label(&file))?;
         let interpreter = match &program.interpreter {
             None => None,
             Some(path) => {
-                let (node, source) = self.executable(me, path)?;
-                Some(Elf::parse(source, self.label(node))?)
+                let (file, source) = self.executable(me, path)?;
+                Some(Elf::parse(source, label(&file))?)
             }
         };
         let layout = abi::layout::layout(self.seed(), self.execs);
@@ -195,7 +194,7 @@ impl<M: Machine> Kernel<M> {
         let name = given.rsplit(|b| *b == b'/').next().unwrap_or(&given).to_vec();
         let cmdline = plan.argv.iter().flat_map(|a| [&a[..], b"\0"].concat()).collect();
         self.processes.exec(me, &name, cmdline)?;
-        self.files.table_mut(me)?.exe = Some(node);
+        self.files.table_mut(me)?.exe = Some(file);
         for closed in self.files.close_on_exec(me) {
             self.closed(closed);
         }

@@ -22,15 +22,13 @@ mod tty;
 mod waited;
 
 use crate::error::{Res, e};
+use crate::files::walk::PATH_MAX;
 use crate::kernel::{DONE, Flow, Kernel, Out};
 use crate::machine::Machine;
 use crate::memory::Growth;
 use crate::turns::Serial;
 use abi::linux::nr;
 use alloc::vec::Vec;
-
-/// Longest path.
-const PATH_MAX: usize = 4095;
 
 /// So much of the heap, bytes, is kept for what cannot be refused, and for what one call needs at the most.
 const HEAP_RESERVE: usize = 8 << 20;

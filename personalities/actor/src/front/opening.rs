@@ -4,12 +4,11 @@ use super::Arguments;
 use crate::error::{Res, e};
 use crate::files::flags::*;
 use crate::files::node::{NodeId, Stamp};
-use crate::files::{Device, Opened, Target, What};
+use crate::files::{Dentry, Device, Opened, Target, What};
 use crate::kernel::{Flow, Kernel, OpenEnd, Out};
 use crate::machine::Machine;
 use crate::turns::{Serial, Thing};
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 
 /// What an opening comes to.
 enum Ready {
@@ -105,7 +104,7 @@ impl<M: Machine> Kernel<M> {
         &mut self,
         me: Serial,
         node: NodeId,
-        name: Option<(NodeId, Vec<u8>)>,
+        name: Option<Rc<Dentry>>,
         flags: u32,
         held: Option<OpenEnd>,
     ) -> Res<Ready> {

@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use crate::error::{Res, e};
-use crate::files::Target;
+use crate::files::{Dentry, Target};
 use crate::kernel::{DONE, Flow, Kernel, Out};
 use crate::machine::Machine;
 use crate::memory::{Growth, Label, MapFile, MapRequest, Refusal, Remap};
@@ -63,8 +63,9 @@ impl<M: Machine> Kernel<M> {
             Target::File => self.files.source(node),
             _ => None,
         };
-        let path = self.files.path_of(node, handle.name.as_ref()).unwrap_or_default();
-        let label = Rc::new(Label { path, dev: 1, inode: node });
+        // What is not in the root file system cannot be mapped.
+        let name = self.files.dentry_of(node, handle.name.as_ref()).cloned().unwrap_or_else(Dentry::unknown);
+        let label = Rc::new(Label { name, dev: 1, inode: node });
         Ok(MapFile { source, readable: handle.reads(), writable: handle.writes(), label })
     }
 }

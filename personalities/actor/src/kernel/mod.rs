@@ -4,6 +4,8 @@ mod digest;
 mod end;
 #[cfg(test)]
 mod linux_test;
+#[cfg(test)]
+mod names_test;
 mod outside;
 mod resume;
 mod run;

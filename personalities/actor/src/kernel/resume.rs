@@ -2,6 +2,7 @@
 
 use super::{Again, Kernel, Setup, Thread, Want};
 use crate::bytes::u64_at;
+use crate::files::Told;
 use crate::files::node::NodeId;
 use crate::log::Log;
 use crate::machine::{Machine, User};
@@ -111,13 +112,14 @@ impl<M: Machine> Kernel<M> {
         k.files.restore_layer(head.next_inode, &d.inodes)?;
         let mut known = k.files.restore_pipes(&d.pipes, &mut k.pipes)?;
         check(k.pipes.count_from(head.next_pipe), 0, "a number for the next pipe that is taken")?;
-        k.files.restore_handles(&d.open, &known, &mut k.pipes)?;
+        let mut told = Told::new();
+        k.files.restore_handles(&d.open, &known, &mut k.pipes, &mut told)?;
         for part in &d.processes {
             let limit = k.processes.get(part.process.serial).map_or(0, |p| p.limits[RLIMIT_NOFILE].0);
-            k.files.restore_table(part, limit)?;
+            k.files.restore_table(part, limit, &mut told)?;
         }
         check(k.files.is_held(), 0, "something that nobody has")?;
-        k.restore_threads(&d)?;
+        k.restore_threads(&d, &mut told)?;
         k.restore_open_ends(&d, &mut known);
         check(k.pipes.are_held(), 0, "a pipe that nobody has")?;
         k.restore_places(&d)?;
@@ -128,7 +130,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Threads with their memory: the youngest first, since who waits in vfork has its child's.
-    fn restore_threads(&mut self, d: &Document<'_>) -> Read {
+    fn restore_threads(&mut self, d: &Document<'_>, told: &mut Told) -> Read {
         let parts = privates(d)?;
         let mut lent: BTreeMap<Serial, SpaceId> = BTreeMap::new();
         let payer = |part: &ProcessPart<'_>| -> u64 {
@@ -154,8 +156,8 @@ impl<M: Machine> Kernel<M> {
                     lent.remove(&child).ok_or(Wrong { record: part.record, what })?
                 }
                 None => {
-                    let ground = Ground { files: &self.files, seed: self.seed, execs: self.execs };
-                    self.memory.restore(own, payer(part), &ground)?
+                    let (files, seed, execs) = (&mut self.files, self.seed, self.execs);
+                    self.memory.restore(own, payer(part), &mut Ground { files, told, seed, execs })?
                 }
             };
             lent.insert(p.serial, space);

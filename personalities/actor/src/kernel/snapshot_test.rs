@@ -16,10 +16,10 @@ const O_CREAT_RDWR: u64 = 0o102;
 const NOBODY: u64 = u64::MAX;
 
 /// A scenario: each program's calls, memory at the start, and what happens at sync points.
-struct Scenario {
-    programs: Vec<Vec<[u64; 7]>>,
-    memory: Vec<(u64, Vec<u8>)>,
-    events: Vec<(u64, Event<'static>)>,
+pub(super) struct Scenario {
+    pub programs: Vec<Vec<[u64; 7]>>,
+    pub memory: Vec<(u64, Vec<u8>)>,
+    pub events: Vec<(u64, Event<'static>)>,
 }
 
 /// The child that this makes is program `name`.
@@ -31,7 +31,7 @@ fn vfork(name: u64) -> [u64; 7] {
     call(VFORK | name, &[0x4100 | SIGCHLD])
 }
 
-fn exit(code: u64) -> [u64; 7] {
+pub(super) fn exit(code: u64) -> [u64; 7] {
     call(nr::exit_group, &[code])
 }
 
@@ -72,7 +72,7 @@ impl Scenario {
     }
 
     /// Runs all of it; what the kernel is at the end.
-    fn run(&self, at: u64) -> Kernel<Fake> {
+    pub(super) fn run(&self, at: u64) -> Kernel<Fake> {
         let mut k = kernel();
         self.memory.iter().for_each(|(place, bytes)| k.put(*place, bytes));
         self.play(&mut k.machine);
@@ -81,7 +81,7 @@ impl Scenario {
     }
 
     /// Takes a snapshot at each sync point that the program has, begins with it, and compares.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let whole = self.run(0);
         assert!(whole.is_over(), "{:?}", whole.machine.said);
         let mut taken = 0;
@@ -142,11 +142,11 @@ fn is_whole(module: &[u8]) -> bool {
 }
 
 /// Bytes of a timespec.
-fn timespec(us: u64) -> Vec<u8> {
+pub(super) fn timespec(us: u64) -> Vec<u8> {
     [us / 1_000_000, us % 1_000_000 * 1000].map(u64::to_le_bytes).concat()
 }
 
-fn letters() -> (u64, Vec<u8>) {
+pub(super) fn letters() -> (u64, Vec<u8>) {
     (DATA, b"abcdefghijklmnopqrstuvwxyz".to_vec())
 }
 

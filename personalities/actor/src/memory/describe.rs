@@ -30,8 +30,12 @@ impl Space {
         for (start, r) in &self.regions {
             let flag = |has: Rights, c: char| if r.rights.contains(has) { c } else { '-' };
             let (offset, dev, inode, name) = match &r.backing {
-                Some(b) => (b.offset, b.label.dev, b.label.inode, &b.label.path[..]),
-                None => (0, 0, 0, self.name(*start, r)),
+                Some(b) => (b.offset, b.label.dev, b.label.inode, b.label.name.text(MAPS_MAX)),
+                None => (0, 0, 0, Ok(self.name(*start, r).to_vec())),
+            };
+            let name = match name {
+                Err(e::ENAMETOOLONG) => return Err(e::ENOMEM),
+                name => name.unwrap_or_default(),
             };
             let mut line = format!(
                 "{start:08x}-{:08x} {}{}{}p {offset:08x} {:02x}:{:02x} {inode} ",
@@ -45,7 +49,7 @@ impl Space {
             .into_bytes();
             if !name.is_empty() {
                 line.resize(line.len().max(NAME_COLUMN), b' ');
-                line.extend_from_slice(name);
+                line.extend_from_slice(&name);
             }
             line.push(b'\n');
             out.extend_from_slice(&line);

@@ -1,7 +1,7 @@
 //! Spaces as a snapshot has them (`docs/snapshot.md`). Nothing of it is believed.
 
 use super::{Backing, Label, Memory, REGIONS_MAX, Region, Rights, Source, Space, SpaceId, chunks};
-use crate::files::Files;
+use crate::files::{Dentry, Files, Told};
 use crate::page::{Grant, PAGE, SIZE};
 use crate::snapshot::read::{MappingPart, PrivatePart};
 use crate::snapshot::{Read, Wrong, check};
@@ -19,10 +19,19 @@ type Sources = BTreeMap<(u64, u64), Rc<BTreeMap<u64, Grant>>>;
 
 /// What spaces are made from.
 pub struct Ground<'a> {
-    pub files: &'a Files,
+    pub files: &'a mut Files,
+    /// Dentries of removed entries so far.
+    pub told: &'a mut Told,
     pub seed: [u8; 32],
     /// Execs of the system.
     pub execs: u64,
+}
+
+impl Ground<'_> {
+    fn label(&mut self, m: &Mapping<'_>) -> Rc<Label> {
+        let name = self.files.told_dentry(m.inode, m.path, self.told);
+        Rc::new(Label { name: name.unwrap_or_else(Dentry::unknown), dev: 1, inode: m.inode })
+    }
 }
 
 fn is_of_file(m: &Mapping<'_>) -> bool {
@@ -87,7 +96,7 @@ fn check_mapping(part: &MappingPart<'_>, last_end: u64) -> Read {
 
 impl Space {
     /// The space of a process' own part.
-    fn restore(part: &PrivatePart<'_>, ground: &Ground<'_>) -> Read<Space> {
+    fn restore(part: &PrivatePart<'_>, ground: &mut Ground<'_>) -> Read<Space> {
         let p = &part.private;
         check(p.layout < ground.execs, part.record, "an address space of an exec that never was")?;
         let mut space = Space::new(layout(&ground.seed, p.layout), p.layout);
@@ -108,7 +117,7 @@ impl Space {
             let backing = is_of_file(m).then(|| Backing {
                 source: source(mappings, i, ground.files, &mut sources),
                 offset: m.offset,
-                label: Rc::new(Label { path: m.path.to_vec(), dev: 1, inode: m.inode }),
+                label: ground.label(m),
             });
             let region = Region {
                 end: m.end,
@@ -140,7 +149,7 @@ impl Space {
 
 impl Memory {
     /// Takes in the space of a process' own part, charged with `charge` pages.
-    pub fn restore(&mut self, part: &PrivatePart<'_>, charge: u64, ground: &Ground<'_>) -> Read<SpaceId> {
+    pub fn restore(&mut self, part: &PrivatePart<'_>, charge: u64, ground: &mut Ground<'_>) -> Read<SpaceId> {
         let mut space = Space::restore(part, ground)?;
         let fits = charge.is_multiple_of(CHARGE_PAGES) && charge >= chunks(space.charged());
         let affordable = charge <= MEMORY_PAGES - self.charged.min(MEMORY_PAGES);

@@ -1,16 +1,22 @@
 //! What a space says of itself in a snapshot (`docs/snapshot.md`). The way back: `restore`.
 
-use super::{Region, Space};
+use super::{Label, Region, Space};
 use crate::files::Files;
 use crate::page::{Grant, PAGE, SIZE};
 use crate::snapshot::{Out, trimmed};
 use abi::snapshot::{Kind, Mapping, Page, Record};
 use alloc::vec::Vec;
 
-/// A piece of a region that is a mapping of one kind.
+/// A piece of a region that is a mapping of one kind; its path is made when it is written.
 struct Piece<'a> {
     mapping: Mapping<'a>,
     region: (u64, &'a Region),
+}
+
+impl Piece<'_> {
+    fn label(&self) -> Option<&Label> {
+        self.region.1.backing.as_ref().map(|b| &*b.label)
+    }
 }
 
 /// Where in its file a region's byte at `at` lies.
@@ -24,10 +30,10 @@ impl Space {
         let mut out = Vec::new();
         for (start, r) in &self.regions {
             let mut add = |from: u64, to: u64, kind: Kind| {
-                let (inode, path) =
-                    r.backing.as_ref().map_or((0, &b""[..]), |b| (b.label.inode, &b.label.path));
+                let inode = r.backing.as_ref().map_or(0, |b| b.label.inode);
                 let offset = offset(*start, r, from);
                 let (rights, charged, shared) = (r.rights.bits(), r.charged, r.shared);
+                let path = &b""[..];
                 let mapping =
                     Mapping { start: from, end: to, rights, charged, shared, kind, inode, offset, path };
                 out.extend((from < to).then_some(Piece { mapping, region: (*start, r) }));
@@ -50,9 +56,10 @@ impl Space {
     /// Mappings, each with the pages that are not what it gives by itself.
     pub fn write(&self, files: &Files, out: &mut Out<'_>) {
         let pieces = self.pieces();
-        for whole in pieces.chunk_by(|a, b| is_continued(&a.mapping, &b.mapping)) {
+        for whole in pieces.chunk_by(is_continued) {
             let (Some(first), Some(last)) = (whole.first(), whole.last()) else { continue };
-            out(&Record::Mapping(Mapping { end: last.mapping.end, ..first.mapping }));
+            let path = first.label().map_or(Vec::new(), |label| label.name.record_text());
+            out(&Record::Mapping(Mapping { end: last.mapping.end, path: &path, ..first.mapping }));
             whole.iter().for_each(|piece| self.write_pages(piece, files, out));
         }
     }
@@ -90,10 +97,15 @@ fn is_given(page: &Grant, base: Option<&[u8]>, at: u64) -> bool {
     (core::ptr::eq(head, there) || head == there) && tail.iter().all(|b| *b == 0)
 }
 
-/// Whether two mappings that follow each other are one.
-pub(super) fn is_continued(a: &Mapping<'_>, b: &Mapping<'_>) -> bool {
+/// Whether two pieces that follow each other are of one mapping.
+fn is_continued(a: &Piece<'_>, b: &Piece<'_>) -> bool {
+    let names = || match (a.label(), b.label()) {
+        (Some(a), Some(b)) => a.is_like(b),
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    let (a, b) = (&a.mapping, &b.mapping);
     let of_file = matches!(a.kind, Kind::File | Kind::Beyond);
     let origin = |m: &Mapping<'_>| (m.rights, m.charged, m.shared, m.kind, m.inode);
     let goes_on = if of_file { a.offset.checked_add(b.start - a.start) } else { Some(a.offset) };
-    a.end == b.start && origin(a) == origin(b) && a.path == b.path && goes_on == Some(b.offset)
+    a.end == b.start && origin(a) == origin(b) && goes_on == Some(b.offset) && names()
 }

@@ -1,6 +1,7 @@
 //! One address space: regions say what may be touched and what lies there, pages are the grants that exist already. Translation tables
 //! are no part of it; they are a cache that the machine makes of it.
 
+use crate::files::Dentry;
 use crate::page::{Grant, PAGE};
 use abi::layout::{Layout, STACK_MAX, TASK_SIZE};
 use alloc::collections::BTreeMap;
@@ -94,11 +95,18 @@ impl Source {
 }
 
 /// A file as far as /proc/PID/maps names it.
-#[derive(PartialEq, Eq)]
 pub struct Label {
-    pub path: Vec<u8>,
+    /// By which the mapped descriptor was opened; the file server keeps it up to date.
+    pub name: Rc<Dentry>,
     pub dev: u64,
     pub inode: u64,
+}
+
+impl Label {
+    /// Whether both name one file in the same way.
+    pub fn is_like(&self, other: &Label) -> bool {
+        (self.dev, self.inode) == (other.dev, other.inode) && self.name.is_like(&other.name)
+    }
 }
 
 /// The file behind a region.
@@ -143,14 +151,15 @@ impl Region {
 
     fn continues(&self, start: u64, next: &Region) -> bool {
         let flags = |r: &Region| (r.rights, r.charged, r.stack, r.heap, r.shared);
-        let origin = match (&self.backing, &next.backing) {
+        let origin = || match (&self.backing, &next.backing) {
             (None, None) => true,
             (Some(a), Some(b)) => {
-                a.source.same(&b.source) && a.label == b.label && a.offset + (self.end - start) == b.offset
+                let goes_on = a.source.same(&b.source) && a.offset + (self.end - start) == b.offset;
+                goes_on && a.label.is_like(&b.label)
             }
             _ => false,
         };
-        origin && flags(self) == flags(next)
+        flags(self) == flags(next) && origin()
     }
 }
 

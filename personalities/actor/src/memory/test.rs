@@ -171,7 +171,7 @@ proptest! {
             head[54..58].copy_from_slice(&[56, 0, count, 0]);
         }
         let bytes: &'static [u8] = head.leak();
-        let label = Rc::new(Label { path: vec![], dev: 1, inode: 2 });
+        let label = Rc::new(Label { name: crate::files::Dentry::root(), dev: 1, inode: 2 });
         if let Ok(elf) = Elf::parse(Source::Still(bytes), label) {
             let arguments = Arguments { path: b"x", argv: &[], env: &[] };
             let _ = image(&elf, None, Space::new(layout(&[1; 32], 0), 0), &arguments);
@@ -212,7 +212,7 @@ fn small_elf(address: u64, file_size: u64, memory_size: u64) -> Vec<u8> {
 }
 
 fn load(file: Vec<u8>) -> crate::error::Res<super::elf::Image> {
-    let label = Rc::new(Label { path: vec![], dev: 1, inode: 2 });
+    let label = Rc::new(Label { name: crate::files::Dentry::root(), dev: 1, inode: 2 });
     let elf = Elf::parse(Source::Still(file.leak()), label)?;
     let (argv, env) = ([b"a".to_vec(), b"bc".to_vec()], [b"E=1".to_vec()]);
     image(

@@ -70,7 +70,7 @@ impl<H: Hardware> Kernel<H> {
             flags: O_RDWR,
             offset: 0,
             refs: 3,
-            name: Name::Entry(device::DEV, b"console".to_vec()),
+            name: Name::Mounted(device::DEV, b"console".to_vec()),
             quiet_hangup: None,
         };
         let file = self.open.insert(console);
@@ -96,7 +96,7 @@ impl<H: Hardware> Kernel<H> {
             cwd: ROOT,
             umask: 0o22,
             cmdline: Vec::new(),
-            exe: (0, Vec::new()),
+            exe: Default::default(),
             gone_calls: 0,
             child_calls: 0,
             random: 0,

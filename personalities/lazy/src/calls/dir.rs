@@ -182,7 +182,10 @@ impl<H: Hardware> Kernel<H> {
         if self.stat_inode(cwd)?.nlink == 0 {
             return Err(ENOENT);
         }
-        let mut path = self.path_of(cwd).ok_or(ENOENT)?;
+        let mut path = match self.files.directory(cwd) {
+            Ok(d) => d.entry.path()?,
+            Err(_) => self.path_of_mounted(cwd).ok_or(ENOENT)?,
+        };
         path.push(0);
         if (path.len() as u64) > a[1] {
             return Err(ERANGE);

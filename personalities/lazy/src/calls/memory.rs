@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::files::Body;
-use crate::files::procfs::DELETED;
+use crate::files::names::Entry;
 use crate::memory::map::{Kind as MapKind, LIMIT, Mapping, Rights};
 use crate::memory::object::Source;
 use crate::memory::space::{Refused, Space};
@@ -167,10 +167,10 @@ impl<H: Hardware> Kernel<H> {
         self.charge(id, pages)?;
         self.memory.unmap(id, start, end);
         let (object, kind, needs_copy) = match source {
-            Some((inode, path)) => {
+            Some((inode, entry)) => {
                 let Body::File(c) = &self.files.inode(inode)?.body else { return Err(ENODEV) };
                 let snapshot = c.snapshot(&mut self.memory.physical);
-                (self.memory.object(Source::File(snapshot)), MapKind::File(inode, Rc::new(path)), true)
+                (self.memory.object(Source::File(snapshot)), MapKind::File(inode, entry), true)
             }
             None => (self.memory.object(Source::Zero), MapKind::Anonymous, false),
         };
@@ -191,8 +191,8 @@ impl<H: Hardware> Kernel<H> {
         if weight > self.memory.physical.hw.heap_room() { Err(ENOMEM) } else { Ok(()) }
     }
 
-    /// The file behind a descriptor, if it can be mapped: inode and path.
-    fn file_to_map(&self, file: u32) -> Result<(u64, Vec<u8>)> {
+    /// The file behind a descriptor, if it can be mapped: inode and entry.
+    fn file_to_map(&self, file: u32) -> Result<(u64, Rc<Entry>)> {
         let f = self.open.get(file).ok_or(EBADF)?;
         if !f.readable() {
             return Err(EACCES);
@@ -201,20 +201,8 @@ impl<H: Hardware> Kernel<H> {
             return Err(ENODEV);
         }
         self.room_for_copies(f.inode, 1)?;
-        let mut path = Vec::new();
-        match &f.name {
-            Name::Entry(dir, name) => {
-                path = self.path_of(*dir).unwrap_or_default();
-                if path.last() != Some(&b'/') {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(name);
-            }
-            // As if the entry were known.
-            Name::Text(text) => path.extend_from_slice(text.strip_suffix(DELETED).unwrap_or(text)),
-            Name::Own => {}
-        }
-        Ok((f.inode, path))
+        let entry = if let Name::Entry(e) = &f.name { e.clone() } else { Rc::default() };
+        Ok((f.inode, entry))
     }
 
     pub(super) fn sys_munmap(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {

@@ -3,7 +3,6 @@
 use super::*;
 use crate::files::walk::{AT_FDCWD, Last, Node, Walked};
 use crate::files::{Body, Directory, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK, Time, device, procfs};
-use crate::open::{Name, OpenFile};
 
 pub(super) const AT_SYMLINK_NOFOLLOW: u64 = 0x100;
 const AT_REMOVEDIR: u64 = 0x200;
@@ -12,8 +11,6 @@ const AT_SYMLINK_FOLLOW: u64 = 0x400;
 const AT_NO_AUTOMOUNT: u64 = 0x800;
 pub(super) const AT_EMPTY_PATH: u64 = 0x1000;
 const AT_STATX_SYNC: u64 = 0x6000;
-/// Longer paths of directories are not remembered when they are removed.
-const LONGEST: usize = 4096;
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn now(&self) -> Time {
@@ -257,35 +254,9 @@ impl<H: Hardware> Kernel<H> {
             (true, true) if !self.files.directory(ino)?.entries.is_empty() => return Err(ENOTEMPTY),
             _ => {}
         }
-        self.remove_name(w.dir, &name)?;
-        done(0)
-    }
-
-    /// Takes a name away. A directory that somebody holds remembers where it was, and so does what was opened in it.
-    pub(super) fn remove_name(&mut self, dir: u64, name: &[u8]) -> Result<()> {
         let now = self.now();
-        let ino = self.lookup(dir, name)?;
-        let of_it = |f: &OpenFile| matches!(&f.name, Name::Entry(d, _) if *d == ino);
-        let held = self.files.inode(ino).is_ok_and(|i| i.held > 0) || self.open.iter().any(|(_, f)| of_it(f));
-        let mut path = None;
-        if held && self.is_directory(ino) {
-            let above = self.path_of(dir).unwrap_or_default();
-            let above = above.strip_suffix(b"/").unwrap_or(&above);
-            path = Some([above, b"/", name].concat()).filter(|p| p.len() < LONGEST);
-        }
-        self.files.unlink(&mut self.memory.physical, dir, name, now)?;
-        let Some(path) = path else { return Ok(()) };
-        for (_, f) in self.open.iter_mut() {
-            if let Name::Entry(d, n) = &f.name
-                && *d == ino
-            {
-                f.name = Name::Text([&path[..], b"/", n, procfs::DELETED].concat());
-            }
-        }
-        if let Some(Body::Directory(d)) = self.files.inodes.get_mut(&ino).map(|i| &mut i.body) {
-            d.gone = Some(path);
-        }
-        Ok(())
+        self.files.unlink(&mut self.memory.physical, w.dir, &name, now)?;
+        done(0)
     }
 }
 

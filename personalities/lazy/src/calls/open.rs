@@ -39,16 +39,23 @@ impl<H: Hardware> Kernel<H> {
         result
     }
 
-    /// What the link of what is opened is to show: a link of /proc leads to the thing itself, and that keeps its name.
-    fn name_opened(&self, serial: u64, w: &Walked) -> Name {
+    /// The name by which `node` is opened or executed, which the walk `w` led to, or which was made there.
+    pub fn name_of(&mut self, w: &Walked, node: Node) -> Name {
         let Some(name) = w.name() else { return Name::Own };
-        match w.node {
-            Some(Node::Open(f)) => self.open.get(f).map_or(Name::Own, |f| f.name.clone()),
-            Some(Node::Inode(i)) if w.dir >= PROC && i < PROC => {
-                let link = self.lookup(w.dir, name).and_then(|link| self.link_text(serial, link));
-                link.ok().flatten().map_or(Name::Own, Name::Text)
+        match node {
+            Node::Open(f) => self.open.get(f).map_or(Name::Own, |f| f.name.clone()),
+            Node::Inode(i) if self.is_directory(i) => Name::Own,
+            // The link `exe` leads to the program itself, and that keeps its name.
+            Node::Inode(i) if w.dir >= PROC && i < PROC => {
+                let link = self.lookup(w.dir, name).ok().and_then(procfs::node);
+                let process = match link {
+                    Some(procfs::Node::Entry(pid, b"exe")) => self.by_pid(pid),
+                    _ => None,
+                };
+                process.map_or(Name::Own, |p| Name::Entry(p.exe.1.clone()))
             }
-            _ => Name::Entry(w.dir, name.to_vec()),
+            Node::Inode(_) if w.dir >= device::DEV => Name::Mounted(w.dir, name.to_vec()),
+            Node::Inode(_) => self.files.entry(w.dir, name).map_or(Name::Own, Name::Entry),
         }
     }
 
@@ -89,7 +96,6 @@ impl<H: Hardware> Kernel<H> {
             return Err(EISDIR);
         }
         let w = self.walk(serial, dirfd, path, follow)?;
-        let name = self.name_opened(serial, &w);
         let (node, made) = match w.node {
             Some(_) if exclusive => return Err(EEXIST),
             Some(n) => (n, false),
@@ -105,6 +111,7 @@ impl<H: Hardware> Kernel<H> {
                 (Node::Inode(self.files.make(w.dir, name, mode, Body::File(Default::default()), now)?), true)
             }
         };
+        let name = self.name_of(&w, node);
         let cloexec = flags & O_CLOEXEC != 0;
         if flags & O_PATH != 0 {
             return self.open_path(serial, fd, node, flags, cloexec, name);

@@ -4,7 +4,6 @@ use super::name::read_only;
 use super::*;
 use crate::files::walk::{Last, Node, Walked};
 use crate::files::{S_IFDIR, S_IFMT, device, procfs};
-use crate::open::Name;
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_renameat(&mut self, serial: u64, a: &[u64; 6], flags: u64) -> CallResult {
@@ -62,21 +61,11 @@ impl<H: Hardware> Kernel<H> {
                 (true, true) if !self.files.directory(target)?.entries.is_empty() => return Err(ENOTEMPTY),
                 _ => {}
             }
-            self.remove_name(to.dir, new_name_of(&to))?;
+            self.files.unlink(&mut self.memory.physical, to.dir, new_name_of(&to), now)?;
         }
         let (old_name, new_name) = (old_name.to_vec(), new_name.to_vec());
         self.files.rename((from.dir, &old_name), (to.dir, &new_name), now)?;
-        self.moved((from.dir, &old_name), (to.dir, &new_name), source);
         done(0)
-    }
-
-    /// Open files go with their entry.
-    pub(super) fn moved(&mut self, from: (u64, &[u8]), to: (u64, &[u8]), inode: u64) {
-        for (_, f) in self.open.iter_mut().filter(|(_, f)| f.inode == inode) {
-            if matches!(&f.name, Name::Entry(d, n) if *d == from.0 && n == from.1) {
-                f.name = Name::Entry(to.0, to.1.to_vec());
-            }
-        }
     }
 
     pub(super) fn file_system(&self, dir: u64) -> u64 {

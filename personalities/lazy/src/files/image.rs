@@ -1,6 +1,7 @@
 //! Reads the root image: a cpio archive in `newc` format, members sorted by path, parents before children.
 
 use super::content::Content;
+use super::names::Entry;
 use super::{Body, Directory, Files, Inode, ROOT, S_IFDIR, S_IFMT, Time};
 use alloc::vec::Vec;
 
@@ -52,7 +53,7 @@ impl Files {
     /// The file system of `image`; `boot`: the time of `/` if the image does not describe it. `None`: no such archive.
     pub fn from_image(image: &[u8], boot: Time) -> Option<Files> {
         let mut files = Files { next: 2, ..Files::default() };
-        let root = Directory { parent: ROOT, ..Directory::default() };
+        let root = Directory { entry: Entry::alone(b"/"), ..Directory::below(ROOT) };
         files.inodes.insert(ROOT, Inode::new(S_IFDIR | 0o755, [0; 2], [boot; 3], Body::Directory(root)));
         let mut at = 0;
         loop {
@@ -82,7 +83,7 @@ impl Files {
         let bytes = image.get(m.data..m.data + m.size)?;
         let body = match m.mode & S_IFMT {
             super::S_IFREG => Body::File(Content::of_image(m.data as u64, m.size as u64)),
-            S_IFDIR => Body::Directory(Directory { parent, ..Directory::default() }),
+            S_IFDIR => Body::Directory(Directory::below(parent)),
             super::S_IFLNK => Body::Link(bytes.to_vec()),
             super::S_IFIFO => Body::Fifo(None),
             _ => Body::Device(m.rdev),
@@ -98,6 +99,7 @@ impl Files {
         above.nlink += u32::from(is_directory);
         let Body::Directory(d) = &mut above.body else { return None };
         d.add(name, ino);
+        self.place_directory(parent, name, ino);
         Some(())
     }
 }

@@ -1,9 +1,10 @@
 //! The root file system: the image's members and what was made or changed since, as inodes and directories of entries. Contents are
-//! `content.rs`, the image's format `image.rs`, /dev `device.rs`, /proc `procfs.rs`, paths `walk.rs`.
+//! `content.rs`, the image's format `image.rs`, /dev `device.rs`, /proc `procfs.rs`, paths `walk.rs`, names of what is open `names.rs`.
 
 pub mod content;
 pub mod device;
 pub mod image;
+pub mod names;
 pub mod procfs;
 pub mod stat;
 pub mod walk;
@@ -13,8 +14,10 @@ use crate::hw::Hardware;
 use crate::memory::frames::Physical;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use content::Content;
+use names::{Entry, Known};
 
 #[allow(missing_docs)] // file types of st_mode
 mod modes {
@@ -55,8 +58,8 @@ pub struct Directory {
     /// Entries by sequence number: name and inode.
     pub entries: BTreeMap<u64, (Vec<u8>, u64)>,
     names: BTreeMap<Vec<u8>, u64>,
-    /// Its path when it was removed, if somebody held it then.
-    pub gone: Option<Vec<u8>>,
+    /// Its own entry, for who holds it or what is below it.
+    pub entry: Rc<Entry>,
     /// Sequence number of the next entry.
     pub next: u64,
 }
@@ -158,6 +161,8 @@ pub struct Files {
     pub pages: u64,
     /// First number that no member of the image has.
     pub first: u64,
+    /// Entries that are open, executed or mapped.
+    pub known: Known,
     /// Where the bytes of the image's regular files lie in it: offset and length by inode.
     pub members: BTreeMap<u64, (u64, u64)>,
 }
@@ -215,6 +220,7 @@ impl Files {
         let inode = Inode { changed: true, written: true, made: true, ..inode };
         self.inodes.insert(ino, inode);
         if is_directory {
+            self.place_directory(parent, name, ino);
             self.add_links(parent, 1);
         }
         Ok(ino)
@@ -245,6 +251,7 @@ impl Files {
         now: Time,
     ) -> Result<u64> {
         let ino = self.directory_mut(parent, now)?.take(name).ok_or(ENOENT)?;
+        self.entry_removed(parent, name, ino);
         let i = self.inodes.get_mut(&ino).ok_or(ENOENT)?;
         i.times[2] = now;
         i.changed = true;
@@ -262,6 +269,7 @@ impl Files {
     pub fn rename(&mut self, from: (u64, &[u8]), to: (u64, &[u8]), now: Time) -> Result<()> {
         let ino = self.directory_mut(from.0, now)?.take(from.1).ok_or(ENOENT)?;
         self.directory_mut(to.0, now)?.add(to.1, ino);
+        self.entry_renamed(from, to, ino);
         let i = self.inodes.get_mut(&ino).ok_or(ENOENT)?;
         i.times[2] = now;
         i.changed = true;

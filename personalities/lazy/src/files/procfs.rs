@@ -1,5 +1,7 @@
 //! /proc: numbers, names and texts. "Texts of /proc" in `docs/linux-abi.md`.
 
+use super::device::DEV;
+use super::names::{DELETED, Entry};
 use crate::errno::{ENOMEM, Result};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
@@ -8,14 +10,13 @@ use crate::open::{Kind, Name, OpenFile};
 use crate::process::{Place, Process};
 use abi::turn::MEMORY_PAGES;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 /// Inode number of /proc.
 pub const PROC: u64 = 1 << 33;
-/// What stands behind the path of a file that has lost that name.
-pub const DELETED: &[u8] = b" (deleted)";
 const PER_PID: u64 = 1024;
 const FD_LINKS: u64 = 256;
 
@@ -142,63 +143,63 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// Where a link of /proc leads, as text.
-    pub fn proc_link(&self, serial: u64, n: Node) -> Option<Vec<u8>> {
+    pub fn proc_link(&self, serial: u64, n: Node) -> Result<Option<Vec<u8>>> {
+        let living = |pid| self.by_pid(pid).filter(|p| !p.zombie);
         match n {
-            Node::Own => Some(format!("{}", self.process_of(serial)?.pid).into_bytes()),
-            Node::Entry(pid, b"exe") => {
-                let p = self.by_pid(pid).filter(|p| !p.zombie)?;
-                Some(p.exe.1.clone())
+            Node::Own => Ok(self.process_of(serial).map(|p| format!("{}", p.pid).into_bytes())),
+            Node::Entry(pid, b"exe") => living(pid).map_or(Ok(None), |p| shown_entry(&p.exe.1)),
+            Node::Entry(pid, b"cwd") => living(pid).map_or(Ok(None), |p| self.shown_directory(p.cwd)),
+            Node::Link(pid, fd) => {
+                let file = self.by_pid(pid).and_then(|p| self.open.get(p.descriptor(fd)?.file));
+                file.map_or(Ok(None), |f| self.shown(f))
             }
-            Node::Entry(pid, b"cwd") => self.shown_directory(self.by_pid(pid).filter(|p| !p.zombie)?.cwd),
-            Node::Link(pid, fd) => self.shown(self.open.get(self.by_pid(pid)?.descriptor(fd)?.file)?),
-            _ => None,
+            _ => Ok(None),
         }
     }
 
-    /// What the link of an open file description shows.
-    pub fn shown(&self, file: &OpenFile) -> Option<Vec<u8>> {
-        if let Name::Text(text) = &file.name {
-            return Some(text.clone());
+    /// What the link of an open file description shows; none: there is nothing to show.
+    pub fn shown(&self, file: &OpenFile) -> Result<Option<Vec<u8>>> {
+        if let Name::Entry(e) = &file.name {
+            return shown_entry(e);
         }
         if let Some(p) = file.nameless_pipe() {
-            return Some(format!("pipe:[{}]", self.pipes.get(p)?.number).into_bytes());
+            return Ok(self.pipes.get(p).map(|p| format!("pipe:[{}]", p.number).into_bytes()));
         }
         if file.kind == Kind::Directory || file.kind == Kind::Path && self.is_directory(file.inode) {
             return self.shown_directory(file.inode);
         }
-        let Name::Entry(dir, name) = &file.name else { return None };
-        let mut path = self.path_of(*dir)?;
-        if path.last() != Some(&b'/') {
-            path.push(b'/');
-        }
+        let Name::Mounted(dir, name) = &file.name else { return Ok(None) };
+        let Some(mut path) = self.path_of_mounted(*dir) else { return Ok(None) };
+        path.push(b'/');
         path.extend_from_slice(name);
         if self.lookup(*dir, name).ok() != Some(file.inode) {
             path.extend_from_slice(DELETED);
         }
-        Some(path)
+        Ok(Some(path))
     }
 
     /// What a link to directory `dir` shows.
-    fn shown_directory(&self, dir: u64) -> Option<Vec<u8>> {
-        let mut path = self.path_of(dir)?;
-        if self.files.directory(dir).is_ok_and(|d| d.gone.is_some()) {
-            path.extend_from_slice(DELETED);
+    fn shown_directory(&self, dir: u64) -> Result<Option<Vec<u8>>> {
+        match self.files.directory(dir) {
+            _ if dir >= DEV => Ok(self.path_of_mounted(dir)),
+            Ok(d) => shown_entry(&d.entry),
+            Err(_) => Ok(None),
         }
-        Some(path)
     }
 
-    /// Bytes of the kernel's heap that the text of `n` takes at most, where a program decides how long it is.
-    fn text_weight(&self, n: Node) -> usize {
+    /// Bytes of the kernel's heap that the text of `n` takes at most, where a program decides how long it is; of more than `room` it does not matter how many.
+    fn text_weight(&self, n: Node, room: usize) -> usize {
         let space = match n {
             Node::Entry(pid, b"maps") => self.by_pid(pid).and_then(|p| p.space),
             _ => None,
         };
-        space.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.map.text_weight())
+        space.and_then(|s| self.memory.spaces.get(s)).map_or(0, |s| s.map.text_weight(room))
     }
 
     /// The text of a file of /proc, as it is now; ENOMEM: it is longer than this kernel's heap has room for.
     pub fn proc_text(&self, n: Node) -> Result<Vec<u8>> {
-        if self.text_weight(n) > self.memory.physical.hw.heap_room() {
+        let room = self.memory.physical.hw.heap_room();
+        if self.text_weight(n, room) > room {
             return Err(ENOMEM);
         }
         let up = self.clock().saturating_sub(self.boot_us);
@@ -315,6 +316,8 @@ impl<H: Hardware> Kernel<H> {
                 _ => merged.push(m.clone()),
             }
         }
+        // Of the entry before: a program's segments have the same.
+        let (mut entry, mut path): (Option<&Rc<Entry>>, Vec<u8>) = (None, Vec::new());
         for m in &merged {
             let flag = |r, c| if m.rights.contains(r) { c } else { '-' };
             let (offset, dev, ino) = match &m.kind {
@@ -335,7 +338,12 @@ impl<H: Hardware> Kernel<H> {
                 MapKind::Anonymous => b"",
                 MapKind::Heap => b"[heap]",
                 MapKind::Stack => b"[stack]",
-                MapKind::File(_, path) => path,
+                MapKind::File(_, e) => {
+                    if entry.is_none_or(|last| !Rc::ptr_eq(last, e)) {
+                        (entry, path) = (Some(e), e.text().unwrap_or_default());
+                    }
+                    &path
+                }
             };
             if !name.is_empty() {
                 line.resize(line.len().max(73), b' ');
@@ -346,4 +354,9 @@ impl<H: Hardware> Kernel<H> {
         }
         out
     }
+}
+
+/// What a link to an entry shows; none: it is not known.
+fn shown_entry(entry: &Entry) -> Result<Option<Vec<u8>>> {
+    Ok(Some(entry.text()?).filter(|text| !text.is_empty()))
 }

@@ -108,36 +108,21 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
-    /// The path of directory `dir`; of one that was removed where it was. None: nobody remembers.
-    pub fn path_of(&self, dir: u64) -> Option<Vec<u8>> {
+    /// The path of a directory of /dev or /proc; none if its process is gone.
+    pub fn path_of_mounted(&self, dir: u64) -> Option<Vec<u8>> {
         let (mut at, mut parts, mut path) = (dir, Vec::new(), Vec::new());
         while at != ROOT {
             let above = self.above(at);
-            let name = match at {
+            parts.push(match at {
                 device::DEV => b"dev".to_vec(),
                 PROC => b"proc".to_vec(),
-                n if n > PROC => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
-                _ => match &self.files.directory(at).ok()?.gone {
-                    Some(gone) if self.files.directory(above).is_err() => {
-                        path.clone_from(gone);
-                        break;
-                    }
-                    Some(gone) => gone.rsplit(|b| *b == b'/').next()?.to_vec(),
-                    None => {
-                        let entries = &self.files.directory(above).ok()?.entries;
-                        entries.values().find(|e| e.1 == at)?.0.clone()
-                    }
-                },
-            };
-            parts.push(name);
+                _ => self.proc_list(above).into_iter().find(|e| e.2 == at)?.1,
+            });
             at = above;
         }
         for part in parts.iter().rev() {
             path.push(b'/');
             path.extend_from_slice(part);
-        }
-        if path.is_empty() {
-            path.push(b'/');
         }
         Some(path)
     }
@@ -145,7 +130,7 @@ impl<H: Hardware> Kernel<H> {
     /// Where symbolic link `ino` leads, as text; `None`: it is no link.
     pub fn link_text(&self, serial: u64, ino: u64) -> Result<Option<Vec<u8>>> {
         if let Some(n) = procfs::node(ino) {
-            return if n.is_link() { self.proc_link(serial, n).map(Some).ok_or(ENOENT) } else { Ok(None) };
+            return if n.is_link() { self.proc_link(serial, n)?.map(Some).ok_or(ENOENT) } else { Ok(None) };
         }
         if device::is_dev(ino) {
             return Ok(match device::entry(ino) {

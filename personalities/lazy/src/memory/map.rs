@@ -1,9 +1,9 @@
 //! The mappings of a space: an ordered map of ranges that never overlap. What lies behind them is the objects' business.
 
+use crate::files::names::Entry;
 use abi::layout::{MMAP_MIN, PAGE, TASK_SIZE};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use bitflags::bitflags;
 
 bitflags! {
@@ -39,8 +39,8 @@ pub enum Kind {
     Heap,
     /// The stack: grows downwards.
     Stack,
-    /// A file's: inode, its path at the time of the mapping.
-    File(u64, Rc<Vec<u8>>),
+    /// A file's: inode, and the entry by which what is mapped was opened.
+    File(u64, Rc<Entry>),
 }
 
 /// One mapping.
@@ -157,10 +157,21 @@ impl Map {
         Some(object)
     }
 
-    /// Bytes of the kernel's heap that their lines in /proc/PID/maps take at most.
-    pub fn text_weight(&self) -> usize {
-        let path = |m: &Mapping| if let Kind::File(_, path) = &m.kind { 4 * path.len() } else { 0 };
-        self.0.values().map(path).fold(self.weight(), usize::saturating_add)
+    /// Bytes of the kernel's heap that their lines in /proc/PID/maps take at most. More than `room` are not counted, so it never takes longer than
+    /// to write `room` bytes.
+    pub fn text_weight(&self, room: usize) -> usize {
+        let (mut weight, mut entry, mut length): (_, Option<&Rc<Entry>>, _) = (self.weight(), None, 0);
+        for m in self.0.values() {
+            let Kind::File(_, e) = &m.kind else { continue };
+            if weight > room {
+                break;
+            }
+            if entry.is_none_or(|last| !Rc::ptr_eq(last, e)) {
+                (entry, length) = (Some(e), e.length());
+            }
+            weight = weight.saturating_add(4 * length);
+        }
+        weight
     }
 
     /// Bytes of the kernel's heap that a copy takes at most.

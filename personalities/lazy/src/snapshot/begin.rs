@@ -1,8 +1,8 @@
 //! Beginning with a snapshot: everything is read and checked in its order, built by this kernel's own structures, and written again.
 
+use super::names::Texts;
 use super::read::{LARGEST, Reader, Refused};
 use crate::files::procfs;
-use crate::files::walk::{AT_FDCWD, Node};
 use crate::files::{S_IFDIR, S_IFMT, device};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
@@ -31,6 +31,8 @@ pub(super) struct Found<'a> {
     pub open: Vec<u32>,
     /// Their paths.
     pub paths: Vec<&'a [u8]>,
+    /// Programs' paths by the serial of who executes them.
+    pub programs: BTreeMap<u64, &'a [u8]>,
     /// Pipes by (whether a FIFO, number): this kernel's own number.
     pub pipes: BTreeMap<(bool, u64), u32>,
 }
@@ -40,7 +42,7 @@ impl<H: Hardware> Kernel<H> {
     pub fn begin_with(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         let mut reader = Reader::new(bytes)?;
         let r = &mut reader;
-        let mut found = Found::default();
+        let (mut found, mut texts) = (Found::default(), Texts::default());
         let s = self.read_head(r)?;
         self.read_terminal(r)?;
         let round =
@@ -52,9 +54,9 @@ impl<H: Hardware> Kernel<H> {
         self.read_open(r, &mut found)?;
         self.read_pipes(r, &mut found)?;
         self.read_layer(r)?;
-        self.join_processes(r, &mut found)?;
-        self.join_open(r, &found)?;
-        self.read_own(r, &found)?;
+        self.join_processes(r, &found, &mut texts)?;
+        self.join_open(r, &found, &mut texts)?;
+        self.read_own(r, &found, &mut texts)?;
         self.join_waits(r, &found)?;
         let before = r.taken();
         let end = r.need(|r| if let Record::End(n) = r { Some(n) } else { None }, "End must stand here")?;
@@ -128,7 +130,12 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// What processes refer to: each other, the round, their directories and programs.
-    fn join_processes(&mut self, r: &Reader<'_>, found: &mut Found<'_>) -> Result<(), Refused> {
+    fn join_processes<'a>(
+        &mut self,
+        r: &Reader<'_>,
+        found: &Found<'a>,
+        texts: &mut Texts<'a>,
+    ) -> Result<(), Refused> {
         for (serial, pid) in &found.parents {
             let parent = match (serial, pid) {
                 (1, 0) => 0,
@@ -152,15 +159,10 @@ impl<H: Hardware> Kernel<H> {
         }
         let serials: Vec<u64> = self.processes.values().filter(|p| !p.zombie).map(|p| p.serial).collect();
         for serial in serials {
-            let Some((cwd, path)) = self.processes.get(&serial).map(|p| (p.cwd, p.exe.1.clone())) else {
-                continue;
-            };
+            let Some(cwd) = self.processes.get(&serial).map(|p| p.cwd) else { continue };
             r.check(self.leads_to_directory(cwd), "a working directory that is none")?;
             self.files.hold(cwd);
-            let program = self.walk(serial, AT_FDCWD as u64, &path, true).ok().and_then(|w| w.node);
-            if let (Some(Node::Inode(inode)), Some(p)) = (program, self.processes.get_mut(&serial)) {
-                p.exe.0 = inode;
-            }
+            self.name_program(r, texts, found, serial)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::read::{LARGEST, Reader, Refused};
 use crate::files::content::{Content, Piece};
+use crate::files::names::Entry;
 use crate::files::{
     Body, Directory, Inode, NAME_MAX, ROOT, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, SIZE_MAX, Time,
 };
@@ -82,6 +83,9 @@ impl<H: Hardware> Kernel<H> {
 
     fn read_directory(&mut self, r: &mut Reader<'_>, i: &record::Inode<'_>) -> Result<Directory, Refused> {
         let mut d = Directory::below(i.parent);
+        if i.number == ROOT {
+            d.entry = Entry::alone(b"/");
+        }
         while let Some(e) = r.take(|r| if let Record::Entry(e) = r { Some(e) } else { None })? {
             r.check(e.sequence >= d.next && e.sequence < i.next_sequence, "entries that do not ascend")?;
             let right = !e.name.is_empty() && e.name.len() <= NAME_MAX && !matches!(e.name, b"." | b"..");
@@ -117,7 +121,7 @@ impl<H: Hardware> Kernel<H> {
         let (mut named, mut todo) = (BTreeSet::from([ROOT]), alloc::vec![ROOT]);
         while let Some(at) = todo.pop() {
             let Ok(d) = self.files.directory(at) else { continue };
-            for (_, inode) in d.entries.values() {
+            for (name, inode) in d.entries.values() {
                 r.check(self.files.inodes.contains_key(inode), "an entry that leads nowhere")?;
                 let new = named.insert(*inode);
                 let directory = self.files.directory(*inode).is_ok_and(|d| d.parent == at);
@@ -126,6 +130,7 @@ impl<H: Hardware> Kernel<H> {
                     "a directory of two names",
                 )?;
                 if directory {
+                    self.files.place_directory(at, name, *inode);
                     todo.push(*inode);
                 }
             }

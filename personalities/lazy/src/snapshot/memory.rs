@@ -1,6 +1,7 @@
 //! The own parts of a snapshot's processes: registers and address spaces.
 
 use super::begin::Found;
+use super::names::Texts;
 use super::read::{LARGEST, Reader, Refused};
 use crate::files::Body;
 use crate::files::content::Content;
@@ -11,13 +12,17 @@ use crate::memory::object::Source;
 use crate::process::{AltStack, Place, Stand};
 use abi::layout::{MMAP_MIN, layout};
 use abi::snapshot::{self as record, Kind, Private, Record};
-use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 const PAGE_BYTES: u64 = PAGE as u64;
 
 impl<H: Hardware> Kernel<H> {
-    pub(super) fn read_own(&mut self, r: &mut Reader<'_>, found: &Found<'_>) -> Result<(), Refused> {
+    pub(super) fn read_own<'a>(
+        &mut self,
+        r: &mut Reader<'a>,
+        found: &Found<'a>,
+        texts: &mut Texts<'a>,
+    ) -> Result<(), Refused> {
         let idle = |p: &&crate::process::Process| !p.zombie && !found.round.contains(&p.serial);
         let mut order: Vec<u64> = self.processes.values().filter(idle).map(|p| p.serial).collect();
         order.extend(&found.round);
@@ -32,7 +37,7 @@ impl<H: Hardware> Kernel<H> {
             if found.vforks.contains_key(&serial) && waits {
                 r.check((p.layout, p.break_start, p.break_end) == (0, 0, 0), "its memory is its child's")?;
             } else {
-                self.read_space(r, &p)?;
+                self.read_space(r, &p, found, texts)?;
             }
         }
         self.lend_spaces(r, found)
@@ -71,7 +76,13 @@ impl<H: Hardware> Kernel<H> {
         Ok(())
     }
 
-    fn read_space(&mut self, r: &mut Reader<'_>, p: &Private<'_>) -> Result<(), Refused> {
+    fn read_space<'a>(
+        &mut self,
+        r: &mut Reader<'a>,
+        p: &Private<'a>,
+        found: &Found<'a>,
+        texts: &mut Texts<'a>,
+    ) -> Result<(), Refused> {
         r.check(p.layout < self.execs, "an exec that was not")?;
         let right = p.break_start.is_multiple_of(PAGE_BYTES) && p.break_start <= p.break_end;
         r.check(right && p.break_end <= LIMIT, "a break that is none")?;
@@ -97,7 +108,12 @@ impl<H: Hardware> Kernel<H> {
                 Some(before) if m.kind == Kind::Beyond && goes_on(&before, &m) => {
                     self.extend(id, &before, &m)
                 }
-                _ => self.read_mapping(r, id, &m)?,
+                _ => self.read_mapping(r, id, &m, texts)?,
+            }
+            if let Some(process) = self.processes.get_mut(&p.serial).filter(|p| of_file && p.exe.0 == 0)
+                && found.programs.get(&p.serial) == Some(&m.path)
+            {
+                process.exe.0 = m.inode;
             }
             last = Some(m);
         }
@@ -117,7 +133,13 @@ impl<H: Hardware> Kernel<H> {
         }
     }
 
-    fn read_mapping(&mut self, r: &mut Reader<'_>, id: u32, m: &record::Mapping<'_>) -> Result<(), Refused> {
+    fn read_mapping<'a>(
+        &mut self,
+        r: &mut Reader<'a>,
+        id: u32,
+        m: &record::Mapping<'a>,
+        texts: &mut Texts<'a>,
+    ) -> Result<(), Refused> {
         let first = match m.kind {
             // So that it can grow downwards.
             Kind::Stack => m.start / PAGE_BYTES,
@@ -132,7 +154,7 @@ impl<H: Hardware> Kernel<H> {
             Kind::Anonymous => MapKind::Anonymous,
             Kind::Heap => MapKind::Heap,
             Kind::Stack => MapKind::Stack,
-            Kind::File | Kind::Beyond => MapKind::File(m.inode, Rc::new(m.path.to_vec())),
+            Kind::File | Kind::Beyond => MapKind::File(m.inode, self.entry_of(r, texts, m.path, m.inode)?),
         };
         let mapping = Mapping {
             start: m.start,

@@ -5,6 +5,7 @@
 mod begin;
 mod layer;
 mod memory;
+mod names;
 mod open;
 mod own;
 mod processes;

@@ -1,8 +1,8 @@
 //! The open file descriptions and pipes of a snapshot.
 
 use super::begin::Found;
+use super::names::Texts;
 use super::read::{LARGEST, Reader, Refused};
-use crate::files::walk::{AT_FDCWD, Last, Walked};
 use crate::files::{Body, device, procfs};
 use crate::hw::Hardware;
 use crate::kernel::Kernel;
@@ -143,7 +143,12 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// What open file descriptions refer to, now that all files are there.
-    pub(super) fn join_open(&mut self, r: &Reader<'_>, found: &Found<'_>) -> Result<(), Refused> {
+    pub(super) fn join_open<'a>(
+        &mut self,
+        r: &Reader<'_>,
+        found: &Found<'a>,
+        texts: &mut Texts<'a>,
+    ) -> Result<(), Refused> {
         for ((fifo, number), id) in &found.pipes {
             if *fifo {
                 let inode = self.files.inodes.get_mut(number);
@@ -174,7 +179,7 @@ impl<H: Hardware> Kernel<H> {
             if let Some(f) = self.open.get_mut(*id) {
                 f.kind = kind;
             }
-            self.name_open(*id, path);
+            self.name_open(r, texts, *id, path)?;
         }
         Ok(())
     }
@@ -187,23 +192,6 @@ impl<H: Hardware> Kernel<H> {
                 Body::Device(number) => Some(number),
                 _ => None,
             },
-        }
-    }
-
-    /// By which entry of a directory a file was opened, if its link shows `path` by that; else the path as it is.
-    fn name_open(&mut self, id: u32, path: &[u8]) {
-        let there = path.strip_suffix(procfs::DELETED).unwrap_or(path);
-        let walked = self.walk(1, AT_FDCWD as u64, there, false);
-        if let Ok(Walked { dir, last: Last::Name(name), .. }) = walked
-            && let Some(f) = self.open.get_mut(id)
-        {
-            f.name = Name::Entry(dir, name);
-        }
-        let shown = self.open.get(id).and_then(|f| self.shown(f)).unwrap_or_default();
-        if shown != path
-            && let Some(f) = self.open.get_mut(id)
-        {
-            f.name = Name::Text(path.to_vec());
         }
     }
 }

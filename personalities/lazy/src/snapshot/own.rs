@@ -2,6 +2,7 @@
 
 use super::{GivenUp, Taking, trimmed};
 use crate::files::content::{Content, Piece};
+use crate::files::names::Entry;
 use crate::hw::{Hardware, PAGE};
 use crate::kernel::Kernel;
 use crate::memory::map::{Kind as MapKind, Mapping};
@@ -10,11 +11,15 @@ use crate::memory::space::Space;
 use crate::process::{Continuation, Place, Stand};
 use abi::snapshot::{self as record, Kind, Private, Record};
 use alloc::collections::BTreeSet;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// A part of one mapping that is of one kind.
 struct Part<'a> {
-    mapping: record::Mapping<'a>,
+    /// Its path is written when it is known where it ends.
+    mapping: record::Mapping<'static>,
+    /// Of a file.
+    entry: Option<&'a Rc<Entry>>,
     object: u32,
     /// The object's page at its start.
     index: u64,
@@ -33,8 +38,8 @@ impl Part<'_> {
             _ => true,
         };
         a.end == b.start
-            && (a.rights, a.charged, a.shared, a.kind, a.inode, a.path)
-                == (b.rights, b.charged, b.shared, b.kind, b.inode, b.path)
+            && (a.rights, a.charged, a.shared, a.kind, a.inode, self.entry)
+                == (b.rights, b.charged, b.shared, b.kind, b.inode, next.entry)
             && goes_on
     }
 }
@@ -80,7 +85,8 @@ impl<H: Hardware> Kernel<H> {
         }
         for run in parts.chunk_by(Part::joins) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-            let whole = record::Mapping { end: last.mapping.end, ..first.mapping };
+            let path = first.entry.map_or(Ok(Vec::new()), |e| e.text()).map_err(|_| GivenUp)?;
+            let whole = record::Mapping { end: last.mapping.end, path: &path, ..first.mapping };
             w.put(&self.memory.physical.hw, &Record::Mapping(whole))?;
             run.iter().filter(|p| p.mapping.kind != Kind::Beyond).try_for_each(|p| self.write_pages(w, p))?;
         }
@@ -89,11 +95,11 @@ impl<H: Hardware> Kernel<H> {
 
     /// A file's mapping falls into what lies within the file and what lies beyond its end.
     fn parts_of<'a>(&self, m: &'a Mapping, parts: &mut Vec<Part<'a>>) {
-        let (kind, inode, offset, path) = match &m.kind {
-            MapKind::Anonymous => (Kind::Anonymous, 0, 0, &[][..]),
-            MapKind::Heap => (Kind::Heap, 0, 0, &[][..]),
-            MapKind::Stack => (Kind::Stack, 0, 0, &[][..]),
-            MapKind::File(inode, path) => (Kind::File, *inode, m.offset * PAGE as u64, &path[..]),
+        let (kind, inode, offset, entry) = match &m.kind {
+            MapKind::Anonymous => (Kind::Anonymous, 0, 0, None),
+            MapKind::Heap => (Kind::Heap, 0, 0, None),
+            MapKind::Stack => (Kind::Stack, 0, 0, None),
+            MapKind::File(inode, entry) => (Kind::File, *inode, m.offset * PAGE as u64, Some(entry)),
         };
         let mut whole = record::Mapping {
             start: m.start,
@@ -104,14 +110,14 @@ impl<H: Hardware> Kernel<H> {
             kind,
             inode,
             offset,
-            path,
+            path: &[],
         };
         let (object, mut index) = (m.object, m.offset);
         if kind == Kind::File {
             let within = self.file_pages(object).saturating_sub(m.offset).min(m.pages());
             let border = m.start + within * PAGE as u64;
             if within > 0 {
-                parts.push(Part { mapping: record::Mapping { end: border, ..whole }, object, index });
+                parts.push(Part { mapping: record::Mapping { end: border, ..whole }, entry, object, index });
             }
             if border == m.end {
                 return;
@@ -120,7 +126,7 @@ impl<H: Hardware> Kernel<H> {
             let offset = offset + (border - m.start);
             whole = record::Mapping { start: border, kind: Kind::Beyond, offset, ..whole };
         }
-        parts.push(Part { mapping: whole, object, index });
+        parts.push(Part { mapping: whole, entry, object, index });
     }
 
     /// Pages of the file behind `object`.

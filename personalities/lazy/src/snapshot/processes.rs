@@ -38,6 +38,7 @@ impl<H: Hardware> Kernel<H> {
             self.processes.insert(p.serial, process);
             self.threads.insert(p.serial, thread(&p));
             found.parents.insert(p.serial, p.parent);
+            found.programs.insert(p.serial, p.program);
         }
         r.check(self.by_pid(1).is_some_and(|p| p.serial == 1 && !p.zombie), "process 1 is not there")?;
         let mut round: Vec<u64> =
@@ -118,7 +119,7 @@ fn held(p: &record::Process<'_>) -> Process {
         cwd: p.directory,
         umask: p.umask & 0o777,
         cmdline: Vec::new(),
-        exe: (0, p.program.to_vec()),
+        exe: Default::default(),
         gone_calls: 0,
         child_calls: p.children_calls,
         random: 0,

@@ -133,7 +133,8 @@ impl<H: Hardware> Kernel<H> {
 
     fn write_process(&self, w: &mut Taking, p: &Process, files: &mut Vec<u32>) -> Result<(), GivenUp> {
         let hw = &self.memory.physical.hw;
-        let process = self.process_record(p);
+        let program = p.exe.1.text().map_err(|_| GivenUp)?;
+        let process = self.process_record(p, &program);
         w.put(hw, &Record::Process(process))?;
         if p.zombie {
             return Ok(());
@@ -173,7 +174,7 @@ impl<H: Hardware> Kernel<H> {
         Ok(())
     }
 
-    fn process_record<'a>(&'a self, p: &'a Process) -> record::Process<'a> {
+    fn process_record<'a>(&'a self, p: &'a Process, program: &'a [u8]) -> record::Process<'a> {
         let t = self.threads.get(&p.serial).filter(|_| !p.zombie);
         let state = match t.map(|t| t.place) {
             None | Some(Place::Ended) => State::Zombie,
@@ -200,7 +201,7 @@ impl<H: Hardware> Kernel<H> {
             status: status as u32,
             news,
             name: self.threads.get(&p.serial).map_or(&[], |t| &t.comm),
-            program: if alive { &p.exe.1 } else { &[] },
+            program: if alive { program } else { &[] },
             directory: if alive { p.cwd } else { 0 },
             umask: if alive { p.umask } else { 0 },
             nice: p.nice,
@@ -255,7 +256,7 @@ impl<H: Hardware> Kernel<H> {
                 flags: (f.flags & !O_CLOEXEC) as u32,
                 offset: if pipe.is_some() || f.kind == Kind::Terminal { 0 } else { f.offset },
                 before_writers: quiet,
-                path: &self.shown(f).unwrap_or_default(),
+                path: &self.shown(f).map_err(|_| GivenUp)?.unwrap_or_default(),
             };
             w.put(hw, &Record::OpenFile(open))?;
             if let OpenFile { kind: Kind::Text(text), .. } = f {

@@ -3,6 +3,7 @@
 mod answers;
 mod bytes;
 mod mappings;
+mod names;
 mod pipes;
 #[path = "../program/mod.rs"]
 mod program;
