@@ -175,7 +175,7 @@ impl<M: Machine> Kernel<M> {
         t.name = name_of(path);
         let Some(p) = self.procs.get_mut(&process) else { return };
         let old = core::mem::replace(&mut p.space, id);
-        p.exe = program.file.entry.clone();
+        p.exe = program.file.entry.clone().map(|entry| (program.file.ino, entry));
         p.name = name_of(path);
         p.cmdline = program.argv.iter().flat_map(|s| s.iter().copied().chain([0])).collect();
         p.did_exec = true;

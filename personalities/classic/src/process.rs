@@ -95,8 +95,8 @@ pub struct Process {
 
     /// comm.
     pub name: Vec<u8>,
-    /// By which entry its program was executed.
-    pub exe: Option<Entry>,
+    /// Its program's file, and by which entry it was executed. The file may be gone by now.
+    pub exe: Option<(Ino, Entry)>,
     /// argv, each ended by a zero byte.
     pub cmdline: Vec<u8>,
     /// Clock at its start.

@@ -1,7 +1,7 @@
 //! What file calls may know of the rest of the kernel, and the one place where they are made.
 
 use crate::errno::{ENOMEM, ESRCH, Errno};
-use crate::fs::{Caller, Entry, Fs, ProcessRow, System};
+use crate::fs::{Caller, Entry, Fs, Ino, ProcessRow, System};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Effect, Life, Process};
@@ -45,7 +45,7 @@ impl System for Rest<'_> {
         }
         row
     }
-    fn exe(&self, pid: u32) -> Option<Entry> {
+    fn exe(&self, pid: u32) -> Option<(Ino, Entry)> {
         self.procs.values().find(|p| p.pid == pid)?.exe.clone()
     }
     fn charged(&self) -> u64 {

@@ -3,6 +3,7 @@
 use crate::elf::{self, Image};
 use crate::errno::*;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::fs::path::{HERE, Last};
 use crate::fs::{REGULAR, TYPE};
 use crate::machine::User;
@@ -40,14 +41,14 @@ struct Loaded {
 
 impl State {
     /// The executable file at `path`.
-    fn executable(&self, serial: u64, path: &[u8]) -> Result<(u64, Vec<u8>)> {
+    fn executable(&mut self, serial: u64, path: &[u8]) -> Result<(u64, Name)> {
         let walked = self.walk(serial, HERE as u64, path, Last::Follow)?;
         let Node::File(inode) = walked.there()? else { return Err(EACCES) };
         let file = self.files.inode(inode).ok_or(ENOENT)?;
         if file.mode & TYPE != REGULAR || file.mode & 0o111 == 0 {
             return Err(EACCES);
         }
-        Ok((inode, self.text_of(&walked)))
+        Ok((inode, self.name_of(&walked, Node::File(inode))))
     }
 
     /// Starts the program at `path` in place of what `serial` runs. On success registers and space are the new ones.
@@ -115,7 +116,7 @@ impl State {
         elf::parse(&|at, out| self.files.read(inode, at, out))
     }
 
-    fn load(&mut self, serial: u64, inode: u64, exe: &[u8]) -> Result<Loaded> {
+    fn load(&mut self, serial: u64, inode: u64, exe: &Name) -> Result<Loaded> {
         let image = self.parse(inode)?;
         let places = layout(&self.birth.seed, self.execs);
         let mut space = Space::new(self.pool.clone());
@@ -127,12 +128,12 @@ impl State {
         space.brk = (start, start);
         let (mut entry, mut base) = (image.entry.wrapping_add(bias), 0);
         if let Some(path) = &image.interpreter {
-            let (other, text) = self.executable(serial, path)?;
+            let (other, name) = self.executable(serial, path)?;
             let linker = self.parse(other)?;
             let (first, last) = linker.span();
             let at = if linker.dynamic { space.place(Place::Hint(0), last - first)? } else { first };
             base = at.wrapping_sub(first);
-            self.map_image(&mut space, other, &linker, base, &text)?;
+            self.map_image(&mut space, other, &linker, base, &name)?;
             entry = linker.entry.wrapping_add(base);
         }
         // include/uapi/linux/auxvec.h
@@ -150,9 +151,9 @@ impl State {
         Ok(Loaded { space, entry, auxiliary, places })
     }
 
-    fn map_image(&self, space: &mut Space, inode: u64, image: &Image, bias: u64, exe: &[u8]) -> Result<()> {
+    fn map_image(&self, space: &mut Space, inode: u64, image: &Image, bias: u64, exe: &Name) -> Result<()> {
         let shot = Rc::new(self.files.shot(inode)?);
-        let label = Some(Label { inode, path: Rc::from(exe) });
+        let label = Some(Label { inode, name: exe.clone() });
         for s in &image.segments {
             if s.offset.saturating_add(s.file_size) > shot.size {
                 return Err(ENOEXEC);
@@ -212,7 +213,7 @@ impl State {
         Ok(sp)
     }
 
-    fn commit(&mut self, serial: u64, l: Loaded, sp: u64, path: &[u8], exe: Vec<u8>, a: &Arguments) {
+    fn commit(&mut self, serial: u64, l: Loaded, sp: u64, path: &[u8], exe: Name, a: &Arguments) {
         let number = self.next_space;
         self.next_space += 1;
         self.spaces.insert_mut(number, l.space);
@@ -234,7 +235,7 @@ impl State {
         p.signals.alternate = (0, 0, 0);
         let last = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
         p.name = last[..last.len().min(15)].to_vec();
-        p.exe = exe.into();
+        p.exe = exe;
         p.arguments = a.argv.iter().flat_map(|s| s.iter().copied().chain([0])).collect::<Vec<u8>>().into();
         (p.execed, p.unagreed, p.clear_tid, p.robust) = (true, false, 0, 0);
     }

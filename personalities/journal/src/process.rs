@@ -1,6 +1,7 @@
 //! A process as a value. What it waits for, and how far its call got, are values too: nothing of a process is on a stack of the kernel.
 
 use crate::Map;
+use crate::fs::opened::Name;
 use crate::machine::User;
 use crate::signals::Signals;
 use abi::vote::NO_DEADLINE;
@@ -142,6 +143,8 @@ pub struct Process {
     pub fds: Map<u32, Fd>,
     /// Working directory.
     pub cwd: crate::fs::node::Node,
+    /// What the link to it shows.
+    pub cwd_name: Name,
     /// File mode creation mask.
     pub umask: u32,
     /// Signals.
@@ -160,8 +163,8 @@ pub struct Process {
     pub random: u64,
     /// Clock at its start.
     pub started: u64,
-    /// Path of its program.
-    pub exe: Rc<[u8]>,
+    /// What the link to its program shows.
+    pub exe: Name,
     /// Its argv, strings ended by zeros.
     pub arguments: Rc<[u8]>,
     /// The parent waits in vfork until this one execs or ends.

@@ -2,6 +2,7 @@
 //! may not keep the result (a limit, a turn that is not his) drops it.
 
 use crate::errno::{EEXIST, EFAULT, EINVAL, ENOMEM, Result};
+use crate::fs::opened::Name;
 use crate::page::PAGE;
 use crate::space::{Backing, Label, MAP_END, Region, Space, WRITE};
 use abi::layout::{MMAP_MIN, TASK_SIZE};
@@ -27,7 +28,7 @@ pub fn round_up(length: u64) -> Option<u64> {
 impl Region {
     /// Whether `next`, which begins at its end, is one mapping with it.
     fn is_continued(&self, start: u64, next: &Region) -> bool {
-        let label = |r: &Region| r.label.as_ref().map(|l| (l.inode, l.path.clone()));
+        let label = |r: &Region| r.label.as_ref().map(|l| (l.inode, l.name.clone()));
         let goes_on = match (&self.backing, &next.backing) {
             (Backing::Anonymous, Backing::Anonymous) | (Backing::Stack, Backing::Stack) => true,
             (Backing::File(a, from), Backing::File(b, to)) => {
@@ -173,7 +174,7 @@ impl Space {
             if !self.is_free(old, new) {
                 return now;
             }
-            let label = Some(Label { inode: 0, path: Rc::from(&b"[heap]"[..]) });
+            let label = Some(Label { inode: 0, name: Name::fixed(b"[heap]") });
             self.add(old, new - old, crate::space::READ | WRITE, Backing::Anonymous, label);
         } else if new < old {
             self.remove(new, old);

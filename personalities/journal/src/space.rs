@@ -3,6 +3,7 @@
 
 use crate::Map;
 use crate::errno::{EFAULT, Errno, Result};
+use crate::fs::opened::Name;
 use crate::page::{PAGE, PAGE_SIZE, Page, Pool};
 use abi::layout::{STACK_MAX, TASK_SIZE};
 use abi::turn::CHARGE_PAGES;
@@ -56,8 +57,8 @@ pub enum Backing {
 pub struct Label {
     /// Device and inode.
     pub inode: u64,
-    /// Path or `[heap]`.
-    pub path: Rc<[u8]>,
+    /// Of the file, or `[heap]`.
+    pub name: Name,
 }
 
 /// Adjacent pages with one meaning; its start is its key.
@@ -341,7 +342,7 @@ impl Space {
             charged: true,
             shared: false,
             backing: Backing::Stack,
-            label: Some(Label { inode: 0, path: Rc::from(&b"[stack]"[..]) }),
+            label: Some(Label { inode: 0, name: Name::fixed(b"[stack]") }),
         };
         self.regions.insert_mut(top - STACK_MAX, region);
         self.touched = top;

@@ -4,6 +4,7 @@ use crate::Map;
 use crate::errno::*;
 use crate::fs::Files;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::page::Pool;
 use crate::pipe::Pipe;
 use crate::process::{Fd, Process, Thing};
@@ -47,8 +48,8 @@ pub struct Open {
     pub offset: u64,
     /// Descriptors that name it.
     pub references: u32,
-    /// Path when it was opened.
-    pub path: Rc<[u8]>,
+    /// What its link in /proc shows.
+    pub name: Name,
     /// Of a FIFO's reader: writers that had come and gone when it opened without waiting.
     pub hangup_after: u64,
 }

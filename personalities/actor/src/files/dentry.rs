@@ -5,6 +5,7 @@ use super::node::{Body, NodeId, ROOT, Realm, realm};
 use super::{Files, walk::Spot};
 use crate::error::{Res, e};
 use abi::snapshot::RECORD_MAX;
+use abi::turn::INODES_MAX;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -12,9 +13,12 @@ use core::cell::RefCell;
 
 /// What the text of an entry that was removed ends with.
 const DELETED: &[u8] = b" (deleted)";
-/// Longest text that is made, bytes: one of existing directories is shorter (INODES_MAX names); removed ones, that something holds, may lie below each other
-/// without end.
+/// Longest text that is made, bytes.
 pub const TEXT_MAX: usize = 1 << 20;
+
+/// Removed entries that may hang below each other, as many as one tree has. Each removed tree may be below another, which is removed in its turn, so what
+/// lies at the end would hold, and its last close free, any number of them.
+const CHAIN_MAX: usize = INODES_MAX as usize;
 
 /// A directory entry, of which something open may speak.
 #[derive(Debug)]
@@ -26,11 +30,13 @@ struct Entry {
     above: Option<Rc<Dentry>>,
     name: Vec<u8>,
     removed: bool,
+    /// The most removed entries that have hung below each other below it.
+    below: usize,
 }
 
 impl Dentry {
     fn of(above: Option<Rc<Dentry>>, name: &[u8], removed: bool) -> Rc<Dentry> {
-        Rc::new(Dentry(RefCell::new(Entry { above, name: name.to_vec(), removed })))
+        Rc::new(Dentry(RefCell::new(Entry { above, name: name.to_vec(), removed, below: 0 })))
     }
 
     /// Of an entry that is there.
@@ -60,9 +66,19 @@ impl Dentry {
         entry.name = name.to_vec();
     }
 
-    /// The entry is removed; it stays so.
-    pub fn remove(&self) {
-        self.0.borrow_mut().removed = true;
+    /// The entry is removed; it stays so. With too many below it, it has its text of now for a name and hangs below the `root`.
+    pub fn remove(&self, root: &Rc<Dentry>) {
+        let is_last = self.0.borrow().below >= CHAIN_MAX;
+        let text = if is_last { self.text(usize::MAX).ok() } else { None };
+        let mut entry = self.0.borrow_mut();
+        entry.removed = true;
+        if let Some(text) = text {
+            entry.name = text[1..].to_vec();
+            entry.above = Some(root.clone());
+        } else if let Some(above) = &entry.above {
+            let mut above = above.0.borrow_mut();
+            above.below = above.below.max(entry.below + 1);
+        }
     }
 
     /// Its text as it is now. ENOENT: nobody knows it; ENAMETOOLONG: it is longer than `most` bytes.

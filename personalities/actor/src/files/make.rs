@@ -94,7 +94,7 @@ impl Files {
         let above = self.node_mut(directory)?;
         above.links -= u32::from(is_directory);
         if let Some(dentry) = self.entry_changed(directory)?.remove(name).upgrade() {
-            dentry.remove();
+            dentry.remove(&self.directory(ROOT)?.dentry);
         }
         Ok(())
     }

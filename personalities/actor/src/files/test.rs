@@ -151,6 +151,15 @@ fn an_open_file_outlives_its_name() {
     );
 }
 
+#[test]
+fn the_last_holder_of_a_long_chain_lets_go_of_one_dentry_after_the_other() {
+    let chain = (0..200_000).fold(Dentry::root(), |above, _| Dentry::new(above, b"x"));
+    assert_eq!(chain.text(usize::MAX).map(|t| t.len()), Ok(400_000));
+    assert_eq!(chain.text(399_998), Err(e::ENAMETOOLONG));
+    // A frame on the stack for each would be too many.
+    drop(chain);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Write(usize, u64, Vec<u8>),

@@ -147,8 +147,8 @@ pub trait System {
     /// The whole row of one process. None: there is none, or it has to be made first, and the call, which must have changed nothing yet,
     /// is made again with it. The caller's own `fds` and `cwd` are not looked at: they are in [`Caller`].
     fn details(&self, pid: u32) -> Option<ProcessRow>;
-    /// By which entry a process' program was executed; None: it has none, or there is no such process.
-    fn exe(&self, pid: u32) -> Option<Entry>;
+    /// A process' program and by which entry it was executed; None: it has none, or there is no such process.
+    fn exe(&self, pid: u32) -> Option<(Ino, Entry)>;
     /// Pages that all processes are charged for.
     fn charged(&self) -> u64;
     /// Threads in the round, serials given, last pid given (for /proc).

@@ -158,7 +158,7 @@ impl Fs {
         match link {
             Place::Fixed(b"self") => Some(format!("{}", caller.pid).into_bytes()),
             Place::Entry(pid, b"cwd") if pid == caller.pid => Some(self.path_of(*caller.cwd)),
-            Place::Entry(pid, b"exe") => caller.system.exe(pid).map(|entry| entry.text()),
+            Place::Entry(pid, b"exe") => caller.system.exe(pid).map(|(_, entry)| entry.text()),
             Place::Entry(pid, _) => {
                 caller.system.details(pid).map(|row| row.cwd).filter(|path| !path.is_empty())
             }
@@ -173,7 +173,7 @@ impl Fs {
         }
     }
 
-    /// Links of /proc that lead straight to a file, whatever its name: the caller's own descriptors and working directory.
+    /// Links of /proc that lead straight to a file, whatever its name: the caller's own descriptors and working directory, and programs.
     pub(super) fn proc_jump(&self, caller: &Caller<'_>, link: Place) -> Option<(Ino, Option<Entry>)> {
         match link {
             Place::Fd(pid, fd) if pid == caller.pid => {
@@ -181,6 +181,11 @@ impl Fs {
             }
             Place::Entry(pid, b"cwd") if pid == caller.pid => {
                 Some((*caller.cwd, self.tree.entry_of(*caller.cwd).cloned()))
+            }
+            // Programs are not held: one whose last name went is gone.
+            Place::Entry(pid, b"exe") => {
+                let (ino, entry) = caller.system.exe(pid)?;
+                self.tree.get(ino).map(|_| (ino, Some(entry)))
             }
             _ => None,
         }

@@ -80,7 +80,7 @@ impl System for Rows {
     fn details(&self, pid: u32) -> Option<ProcessRow> {
         self.rows.iter().find(|row| row.pid == pid).cloned()
     }
-    fn exe(&self, _pid: u32) -> Option<Entry> {
+    fn exe(&self, _pid: u32) -> Option<(Ino, Entry)> {
         None
     }
     fn charged(&self) -> u64 {

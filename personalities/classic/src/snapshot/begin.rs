@@ -167,8 +167,11 @@ impl<M: Machine> Kernel<M> {
             let places = layout(&self.start.seed, own.layout);
             let brk = (own.break_start, own.break_end);
             let (exec, mmap_top, stack_top) = (own.layout, places.mmap_top, places.stack_top);
-            let bounds = Bounds { exec, mmap_top, stack_top, brk, charge };
-            let space = Space::begin(&mut self.m, &mut self.fs, &bounds, reader)?;
+            let bounds = Bounds { exec, mmap_top, stack_top, brk, charge, program: &row.program };
+            let (space, program) = Space::begin(&mut self.m, &mut self.fs, &bounds, reader)?;
+            if let (Some((ino @ 0, _)), Some(program)) = (&mut row.process.exe, program) {
+                *ino = program;
+            }
             row.process.space = self.add_space(space);
         }
         Ok(())

@@ -24,7 +24,7 @@ pub(super) struct Row {
     /// Its parent's pid.
     pub parent: u32,
     /// What its link `exe` shows.
-    program: Vec<u8>,
+    pub program: Vec<u8>,
     descriptors: Vec<form::Descriptor>,
 }
 

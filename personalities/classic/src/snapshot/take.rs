@@ -1,7 +1,6 @@
 //! Taking a snapshot: what the kernel holds, noted at the sync point.
 
 use super::{Current, Writer};
-use crate::fs::Entry;
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::process::{Life, News, Process, first_limits};
@@ -117,7 +116,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn put_process(&self, out: &mut Writer, p: &Process, numbering: &mut Vec<u64>) {
-        let program = p.exe.as_ref().map_or_else(Vec::new, Entry::text);
+        let program = p.exe.as_ref().map_or_else(Vec::new, |(_, entry)| entry.text());
         out.put(&Record::Process(self.process_record(p, &program)));
         if !p.is_alive() {
             return;

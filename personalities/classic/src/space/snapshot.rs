@@ -116,7 +116,7 @@ fn put_pages<M: Machine>(m: &M, fs: &Fs, out: &mut Writer, piece: &Piece, area: 
 }
 
 /// What a space that is begun with needs to know before its mappings.
-pub(crate) struct Bounds {
+pub(crate) struct Bounds<'a> {
     /// Number of the exec that laid it out, and where that put the ends of mappings and stack.
     pub exec: u64,
     /// Mappings are placed below this.
@@ -127,18 +127,21 @@ pub(crate) struct Bounds {
     pub brk: (u64, u64),
     /// Pages charged.
     pub charge: u64,
+    /// What the program's link shows.
+    pub program: &'a [u8],
 }
 
 const NO_MEMORY: Wrong = "there is no memory for its pages";
 
 impl Space {
-    /// An address space with the mappings and pages that come next. After an error it is not to be used.
+    /// An address space with the mappings and pages that come next, and which file the program is if it has that mapped. After an error it is not to
+    /// be used.
     pub(crate) fn begin<M: Machine>(
         m: &mut M,
         fs: &mut Fs,
-        bounds: &Bounds,
+        bounds: &Bounds<'_>,
         reader: &mut Reader<'_>,
-    ) -> Result<Space, Wrong> {
+    ) -> Result<(Space, Option<Ino>), Wrong> {
         let (brk_start, brk) = bounds.brk;
         if brk_start > brk || brk > bounds.mmap_top {
             return Err("a break that cannot be");
@@ -146,12 +149,16 @@ impl Space {
         let mut space =
             Space::new(m, bounds.exec, bounds.mmap_top, bounds.stack_top).map_err(|_| NO_MEMORY)?;
         (space.brk_start, space.brk, space.charge) = (brk_start, brk, bounds.charge);
+        let mut program = None;
         let (mut end, mut charged, mut last) = (abi::layout::MMAP_MIN, 0, None);
         while let Some(r) = reader.next(|r| if let Record::Mapping(r) = r { Some(r) } else { None })? {
             check(&r, end)?;
             check_heap(m).map_err(|_| NO_MEMORY)?;
             let file = matches!(r.kind, form::Kind::File | form::Kind::Beyond);
             let entry = if file { fs.begin_name(r.inode, r.path) } else { None };
+            if file && r.path == bounds.program {
+                program.get_or_insert(r.inode);
+            }
             end = r.end;
             charged += if r.charged { (r.end - r.start) / PAGE } else { 0 };
             if charged > bounds.charge {
@@ -170,7 +177,7 @@ impl Space {
         if let Some(area) = last {
             space.insert(m, area).map_err(|_| NO_MEMORY)?;
         }
-        Ok(space)
+        Ok((space, program))
     }
 }
 

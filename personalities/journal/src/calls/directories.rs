@@ -3,6 +3,7 @@
 use super::{Args, Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::fs::path::{HERE, Last, Walked};
 use crate::fs::{CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK, TYPE, device};
 use crate::state::{Leads, State};
@@ -64,13 +65,14 @@ impl State {
         done(path.len())
     }
 
-    fn enter(&mut self, s: u64, node: Node) -> Result<Outcome> {
+    fn enter(&mut self, s: u64, node: Node, name: Name) -> Result<Outcome> {
         if !self.is_directory(node) {
             return Err(ENOTDIR);
         }
         if let Node::File(new) = node {
             self.files.hold(new);
         }
+        self.process_mut(s).cwd_name = name;
         let old = core::mem::replace(&mut self.process_mut(s).cwd, node);
         if let Node::File(old) = old {
             self.files.release(old);
@@ -81,15 +83,17 @@ impl State {
     /// chdir.
     pub fn chdir(&mut self, s: u64, path: u64) -> Result<Outcome> {
         let path = self.path_argument(s, path)?;
-        let node = self.walk(s, HERE as u64, &path, Last::Follow)?.there()?;
-        self.enter(s, node)
+        let walked = self.walk(s, HERE as u64, &path, Last::Follow)?;
+        let node = walked.there()?;
+        let name = self.name_of(&walked, node);
+        self.enter(s, node, name)
     }
 
     /// fchdir.
     pub fn fchdir(&mut self, s: u64, fd: u64) -> Result<Outcome> {
         let (_, open) = self.open_of(s, fd & 0xffff_ffff)?;
-        let node = open.node;
-        self.enter(s, node)
+        let (node, name) = (open.node, open.name.clone());
+        self.enter(s, node, name)
     }
 
     fn walk_new(&mut self, s: u64, dirfd: u64, path: u64) -> Result<Walked> {

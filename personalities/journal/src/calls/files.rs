@@ -3,11 +3,11 @@
 use super::{Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::fs::path::{HERE, Last};
 use crate::fs::{DIRECTORY, REGULAR, TYPE};
 use crate::state::{Leads, Open, State};
 use abi::turn::{FDS_MAX, PIPE_CAPACITY};
-use alloc::rc::Rc;
 
 const CLOEXEC: u32 = 0o2000000;
 const NONBLOCK: u32 = 0o4000;
@@ -171,7 +171,7 @@ impl State {
                 flags: u32::from(!read) | flags & NONBLOCK,
                 offset: 0,
                 references: 0,
-                path: Rc::from(&[][..]),
+                name: Name::fixed(b""),
                 hangup_after: 0,
             })?;
             self.set_fd(s, fd, open, flags & CLOEXEC != 0);

@@ -174,7 +174,7 @@ impl State {
         }
         let shot = Rc::new(self.files.shot(inode)?);
         let mut trial = self.space(serial).clone();
-        let label = Some(Label { inode, path: open.path.clone() });
+        let label = Some(Label { inode, name: open.name.clone() });
         trial.add(at, length, rights(prot), Backing::File(shot, offset / PAGE), label);
         if kind != PRIVATE {
             trial.share(at);

@@ -4,11 +4,11 @@ use super::{Outcome, done};
 use crate::errno::*;
 use crate::fs::device::{self, Kind};
 use crate::fs::node::{Node, Proc};
+use crate::fs::opened::Name;
 use crate::fs::path::{Last, Walked};
 use crate::fs::{CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK, TYPE};
 use crate::process::{Opening, Thing, Wait};
 use crate::state::{Leads, Open, State};
-use alloc::rc::Rc;
 
 const ACCESS: u32 = 3;
 const CREAT: u32 = 0o100;
@@ -69,7 +69,7 @@ impl State {
         };
         let stat = self.stat(node)?;
         self.may_open(&walked, stat.mode, flags, made)?;
-        let path: Rc<[u8]> = self.text_of(&walked).into();
+        let name = self.name_of(&walked, node);
         let Some(leads) = self.leads(s, node, stat.mode, flags)? else { return self.wait_for_fifo(s, node) };
         if flags & TRUNC != 0
             && !made
@@ -91,7 +91,7 @@ impl State {
             0
         };
         let open =
-            self.add_open(Open { leads, node, flags: status, offset: 0, references: 0, path, hangup_after })?;
+            self.add_open(Open { leads, node, flags: status, offset: 0, references: 0, name, hangup_after })?;
         self.set_fd(s, fd, open, flags & CLOEXEC != 0);
         done(fd)
     }
@@ -227,10 +227,10 @@ impl State {
 
     /// Process 1's descriptors 0, 1 and 2.
     pub fn open_console(&mut self, s: u64) -> Result<()> {
-        let path: Rc<[u8]> = Rc::from(&b"/dev/console"[..]);
+        let name = Name::fixed(b"/dev/console");
         let node = Node::Device(Some(device::CONSOLE));
         let open =
-            Open { leads: Leads::Terminal, node, flags: 2, offset: 0, references: 0, path, hangup_after: 0 };
+            Open { leads: Leads::Terminal, node, flags: 2, offset: 0, references: 0, name, hangup_after: 0 };
         let open = self.add_open(open)?;
         (0..3).for_each(|fd| self.set_fd(s, fd, open, false));
         Ok(())

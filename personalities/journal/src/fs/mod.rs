@@ -4,6 +4,7 @@
 pub mod device;
 pub mod names;
 pub mod node;
+pub mod opened;
 pub mod path;
 pub mod restore;
 pub mod snapshot;
@@ -65,8 +66,6 @@ pub struct Inode {
     pub sequence: u64,
     /// Of a directory: the one above.
     pub parent: u64,
-    /// Of a directory that was removed: the path that it had.
-    pub former: Option<Rc<[u8]>>,
     /// Open file descriptions and working directories.
     pub held: u32,
     /// Pages that are counted for it.
@@ -110,14 +109,15 @@ pub struct Files {
     image: u32,
     /// Of the image's members from inode 2 on: where their bytes are, and how many.
     origins: Rc<[(u64, u64)]>,
+    names: opened::Names,
     pool: Rc<Pool>,
 }
 
 impl Files {
     /// Of the archive in the pages from `image` on, `size` bytes long; what the image does not say happened at `boot_ns`.
     pub fn new(pool: Rc<Pool>, image: u32, size: u64, boot_ns: i64) -> core::result::Result<Files, Broken> {
-        let mut files =
-            Files { store: Store::default(), next: 2, made: 0, pages: 0, image, origins: Rc::from([]), pool };
+        let (store, origins, names) = (Store::default(), Rc::from([]), opened::Names::default());
+        let mut files = Files { store, next: 2, made: 0, pages: 0, image, origins, names, pool };
         let members = cpio::members(size, &|at, out| files.read_image(at, out))?;
         let named = members.iter().filter(|m| !m.path.is_empty());
         files.origins = named.map(|m| (m.at, m.size)).collect();
@@ -393,7 +393,6 @@ fn blank(mode: u32, ns: i64) -> Inode {
         made: false,
         sequence: 0,
         parent: 0,
-        former: None,
         held: 0,
         pages: 0,
     }

@@ -107,13 +107,11 @@ impl Files {
     /// Removes a name, of a directory or not; all checks were made.
     pub fn unlink(&mut self, dir: u64, name: &[u8], now: i64) {
         let Some(inode) = self.lookup(dir, name) else { return };
+        self.name_goes(dir, name, inode);
         self.leave(dir, name);
         if self.is_directory(inode) {
             self.change(dir, |d| d.links -= 1);
-            let held = self.inode(inode).is_some_and(|i| i.held > 0);
-            let above = self.directory_path(dir).filter(|_| held);
-            let path = above.map(|above| below(above, name).into());
-            self.change(inode, |i| (i.links, i.former) = (0, path));
+            self.change(inode, |i| i.links = 0);
         } else {
             self.change(inode, |i| i.links -= 1);
         }
@@ -142,6 +140,7 @@ impl Files {
         if self.lookup(to.0, to.1).is_some() {
             self.unlink(to.0, to.1, now);
         }
+        self.name_moves(from, to, inode);
         self.leave(from.0, from.1);
         self.enter(to.0, to.1, inode);
         if self.is_directory(inode) && from.0 != to.0 {
@@ -154,25 +153,23 @@ impl Files {
         self.change(inode, |i| (i.times[2], i.touched) = (now, true));
     }
 
+    /// The directory above one, and its name there; none: it was removed.
+    pub(super) fn own_entry(&self, dir: u64) -> Option<(u64, Rc<[u8]>)> {
+        let parent = self.inode(dir).filter(|i| i.links > 0)?.parent;
+        let name = self.entries(parent, 0).into_iter().find(|(_, _, i)| *i == dir)?.1;
+        Some((parent, name))
+    }
+
     /// The path of a directory; none: it was removed.
     pub fn directory_path(&self, dir: u64) -> Option<Vec<u8>> {
         let (mut at, mut parts) = (dir, Vec::new());
         while at != super::ROOT {
-            let inode = self.inode(at).filter(|i| i.links > 0)?;
-            let name = self.entries(inode.parent, 0).into_iter().find(|(_, _, i)| *i == at)?.1;
+            let (parent, name) = self.own_entry(at)?;
             parts.push(name);
-            at = inode.parent;
+            at = parent;
         }
         let path: Vec<u8> = parts.iter().rev().fold(Vec::new(), |path, part| below(path, part));
         Some(if path.is_empty() { b"/".to_vec() } else { path })
-    }
-
-    /// The path of a directory that was removed: its name, below where the one above it is now or was then. None: a snapshot was gone on from.
-    pub fn former_path(&self, dir: u64) -> Option<Vec<u8>> {
-        let inode = self.inode(dir)?;
-        let former = inode.former.as_deref()?;
-        let name = former.rsplit(|b| *b == b'/').next()?;
-        Some(self.directory_path(inode.parent).map_or_else(|| former.to_vec(), |above| below(above, name)))
     }
 
     /// All that a snapshot holds: those, and those of which only the times were set.

@@ -1,6 +1,7 @@
 //! What a path leads to: a file, or something that only looks like one.
 
 use super::device::{self, Kind};
+use super::opened::{Name, Texts};
 use super::{CHARACTER, DIRECTORY, FIFO, ROOT, SYMLINK};
 use crate::errno::*;
 use crate::page::PAGE;
@@ -66,7 +67,7 @@ pub enum Proc {
     Fd(u32, u32),
 }
 
-/// Behind the path of an open file without a name.
+/// Behind the path of what is open by a name that was removed.
 pub const DELETED: &[u8] = b" (deleted)";
 
 /// Entries of /proc before the pids.
@@ -263,44 +264,31 @@ impl State {
                 Kind::Device(..) => None,
             },
             Node::Proc(Proc::Fixed(0)) => Some(format!("{}", self.process(serial).pid).into_bytes()),
-            Node::Proc(Proc::Entry(pid, EXE)) => Some(self.by_pid(pid)?.exe.to_vec()),
-            Node::Proc(Proc::Entry(pid, CWD)) => self.directory_text(self.by_pid(pid)?.cwd),
-            Node::Proc(Proc::Fd(pid, fd)) => {
-                self.open_text(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?)
-            }
+            Node::Proc(Proc::Entry(pid, EXE)) => Some(self.files.texts().of(&self.by_pid(pid)?.exe)),
+            Node::Proc(Proc::Entry(pid, CWD)) => Some(self.files.texts().of(&self.by_pid(pid)?.cwd_name)),
+            Node::Proc(Proc::Fd(pid, fd)) => self
+                .open_text(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?, &mut self.files.texts()),
             _ => None,
         }
     }
 
-    /// What the link of a working directory shows.
-    fn directory_text(&self, dir: Node) -> Option<Vec<u8>> {
-        match dir {
-            Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0) => {
-                Some([&self.files.former_path(n).unwrap_or_else(|| b"/".to_vec())[..], DELETED].concat())
-            }
-            _ => self.path_of(dir),
-        }
-    }
-
     /// What the link of a descriptor in /proc shows.
-    pub fn open_text(&self, open: &Open) -> Option<Vec<u8>> {
+    pub fn open_text(&self, open: &Open, texts: &mut Texts<'_>) -> Option<Vec<u8>> {
         match open.node {
             Node::Pipe(n) => Some(format!("pipe:[{}]", self.pipes.get(&n)?.inode).into_bytes()),
-            Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0) => {
-                Some([&open.path[..], DELETED].concat())
-            }
-            _ => Some(open.path.to_vec()),
+            _ => Some(texts.of(&open.name)),
         }
     }
 
-    /// The node to which a link of /proc leads directly.
-    pub fn magic(&self, node: Node, serial: u64) -> Option<Node> {
+    /// The node to which a link of /proc leads directly, and the name that the link has.
+    pub fn magic(&self, node: Node, serial: u64) -> Option<(Node, Name)> {
         let own = self.process(serial).pid;
         match node {
             Node::Proc(Proc::Fd(pid, fd)) if pid == own => {
-                Some(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?.node)
+                let open = self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?;
+                Some((open.node, open.name.clone()))
             }
-            Node::Proc(Proc::Entry(pid, CWD)) => Some(self.by_pid(pid)?.cwd),
+            Node::Proc(Proc::Entry(pid, CWD)) => self.by_pid(pid).map(|p| (p.cwd, p.cwd_name.clone())),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! From a path to a node.
 
 use super::node::{Node, Proc};
+use super::opened::Name;
 use super::{ROOT, SYMLINK, TYPE};
 use crate::errno::*;
 use crate::state::{Leads, State};
@@ -33,6 +34,8 @@ pub struct Walked {
     pub node: Option<Node>,
     /// The path ended in a slash.
     pub slash: bool,
+    /// The name of the link of /proc that led there directly.
+    pub led: Option<Name>,
 }
 
 impl Walked {
@@ -82,7 +85,7 @@ impl State {
         let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).collect();
         let slash = path.last() == Some(&b'/');
         let Some((name, above)) = parts.split_last() else {
-            return Ok(Walked { dir, name: Vec::new(), node: Some(dir), slash });
+            return Ok(Walked { dir, name: Vec::new(), node: Some(dir), slash, led: None });
         };
         for part in above {
             dir = self.step(serial, dir, part, links)?;
@@ -108,7 +111,7 @@ impl State {
         if slash && node.is_some_and(|n| !self.is_directory(n)) {
             return Err(ENOTDIR);
         }
-        Ok(Walked { dir, name: name.to_vec(), node, slash })
+        Ok(Walked { dir, name: name.to_vec(), node, slash, led: None })
     }
 
     /// An overlong name; in a directory that was removed nothing is looked up, and nothing is there.
@@ -139,8 +142,9 @@ impl State {
         if *links > LINKS_MAX {
             return Err(ELOOP);
         }
-        if let Some(node) = self.magic(link, serial) {
-            return Ok(Walked { dir: self.above(node), name: b".".to_vec(), node: Some(node), slash: false });
+        if let Some((node, name)) = self.magic(link, serial) {
+            let (dir, led) = (self.above(node), Some(name));
+            return Ok(Walked { dir, name: b".".to_vec(), node: Some(node), slash: false, led });
         }
         let text = self.link_text(link, serial).ok_or(ENOENT)?;
         if text.is_empty() {
@@ -161,18 +165,21 @@ impl State {
         }
     }
 
-    /// The text of a path that was opened, for /proc.
-    pub fn text_of(&self, walked: &Walked) -> Vec<u8> {
-        let whole = walked.node.filter(|n| self.is_directory(*n) || !matches!(n, Node::File(_)));
-        if let Some(path) = whole.and_then(|n| self.path_of(n)) {
-            return path;
+    /// The name of a node to which a path led.
+    pub fn name_of(&mut self, walked: &Walked, node: Node) -> Name {
+        match (&walked.led, walked.dir, node) {
+            (Some(name), ..) => name.clone(),
+            (None, Node::File(dir), Node::File(inode)) => self.files.name_of(dir, &walked.name, inode),
+            _ => self.name_of_node(node),
         }
-        let mut path = self.path_of(walked.dir).unwrap_or_default();
-        if path.last() != Some(&b'/') {
-            path.push(b'/');
+    }
+
+    /// The name of a directory, or of what has no entry.
+    pub fn name_of_node(&mut self, node: Node) -> Name {
+        match node {
+            Node::File(dir) => self.files.name_of_directory(dir),
+            _ => Name::fixed(&self.path_of(node).unwrap_or_default()),
         }
-        path.extend_from_slice(&walked.name);
-        path
     }
 
     /// What an open file reads and writes; EBADF for O_PATH.

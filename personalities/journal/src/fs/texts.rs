@@ -121,6 +121,7 @@ impl State {
     /// None: more than this kernel makes in one piece.
     fn maps(&self, p: &Process) -> Option<String> {
         let mut text = String::new();
+        let mut texts = self.files.texts();
         let Some(space) = self.spaces.get(&p.space) else { return Some(text) };
         for (start, r) in space.regions.iter() {
             let stack = matches!(r.backing, crate::space::Backing::Stack);
@@ -145,7 +146,7 @@ impl State {
                 while line.len() < 73 {
                     line.push(' ');
                 }
-                line.push_str(&String::from_utf8_lossy(&l.path));
+                line.push_str(&String::from_utf8_lossy(&texts.of(&l.name)));
             }
             let _ = writeln!(text, "{line}");
             if text.len() > MAPS_MAX {

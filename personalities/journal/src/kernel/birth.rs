@@ -5,6 +5,7 @@ use crate::Map;
 use crate::exec::Arguments;
 use crate::fs::Files;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::machine::{Machine, User};
 use crate::process::{Place, Process, Wanted};
 use crate::signals::Signals;
@@ -31,6 +32,7 @@ pub(crate) fn first_process(clock: u64) -> Process {
         space: 0,
         fds: Map::new(),
         cwd: Node::File(crate::fs::ROOT),
+        cwd_name: Name::fixed(b"/"),
         umask: 0o022,
         signals: Signals::default(),
         calls: 0,
@@ -40,7 +42,7 @@ pub(crate) fn first_process(clock: u64) -> Process {
         news: None,
         random: 0,
         started: clock,
-        exe: Rc::from(&[][..]),
+        exe: Name::fixed(b""),
         arguments: Rc::from(&[][..]),
         vfork: false,
         execed: false,

@@ -5,6 +5,7 @@ use super::take::{CONTINUED, has_address};
 use crate::Map;
 use crate::fs::Files;
 use crate::fs::node::Node;
+use crate::fs::opened::Name;
 use crate::fs::restore::{check, refuse};
 use crate::page::Pool;
 use crate::pipe::Pipe;
@@ -187,11 +188,12 @@ impl State {
                 (p.readers, p.writers) = (p.readers + u32::from(read), p.writers + u32::from(write));
                 hangup_after = if o.before_writers { p.writers_seen + 1 } else { 0 };
             }
-            let unnamed = matches!(node, Node::File(n) if self.files.inode(n).is_some_and(|i| i.links == 0));
-            let path = o.path.strip_suffix(crate::fs::node::DELETED).filter(|_| unnamed).unwrap_or(o.path);
-            let path = Rc::from(path);
+            let name = match node {
+                Node::File(inode) => self.files.name_again(Some(inode), o.path),
+                _ => Name::fixed(o.path),
+            };
             let open =
-                Open { leads, node, flags: o.flags, offset: o.offset, references: 0, path, hangup_after };
+                Open { leads, node, flags: o.flags, offset: o.offset, references: 0, name, hangup_after };
             check(*at, self.add_open(open).is_ok(), "more open files than there can be")?;
         }
         Ok(())
@@ -237,13 +239,14 @@ impl State {
         check(at, pid && self.processes.size() < PROCESSES_MAX, "a pid that cannot be")?;
         let times = (self.birth.time_us..=self.base).contains(&r.started_us);
         let small =
-            r.calls < MOST && r.children_calls < MOST && r.name.len() <= 15 && r.program.len() <= 4096;
+            r.calls < MOST && r.children_calls < MOST && r.name.len() <= 15 && r.program.len() <= 8192;
         let few = r.umask <= 0o777 && (-20..20).contains(&r.nice) && r.death_signal <= 64 && r.dumpable <= 1;
         check(at, times && small && few, "a process that cannot be")?;
         check(at, r.timer_us > self.base, "a timer that was due before")?;
         let mut p = crate::kernel::first_process(r.started_us);
         (p.serial, p.pid, p.group, p.session) = (r.serial, r.pid, r.group, r.session);
-        (p.name, p.exe, p.arguments) = (r.name.to_vec(), Rc::from(r.program), Rc::from(&held.arguments[..]));
+        (p.name, p.arguments) = (r.name.to_vec(), Rc::from(&held.arguments[..]));
+        p.exe = self.files.name_again(None, r.program);
         (p.umask, p.nice, p.execed) = (r.umask, r.nice, r.has_execed);
         p.controls = [r.death_signal.into(), r.dumpable.into(), r.no_new_privileges.into()];
         (p.calls, p.child_calls) = (r.calls, r.children_calls);
@@ -275,7 +278,7 @@ impl State {
             if let Node::File(inode) = dir {
                 self.files.hold(inode);
             }
-            p.cwd = dir;
+            (p.cwd, p.cwd_name) = (dir, self.name_of_node(dir));
         }
         self.processes.insert_mut(serial, p);
         for d in &held.descriptors {

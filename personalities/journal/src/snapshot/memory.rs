@@ -3,6 +3,7 @@
 use super::Sink;
 use super::take::trimmed;
 use crate::fs::Files;
+use crate::fs::opened::Texts;
 use crate::page::{PAGE, PAGE_SIZE};
 use crate::process::{Place, Wanted};
 use crate::signals::Signals;
@@ -13,26 +14,28 @@ use alloc::vec::Vec;
 
 const FLAGS: u64 = 0xf << 28;
 
-/// A region as one mapping of one kind, or the part of it that is.
-fn add<'a>(pieces: &mut Vec<Mapping<'a>>, piece: Mapping<'a>) {
-    if piece.start >= piece.end {
-        return;
-    }
-    let is_file = matches!(piece.kind, Kind::File | Kind::Beyond);
-    if let Some(last) = pieces.last_mut() {
-        let goes_on = if is_file { last.offset + (last.end - last.start) } else { 0 };
-        let as_last = Mapping { start: last.start, end: last.end, offset: last.offset, ..piece };
-        if last.end == piece.start && goes_on == piece.offset && as_last == *last {
-            last.end = piece.end;
+/// A region as one mapping of one kind, or the part of it that is; its path stands beside it.
+type Piece = (Mapping<'static>, Vec<u8>);
+
+/// Gives the mappings of a space to `out`, as large as they can be.
+fn each_mapping(space: &Space, texts: &mut Texts<'_>, out: &mut dyn FnMut(&Mapping<'_>)) {
+    let mut last: Option<Piece> = None;
+    let mut add = |piece: Mapping<'static>, path: &[u8]| {
+        if piece.start >= piece.end {
             return;
         }
-    }
-    pieces.push(piece);
-}
-
-/// The mappings of a space, as large as they can be.
-fn mappings(space: &Space) -> Vec<Mapping<'_>> {
-    let mut pieces = Vec::new();
+        let is_file = matches!(piece.kind, Kind::File | Kind::Beyond);
+        if let Some((last, its_path)) = &mut last {
+            let goes_on = if is_file { last.offset + (last.end - last.start) } else { 0 };
+            let as_last = Mapping { start: last.start, end: last.end, offset: last.offset, ..piece };
+            if last.end == piece.start && goes_on == piece.offset && as_last == *last && path == *its_path {
+                last.end = piece.end;
+                return;
+            }
+            out(&Mapping { path: its_path, ..*last });
+        }
+        last = Some((piece, path.to_vec()));
+    };
     for (start, r) in space.regions.iter() {
         let mut piece = Mapping {
             start: *start,
@@ -50,26 +53,27 @@ fn mappings(space: &Space) -> Vec<Mapping<'_>> {
                 if r.label.is_some() {
                     piece.kind = Kind::Heap;
                 }
-                add(&mut pieces, piece);
+                add(piece, &[]);
             }
             Backing::Stack => {
                 (piece.kind, piece.start) = (Kind::Stack, space.touched.max(*start));
-                add(&mut pieces, piece);
+                add(piece, &[]);
             }
             Backing::File(shot, first) => {
-                if let Some(label) = &r.label {
-                    (piece.inode, piece.path) = (label.inode, &label.path);
-                }
+                let path = r.label.as_ref().map(|l| texts.of(&l.name)).unwrap_or_default();
+                piece.inode = r.label.as_ref().map_or(0, |l| l.inode);
                 let there = shot.size.div_ceil(PAGE).saturating_sub(*first);
                 let middle = start.saturating_add(there.saturating_mul(PAGE)).min(r.end);
                 let offset = first * PAGE;
-                add(&mut pieces, Mapping { end: middle, kind: Kind::File, offset, ..piece });
+                add(Mapping { end: middle, kind: Kind::File, offset, ..piece }, &path);
                 let offset = offset + (middle - start);
-                add(&mut pieces, Mapping { start: middle, kind: Kind::Beyond, offset, ..piece });
+                add(Mapping { start: middle, kind: Kind::Beyond, offset, ..piece }, &path);
             }
         }
     }
-    pieces
+    if let Some((last, path)) = &last {
+        out(&Mapping { path, ..*last });
+    }
 }
 
 /// Writes the pages of `m` whose bytes are not what it gives by itself.
@@ -132,10 +136,10 @@ impl State {
         if lent {
             return;
         }
-        for m in mappings(space) {
-            out(&Record::Mapping(m));
-            write_pages(space, &self.files, &m, out);
-        }
+        each_mapping(space, &mut self.files.texts(), &mut |m| {
+            out(&Record::Mapping(*m));
+            write_pages(space, &self.files, m, out);
+        });
     }
 
     /// Those whose own parts come at once: they wait or are stopped.

@@ -2,6 +2,7 @@
 
 use super::begin::Refused;
 use super::parse::{Held, Own, Parsed};
+use crate::fs::opened::Name;
 use crate::fs::restore::{check, refuse};
 use crate::page::{PAGE, PAGE_SIZE, Page};
 use crate::process::{Progress, Wanted};
@@ -17,8 +18,8 @@ const FLAGS: u32 = 0xf << 28;
 /// x0 to x30, sp, pc.
 const REGISTERS: usize = 33;
 
-fn label(inode: u64, path: &[u8]) -> Option<Label> {
-    Some(Label { inode, path: Rc::from(path) })
+fn label(inode: u64, name: Name) -> Option<Label> {
+    Some(Label { inode, name })
 }
 
 impl State {
@@ -101,14 +102,22 @@ impl State {
     }
 
     /// The region of a mapping. Shots of one file are one, so that what is one mapping stays one.
-    fn region_of(&self, m: &Mapping<'_>, own: &Own<'_>, shots: &mut Vec<(u64, Rc<Shot>)>) -> Option<Region> {
+    fn region_of(
+        &mut self,
+        m: &Mapping<'_>,
+        own: &Own<'_>,
+        shots: &mut Vec<(u64, Rc<Shot>)>,
+    ) -> Option<Region> {
         let (backing, label) = match m.kind {
             Kind::Anonymous => (Backing::Anonymous, None),
-            Kind::Heap => (Backing::Anonymous, label(0, b"[heap]")),
-            Kind::Stack => (Backing::Stack, label(0, b"[stack]")),
+            Kind::Heap => (Backing::Anonymous, label(0, Name::fixed(b"[heap]"))),
+            Kind::Stack => (Backing::Stack, label(0, Name::fixed(b"[stack]"))),
             Kind::Beyond => {
                 let shot = Shot { pages: crate::Map::new(), base: None, size: 0 };
-                (Backing::File(Rc::new(shot), m.offset / PAGE), label(m.inode, m.path))
+                (
+                    Backing::File(Rc::new(shot), m.offset / PAGE),
+                    label(m.inode, self.files.name_again(Some(m.inode), m.path)),
+                )
             }
             Kind::File => {
                 let known = shots.iter().find(|(inode, _)| *inode == m.inode).map(|(_, shot)| shot.clone());
@@ -123,7 +132,10 @@ impl State {
                         shot
                     }
                 };
-                (Backing::File(shot, m.offset / PAGE), label(m.inode, m.path))
+                (
+                    Backing::File(shot, m.offset / PAGE),
+                    label(m.inode, self.files.name_again(Some(m.inode), m.path)),
+                )
             }
         };
         Some(Region { end: m.end, rights: m.rights, charged: m.charged, shared: m.shared, backing, label })

@@ -1,6 +1,7 @@
 //! The kernel-held part of a snapshot.
 
 use super::Sink;
+use crate::fs::opened::Texts;
 use crate::fs::{CHARACTER, DIRECTORY, REGULAR, TYPE};
 use crate::page::PAGE_SIZE;
 use crate::process::{Place, Process, Progress, Wanted};
@@ -75,12 +76,12 @@ impl State {
         }));
         self.write_terminal_state(out);
         out(&Record::Round(&words(self.round.iter())));
-        let (mut opens, mut pipes) = (Vec::new(), Vec::new());
+        let (mut opens, mut pipes, mut texts) = (Vec::new(), Vec::new(), self.files.texts());
         for p in self.processes.values() {
-            self.write_process(p, &mut opens, out);
+            self.write_process(p, &mut opens, &mut texts, out);
         }
         for (number, open) in opens.iter().enumerate() {
-            self.write_open(number as u32, *open, &mut pipes, out);
+            self.write_open((number as u32, *open), &mut pipes, &mut texts, out);
         }
         for p in self.processes.values() {
             if let Wanted::Call { progress: Progress { opening: Some(o), .. }, .. } = p.wanted {
@@ -169,7 +170,8 @@ impl State {
         }
     }
 
-    fn write_process(&self, p: &Process, opens: &mut Vec<u64>, out: &mut Sink<'_>) {
+    fn write_process(&self, p: &Process, opens: &mut Vec<u64>, texts: &mut Texts<'_>, out: &mut Sink<'_>) {
+        let program = texts.of(&p.exe);
         let mut r = self.standing(p);
         if p.is_zombie() {
             out(&Record::Process(r));
@@ -180,7 +182,7 @@ impl State {
             Some(CONTINUED) => (News::Continued, 0),
             Some(stop) => (News::Stopped, stop as u32),
         };
-        (r.program, r.umask) = (&p.exe, p.umask);
+        (r.program, r.umask) = (&program, p.umask);
         r.directory = self.stat(p.cwd).map_or(0, |s| s.inode);
         (r.death_signal, r.dumpable) = (p.controls[0] as u32, p.controls[1] as u32);
         r.no_new_privileges = p.controls[2] != 0;
@@ -228,7 +230,13 @@ impl State {
         }
     }
 
-    fn write_open(&self, number: u32, open: u64, pipes: &mut Vec<u64>, out: &mut Sink<'_>) {
+    fn write_open(
+        &self,
+        (number, open): (u32, u64),
+        pipes: &mut Vec<u64>,
+        texts: &mut Texts<'_>,
+        out: &mut Sink<'_>,
+    ) {
         let Some(o) = self.opens.get(&open) else { return };
         let (mut inode, mut offset) = (self.stat(o.node).map_or(0, |s| s.inode), o.offset);
         let mut before_writers = false;
@@ -241,7 +249,7 @@ impl State {
         if matches!(o.leads, Leads::Terminal) {
             offset = 0;
         }
-        let path = self.open_text(o).unwrap_or_default();
+        let path = self.open_text(o, texts).unwrap_or_default();
         let kind = o.kind();
         out(&Record::OpenFile(OpenFile {
             number,

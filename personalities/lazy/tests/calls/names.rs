@@ -179,3 +179,31 @@ fn entries_that_nobody_holds_are_forgotten() {
     let run = s.run();
     assert!(run.kernel.files.known.len() < 10, "{}", run.kernel.files.known.len());
 }
+
+/// Thousands of names below a deep path: a rename above them changes one entry, and a text of all of them is refused if this kernel's heap
+/// has no room for it.
+#[test]
+fn deep_paths_cost_what_they_show() {
+    let name = "n".repeat(200);
+    let (mut s, mut top) = (Script::default(), format!("/{name}"));
+    s.mkdir(&top).on(nr::chdir, &[PATHS - 1], &[&top], 0);
+    for _ in 0..15 {
+        s.mkdir(&name).on(nr::chdir, &[PATHS - 1], &[&name], 0);
+    }
+    for n in 0..40 {
+        let at = AREA + 0x40000 + 0x2000 * n;
+        s.open(&format!("{n}"), 0o102, 3).on(nr::ftruncate, &[3, 0x1000], &[], 0);
+        s.on(nr::mmap, &[at, 0x1000, 1, 0x12, 3, 0], &[], at as i64).on(nr::close, &[3], &[], 0);
+    }
+    for to in ["/a", "/b", "/c"] {
+        s.rename(&top, to);
+        top = to.into();
+    }
+    s.steps.push((Step::Room(100_000), 0));
+    s.open("/proc/self/maps", 0, ENOMEM);
+    s.steps.push((Step::Room(1_000_000), 0));
+    s.open("/proc/self/maps", 0, 3);
+    let files = mapped(&s.run(), 1);
+    assert_eq!(files.len(), 41);
+    assert!(files.iter().filter(|f| f.starts_with("/c/nnn") && f.len() > 3000).count() == 40, "{files:?}");
+}

@@ -20,27 +20,33 @@ impl Fs {
                 Some(dir.entry.clone())
             }
             Some((_, Some(dir))) => Some(dir.entry.clone()),
-            _ => Some(self.tree.begin_entry_of_file(path, Some(ino))),
+            _ => Some(self.tree.begin_entry_of_file(path, ino)),
         }
     }
 
-    /// The entry by which a program was executed; which file that was no snapshot says.
-    pub(crate) fn begin_program(&mut self, path: &[u8]) -> Option<Entry> {
-        (!path.is_empty()).then(|| self.tree.begin_entry_of_file(path, None))
+    /// A program and the entry by which it was executed. Of one whose name was removed the snapshot does not say which file it is: 0.
+    pub(crate) fn begin_program(&mut self, path: &[u8]) -> Option<(Ino, Entry)> {
+        if path.is_empty() {
+            return None;
+        }
+        let (dir, names) = self.tree.plain_walk(path);
+        let found = if let [name] = names[..] { self.tree.lookup(dir, name) } else { None };
+        let file = found.filter(|ino| !self.tree.is_dir(*ino)).unwrap_or(0);
+        Some((file, self.tree.begin_entry_of_file(path, file)))
     }
 }
 
 impl Tree {
-    /// The entry at `path`, if it leads to file `ino` (to any file), else one that was removed there.
-    fn begin_entry_of_file(&mut self, path: &[u8], ino: Option<Ino>) -> Entry {
+    /// The entry at `path`, if it leads to file `ino`, else one that was removed there.
+    fn begin_entry_of_file(&mut self, path: &[u8], ino: Ino) -> Entry {
         let (dir, names) = self.plain_walk(path);
         if let [name] = names[..]
-            && self.lookup(dir, name).is_some_and(|found| ino.map_or(!self.is_dir(found), |ino| ino == found))
+            && self.lookup(dir, name) == Some(ino)
             && let Some(entry) = self.hold_entry(dir, name)
         {
             return entry;
         }
-        let key = (ino.unwrap_or(0), path.to_vec());
+        let key = (ino, path.to_vec());
         if let Some(entry) = self.entries.begun.get(&key) {
             return entry.clone();
         }

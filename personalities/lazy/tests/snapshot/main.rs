@@ -1,6 +1,8 @@
 //! Snapshots at every sync point of programs that wait in everything there is: begun with, each is written again byte for byte, and from there
 //! on everything is said as it was said without it. And what is no snapshot is refused.
 
+mod names;
+#[path = "../program/mod.rs"]
 mod program;
 
 use abi::linux::nr;
@@ -211,77 +213,6 @@ fn check_each(image: &'static [u8], first: &Run, scripts: impl Fn() -> Vec<Vec<S
 fn every_snapshot_is_written_again_and_gone_on_from() {
     let image = root_image();
     check_each(image, &recorded(image, scripts()), scripts, SYNCS as usize / 2);
-}
-
-/// Puts paths where calls have them, then makes a call.
-type Calls<'a> = dyn FnMut(&[&str], u64, &[u64]) + 'a;
-
-/// Puts out what four links and the beginning of `maps` show, between steps after which snapshots are taken.
-fn names() -> Vec<Vec<Step>> {
-    let (at, to, shown) = (AREA + 0x1000, AREA + 0x1100, AREA + 0x2000);
-    let mut steps =
-        vec![call(nr::mmap, &[AREA, 0x20000, 3, 0x32, u64::MAX, 0]), words(AREA, &[0, 20_000_000])];
-    let mut on = |paths: &[&str], number: u64, a: &[u64]| {
-        steps.extend(paths.iter().zip([at, to]).map(|(path, at)| text(at, path)));
-        steps.push(call(number, a));
-    };
-    let look = |on: &mut Calls<'_>| {
-        for link in ["fd/3", "fd/4", "fd/5", "exe"] {
-            on(&[&format!("/proc/self/{link}")], nr::readlinkat, &[HERE, at, shown, 40]);
-            on(&[], nr::write, &[1, shown, 40]);
-        }
-        on(&["/proc/self/maps"], nr::openat, &[HERE, at, 0, 0]);
-        on(&[], nr::read, &[6, shown, 900]);
-        on(&[], nr::close, &[6]);
-        on(&[], nr::write, &[1, shown, 900]);
-    };
-    on(&["/bin/d"], nr::mkdirat, &[HERE, at, 0o755]);
-    on(&["/bin/d/e"], nr::mkdirat, &[HERE, at, 0o755]);
-    on(&["/bin/d/e/f"], nr::openat, &[HERE, at, 0o102, 0o600]);
-    on(&["/bin/d/e"], nr::openat, &[HERE, at, 0o40000, 0]);
-    on(&["/bin/init"], nr::openat, &[HERE, at, 0, 0]);
-    on(&[], nr::ftruncate, &[3, 0x1800]);
-    // Behind its end, too: two records of one mapping.
-    on(&[], nr::mmap, &[0x1000_0000, 0x4000, 1, 0x12, 3, 0]);
-    let rename = [HERE, at, HERE, to];
-    let changes: [(&[&str], u64, &[u64]); 8] = [
-        (&["/bin", "/b"], nr::renameat, &rename),
-        (&["/b/d/e/f"], nr::unlinkat, &[HERE, at, 0]),
-        (&["/b/d/e"], nr::unlinkat, &[HERE, at, 0x200]),
-        (&["/b/d", "/b/g"], nr::renameat, &rename),
-        (&["/b/init", "/b/i"], nr::renameat, &rename),
-        (&["/b/i"], nr::unlinkat, &[HERE, at, 0]),
-        (&["/b/g"], nr::unlinkat, &[HERE, at, 0x200]),
-        (&["/b", "/c"], nr::renameat, &rename),
-    ];
-    for (paths, number, a) in changes {
-        on(paths, number, a);
-        look(&mut on);
-        on(&[], nr::nanosleep, &[AREA, 0]);
-    }
-    vec![steps]
-}
-
-#[test]
-fn what_links_and_maps_show_goes_on_behind_each_snapshot() {
-    let image = root_image();
-    let first = recorded(image, names());
-    let all = first.outside.borrow().votes.concat();
-    let shown = |text: &str| all.windows(text.len()).any(|w| w == text.as_bytes());
-    for text in [
-        "/b/d/e/f (deleted)",
-        "/b/g/e (deleted)",
-        "/c/g/e/f (deleted)
-",
-        "/c/i (deleted)
-",
-        "/c/g/e (deleted)",
-        "/b/i
-",
-    ] {
-        assert!(shown(text), "{text}");
-    }
-    check_each(image, &first, names, 8);
 }
 
 #[test]
