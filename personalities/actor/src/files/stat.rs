@@ -8,6 +8,9 @@ use crate::page::PAGE;
 use abi::turn::{FILE_PAGES, INODES_MAX};
 use alloc::vec::Vec;
 
+/// st_dev of /proc.
+const PROC_DEV: u64 = 2;
+
 /// Attributes of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes {
@@ -92,11 +95,14 @@ impl Attributes {
         self.mode & S_IFMT == S_IFDIR || self.mode & 0o111 != 0
     }
 
+    /// st_blocks, of 512 bytes each.
     fn blocks(&self) -> u64 {
         match self.mode & S_IFMT {
+            S_IFDIR => 8,
+            // Nothing is stored there: a descriptor's link has a size, but no page.
+            _ if self.dev == PROC_DEV => 0,
             S_IFREG => self.size.div_ceil(PAGE) * 8,
             S_IFLNK if self.size >= 60 => self.size.div_ceil(PAGE) * 8,
-            S_IFDIR => 8,
             _ => 0,
         }
     }
@@ -142,7 +148,7 @@ impl Files {
             Realm::Pipe => return Err(e::ENOENT),
             r => {
                 let (mode, rdev, size, links) = self.virtual_attributes(id)?;
-                let dev = if r == Realm::Proc { 2 } else { 3 };
+                let dev = if r == Realm::Proc { PROC_DEV } else { 3 };
                 let times = [self.boot; 3];
                 return Ok(Attributes { dev, ino: id, mode, links, uid: 0, gid: 0, rdev, size, times });
             }

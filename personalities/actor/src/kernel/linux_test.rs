@@ -368,3 +368,30 @@ fn maps_of_many_long_paths_is_refused() {
     assert_eq!(answer(&mut k, nr::munmap, &[0x5000_0000, 200 * 4096]), 0);
     assert!(open(&mut k, b"/proc/self/maps\0", 0) >= 0);
 }
+
+#[test]
+fn in_proc_nothing_but_directories_has_blocks() {
+    let mut k = kernel();
+    let (cwd, path, out, no_follow) = (-100, DATA as i64, DATA + 128, 0x100);
+    let number = |k: &mut Kernel<Fake>, at: u64| {
+        u64::from_le_bytes(k.bytes_in(1, out + at, 8).unwrap().try_into().unwrap())
+    };
+    let target = [b'x'; 64];
+    k.put(DATA, &[&b"/l\0"[..], &target, b"\0"].concat());
+    assert_eq!(answer(&mut k, nr::symlinkat, &[path + 3, cwd, path]), 0);
+    // Size and blocks: a descriptor's link has the size of one that a page holds, elsewhere.
+    for (name, expected) in [
+        (&b"/dev/fd/0\0"[..], [64, 0]),
+        (b"/proc/self/fd/0\0", [64, 0]),
+        (b"/proc/self/exe\0", [0, 0]),
+        (b"/proc/self/stat\0", [0, 0]),
+        (b"/proc/self/fd\0", [4096, 8]),
+        (b"/l\0", [64, 8]),
+    ] {
+        k.put(DATA, name);
+        assert_eq!(answer(&mut k, nr::newfstatat, &[cwd, path, out as i64, no_follow]), 0);
+        assert_eq!([48, 64].map(|at| number(&mut k, at)), expected, "stat {}", name.escape_ascii());
+        assert_eq!(answer(&mut k, nr::statx, &[cwd, path, no_follow, 0x7ff, out as i64]), 0);
+        assert_eq!([40, 48].map(|at| number(&mut k, at)), expected, "statx {}", name.escape_ascii());
+    }
+}
