@@ -63,6 +63,18 @@ impl Space {
         self.regions.range(..end).next_back().is_none_or(|(_, r)| r.end <= start)
     }
 
+    /// Makes the regions that end and begin at `at` one if they are alike: neighbours are never one mapping in two pieces, whatever made them.
+    fn join(&mut self, at: u64) {
+        let Some((start, low)) = self.regions.range(..at).next_back() else { return };
+        let Some(high) = self.regions.get(&at) else { return };
+        if low.end != at || !low.is_continued(*start, high) {
+            return;
+        }
+        let (start, joined) = (*start, Region { end: high.end, ..low.clone() });
+        self.regions.remove_mut(&at);
+        self.regions.insert_mut(start, joined);
+    }
+
     /// Forgets what was written in the range.
     fn drop_pages(&mut self, start: u64, end: u64) {
         let gone: Vec<u64> = self.pages.range(start / PAGE..end / PAGE).map(|(k, _)| *k).collect();
@@ -132,33 +144,50 @@ impl Space {
 
     /// Maps `length` bytes at `at`, replacing what is there.
     pub fn add(&mut self, at: u64, length: u64, rights: u8, backing: Backing, label: Option<Label>) {
-        self.remove(at, at + length);
-        let (end, charged) = (at + length, rights & WRITE != 0);
-        let region = Region { end, rights, charged, shared: false, backing, label };
-        self.regions.insert_mut(at, region);
+        self.insert(at, length, rights, false, backing, label);
     }
 
-    /// What was just mapped at `at` is MAP_SHARED.
-    pub fn share(&mut self, at: u64) {
-        if let Some(r) = self.regions.get_mut(&at) {
-            r.shared = true;
-        }
+    /// The same, MAP_SHARED.
+    pub fn add_shared(&mut self, at: u64, length: u64, rights: u8, backing: Backing, label: Option<Label>) {
+        self.insert(at, length, rights, true, backing, label);
+    }
+
+    fn insert(
+        &mut self,
+        at: u64,
+        length: u64,
+        rights: u8,
+        shared: bool,
+        backing: Backing,
+        label: Option<Label>,
+    ) {
+        let end = at + length;
+        self.remove(at, end);
+        self.regions
+            .insert_mut(at, Region { end, rights, charged: rights & WRITE != 0, shared, backing, label });
+        self.join(at);
+        self.join(end);
     }
 
     /// mprotect: changes up to the first hole, which is ENOMEM.
     pub fn protect(&mut self, start: u64, end: u64, rights: u8) -> Result<()> {
         self.split(start);
         self.split(end);
-        let mut at = start;
-        for s in self.starts(start, end) {
-            if s != at {
+        let (starts, mut at) = (self.starts(start, end), start);
+        for s in &starts {
+            if *s != at {
                 break;
             }
-            let Some(r) = self.regions.get_mut(&s) else { break };
+            let Some(r) = self.regions.get_mut(s) else { break };
             r.rights = rights;
             r.charged |= rights & WRITE != 0;
             at = r.end;
         }
+        // Behind a hole, too: what was cut at `end` is as it was.
+        for s in starts {
+            self.join(s);
+        }
+        self.join(end);
         self.stale.push((start, end));
         if at < end { Err(ENOMEM) } else { Ok(()) }
     }
@@ -201,6 +230,8 @@ impl Space {
         }
         self.stale.push((start, end));
         self.stale.push((to, to + (end - start)));
+        self.join(to);
+        self.join(to + (end - start));
     }
 
     /// Unmaps what lies beyond the first `new` of `old` bytes; a range that does not end below TASK_SIZE is EINVAL.
@@ -212,7 +243,6 @@ impl Space {
 
     /// mremap of what is mapped at `at`; `old` and `new` lengths are whole pages, `new` not 0.
     pub fn remap(&mut self, at: u64, old: u64, new: u64, may_move: bool, to: Option<u64>) -> Result<u64> {
-        self.join(at);
         let mut old = old;
         if let Some(to) = to {
             if !to.is_multiple_of(PAGE) || to.checked_add(new).is_none_or(|e| e > MAP_END) || to < MMAP_MIN {
@@ -263,25 +293,13 @@ impl Space {
         Ok(target)
     }
 
-    /// The region that holds `at` takes in those behind it that are its continuation: one mapping, whatever made it.
-    fn join(&mut self, at: u64) {
-        while let Some((start, r)) = self.region(at)
-            && let Some(next) = self.regions.get(&r.end)
-            && r.is_continued(start, next)
-        {
-            let (next_start, end) = (r.end, next.end);
-            let joined = Region { end, ..r.clone() };
-            self.regions.remove_mut(&next_start);
-            self.regions.insert_mut(start, joined);
-        }
-    }
-
     /// The region that holds `at` grows to `end`.
     fn extend(&mut self, at: u64, end: u64) {
         if let Some((start, r)) = self.region(at) {
             let r = Region { end, ..r.clone() };
             self.regions.insert_mut(start, r);
         }
+        self.join(end);
     }
 
     /// madvise(DONTNEED).

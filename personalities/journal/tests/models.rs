@@ -111,6 +111,7 @@ proptest! {
         let pool = pool(&[], 400);
         let mut space = Space::new(pool.clone());
         space.mmap_top = BASE + 64 * PAGE;
+        // By page: its rights, and whether it was ever writable.
         let mut model = [None; 64];
         let mut bytes = BTreeMap::new();
         for (what, first, count, rights) in steps {
@@ -120,7 +121,7 @@ proptest! {
                 0 => {
                     prop_assert_eq!(space.place(Place::Fixed(start), end - start), Ok(start));
                     space.add(start, end - start, rights, Backing::Anonymous, None);
-                    model[span.clone()].fill(Some(rights));
+                    model[span.clone()].fill(Some((rights, rights & WRITE != 0)));
                     bytes.retain(|p, _| !span.contains(p));
                 }
                 1 => {
@@ -131,11 +132,13 @@ proptest! {
                 2 => {
                     let hole = span.clone().find(|p| model[*p].is_none());
                     prop_assert_eq!(space.protect(start, end, rights).is_err(), hole.is_some());
-                    model[first as usize..hole.unwrap_or(span.end)].fill(Some(rights));
+                    for page in model[first as usize..hole.unwrap_or(span.end)].iter_mut().flatten() {
+                        *page = (rights, page.1 || rights & WRITE != 0);
+                    }
                 }
                 3 => {
                     let written = space.put(start, &[rights; 3]).is_ok();
-                    let may = model[first as usize].is_some_and(|r| r & WRITE != 0);
+                    let may = model[first as usize].is_some_and(|(r, _)| r & WRITE != 0);
                     prop_assert_eq!(written, may);
                     if may {
                         bytes.insert(first as usize, rights);
@@ -149,9 +152,13 @@ proptest! {
                     }
                 }
             }
+            // What is alike and adjacent is one region, whatever made it.
+            let first_of_its_kind = |p: &usize| model[*p].is_some() && (*p == 0 || model[*p - 1] != model[*p]);
+            prop_assert_eq!(space.regions.size(), (0..64).filter(first_of_its_kind).count());
             for (p, expected) in model.iter().enumerate() {
+                let expected = expected.map(|(rights, _)| rights);
                 let at = BASE + p as u64 * PAGE;
-                prop_assert_eq!(space.region(at).map(|(_, r)| r.rights), *expected);
+                prop_assert_eq!(space.region(at).map(|(_, r)| r.rights), expected);
                 let mut got = [9; 4];
                 if expected.is_some_and(|r| r != 0) {
                     space.get(at, &mut got).unwrap();
@@ -294,4 +301,82 @@ fn headers_in_a_segment_beyond_all_addresses_are_refused() {
         n
     };
     assert!(journal::elf::parse(&read).is_err());
+}
+
+/// The regions of a space: start and end in pages from `base` on, rights, whether they are shared.
+fn regions(space: &Space, base: u64) -> Vec<(u64, u64, u8, bool)> {
+    let one = |(start, r): (&u64, &journal::space::Region)| {
+        ((*start - base) / PAGE, (r.end - base) / PAGE, r.rights, r.shared)
+    };
+    space.regions.iter().map(one).collect()
+}
+
+/// A line of maps, and one mapping to mremap.
+#[test]
+fn a_heap_that_grew_twice_is_one_mapping() {
+    const HEAP: u64 = 1 << 20;
+    let mut space = Space::new(pool(&[], 4));
+    (space.brk, space.mmap_top) = ((HEAP, HEAP), HEAP + 64 * PAGE);
+    for (want, pages) in [(PAGE, 1), (34 * PAGE, 34), (33 * PAGE + 1, 34), (32 * PAGE, 32), (36 * PAGE, 36)] {
+        assert_eq!(space.set_break(HEAP + want), HEAP + want);
+        assert_eq!(regions(&space, HEAP), [(0, pages, READ | WRITE, false)]);
+    }
+    // What has no name goes on behind it as another.
+    space.add(HEAP + 36 * PAGE, PAGE, READ | WRITE, Backing::Anonymous, None);
+    assert_eq!(regions(&space, HEAP).len(), 2);
+    space.remove(HEAP + 36 * PAGE, HEAP + 37 * PAGE);
+    assert_eq!(space.remap(HEAP, 36 * PAGE, 37 * PAGE, false, None), Ok(HEAP));
+    assert_eq!(regions(&space, HEAP), [(0, 37, READ | WRITE, false)]);
+}
+
+/// Below, above, between and moved there; what differs stays apart.
+#[test]
+fn neighbours_that_are_alike_are_one_mapping() {
+    const BASE: u64 = 1 << 20;
+    const BOTH: u8 = READ | WRITE;
+    let at = |page: u64| BASE + page * PAGE;
+    let mut space = Space::new(pool(&[], 4));
+    space.mmap_top = at(64);
+    space.add(at(4), PAGE, BOTH, Backing::Anonymous, None);
+    space.add(at(6), PAGE, BOTH, Backing::Anonymous, None);
+    space.add(at(5), PAGE, BOTH, Backing::Anonymous, None);
+    assert_eq!(regions(&space, BASE), [(4, 7, BOTH, false)]);
+    // Never writable, shared, and of which the first was writable once.
+    space.add(at(7), PAGE, READ, Backing::Anonymous, None);
+    space.add_shared(at(8), PAGE, READ, Backing::Anonymous, None);
+    space.add_shared(at(9), PAGE, READ, Backing::Anonymous, None);
+    space.protect(at(6), at(7), READ).unwrap();
+    let apart = [(4, 6, BOTH, false), (6, 7, READ, false), (7, 8, READ, false), (8, 10, READ, true)];
+    assert_eq!(regions(&space, BASE), apart);
+    space.protect(at(6), at(8), BOTH).unwrap();
+    assert_eq!(regions(&space, BASE), [(4, 8, BOTH, false), (8, 10, READ, true)]);
+    space.remove(at(8), at(10));
+    // Moved beside it, from above and grown there up to a neighbour.
+    space.add(at(10), PAGE, BOTH, Backing::Anonymous, None);
+    space.add(at(20), PAGE, BOTH, Backing::Anonymous, None);
+    assert_eq!(space.remap(at(20), PAGE, 2 * PAGE, true, Some(at(8))), Ok(at(8)));
+    assert_eq!(regions(&space, BASE), [(4, 11, BOTH, false)]);
+    assert_eq!(space.remap(at(4), 7 * PAGE, 7 * PAGE, true, Some(at(30))), Ok(at(30)));
+    assert_eq!(regions(&space, BASE), [(30, 37, BOTH, false)]);
+}
+
+/// The stack, cut by mprotect and made whole again above and below what was touched, and one that fails behind a hole.
+#[test]
+fn a_stack_that_was_protected_and_is_as_before_is_whole() {
+    const TOP: u64 = 1 << 30;
+    let mut space = Space::new(pool(&[], 4));
+    space.add_stack(TOP);
+    space.touch(TOP - 3 * PAGE);
+    let whole = regions(&space, 0);
+    for (start, end) in [(2, 1), (9, 2), (9, 8)] {
+        let (start, end) = (TOP - start * PAGE, TOP - end * PAGE);
+        space.protect(start, end, READ).unwrap();
+        assert_eq!(regions(&space, 0).len(), 3);
+        assert_eq!(space.charged_pages(), 3);
+        space.protect(start, end, READ | WRITE).unwrap();
+        assert_eq!((regions(&space, 0), space.charged_pages()), (whole.clone(), 3));
+    }
+    let below = TOP - abi::layout::STACK_MAX - PAGE;
+    assert!(space.protect(below, below + 2 * PAGE, READ).is_err());
+    assert_eq!(regions(&space, 0), whole);
 }

@@ -58,9 +58,10 @@ fn map_anonymous(space: &mut Space, a: &Args) -> Result<u64> {
         SHARED => return Err(ENODEV),
         _ => return Err(EINVAL),
     }
-    space.add(at, length, rights(a[2]), Backing::Anonymous, None);
     if a[3] & 0xf == SHARED {
-        space.share(at);
+        space.add_shared(at, length, rights(a[2]), Backing::Anonymous, None);
+    } else {
+        space.add(at, length, rights(a[2]), Backing::Anonymous, None);
     }
     Ok(at)
 }
@@ -175,9 +176,11 @@ impl State {
         let shot = Rc::new(self.files.shot(inode)?);
         let mut trial = self.space(serial).clone();
         let label = Some(Label { inode, name: open.name.clone() });
-        trial.add(at, length, rights(prot), Backing::File(shot, offset / PAGE), label);
-        if kind != PRIVATE {
-            trial.share(at);
+        let backing = Backing::File(shot, offset / PAGE);
+        if kind == PRIVATE {
+            trial.add(at, length, rights(prot), backing, label);
+        } else {
+            trial.add_shared(at, length, rights(prot), backing, label);
         }
         let before = self.space(serial).regions.size();
         if self.has_too_many(before, trial.regions.size()) {
