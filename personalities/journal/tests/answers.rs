@@ -211,6 +211,21 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::mprotect, [DATA, 0, u64::MAX, 0, 0, 0], 0),
     (nr::mprotect, [DATA, u64::MAX - 4095, u64::MAX, 0, 0, 0], -12),
     (nr::mprotect, [DATA, 4096, u64::MAX, 0, 0, 0], EINVAL),
+    // The advice, of which 32 bits count, the start, the length, holes: 8 is FREE, 3 WILLNEED, 4 DONTNEED; 7 and 26 are none.
+    (nr::madvise, [DATA + 8, 0x7000, 8, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA + 8, 0x3000, 3, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA + 8, 0, 4, 0, 0, 0], EINVAL),
+    (nr::madvise, [BAD, 0, 7, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA, 4096, 26, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA, 4096, u32::MAX as u64, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA, 4096, 1 << 32 | 3, 0, 0, 0], 0),
+    (nr::madvise, [DATA, u64::MAX - 4094, 8, 0, 0, 0], EINVAL),
+    (nr::madvise, [DATA, u64::MAX - 4095, 3, 0, 0, 0], EINVAL),
+    (nr::madvise, [u64::MAX - 4095, 4096, 4, 0, 0, 0], EINVAL),
+    (nr::madvise, [u64::MAX - 4095, 0, 4, 0, 0, 0], 0),
+    (nr::madvise, [BAD, 0, 4, 0, 0, 0], 0),
+    (nr::madvise, [BAD, 4096, 8, 0, 0, 0], 0),
+    (nr::madvise, [BAD, 4096, 4, 0, 0, 0], -12),
     (nr::wait4, [-1i64 as u64, 0, 1 << 28, 0, 0, 0], EINVAL),
 ];
 const FORK: usize = CALLS.len();

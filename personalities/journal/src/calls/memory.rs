@@ -20,6 +20,11 @@ const MAY_MOVE: u64 = 1;
 const TO_FIXED: u64 = 2;
 const DONTNEED: u64 = 4;
 
+/// Whether Linux 6.1 knows that advice: NORMAL to DONTNEED, FREE to COLLAPSE, HWPOISON and SOFT_OFFLINE.
+fn is_advice(advice: u64) -> bool {
+    matches!(advice, 0..=DONTNEED | 8..=25 | 100 | 101)
+}
+
 /// Regions of an address space (Linux' sysctl vm.max_map_count).
 const REGIONS_MAX: usize = 65530;
 
@@ -214,19 +219,20 @@ impl State {
         Ok(0)
     }
 
-    /// madvise.
+    /// madvise, in Linux' order of checks (mm/madvise.c, do_madvise): the advice, the start, the length. Holes are ENOMEM for DONTNEED alone.
     pub fn madvise(&mut self, serial: u64, at: u64, bytes: u64, advice: u64) -> Result<u64> {
-        if advice & 0xffff_ffff != DONTNEED {
-            return Ok(0);
-        }
-        if !at.is_multiple_of(PAGE) {
+        let advice = advice & 0xffff_ffff;
+        if !is_advice(advice) || !at.is_multiple_of(PAGE) {
             return Err(EINVAL);
         }
         let end = round_up(bytes).and_then(|l| at.checked_add(l)).ok_or(EINVAL)?;
+        if advice != DONTNEED || end == at {
+            return Ok(0);
+        }
         let space = self.space(serial);
-        if end > at && at < TASK_SIZE {
+        if at < TASK_SIZE {
             space.forget(at, end.min(TASK_SIZE));
         }
-        if end > at && !space.is_whole(at, end) { Err(ENOMEM) } else { Ok(0) }
+        if space.is_whole(at, end) { Ok(0) } else { Err(ENOMEM) }
     }
 }
