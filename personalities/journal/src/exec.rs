@@ -3,11 +3,11 @@
 use crate::elf::{self, Image};
 use crate::errno::*;
 use crate::fs::node::Node;
-use crate::fs::opened::Name;
 use crate::fs::path::{HERE, Last};
 use crate::fs::{REGULAR, TYPE};
 use crate::machine::User;
 use crate::page::PAGE;
+use crate::process::Program;
 use crate::regions::Place;
 use crate::space::{Backing, Label, Shot, Space, WRITE};
 use crate::state::State;
@@ -41,19 +41,19 @@ struct Loaded {
 
 impl State {
     /// The executable file at `path`.
-    fn executable(&mut self, serial: u64, path: &[u8]) -> Result<(u64, Name)> {
+    fn executable(&mut self, serial: u64, path: &[u8]) -> Result<Program> {
         let walked = self.walk(serial, HERE as u64, path, Last::Follow)?;
         let Node::File(inode) = walked.there()? else { return Err(EACCES) };
         let file = self.files.inode(inode).ok_or(ENOENT)?;
         if file.mode & TYPE != REGULAR || file.mode & 0o111 == 0 {
             return Err(EACCES);
         }
-        Ok((inode, self.name_of(&walked, Node::File(inode))))
+        Ok(Program { inode, name: self.name_of(&walked, Node::File(inode)) })
     }
 
     /// Starts the program at `path` in place of what `serial` runs. On success registers and space are the new ones.
     pub fn execute(&mut self, serial: u64, path: &[u8], mut a: Arguments) -> Result<()> {
-        let (mut inode, mut exe) = self.executable(serial, path)?;
+        let mut exe = self.executable(serial, path)?;
         if a.argv.is_empty() {
             a.argv.push(Vec::new());
         }
@@ -63,7 +63,7 @@ impl State {
         }
         let mut name = path.to_vec();
         let mut level = 0;
-        while let Some((interpreter, argument)) = self.script(inode)? {
+        while let Some((interpreter, argument)) = self.script(exe.inode)? {
             level += 1;
             if level > LEVELS {
                 return Err(ELOOP);
@@ -73,10 +73,10 @@ impl State {
             argv.push(name.clone());
             argv.extend(a.argv.drain(..).skip(1));
             a.argv = argv;
-            (inode, exe) = self.executable(serial, &interpreter)?;
+            exe = self.executable(serial, &interpreter)?;
             name = interpreter;
         }
-        let mut loaded = self.load(serial, inode, &exe)?;
+        let mut loaded = self.load(serial, &exe)?;
         let sp = self.fill_stack(serial, &mut loaded, path, &a)?;
         let old = self.process(serial).space;
         let stack = (loaded.places.stack_top - loaded.space.touched) / PAGE;
@@ -116,24 +116,24 @@ impl State {
         elf::parse(&|at, out| self.files.read(inode, at, out))
     }
 
-    fn load(&mut self, serial: u64, inode: u64, exe: &Name) -> Result<Loaded> {
-        let image = self.parse(inode)?;
+    fn load(&mut self, serial: u64, exe: &Program) -> Result<Loaded> {
+        let image = self.parse(exe.inode)?;
         let places = layout(&self.birth.seed, self.execs);
         let mut space = Space::new(self.pool.clone());
         (space.exec, space.mmap_top) = (self.execs, places.mmap_top);
         space.add_stack(places.stack_top);
         let bias = if image.dynamic { places.pie_base.wrapping_sub(image.span().0) } else { 0 };
-        self.map_image(&mut space, inode, &image, bias, exe)?;
+        self.map_image(&mut space, &image, bias, exe)?;
         let start = image.span().1.wrapping_add(bias) + places.brk_gap;
         space.brk = (start, start);
         let (mut entry, mut base) = (image.entry.wrapping_add(bias), 0);
         if let Some(path) = &image.interpreter {
-            let (other, name) = self.executable(serial, path)?;
-            let linker = self.parse(other)?;
+            let other = self.executable(serial, path)?;
+            let linker = self.parse(other.inode)?;
             let (first, last) = linker.span();
             let at = if linker.dynamic { space.place(Place::Hint(0), last - first)? } else { first };
             base = at.wrapping_sub(first);
-            self.map_image(&mut space, other, &linker, base, &name)?;
+            self.map_image(&mut space, &linker, base, &other)?;
             entry = linker.entry.wrapping_add(base);
         }
         // include/uapi/linux/auxvec.h
@@ -151,9 +151,9 @@ impl State {
         Ok(Loaded { space, entry, auxiliary, places })
     }
 
-    fn map_image(&self, space: &mut Space, inode: u64, image: &Image, bias: u64, exe: &Name) -> Result<()> {
-        let shot = Rc::new(self.files.shot(inode)?);
-        let label = Some(Label { inode, name: exe.clone() });
+    fn map_image(&self, space: &mut Space, image: &Image, bias: u64, file: &Program) -> Result<()> {
+        let shot = Rc::new(self.files.shot(file.inode)?);
+        let label = Some(Label { inode: file.inode, name: file.name.clone() });
         for s in &image.segments {
             if s.offset.saturating_add(s.file_size) > shot.size {
                 return Err(ENOEXEC);
@@ -213,7 +213,7 @@ impl State {
         Ok(sp)
     }
 
-    fn commit(&mut self, serial: u64, l: Loaded, sp: u64, path: &[u8], exe: Name, a: &Arguments) {
+    fn commit(&mut self, serial: u64, l: Loaded, sp: u64, path: &[u8], exe: Program, a: &Arguments) {
         let number = self.next_space;
         self.next_space += 1;
         self.spaces.insert_mut(number, l.space);

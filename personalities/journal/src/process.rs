@@ -116,6 +116,15 @@ pub struct Fd {
     pub cloexec: bool,
 }
 
+/// What was executed.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The inode of its file, which may be gone; 0: it is not known.
+    pub inode: u64,
+    /// The name by which it was executed.
+    pub name: Name,
+}
+
 /// A process with its one thread.
 #[derive(Clone)]
 pub struct Process {
@@ -163,8 +172,8 @@ pub struct Process {
     pub random: u64,
     /// Clock at its start.
     pub started: u64,
-    /// What the link to its program shows.
-    pub exe: Name,
+    /// What the link to its program leads to and shows.
+    pub exe: Program,
     /// Its argv, strings ended by zeros.
     pub arguments: Rc<[u8]>,
     /// The parent waits in vfork until this one execs or ends.

@@ -312,3 +312,34 @@ fn odd_calls_are_answered_as_by_linux() {
     assert_eq!(said[5], b"/s/d (deleted)");
     assert_eq!(said[6], b"//s/d (deleted)");
 }
+
+/// Maps a page, shared and read-only, and shows the first line of `maps`.
+fn maps_shared(u: &mut User) -> bool {
+    let calls = [
+        (nr::mmap, [0x20_0000, 4096, 1, 0x31, -1i64 as u64, 0], 0x20_0000),
+        (nr::openat, [HERE, PATH, 0, 0, 0, 0], 3),
+        (nr::read, [3, OUT, 41, 0, 0, 0], 41),
+        (nr::write, [1, OUT, 41, 0, 0, 0], 41),
+        (nr::exit_group, [7, 0, 0, 0, 0, 0], 0),
+    ];
+    let at = ((u.pc - DATA) / 4) as usize;
+    if let Some((number, _, expected)) = at.checked_sub(1).map(|last| calls[last]) {
+        assert_eq!(u.x[0] as i64, expected, "call {number}");
+    }
+    (u.x[8], u.pc) = (calls[at].0, u.pc + 4);
+    u.x[..6].copy_from_slice(&calls[at].1);
+    true
+}
+
+#[test]
+fn a_shared_mapping_says_so_in_maps() {
+    let mut data = vec![0; 0x600];
+    data[(PATH - DATA) as usize..][..15].copy_from_slice(b"/proc/self/maps");
+    let root = image(&data);
+    let board = Board::new(quiet_log(9), maps_shared);
+    let mut kernel = kernel(&board, &root);
+    (0..200).for_each(|_| kernel.step());
+    let (said, exit) = board.put_out();
+    assert_eq!(exit.as_deref(), Some(&(7i32 << 8).to_le_bytes()[..]));
+    assert_eq!(said[0], b"00200000-00201000 r--s 00000000 00:00 0 \n");
+}

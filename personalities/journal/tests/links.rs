@@ -26,6 +26,7 @@ const OUT: u64 = DATA + 0x800;
 const SLEEP: u64 = DATA + 0x700;
 const POLLED: u64 = DATA + 0x710;
 const NONBLOCK: u64 = 0o4000;
+const ENOENT: i64 = -2;
 const REMOVE_DIRECTORY: u64 = 0x200;
 /// Below the program: the first of its mappings.
 const MAPPED: u64 = 0x20_0000;
@@ -58,6 +59,8 @@ const PATHS: &[&str] = &[
     "/t/p2",
     "/u/p2",
     "/u/prog",
+    "/v/prog",
+    "/v/p2 (deleted)",
     "/t/m",
     "/u/m",
     ".",
@@ -248,6 +251,19 @@ const PLACES: &[Step] = &[
     open(".", 0, 4),
     Link(AGAIN, "/v/z/k (deleted)"),
     SYNC,
+    // The link leads to the program while that has a name or is open, whatever lies where its text leads.
+    open("/v/p2 (deleted)", 0o102, 5),
+    open(EXE, 0, 6),
+    Link(OTHER, "/v/p2 (deleted)"),
+    remove("/v/prog", 0),
+    SYNC,
+    open(EXE, 0, 7),
+    call(nr::read, [7, OUT, 4, 0, 0, 0], 4),
+    close(6),
+    close(7),
+    open(EXE, 0, ENOENT),
+    SYNC,
+    call(nr::newfstatat, [HERE, at(EXE), OUT, 0, 0, 0], ENOENT),
 ];
 
 /// Both ends of a pipe, of which the first is opened again without a writer; a FIFO, too, for which that waits for one.

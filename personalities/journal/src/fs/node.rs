@@ -264,7 +264,7 @@ impl State {
                 Kind::Device(..) => None,
             },
             Node::Proc(Proc::Fixed(0)) => Some(format!("{}", self.process(serial).pid).into_bytes()),
-            Node::Proc(Proc::Entry(pid, EXE)) => Some(self.files.texts().of(&self.by_pid(pid)?.exe)),
+            Node::Proc(Proc::Entry(pid, EXE)) => Some(self.files.texts().of(&self.by_pid(pid)?.exe.name)),
             Node::Proc(Proc::Entry(pid, CWD)) => Some(self.files.texts().of(&self.by_pid(pid)?.cwd_name)),
             Node::Proc(Proc::Fd(pid, fd)) => self
                 .open_text(self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?, &mut self.files.texts()),
@@ -280,17 +280,23 @@ impl State {
         }
     }
 
-    /// The node to which a link of /proc leads directly, and the name that the link has.
-    pub fn magic(&self, node: Node, serial: u64) -> Option<(Node, Name)> {
+    /// The node to which a link of /proc leads directly, and the name that the link has; none: it leads where its text does. ENOENT: it leads to a
+    /// program whose file is gone.
+    pub fn magic(&self, node: Node, serial: u64) -> Result<Option<(Node, Name)>> {
         let own = self.process(serial).pid;
-        match node {
+        Ok(match node {
             Node::Proc(Proc::Fd(pid, fd)) if pid == own => {
-                let open = self.opens.get(&self.by_pid(pid)?.fds.get(&fd)?.open)?;
-                Some((open.node, open.name.clone()))
+                let fd = self.by_pid(pid).and_then(|p| p.fds.get(&fd));
+                fd.and_then(|fd| self.opens.get(&fd.open)).map(|open| (open.node, open.name.clone()))
             }
             Node::Proc(Proc::Entry(pid, CWD)) => self.by_pid(pid).map(|p| (p.cwd, p.cwd_name.clone())),
+            Node::Proc(Proc::Entry(pid, EXE)) => {
+                let exe = &self.by_pid(pid).ok_or(ENOENT)?.exe;
+                self.files.inode(exe.inode).ok_or(ENOENT)?;
+                Some((Node::File(exe.inode), exe.name.clone()))
+            }
             _ => None,
-        }
+        })
     }
 
     /// The path of a directory; none: it was removed.

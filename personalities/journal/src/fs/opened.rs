@@ -226,6 +226,12 @@ impl Files {
         Name::Entry(self.names.add(above, name, place, true))
     }
 
+    /// The file, no directory, to which a text leads without links.
+    pub fn file_at(&self, text: &[u8]) -> Option<u64> {
+        let (dir, name) = self.reached(text);
+        self.lookup(dir, name).filter(|inode| !self.is_directory(*inode))
+    }
+
     /// The directory to which the beginning of a path leads without links, and the rest, which has at least the last name.
     fn reached<'a>(&self, path: &'a [u8]) -> (u64, &'a [u8]) {
         let (mut dir, mut rest) = (ROOT, path.strip_prefix(b"/").unwrap_or(path));

@@ -142,7 +142,7 @@ impl State {
         if *links > LINKS_MAX {
             return Err(ELOOP);
         }
-        if let Some((node, name)) = self.magic(link, serial) {
+        if let Some((node, name)) = self.magic(link, serial)? {
             let (dir, led) = (self.above(node), Some(name));
             return Ok(Walked { dir, name: b".".to_vec(), node: Some(node), slash: false, led });
         }

@@ -136,11 +136,12 @@ impl State {
             };
             let (device, inode) = r.label.as_ref().map_or((0, 0), |l| (u64::from(l.inode != 0), l.inode));
             let mut line = format!(
-                "{start:08x}-{:08x} {}{}{}p {offset:08x} 00:{device:02x} {inode} ",
+                "{start:08x}-{:08x} {}{}{}{} {offset:08x} 00:{device:02x} {inode} ",
                 r.end,
                 flag(READ, 'r'),
                 flag(WRITE, 'w'),
-                flag(EXECUTE, 'x')
+                flag(EXECUTE, 'x'),
+                if r.shared { 's' } else { 'p' }
             );
             if let Some(l) = &r.label {
                 while line.len() < 73 {

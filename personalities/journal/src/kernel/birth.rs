@@ -42,7 +42,7 @@ pub(crate) fn first_process(clock: u64) -> Process {
         news: None,
         random: 0,
         started: clock,
-        exe: Name::fixed(b""),
+        exe: crate::process::Program { inode: 0, name: Name::fixed(b"") },
         arguments: Rc::from(&[][..]),
         vfork: false,
         execed: false,

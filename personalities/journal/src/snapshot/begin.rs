@@ -246,7 +246,7 @@ impl State {
         let mut p = crate::kernel::first_process(r.started_us);
         (p.serial, p.pid, p.group, p.session) = (r.serial, r.pid, r.group, r.session);
         (p.name, p.arguments) = (r.name.to_vec(), Rc::from(&held.arguments[..]));
-        p.exe = self.files.name_again(None, r.program);
+        p.exe = self.program_again(r.program, &[]);
         (p.umask, p.nice, p.execed) = (r.umask, r.nice, r.has_execed);
         p.controls = [r.death_signal.into(), r.dumpable.into(), r.no_new_privileges.into()];
         (p.calls, p.child_calls) = (r.calls, r.children_calls);

@@ -1,11 +1,11 @@
 //! Own parts of a snapshot, given back: registers, address spaces, pages.
 
 use super::begin::Refused;
-use super::parse::{Held, Own, Parsed};
+use super::parse::{Held, Mapped, Own, Parsed};
 use crate::fs::opened::Name;
 use crate::fs::restore::{check, refuse};
 use crate::page::{PAGE, PAGE_SIZE, Page};
-use crate::process::{Progress, Wanted};
+use crate::process::{Program, Progress, Wanted};
 use crate::space::{Backing, Label, MAP_END, Region, Shot, Space, WRITE};
 use crate::state::State;
 use abi::layout::{STACK_MAX, layout};
@@ -84,6 +84,7 @@ impl State {
             self.restore_memory(&mut space, *at, m, pages)?;
             last = m.end;
         }
+        self.process_mut(r.serial).exe = self.program_again(held.process.program, &own.mappings);
         let lent = held.process.charge == 0;
         let charge = if lent { space.chunks_needed() * CHARGE_PAGES } else { held.process.charge };
         let fits = charge.is_multiple_of(CHARGE_PAGES) && charge <= MEMORY_PAGES;
@@ -141,6 +142,16 @@ impl State {
         Some(Region { end: m.end, rights: m.rights, charged: m.charged, shared: m.shared, backing, label })
     }
 
+    /// The program of which a snapshot tells the text. Its file is that of a mapping with the same text, if there is one: a removed one has no other
+    /// sign. If there are several, and none, it is the one that the text leads to.
+    pub(super) fn program_again(&mut self, text: &[u8], mappings: &[Mapped<'_>]) -> Program {
+        let led = self.files.file_at(text);
+        let its = |m: &&Mapped<'_>| m.1.inode != 0 && m.1.path == text && !self.files.is_directory(m.1.inode);
+        let mapped = || mappings.iter().filter(its).map(|m| m.1.inode);
+        let inode = mapped().find(|inode| Some(*inode) == led).or_else(|| mapped().next()).or(led);
+        Program { inode: inode.unwrap_or(0), name: self.files.name_again(inode, text) }
+    }
+
     fn restore_memory(
         &mut self,
         space: &mut Space,
@@ -175,6 +186,15 @@ impl State {
         Ok(())
     }
 
+    /// Who waits in vfork has the program that its child has, which has the mappings that tell its file.
+    fn share_program(&mut self, waiting: u64, child: u64) {
+        let exe = self.process(child).exe.clone();
+        let mut texts = self.files.texts();
+        if texts.of(&exe.name) == texts.of(&self.process(waiting).exe.name) {
+            self.process_mut(waiting).exe = exe;
+        }
+    }
+
     /// Who waits in vfork uses its child's space, charged to it.
     pub(super) fn lend_spaces(&mut self, parsed: &Parsed<'_>) -> Result<(), Refused> {
         for held in parsed.processes.iter().rev() {
@@ -190,6 +210,7 @@ impl State {
             check(held.at, free && r.charge.is_multiple_of(CHARGE_PAGES), "a vfork that cannot be")?;
             self.process_mut(child).vfork = true;
             self.process_mut(r.serial).space = space;
+            self.share_program(r.serial, child);
             let chunks = r.charge / CHARGE_PAGES;
             let Some(s) = self.spaces.get_mut(&space) else {
                 return refuse(held.at, "a vfork without space");

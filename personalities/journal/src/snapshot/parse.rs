@@ -38,14 +38,17 @@ pub struct Changed<'a> {
     pub pages: Vec<Page<'a>>,
 }
 
+/// A mapping with its record's number and its pages.
+pub type Mapped<'a> = (u64, Mapping<'a>, Vec<Page<'a>>);
+
 /// An own part.
 pub struct Own<'a> {
     /// Its record's number.
     pub at: u64,
     /// The record.
     pub private: Private<'a>,
-    /// Mappings with their record's numbers and pages.
-    pub mappings: Vec<(u64, Mapping<'a>, Vec<Page<'a>>)>,
+    /// Its mappings.
+    pub mappings: Vec<Mapped<'a>>,
 }
 
 /// All of a snapshot.

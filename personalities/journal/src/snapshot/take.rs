@@ -171,7 +171,7 @@ impl State {
     }
 
     fn write_process(&self, p: &Process, opens: &mut Vec<u64>, texts: &mut Texts<'_>, out: &mut Sink<'_>) {
-        let program = texts.of(&p.exe);
+        let program = texts.of(&p.exe.name);
         let mut r = self.standing(p);
         if p.is_zombie() {
             out(&Record::Process(r));
