@@ -200,8 +200,9 @@ impl<M: Machine> Kernel<M> {
             };
             let device = if ino == 0 { "00:00" } else { "00:01" };
             let rights = (flag(4, 'r'), flag(2, 'w'), flag(1, 'x'));
+            let shared = if a.shared { 's' } else { 'p' };
             let mut line = format!(
-                "{:08x}-{:08x} {}{}{}p {offset:08x} {device} {ino} ",
+                "{:08x}-{:08x} {}{}{}{shared} {offset:08x} {device} {ino} ",
                 a.start, a.end, rights.0, rights.1, rights.2
             )
             .into_bytes();

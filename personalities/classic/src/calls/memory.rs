@@ -136,16 +136,16 @@ pub(super) fn mremap<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     .map(|at| at as i64)
 }
 
+/// In Linux' order: the advice, the start, the length; only then no length is nothing to do.
 pub(super) fn madvise<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
     let [start, len, ..] = c.args;
-    if start % 4096 != 0 {
+    let advice = c.int(2);
+    if !matches!(advice, 0..=4 | 8..=25 | 100 | 101) || start % 4096 != 0 {
         return Err(EINVAL.into());
     }
-    match c.int(2) {
-        MADV_DONTNEED if len > 0 => {
-            k.on_space(c.serial, |space, m, _, files| space.discard(m, start, len, files)).map(|()| 0)
-        }
-        0..=25 | 100 | 101 => Ok(0),
-        _ => Err(EINVAL.into()),
+    let end = len.checked_next_multiple_of(4096).and_then(|len| start.checked_add(len)).ok_or(EINVAL)?;
+    if advice == MADV_DONTNEED && end > start {
+        k.on_space(c.serial, |space, m, _, files| space.discard(m, start, end, files))?;
     }
+    Ok(0)
 }

@@ -292,15 +292,14 @@ impl Space {
         Ok(())
     }
 
-    /// MADV_DONTNEED: anonymous pages are zero again, a file's are the file's.
+    /// MADV_DONTNEED from page to page: anonymous pages are zero again, a file's are the file's. ENOMEM if some of the range is not mapped.
     pub fn discard<M: Machine>(
         &mut self,
         m: &mut M,
         start: u64,
-        len: u64,
+        end: u64,
         source: &dyn FileSource,
     ) -> Result<()> {
-        let end = range(start, len)?;
         let mut hole = false;
         let mut at = start;
         while at < end {

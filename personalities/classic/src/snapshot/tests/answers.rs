@@ -14,7 +14,7 @@ const ECHILD: i8 = -10;
 const EINVAL: i8 = -22;
 
 /// What the last call of a program answers (its low byte), and what the program printed.
-fn answer(build: impl FnOnce(&mut Code)) -> (i8, String) {
+pub fn answer(build: impl FnOnce(&mut Code)) -> (i8, String) {
     answer_with_heap(usize::MAX, build)
 }
 
@@ -25,6 +25,11 @@ fn answer_with_heap(heap: usize, build: impl FnOnce(&mut Code)) -> (i8, String) 
     c.save(6).with(nr::exit_group, &[Saved(6)]);
     let mut case = Case::new(c, 0);
     case.heap = heap;
+    last_of(&case)
+}
+
+/// The last exit status, and what was printed.
+pub fn last_of(case: &Case) -> (i8, String) {
     let (said, _) = case.run(None, None, 20_000);
     let last = said.effects.last_key_value().expect("effects").1;
     let status =
@@ -32,7 +37,7 @@ fn answer_with_heap(heap: usize, build: impl FnOnce(&mut Code)) -> (i8, String) 
     (status.split(',').next().unwrap().parse::<u8>().unwrap() as i8, said.output)
 }
 
-fn of_call(number: u64, args: &[u64]) -> i8 {
+pub fn of_call(number: u64, args: &[u64]) -> i8 {
     answer(|c| _ = c.call(number, args)).0
 }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod hostile;
 mod ignored;
+mod linux;
 mod machine;
 mod names;
 mod rig;
