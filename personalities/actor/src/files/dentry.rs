@@ -225,14 +225,21 @@ impl Files {
         None
     }
 
-    /// The program that a snapshot's text tells of.
-    pub(super) fn told_program(&mut self, text: &[u8], told: &mut Told) -> Option<super::table::Program> {
+    /// The program that a snapshot's text tells of. `mapped` is the inode that its process' mappings with this text are of: the file, though its name be gone.
+    pub(super) fn told_program(
+        &mut self,
+        text: &[u8],
+        mapped: Option<NodeId>,
+        told: &mut Told,
+    ) -> Option<super::table::Program> {
         if text.is_empty() {
             return None;
         }
         let is_file =
             |f: &Files, id: NodeId| f.nodes.get(&id).is_some_and(|n| matches!(n.body, Body::File(_)));
-        let (node, dentry) = self.told_of(text, told, is_file);
-        Some(super::table::Program { node: node.unwrap_or(super::table::NO_NODE), dentry })
+        let mapped = mapped.filter(|id| is_file(self, *id));
+        let is_it = |f: &Files, id: NodeId| mapped.map_or_else(|| is_file(f, id), |m| m == id);
+        let (node, dentry) = self.told_of(text, told, is_it);
+        Some(super::table::Program { node: node.or(mapped).unwrap_or(super::table::NO_NODE), dentry })
     }
 }

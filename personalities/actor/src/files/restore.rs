@@ -238,8 +238,14 @@ impl Files {
         Some((target, o.inode))
     }
 
-    /// A process' descriptors, its directory and program; a zombie has only its pid.
-    pub fn restore_table(&mut self, part: &ProcessPart<'_>, limit: u64, told: &mut Told) -> Read {
+    /// A process' descriptors, its directory and program, which is `mapped` by what it says itself; a zombie has only its pid.
+    pub fn restore_table(
+        &mut self,
+        part: &ProcessPart<'_>,
+        limit: u64,
+        mapped: Option<NodeId>,
+        told: &mut Told,
+    ) -> Read {
         let p = &part.process;
         self.people.insert(p.pid, p.serial);
         if p.state == State::Zombie {
@@ -256,7 +262,7 @@ impl Files {
         let cwd = p.directory;
         check(self.is_directory(cwd), part.record, "a working directory that is none")?;
         self.hold(cwd);
-        let exe = self.told_program(p.program, told);
+        let exe = self.told_program(p.program, mapped, told);
         self.tables.insert(p.serial, Table { cwd, umask: p.umask, exe, fds, limit });
         Ok(())
     }

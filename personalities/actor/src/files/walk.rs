@@ -115,6 +115,14 @@ impl Files {
         }
     }
 
+    /// Where a link is followed to: a program's file may be gone while its link still tells a text.
+    fn still_there(&self, to: Leads) -> Res<Leads> {
+        match &to {
+            Leads::Node(node, _) if realm(*node) == Realm::Root => self.node(*node).map(|_| to),
+            _ => Ok(to),
+        }
+    }
+
     /// Walks all of a path but its last component.
     pub fn parent(&self, me: Serial, start: NodeId, path: &[u8]) -> Res<Parent> {
         self.parent_after(me, start, path, 0)
@@ -155,7 +163,7 @@ impl Files {
                             if links > LINKS_MAX {
                                 return Err(e::ELOOP);
                             }
-                            match to? {
+                            match self.still_there(to?)? {
                                 Leads::Node(node, _) => at = node,
                                 Leads::Text(text) if text.len() > PATH_MAX => return Err(e::ENAMETOOLONG),
                                 Leads::Text(text) => {
@@ -193,7 +201,7 @@ impl Files {
             if links == LINKS_MAX {
                 return Err(e::ELOOP);
             }
-            match to? {
+            match self.still_there(to?)? {
                 Leads::Node(node, dentry) => return Ok(Spot { node: Some(node), dentry, ..spot }),
                 Leads::Text(text) => parent = self.parent_after(me, directory, &text, links + 1)?,
             }

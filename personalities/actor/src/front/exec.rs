@@ -144,7 +144,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// An executable file and its contents.
-    fn executable(&mut self, me: Serial, path: &[u8]) -> Res<(Program, Source)> {
+    pub(crate) fn executable(&mut self, me: Serial, path: &[u8]) -> Res<(Program, Source)> {
         let start = self.files.base(me, AT_FDCWD, path)?;
         let (node, dentry) = self.files.program_at(me, start, path)?;
         let source = self.files.source(node).ok_or(e::EACCES)?;

@@ -40,7 +40,7 @@ impl<M: Machine> Kernel<M> {
                 let [at, old, new, flags, to, _] = a.0;
                 flow(m.mremap(space, &Remap { at, old, new, flags, to }, growth))
             }
-            nr::madvise => m.madvise(space, a.0[0], a.0[1], u64::from(a.uint(2))).map(|()| Flow::Done(0)),
+            nr::madvise => m.madvise(space, a.0[0], a.0[1], a.uint(2)).map(|()| Flow::Done(0)),
             nr::msync | nr::mlock | nr::munlock | nr::mlockall | nr::munlockall => DONE,
             _ => return None,
         })

@@ -10,6 +10,9 @@ const AT_CWD: i64 = -100;
 const O_CREAT_RDWR: i64 = 0o102;
 const O_DIRECTORY: i64 = 0o40000;
 const AT_REMOVEDIR: i64 = 0x200;
+const O_PATH: i64 = 0o10000000;
+const ENOENT: i64 = -2;
+const ENOTDIR: i64 = -20;
 const ENAMETOOLONG: i64 = -36;
 
 fn answer(k: &mut Kernel<Fake>, number: u64, arguments: &[i64]) -> i64 {
@@ -206,6 +209,56 @@ fn mappings_are_one_if_they_say_the_same() {
     assert_eq!(lines(other, 2), 2);
 }
 
+#[test]
+fn maps_tells_what_is_shared() {
+    let mut k = kernel();
+    let file = open(&mut k, "/a", O_CREAT_RDWR);
+    let (shared, private) = (1, 2);
+    let mut kinds = vec![];
+    for kind in [shared, private] {
+        let at = answer(&mut k, nr::mmap, &[0, 4096, 1, kind, file, 0]);
+        let space = k.space_of(1).unwrap();
+        let maps = String::from_utf8(k.memory.space(space).unwrap().maps().unwrap()).unwrap();
+        let line = maps.lines().find(|l| l.starts_with(&format!("{at:08x}-"))).unwrap();
+        kinds.push(line.split(' ').nth(1).unwrap().to_string());
+    }
+    assert_eq!(kinds, ["r--s", "r--p"]);
+}
+
+#[test]
+fn exe_leads_to_its_file_as_long_as_that_has_a_name_or_is_open() {
+    let mut k = kernel();
+    let lead = |k: &mut Kernel<Fake>| {
+        let at = path(k, 0, "/proc/1/exe");
+        let (stat, slash) = (DATA as i64 + 0x800, path(k, 1, "/proc/1/exe/"));
+        let looked = answer(k, nr::newfstatat, &[AT_CWD, at, stat, 0]);
+        for flags in [0, O_PATH] {
+            let fd = answer(k, nr::openat, &[AT_CWD, at, flags, 0]);
+            assert_eq!(fd.min(0), looked);
+            answer(k, nr::close, &[fd]);
+        }
+        let executed =
+            k.executable(1, b"/proc/1/exe").map(|_| 0).unwrap_or_else(|errno| errno.result() as i64);
+        assert_eq!(executed, looked);
+        let by_slash = answer(k, nr::openat, &[AT_CWD, slash, O_PATH, 0]);
+        assert_eq!(by_slash, if looked == 0 { ENOTDIR } else { looked });
+        looked
+    };
+    assert_eq!(lead(&mut k), 0);
+    link(&mut k, "/init", "/other");
+    remove(&mut k, "/init", 0);
+    // By another hard link, then by who has it open alone.
+    assert_eq!(lead(&mut k), 0);
+    let held = open(&mut k, "/other", O_PATH);
+    remove(&mut k, "/other", 0);
+    assert_eq!(lead(&mut k), 0);
+    answer(&mut k, nr::close, &[held]);
+    assert_eq!(lead(&mut k), ENOENT);
+    // Another file of the name is another one.
+    open(&mut k, "/init", O_CREAT_RDWR);
+    assert_eq!(lead(&mut k), ENOENT);
+}
+
 /// A chain of directories below the working directory, which ends up at its end.
 fn descend(k: &mut Kernel<Fake>, name: &str, depth: usize) {
     let at = path(k, 0, name);
@@ -303,6 +356,10 @@ fn a_snapshot_carries_names_and_they_are_followed_on() {
     program.push(call(nr::openat, &[cwd, at(12), 0, 0]));
     program.push(call(nr::read, &[6, DATA + 1300, 600]));
     program.push(call(nr::write, &[1, DATA + 1300, 600]));
+    // The program's file has its other name.
+    program.push(call(nr::openat, &[cwd, at(11), 0, 0]));
+    program.push(call(nr::read, &[7, DATA + 1300, 4]));
+    program.push(call(nr::write, &[1, DATA + 1300, 4]));
     program.push(exit(0));
     let names = [
         "/d",
@@ -328,4 +385,5 @@ fn a_snapshot_carries_names_and_they_are_followed_on() {
         assert!(output.contains(text), "{output}");
     }
     assert!(output.lines().filter(|l| l.ends_with(" /d/i (deleted)")).count() >= 1, "{output}");
+    assert!(output.ends_with("\x7fELF"), "{output}");
 }

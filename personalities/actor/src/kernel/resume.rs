@@ -13,7 +13,7 @@ use crate::snapshot::read::{Document, PrivatePart, ProcessPart, document};
 use crate::snapshot::{NUMBERS, Read, Wrong, check};
 use crate::terminal::Terminal;
 use crate::turns::{Serial, Turns};
-use abi::snapshot::{Call, Private, State};
+use abi::snapshot::{Call, Kind, Mapping, Private, State};
 use abi::vote::NO_DEADLINE;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -48,8 +48,11 @@ fn again(call: Option<Call>, child: Option<Serial>) -> Again {
     }
 }
 
+/// The processes' own parts, by serial.
+type Privates<'d> = BTreeMap<Serial, &'d PrivatePart<'d>>;
+
 /// The own parts stand as the order says: of those that wait or are stopped, then of the round. By serial.
-fn privates<'d>(d: &'d Document<'_>) -> Read<BTreeMap<Serial, &'d PrivatePart<'d>>> {
+fn privates<'d>(d: &'d Document<'_>) -> Read<Privates<'d>> {
     let stands = |p: &&ProcessPart<'_>| matches!(p.process.state, State::Waiting | State::Stopped);
     let standing = d.processes.iter().filter(stands).map(|p| p.process.serial);
     let wanted: Vec<Serial> = standing.chain(d.round.iter().copied()).collect();
@@ -64,6 +67,18 @@ fn privates<'d>(d: &'d Document<'_>) -> Read<BTreeMap<Serial, &'d PrivatePart<'d
         check(p.random_used < NUMBERS, part.record, "more random bytes than can be")?;
     }
     Ok(d.privates.iter().map(|p| (p.private.serial, p)).collect())
+}
+
+/// The inode that a process has mapped by its program's text. Who waits in vfork has its child's mappings.
+fn mapped_program(d: &Document<'_>, parts: &Privates<'_>, part: &ProcessPart<'_>) -> Option<NodeId> {
+    let mut at = part;
+    while let (State::Waiting, Some(child)) = (at.process.state, at.process.vfork) {
+        // A child is younger than its parent, so this ends.
+        at = d.processes.iter().find(|q| q.process.serial == child)?;
+    }
+    let mut mappings = parts.get(&at.process.serial)?.mappings.iter().map(|m| &m.mapping);
+    let is_of_file = |m: &Mapping<'_>| matches!(m.kind, Kind::File | Kind::Beyond);
+    mappings.find(|m| is_of_file(m) && m.path == part.process.program).map(|m| m.inode)
 }
 
 /// The round has exactly those whose state says so, and what waits is in the middle of a call.
@@ -113,13 +128,15 @@ impl<M: Machine> Kernel<M> {
         let mut known = k.files.restore_pipes(&d.pipes, &mut k.pipes)?;
         check(k.pipes.count_from(head.next_pipe), 0, "a number for the next pipe that is taken")?;
         let mut told = Told::new();
+        let parts = privates(&d)?;
         k.files.restore_handles(&d.open, &known, &mut k.pipes, &mut told)?;
         for part in &d.processes {
             let limit = k.processes.get(part.process.serial).map_or(0, |p| p.limits[RLIMIT_NOFILE].0);
-            k.files.restore_table(part, limit, &mut told)?;
+            let mapped = mapped_program(&d, &parts, part);
+            k.files.restore_table(part, limit, mapped, &mut told)?;
         }
         check(k.files.is_held(), 0, "something that nobody has")?;
-        k.restore_threads(&d, &mut told)?;
+        k.restore_threads(&d, &parts, &mut told)?;
         k.restore_open_ends(&d, &mut known);
         check(k.pipes.are_held(), 0, "a pipe that nobody has")?;
         k.restore_places(&d)?;
@@ -130,8 +147,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Threads with their memory: the youngest first, since who waits in vfork has its child's.
-    fn restore_threads(&mut self, d: &Document<'_>, told: &mut Told) -> Read {
-        let parts = privates(d)?;
+    fn restore_threads(&mut self, d: &Document<'_>, parts: &Privates<'_>, told: &mut Told) -> Read {
         let mut lent: BTreeMap<Serial, SpaceId> = BTreeMap::new();
         let payer = |part: &ProcessPart<'_>| -> u64 {
             let mut at = &part.process;

@@ -86,6 +86,17 @@ fn check_type(request: &MapRequest, rights: Rights, file: Option<&MapFile>) -> R
     if write { Err(e::ENODEV) } else { Ok(()) }
 }
 
+/// Whether Linux 6.1 knows this advice.
+fn is_known_advice(advice: u32) -> bool {
+    matches!(
+        advice,
+        linux::MADV_NORMAL..=linux::MADV_DONTNEED
+            | linux::MADV_FREE..=linux::MADV_COLLAPSE
+            | linux::MADV_HWPOISON
+            | linux::MADV_SOFT_OFFLINE
+    )
+}
+
 impl Memory {
     /// brk(2): the break afterwards.
     pub fn brk(&mut self, id: SpaceId, to: u64, growth: Growth) -> Result<u64, Refusal> {
@@ -205,13 +216,13 @@ impl Memory {
         if reached < end { Err(e::ENOMEM.into()) } else { Ok(()) }
     }
 
-    /// madvise(2).
-    pub fn madvise(&mut self, id: SpaceId, at: u64, length: u64, advice: u64) -> Res {
-        if !at.is_multiple_of(PAGE) {
+    /// madvise(2), in the order of Linux 6.1: also for no length the advice must be known, and the start one of a page.
+    pub fn madvise(&mut self, id: SpaceId, at: u64, length: u64, advice: u32) -> Res {
+        if !is_known_advice(advice) || !at.is_multiple_of(PAGE) {
             return Err(e::EINVAL);
         }
         let end = page_up(length).and_then(|l| at.checked_add(l)).ok_or(e::EINVAL)?;
-        if advice != u64::from(linux::MADV_DONTNEED) || end == at {
+        if advice != linux::MADV_DONTNEED || end == at {
             return Ok(());
         }
         let space = self.get(id)?;

@@ -38,11 +38,12 @@ impl Space {
                 name => name.unwrap_or_default(),
             };
             let mut line = format!(
-                "{start:08x}-{:08x} {}{}{}p {offset:08x} {:02x}:{:02x} {inode} ",
+                "{start:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {inode} ",
                 r.end,
                 flag(Rights::READ, 'r'),
                 flag(Rights::WRITE, 'w'),
                 flag(Rights::EXECUTE, 'x'),
+                if r.shared { 's' } else { 'p' },
                 dev >> 8,
                 dev & 0xff,
             )

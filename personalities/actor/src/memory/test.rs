@@ -180,6 +180,34 @@ proptest! {
 }
 
 #[test]
+fn madvise_answers_in_linux_order() {
+    let (mut memory, id) = space();
+    let map = MapRequest { address: at(0), length: PAGE, prot: 3, flags: ANONYMOUS_FIXED, offset: 0 };
+    assert_eq!(memory.mmap(id, &map, None, Growth::Turn), Ok(at(0)));
+    memory.write(id, at(0), &[7]).unwrap();
+    let known = |advice: u32| matches!(advice, 0..=4 | 8..=25 | 100 | 101);
+    for advice in (0..130).chain([u32::MAX, 1 << 31]) {
+        let length = 2 * PAGE;
+        let over_a_hole = match advice {
+            4 => Err(e::ENOMEM),
+            _ if known(advice) => Ok(()),
+            _ => Err(e::EINVAL),
+        };
+        let nothing = if known(advice) { Ok(()) } else { Err(e::EINVAL) };
+        assert_eq!(memory.madvise(id, at(0), length, advice), over_a_hole, "{advice}");
+        assert_eq!(memory.madvise(id, at(9), 0, advice), nothing, "{advice}");
+        assert_eq!(memory.madvise(id, at(0) + 1, 0, advice), Err(e::EINVAL), "{advice}");
+        for too_long in [u64::MAX, u64::MAX - PAGE + 1, 0u64.wrapping_sub(at(0))] {
+            assert_eq!(memory.madvise(id, at(0), too_long, advice), Err(e::EINVAL), "{advice}");
+        }
+        // Only DONTNEED (4) takes what the page holds, also if a hole follows.
+        let mut byte = [0];
+        memory.read(id, at(0), &mut byte).unwrap();
+        assert_eq!(byte, [if advice < 4 { 7 } else { 0 }], "{advice}");
+    }
+}
+
+#[test]
 fn an_mremap_to_the_same_length_leaves_one_mapping() {
     let (mut memory, id) = space();
     let map = MapRequest { address: at(0), length: 5 * PAGE, prot: 5, flags: ANONYMOUS_FIXED, offset: 0 };

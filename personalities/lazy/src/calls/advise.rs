@@ -1,4 +1,4 @@
-//! madvise: MADV_DONTNEED makes private pages zero, or the file's again; all other advice is taken and has no effect.
+//! madvise: MADV_DONTNEED makes private pages zero, or the file's again; all other advice that Linux 6.1 knows is taken and has no effect.
 
 use super::memory::align;
 use super::*;
@@ -7,12 +7,19 @@ use crate::memory::object::Source;
 use abi::layout::PAGE;
 use alloc::collections::BTreeMap;
 
-const DONTNEED: u64 = 4;
+const DONTNEED: u32 = 4;
+
+/// Whether Linux 6.1 has such advice: NORMAL to DONTNEED, FREE to COLLAPSE, HWPOISON and SOFT_OFFLINE.
+fn is_known(advice: u32) -> bool {
+    matches!(advice, 0..=DONTNEED | 8..=25 | 100 | 101)
+}
 
 impl<H: Hardware> Kernel<H> {
     pub(super) fn sys_madvise(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let [start, length, advice, ..] = *a;
-        if start % PAGE != 0 {
+        // An int.
+        let advice = advice as u32;
+        if !is_known(advice) || start % PAGE != 0 {
             return Err(EINVAL);
         }
         let end = align(length).and_then(|l| start.checked_add(l)).ok_or(EINVAL)?;

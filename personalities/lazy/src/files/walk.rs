@@ -144,18 +144,19 @@ impl<H: Hardware> Kernel<H> {
         })
     }
 
-    /// A link of /proc that leads to a thing, not to a path.
-    fn magic(&self, serial: u64, ino: u64) -> Option<Node> {
-        let p = self.process_of(serial)?;
-        match procfs::node(ino)? {
-            procfs::Node::Link(pid, fd) if pid == p.pid => Some(Node::Open(p.descriptor(fd)?.file)),
-            procfs::Node::Entry(pid, b"cwd") => Some(Node::Inode(self.by_pid(pid)?.cwd)),
-            procfs::Node::Entry(pid, b"exe") => {
-                let exe = self.by_pid(pid)?.exe.0;
-                self.files.inode(exe).is_ok().then_some(Node::Inode(exe))
+    /// A link of /proc that leads to a thing, not to a path. ENOENT: it leads to a program whose file is gone, and never where its text says.
+    fn magic(&self, serial: u64, ino: u64) -> Result<Option<Node>> {
+        let Some(p) = self.process_of(serial) else { return Ok(None) };
+        Ok(match procfs::node(ino) {
+            Some(procfs::Node::Link(pid, fd)) if pid == p.pid => p.descriptor(fd).map(|d| Node::Open(d.file)),
+            Some(procfs::Node::Entry(pid, b"cwd")) => self.by_pid(pid).map(|p| Node::Inode(p.cwd)),
+            Some(procfs::Node::Entry(pid, b"exe")) => {
+                let exe = self.by_pid(pid).ok_or(ENOENT)?.exe.0;
+                self.files.inode(exe)?;
+                Some(Node::Inode(exe))
             }
             _ => None,
-        }
+        })
     }
 
     /// The directory that paths of this call begin at.
@@ -215,7 +216,7 @@ impl<H: Hardware> Kernel<H> {
             if links > LINKS_MAX {
                 return Err(ELOOP);
             }
-            if let Some(node) = self.magic(serial, ino) {
+            if let Some(node) = self.magic(serial, ino)? {
                 match node {
                     _ if at_end && !slash => return Ok(Walked { dir, last, node: Some(node), slash }),
                     Node::Inode(i) => dir = i,

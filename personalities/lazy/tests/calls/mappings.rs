@@ -119,3 +119,28 @@ fn pages_that_are_given_back_are_zero_and_leave_the_mapping_whole() {
     memory.read(space, at(4), &mut page).unwrap();
     assert_eq!(page, [0; 8]);
 }
+
+#[test]
+fn advice_is_looked_at_before_the_place_and_the_length() {
+    let advise = |start: u64, length: u64, advice: u64| call(nr::madvise, &[start, length, advice]);
+    let known = || (0..=4).chain(8..=25).chain([100, 101]);
+    let mut script = vec![];
+    for advice in (5..8).chain(26..100).chain(102..200).chain([1 << 31, u64::MAX]) {
+        script.extend([0, 4096].map(|length| (advise(at(0), length, advice), EINVAL)));
+    }
+    for advice in known() {
+        script.extend([
+            (advise(at(0), 4096, advice), 0),
+            // It is an int.
+            (advise(at(0), 4096, advice | 1 << 32), 0),
+            (advise(at(0) + 1, 4096, advice), EINVAL),
+            (advise(at(0) + 1, 0, advice), EINVAL),
+            (advise(at(0), u64::MAX, advice), EINVAL),
+            (advise(at(0), at(0).wrapping_neg(), advice), EINVAL),
+            (advise(NOWHERE, 0, advice), 0),
+            (advise(NOWHERE, 4096, advice), if advice == 4 { ENOMEM } else { 0 }),
+            (advise(NOWHERE, 4096, advice | 7 << 32), if advice == 4 { ENOMEM } else { 0 }),
+        ]);
+    }
+    check(vec![mapped(3)], script);
+}

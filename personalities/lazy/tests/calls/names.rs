@@ -147,6 +147,56 @@ fn exe_and_maps_tell_the_same_entry_and_follow_it() {
     }
 }
 
+/// Its text does not matter, nor what has that name; without a name and without an open file description there is nothing.
+#[test]
+fn exe_leads_to_the_program_and_never_where_its_text_says() {
+    let (exe, decoy) = ("/proc/self/exe", "/bin/init (deleted)");
+    let path = PATHS - 1;
+    let mut s = Script::default();
+    s.link("/bin/init", "/bin/other").unlink("/bin/init").open(decoy, 0o102, 3).look(exe, decoy);
+    // The file that has another name; the other one is empty.
+    s.open(exe, 0, 4).on(nr::read, &[4, AREA, 4], &[], 4);
+    s.unlink("/bin/other").open(exe, 0, 5).on(nr::read, &[5, AREA, 4], &[], 4);
+    for fd in [4, 5] {
+        s.on(nr::close, &[fd], &[], 0);
+    }
+    for there in [true, false] {
+        s.open(exe, 0, ENOENT).open(exe, 0o101, ENOENT).open(exe, O_PATH, ENOENT);
+        s.on(nr::newfstatat, &[HERE, path, AREA, 0], &[exe], ENOENT).on(
+            nr::execve,
+            &[path, 0, 0],
+            &[exe],
+            ENOENT,
+        );
+        s.on(nr::newfstatat, &[HERE, path, AREA, 0x100], &[exe], 0).look(exe, decoy);
+        if there {
+            s.unlink(decoy);
+        }
+    }
+    s.on(nr::faccessat, &[HERE, path, 0], &[decoy], ENOENT);
+    s.run();
+}
+
+#[test]
+fn a_program_that_is_only_open_is_executed_by_exe() {
+    let place = AREA + 0x40000;
+    let mut s = Script::default();
+    s.steps.push((call(nr::mmap, &[AREA, 0x20000, 3, 0x32, u64::MAX, 0]), 0));
+    // Who runs this again finds no such file, so has no mapping, and ends where it stores.
+    s.open("/etc/a", 0o2000000, 3).on(nr::mmap, &[place, 0x1000, 3, 0x12, 3, 0], &[], 0);
+    s.steps.push((Step::Store(place, vec![1]), 0));
+    s.unlink("/etc/a").open("/proc/self/exe", 0, 4).unlink("/bin/init");
+    s.steps.extend([(Step::Fork(17, 1), 2), (call(nr::ppoll, &[0, 0, 0, 0, 8]), 0)]);
+    let first = s.steps.into_iter().map(|(step, _)| step).collect();
+    let second = vec![text(PATHS, "/proc/self/exe"), call(nr::execve, &[PATHS, 0, 0])];
+    let run = booted(vec![first, second]);
+    assert!(run.outside.borrow().results.iter().all(|(script, _)| *script == 0), "execve does not come back");
+    let [one, two] = [1, 2].map(|pid| &run.kernel.processes[&pid]);
+    assert!(two.execed && two.zombie);
+    assert_eq!(two.exe.0, one.exe.0);
+    assert_eq!(two.exe.1.text().unwrap(), b"/bin/init (deleted)");
+}
+
 /// On Linux they are one mapping by file; here, as in a snapshot, by inode and path: two names of one file are two mappings until they show the same.
 #[test]
 fn mappings_of_one_file_are_one_if_they_show_the_same_path() {

@@ -46,6 +46,11 @@ fn log() -> Vec<Vec<u8>> {
     (1..100).map(entry).collect()
 }
 
+/// Runs these scripts from Boot on.
+pub fn booted(scripts: Vec<Vec<Step>>) -> Run {
+    Run::from_boot(root_image(), scripts, log())
+}
+
 /// Makes the calls of `script`, each with the result that it must have.
 pub fn check(setup: Vec<Step>, script: Vec<(Step, i64)>) -> Run {
     check_all(setup, script, vec![])
@@ -60,7 +65,7 @@ pub fn check_all(setup: Vec<Step>, script: Vec<(Step, i64)>, child: Vec<Step>) -
     steps.extend(script.iter().map(|(s, _)| s.clone()));
     // Waits for ever: who ends is gone.
     steps.push(call(nr::ppoll, &[0, 0, 0, 0, 8]));
-    let run = Run::from_boot(root_image(), vec![steps, child], log());
+    let run = booted(vec![steps, child]);
     let outside = run.outside.borrow();
     let results: Vec<i64> =
         outside.results.iter().filter(|r| r.0 == 0).map(|r| r.1).skip(setup_calls).collect();
