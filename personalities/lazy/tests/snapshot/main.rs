@@ -295,6 +295,9 @@ proptest! {
         let bytes = TAKEN.with(|all| which.get(all).clone());
         let mut parts: Vec<Vec<u8>> = records(&bytes).map(|r| r.unwrap().to_vec()).collect();
         for (record, place, value, kind) in changes {
+            if parts.is_empty() {
+                break;
+            }
             let (at, other) = (record.index(parts.len()), place.index(parts.len()));
             match kind {
                 0 => drop(parts.remove(at)),
