@@ -135,7 +135,8 @@ impl Session {
         self.open = open;
     }
 
-    fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Session) -> Option<T>) -> Result<T> {
+    /// Waits until `done` has something to give; `what` is what is waited for, in words.
+    pub fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Session) -> Option<T>) -> Result<T> {
         let limit = Instant::now() + self.limit;
         loop {
             if let Some(value) = done(self) {

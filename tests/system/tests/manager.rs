@@ -130,12 +130,8 @@ fn a_hostile_manager_gets_none_of_the_last_two() {
     // Of the two that are lost and the spare two have a seat in the end, and the third is the spare.
     s.operator_says(&["is the spare"]).unwrap();
     // When four vote, the manager's orders can still swap one for the spare: three are left meanwhile, and then four again.
-    for _ in 0..60 {
-        s.run_for(std::time::Duration::from_secs(1));
-        if voters(&s).last().map(Vec::len) == Some(4) {
-            break;
-        }
-    }
+    s.run_for(std::time::Duration::from_secs(1));
+    s.until("four vote", |s| (voters(s).last().map(Vec::len) == Some(4)).then_some(())).unwrap();
     starts(&mut s, &[("k1", 1)]);
     let sets = voters(&s);
     assert!(sets.iter().all(|set| (2..=4).contains(&set.len()) && set.contains(&"k1")), "{sets:?}");

@@ -15,7 +15,7 @@ const EINVAL: i64 = -22;
 const ESRCH: i64 = -3;
 
 /// What process 1 is answered.
-fn answer(k: &mut Kernel<Fake>, number: u64, arguments: &[i64]) -> i64 {
+pub(super) fn answer(k: &mut Kernel<Fake>, number: u64, arguments: &[i64]) -> i64 {
     let arguments: Vec<u64> = arguments.iter().map(|a| *a as u64).collect();
     let call = call(number, &arguments);
     let user = &mut k.threads.get_mut(&1).unwrap().user;

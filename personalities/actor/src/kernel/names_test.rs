@@ -1,9 +1,9 @@
 //! The names of what is open (`docs/linux-abi.md`), asked for as a program asks, and carried by snapshots.
 
+use super::linux_test::answer;
 use super::snapshot_test::{Scenario, exit, letters, timespec};
 use super::test::{DATA, Fake, call, kernel};
 use super::*;
-use crate::memory::Growth;
 use abi::linux::nr;
 
 const AT_CWD: i64 = -100;
@@ -14,19 +14,6 @@ const O_PATH: i64 = 0o10000000;
 const ENOENT: i64 = -2;
 const ENOTDIR: i64 = -20;
 const ENAMETOOLONG: i64 = -36;
-
-fn answer(k: &mut Kernel<Fake>, number: u64, arguments: &[i64]) -> i64 {
-    let arguments: Vec<u64> = arguments.iter().map(|a| *a as u64).collect();
-    let call = call(number, &arguments);
-    let user = &mut k.threads.get_mut(&1).unwrap().user;
-    user.x[8] = call[0];
-    user.x[..6].copy_from_slice(&call[1..]);
-    match k.perform(1, Growth::Turn) {
-        Ok(Flow::Done(value)) => value as i64,
-        Ok(_) => panic!("{number} waits"),
-        Err(errno) => errno.result() as i64,
-    }
-}
 
 /// A path in memory; two of them have room.
 fn path(k: &mut Kernel<Fake>, which: u64, text: &str) -> i64 {
