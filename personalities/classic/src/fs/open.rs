@@ -58,6 +58,7 @@ impl Fs {
             if self.is_dir(node) {
                 return Err(EISDIR);
             }
+            self.may_create_in_sticky(found.dir, node)?;
             self.may_open(node, flags)?;
             return Ok((node, self.entry_at(&found, node)));
         }
@@ -66,6 +67,18 @@ impl Fs {
         let now = Time::from_us(caller.now_us);
         let node = self.tree.make(found.dir, name, S_IFREG | mode, Body::Regular(Content::new()), now)?;
         Ok((node, self.tree.hold_entry(found.dir, name)))
+    }
+
+    /// EACCES for O_CREAT of a special file that is neither the caller's nor the directory's owner's, where all may make files and remove only their
+    /// own: who wanted a file of its own does not get what somebody has put there. (As Linux, where regular files and FIFOs are protected likewise only if
+    /// the administrator says so.)
+    fn may_create_in_sticky(&self, dir: Ino, node: Ino) -> Result<(), Errno> {
+        const CALLER: u32 = 0; // there is one user
+        const OF_ALL: u32 = S_ISVTX | 0o2;
+        let plain = matches!(self.mode(node) & S_IFMT, S_IFREG | S_IFIFO);
+        let owner = |ino| self.meta(ino).map_or(0, |meta| meta.uid);
+        let others = owner(node) != CALLER && owner(node) != owner(dir);
+        if !plain && self.mode(dir) & OF_ALL == OF_ALL && others { Err(EACCES) } else { Ok(()) }
     }
 
     fn may_open(&self, node: Ino, flags: u32) -> Result<(), Errno> {

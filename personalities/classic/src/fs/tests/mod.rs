@@ -9,4 +9,5 @@ mod order;
 mod pipes;
 mod random;
 mod special;
+mod sticky;
 mod terminal;
