@@ -252,6 +252,10 @@ impl Fs {
             return Err(if empty { ENOENT } else { EINVAL }.into());
         }
         let text = self.link_text(call.caller, node).ok_or(ENOENT)?;
+        // As Linux, which makes the texts of /proc in a page, with a zero byte behind.
+        if text.len() >= PATH_MAX {
+            return Err(ENAMETOOLONG.into());
+        }
         let text = &text[..text.len().min(size as usize)];
         call.put(2, text)?;
         Ok(text.len() as i64)

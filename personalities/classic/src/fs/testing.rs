@@ -71,6 +71,8 @@ pub struct Rows {
     pub rows: Vec<ProcessRow>,
     pub orphaned: bool,
     pub ignores: bool,
+    /// Everybody's program.
+    pub exe: Option<(Ino, Entry)>,
 }
 
 impl System for Rows {
@@ -81,7 +83,7 @@ impl System for Rows {
         self.rows.iter().find(|row| row.pid == pid).cloned()
     }
     fn exe(&self, _pid: u32) -> Option<(Ino, Entry)> {
-        None
+        self.exe.clone()
     }
     fn charged(&self) -> u64 {
         self.rows.iter().map(|row| row.charged_pages).sum()

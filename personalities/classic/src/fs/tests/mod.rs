@@ -4,6 +4,7 @@ mod basic;
 mod copy;
 mod host;
 mod limits;
+mod long;
 mod names;
 mod order;
 mod pipes;
