@@ -83,6 +83,10 @@ impl Fs {
         let node = self.resolve(call.caller, call.fd(0), &old, flags & AT_EMPTY_PATH | follow)?;
         let path = read_nonempty(call.user, call.args[3])?;
         let (dir, name) = self.new_name(call, call.fd(2), &path, false)?;
+        // A removed directory is found to have no names before it is asked what shall have one.
+        if self.tree.get(dir).is_none_or(|dir| dir.links == 0) {
+            return Err(ENOENT.into());
+        }
         if mount(node) != mount(dir) {
             return Err(EXDEV.into());
         }

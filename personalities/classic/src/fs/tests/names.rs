@@ -203,3 +203,26 @@ fn names_are_kept_for_who_holds_them() {
     w.mv("/tmp/kept", "/tmp/it");
     assert_eq!(w.shows(kept), "/tmp/it");
 }
+
+/// As Linux: where the name shall go is looked at before what shall have it.
+#[test]
+fn nothing_is_linked_into_a_removed_directory() {
+    const ENOENT: i64 = -2;
+    const EPERM: i64 = -1;
+    const EXDEV: i64 = -18;
+    let mut w = World::new();
+    for dir in ["/tmp/gone", "/tmp/d"] {
+        w.mkdir(dir);
+    }
+    let gone = w.open("/tmp/gone", O_DIRECTORY) as u64;
+    let link = |w: &mut World, old: &str| {
+        let (old, new) = (w.text(0, old.as_bytes()), w.text(1, b"new"));
+        w.call(nr::linkat, &[AT, old, gone, new, 0])
+    };
+    let old = ["/tmp/d", "/proc/version", "/dev/null", "/etc/passwd"];
+    assert_eq!(old.map(|old| link(&mut w, old)), [EPERM, EXDEV, EXDEV, 0]);
+    assert_eq!(w.at(nr::unlinkat, "/tmp/gone/new", &[0]), 0);
+    w.rmdir("/tmp/gone");
+    assert_eq!(old.map(|old| link(&mut w, old)), [ENOENT; 4]);
+    assert_eq!(link(&mut w, "/nothing"), ENOENT);
+}
