@@ -144,8 +144,11 @@ pub(super) fn madvise<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result {
         return Err(EINVAL.into());
     }
     let end = len.checked_next_multiple_of(4096).and_then(|len| start.checked_add(len)).ok_or(EINVAL)?;
-    if advice == MADV_DONTNEED && end > start {
-        k.on_space(c.serial, |space, m, _, files| space.discard(m, start, end, files))?;
-    }
-    Ok(0)
+    k.on_space(c.serial, |space, m, _, files| {
+        if advice == MADV_DONTNEED {
+            space.discard(m, start, end, files);
+        }
+        space.check_mapped(start, end)
+    })
+    .map(|()| 0)
 }

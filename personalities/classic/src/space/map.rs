@@ -103,13 +103,7 @@ impl Space {
             return Err(EINVAL.into());
         }
         let wanted_end = page_up(len).and_then(|l| start.checked_add(l)).ok_or(ENOMEM)?;
-        let mut end = start;
-        while end < wanted_end {
-            match self.find(end) {
-                Some(area) => end = area.end.min(wanted_end),
-                None => break,
-            }
-        }
+        let end = self.mapped_until(start, wanted_end);
         check_heap(m)?;
         self.room(m, self.cuts(start, end))?;
         if rights.has(Rights::WRITE) {
@@ -292,35 +286,31 @@ impl Space {
         Ok(())
     }
 
-    /// MADV_DONTNEED from page to page: anonymous pages are zero again, a file's are the file's. ENOMEM if some of the range is not mapped.
-    pub fn discard<M: Machine>(
-        &mut self,
-        m: &mut M,
-        start: u64,
-        end: u64,
-        source: &dyn FileSource,
-    ) -> Result<()> {
-        let mut hole = false;
-        let mut at = start;
-        while at < end {
-            match self.areas.get(self.index_from(at)) {
-                Some(a) if a.start < end => {
-                    hole |= a.start > at;
-                    let (from, to) = (a.start.max(at), a.end.min(end));
-                    at = a.end;
-                    self.reset(m, from, to, source);
-                }
-                _ => {
-                    hole = true;
-                    break;
-                }
-            }
-        }
-        if hole { Err(ENOMEM.into()) } else { Ok(()) }
+    /// ENOMEM if some of the range is not mapped.
+    pub fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
+        if self.mapped_until(start, end) < end { Err(ENOMEM.into()) } else { Ok(()) }
     }
 
-    fn reset<M: Machine>(&self, m: &mut M, start: u64, end: u64, source: &dyn FileSource) {
-        let Some(area) = self.find(start) else { return };
+    /// The first hole between two addresses, else `end`.
+    fn mapped_until(&self, start: u64, end: u64) -> u64 {
+        let mut at = start;
+        while at < end {
+            match self.find(at) {
+                Some(area) => at = area.end.min(end),
+                None => break,
+            }
+        }
+        at
+    }
+
+    /// MADV_DONTNEED from page to page, holes left out: anonymous pages are zero again, a file's are the file's.
+    pub fn discard<M: Machine>(&mut self, m: &mut M, start: u64, end: u64, source: &dyn FileSource) {
+        for area in self.areas.iter().skip(self.index_from(start)).take_while(|a| a.start < end) {
+            Self::reset(m, area, area.start.max(start), area.end.min(end), source);
+        }
+    }
+
+    fn reset<M: Machine>(m: &mut M, area: &Area, start: u64, end: u64, source: &dyn FileSource) {
         let mut at = start;
         let end = end.min(area.known_end());
         while at < end {

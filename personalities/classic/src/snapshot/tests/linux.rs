@@ -33,14 +33,36 @@ fn madvise_looks_at_advice_then_start_then_length() {
         for (start, len) in [(A, u64::MAX), (A, A.wrapping_neg()), (HOLES[1], 0x3000), (HOLES[1], 0x2001)] {
             assert_eq!(madvise(start, len, known), EINVAL, "{start:x} {len:x} {known}");
         }
-        let over_holes = if known as u32 == DONTNEED as u32 { ENOMEM } else { 0 };
         for hole in HOLES {
             assert_eq!(
                 [madvise(hole, 0, known), madvise(hole, 0x2000, known)],
-                [0, over_holes],
+                [0, ENOMEM],
                 "{hole:x} {known}"
             );
         }
+    }
+}
+
+/// A hole before, between and behind what is mapped.
+#[test]
+fn madvise_finds_holes_with_all_advice() {
+    let at = BIG << 4;
+    let over = |start: u64, len: u64, advice: u64| {
+        answer(|c| {
+            c.call(nr::mmap, &[at, 0x5000, 3, 0x32, u64::MAX, 0]).call(nr::munmap, &[at + 0x1000, 0x1000]);
+            c.call(nr::mprotect, &[at + 0x3000, 0x1000, 0]).call(nr::madvise, &[start, len, advice]);
+        })
+        .0
+    };
+    for advice in [0, 1, 2, 3, DONTNEED, 8, 9, 14, 20, 25] {
+        let holes =
+            [(at - 0x1000, 0x2000), (at, 0x2000), (at + 0x1000, 1), (at, 0x5000), (at + 0x2000, 0x4000)];
+        assert_eq!(holes.map(|(start, len)| over(start, len, advice)), [ENOMEM; 5], "{advice}");
+        assert_eq!(
+            [(at, 0x1000), (at + 0x2000, 0x3000)].map(|(start, len)| over(start, len, advice)),
+            [0; 2],
+            "{advice}"
+        );
     }
 }
 
