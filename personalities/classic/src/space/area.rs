@@ -23,7 +23,7 @@ pub enum Page {
 pub enum Kind {
     /// Memory from mmap, or a program's zeroed data.
     Anonymous,
-    /// The break.
+    /// The break, as long as it stays where brk made it.
     Heap,
     /// The stack: grows downwards.
     Stack,

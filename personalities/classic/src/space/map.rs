@@ -276,6 +276,10 @@ impl Space {
         }
         for mut area in self.take(old, old_end) {
             m.unmap_range(self.tables, area.start, area.end);
+            // Elsewhere it is no part of the break any more.
+            if area.kind == Kind::Heap && to != old {
+                area.kind = Kind::Anonymous;
+            }
             (area.start, area.end) = (to, to + new_len);
             if let Err(e) = area.load(m, source) {
                 area.free(m);

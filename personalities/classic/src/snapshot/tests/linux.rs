@@ -1,7 +1,7 @@
 //! What all kernels and Linux 6.1 were asked: advice on memory, shared mappings in maps, and where `exe` leads.
 
 use super::answers::{answer, last_of, of_call};
-use super::machine::{Arg::Lit, Arg::Saved, Code, Op};
+use super::machine::{Arg::Lit, Arg::Saved, Code, DATA, Op};
 use super::rig::Case;
 use super::{A, B, BIG, HERE, idle, seen};
 use abi::linux::nr;
@@ -148,4 +148,45 @@ fn exe_leads_to_the_file_while_it_has_a_name_or_is_open() {
     assert_eq!(exe(true, true), (3, told.clone()));
     assert_eq!(exe(false, true), (ENOENT, told));
     assert_eq!(exe(false, false), (ENOENT, String::new()));
+}
+
+/// What of the heap is moved away is an anonymous mapping as any other; what stays, or grows in place, is the heap. Behind a snapshot, too.
+#[test]
+fn a_moved_part_of_the_heap_has_no_name() {
+    const MAY_MOVE: u64 = 1;
+    const FIXED: u64 = 3;
+    let heap = DATA + 0x2_0000 + abi::layout::layout(&[3; 32], 0).brk_gap;
+    let (moved, beside) = (BIG << 4, (BIG << 4) + 0x1000);
+    let mut c = Code::default();
+    c.call(nr::mmap, &[beside, 0x1000, 3, 0x32, u64::MAX, 0]).call(nr::brk, &[heap + 0x4000]);
+    c.call(nr::mremap, &[heap, 0x1000, 0x1000, FIXED, moved]);
+    // Grows in place; then its last page is moved, for something else is there.
+    c.call(nr::mmap, &[heap + 0x6000, 0x1000, 1, 0x32, u64::MAX, 0]);
+    c.call(nr::mremap, &[heap + 0x1000, 0x3000, 0x4000, MAY_MOVE]);
+    c.call(nr::mremap, &[heap + 0x4000, 0x1000, 0x9000, MAY_MOVE]).save(0);
+    // What was moved is one mapping with its neighbour, also to mremap.
+    c.call(nr::mremap, &[moved, 0x2000, 0x3000, 0]);
+    idle(&mut c, 40);
+    c.path(A, "/proc/self/maps").call(nr::openat, &[HERE, A, 0, 0]).call(nr::read, &[3, BIG, 4000]).save(2);
+    c.with(nr::write, &[Lit(1), Lit(BIG), Saved(2)]).call(nr::exit_group, &[0]);
+    let case = Case::new(c, 0);
+    let output = case.run(None, None, 20_000).0.output.replace('\r', "");
+    let mappings: Vec<(u64, u64, &str)> = output.lines().map(mapping).collect();
+    assert!(mappings.contains(&(heap + 0x1000, heap + 0x4000, "[heap]")), "{output}");
+    assert!(mappings.contains(&(moved, moved + 0x3000, "")), "{output}");
+    assert!(mappings.iter().any(|(start, end, name)| end - start == 0x9000 && name.is_empty()), "{output}");
+    assert_eq!(output.matches("[heap]").count(), 1, "{output}");
+    let kept = format!(
+        "start: {moved}, end: {}, rights: 6, charged: true, shared: false, kind: Anonymous",
+        moved + 0x3000
+    );
+    assert!(seen(&case.everywhere(), &kept));
+}
+
+/// Start, end and name of a line of maps.
+fn mapping(line: &str) -> (u64, u64, &str) {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next().and_then(|range| range.split_once('-')).expect(line);
+    let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).expect(line));
+    (start, end, words.nth(4).unwrap_or_default())
 }
