@@ -3,7 +3,7 @@
 use super::answers::{answer, last_of, of_call};
 use super::machine::{Arg::Lit, Arg::Saved, Code, DATA, Op};
 use super::rig::Case;
-use super::{A, B, BIG, HERE, idle, seen};
+use super::{A, B, BIG, HERE, idle, seen, sleep};
 use abi::linux::nr;
 
 const ENOENT: i8 = -2;
@@ -189,4 +189,47 @@ fn mapping(line: &str) -> (u64, u64, &str) {
     let (start, end) = words.next().and_then(|range| range.split_once('-')).expect(line);
     let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).expect(line));
     (start, end, words.nth(4).unwrap_or_default())
+}
+
+/// Behind a snapshot, too: what calls answered is in the registers.
+#[test]
+fn the_links_of_a_zombie_are_there_and_lead_nowhere() {
+    const KEEP: u64 = 0x100;
+    let asked = |link: &str| {
+        let path = format!("/proc/2/{link}");
+        move |c: &mut Code, which: usize| {
+            c.path(A, &path);
+            match which {
+                0 => c.call(nr::newfstatat, &[HERE, A, BIG, KEEP]),
+                1 => c.call(nr::readlinkat, &[HERE, A, BIG, 4096]),
+                2 => c.call(nr::newfstatat, &[HERE, A, BIG, 0]),
+                3 => c.call(nr::openat, &[HERE, A, 0, 0]),
+                4 => c.call(nr::execve, &[A, 0, 0]),
+                _ => c.call(nr::chdir, &[A]),
+            };
+        }
+    };
+    for link in ["exe", "cwd"] {
+        let ask = asked(link);
+        let answers = [0, 1, 2, 3, 4, 5].map(|which| {
+            answer(|c| {
+                c.fork(0, |_| {});
+                sleep(c, 100);
+                ask(c, which);
+            })
+            .0
+        });
+        assert_eq!(answers, [0, ENOENT, ENOENT, ENOENT, ENOENT, ENOENT], "{link}");
+    }
+    let mut c = Code::default();
+    c.fork(0, |_| {});
+    for which in 0..6 {
+        idle(&mut c, 20);
+        for (link, i) in [("exe", 1), ("cwd", 2)] {
+            asked(link)(&mut c, which);
+            c.save(i);
+        }
+    }
+    c.call(nr::wait4, &[u64::MAX, A, 0, 0]).say(b"end\n").call(nr::exit_group, &[0]);
+    assert!(seen(&Case::new(c, 0).everywhere(), "state: Zombie"));
 }
