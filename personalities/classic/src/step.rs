@@ -68,7 +68,13 @@ impl<M: Machine> Kernel<M> {
             None => return After::Stays,
             Some(_) if came => Ended::Result(0),
             Some(Want::Fault(fault)) => self.do_fault(serial, fault),
-            Some(Want::Call { number, args }) => self.dispatch(serial, number, &args),
+            Some(Want::Call { number, args }) => match self.dispatch(serial, number, &args) {
+                Ended::Expired => match self.look_within(serial) {
+                    Some(after) => return after,
+                    None => self.dispatch(serial, number, &args),
+                },
+                ended => ended,
+            },
         };
         // execve makes the caller its process' first thread.
         let serial = self.stepping.unwrap_or(serial);
@@ -111,6 +117,14 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// Looks at pending signals in the middle of a call, as if it began to wait now.
+    fn look_within(&mut self, serial: Serial) -> Option<After> {
+        let call = self.turns.call();
+        let t = self.threads.get_mut(&serial)?;
+        (t.made_at, t.repeated) = (call, true);
+        self.look(serial)
+    }
+
     /// Writes a call's end into its thread; says what it waits for if it blocks.
     fn settle(&mut self, serial: Serial, ended: Ended) -> Option<After> {
         let call = self.turns.call();
@@ -119,7 +133,7 @@ impl<M: Machine> Kernel<M> {
         match ended {
             Ended::Result(value) => t.finish_call(value),
             Ended::NoResult => t.end_call(),
-            Ended::Again => t.repeated = true,
+            Ended::Again | Ended::Expired => t.repeated = true,
             Ended::Restart => {
                 t.repeated = true;
                 t.progress = crate::fs::Progress::default();

@@ -33,6 +33,7 @@ impl<M: Machine> Kernel<M> {
         match outcome {
             Some(Outcome::Done(value)) => Ended::Result(value),
             Some(Outcome::Again) => Ended::Again,
+            Some(Outcome::Expired) => Ended::Expired,
             Some(Outcome::Restart) => Ended::Restart,
             Some(Outcome::Block { on, deadline_us }) => {
                 Ended::Block { keys: on.into_iter().map(Key::File).collect(), deadline_us }

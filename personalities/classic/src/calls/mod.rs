@@ -29,6 +29,8 @@ pub enum Ended {
     NoResult,
     /// It did a slice and wants to be made again at once.
     Again,
+    /// It has nothing, and no time to wait: signals come first, then it is made again in the same step.
+    Expired,
     /// It did nothing but cause a signal, which comes first; then it is made again from its start.
     Restart,
     /// It waits.

@@ -78,6 +78,9 @@ pub enum Outcome {
     },
     /// The call did a slice of its work and wants to be made again as the thread's next call, without waiting (terminal output).
     Again,
+    /// Nothing of what the call asks for is there, and it has no time to wait. Signals that its own mask lets through come first; if none ends it, it is
+    /// made again in the same step with the same [`Progress`], and is done.
+    Expired,
     /// The call did nothing but push a signal that stops the caller's group (terminal job control). Like Linux' ERESTARTSYS: the signal
     /// is delivered at the call's end; a handler without SA_RESTART makes it EINTR, otherwise the call is made again from its start,
     /// after the handler or after SIGCONT.
@@ -181,7 +184,7 @@ pub struct Caller<'a> {
     pub process: u64,
     /// How far its random stream was read; advanced by reads of /dev/urandom.
     pub random_offset: &'a mut u64,
-    /// Its signal mask is replaced while ppoll/pselect6 wait: the kernel handles that; `fs` ignores the mask argument.
+    /// Its signal mask is replaced while ppoll/pselect6 wait: the kernel handles that; `fs` asks only whether there is a mask argument.
     pub progress: &'a mut Progress,
     /// The program's clock, µs since 1970.
     pub now_us: u64,

@@ -55,7 +55,7 @@ impl Fs {
     }
 
     pub(super) fn ppoll(&mut self, call: &mut Call<'_, '_>) -> Answer {
-        let deadline_us = deadline(call, call.args[2])?;
+        let deadline = deadline(call, call.args[2])?;
         let count = call.args[1] as u32 as usize;
         if count > call.caller.fds.limit {
             return Err(EINVAL.into());
@@ -80,16 +80,16 @@ impl Fs {
             entry[6..8].copy_from_slice(&(bits as u16).to_le_bytes());
             found += i64::from(bits != 0);
         }
-        wait(call, found, on, deadline_us)?;
+        wait(call, found, on, deadline, call.args[3] != 0)?;
         call.put(0, &list)?;
-        remaining(call, call.args[2], deadline_us);
+        remaining(call, call.args[2], deadline);
         Ok(found)
     }
 
     pub(super) fn pselect6(&mut self, call: &mut Call<'_, '_>) -> Answer {
         const IN: u32 = POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR;
         const OUT: u32 = POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR;
-        let deadline_us = deadline(call, call.args[4])?;
+        let deadline = deadline(call, call.args[4])?;
         let count = usize::try_from(call.fd(0)).map_err(|_| EINVAL)?.min(FDS_MAX);
         let len = count.div_ceil(64) * 8;
         let mut asked = [[0u8; FDS_MAX / 8]; 3];
@@ -118,19 +118,27 @@ impl Fs {
                 }
             }
         }
-        wait(call, found, on, deadline_us)?;
+        wait(call, found, on, deadline, call.args[5] != 0)?;
         for (set, i) in result.iter().zip(1..4) {
             if call.args[i] != 0 {
                 call.put(i, &set[..len])?;
             }
         }
-        remaining(call, call.args[4], deadline_us);
+        remaining(call, call.args[4], deadline);
         Ok(found)
     }
 }
 
+/// Until when a call waits, µs.
+#[derive(Clone, Copy)]
+struct Deadline {
+    us: u64,
+    /// The call is made for the first time.
+    is_new: bool,
+}
+
 /// The deadline of a call whose timeout is at `address`; fixed when the call is first made.
-fn deadline(call: &mut Call<'_, '_>, address: u64) -> Result<Option<u64>, Errno> {
+fn deadline(call: &mut Call<'_, '_>, address: u64) -> Result<Option<Deadline>, Errno> {
     if address == 0 {
         return Ok(None);
     }
@@ -142,20 +150,30 @@ fn deadline(call: &mut Call<'_, '_>, address: u64) -> Result<Option<u64>, Errno>
     }
     let us = sec.saturating_mul(1_000_000).saturating_add(nsec.div_ceil(1000));
     let until = call.caller.now_us.saturating_add(us);
-    Ok(Some(*call.caller.progress.deadline_us.get_or_insert(until)))
+    let is_new = call.caller.progress.deadline_us.is_none();
+    Ok(Some(Deadline { us: *call.caller.progress.deadline_us.get_or_insert(until), is_new }))
 }
 
-/// Blocks if nothing was found and there is time left.
-fn wait(call: &Call<'_, '_>, found: i64, on: Vec<WaitKey>, deadline_us: Option<u64>) -> Result<(), Stop> {
-    if found > 0 || deadline_us.is_some_and(|until| until <= call.caller.now_us) {
-        return Ok(());
+/// Blocks if nothing was found and there is time left. One that has no time from the start, and may have a mask of its own, has not looked yet at what that
+/// lets through.
+fn wait(
+    call: &Call<'_, '_>,
+    found: i64,
+    on: Vec<WaitKey>,
+    deadline: Option<Deadline>,
+    has_mask: bool,
+) -> Result<(), Stop> {
+    match deadline {
+        _ if found > 0 => Ok(()),
+        Some(d) if d.us <= call.caller.now_us && !(d.is_new && has_mask) => Ok(()),
+        Some(d) if d.us <= call.caller.now_us => Err(Stop::Out(Outcome::Expired)),
+        _ => Err(Stop::Out(Outcome::Block { on, deadline_us: deadline.map(|d| d.us) })),
     }
-    Err(Stop::Out(Outcome::Block { on, deadline_us }))
 }
 
 /// Writes the time that is left over the timeout, where that can be written.
-fn remaining(call: &mut Call<'_, '_>, address: u64, deadline_us: Option<u64>) {
-    let Some(until) = deadline_us else { return };
+fn remaining(call: &mut Call<'_, '_>, address: u64, deadline: Option<Deadline>) {
+    let Some(Deadline { us: until, .. }) = deadline else { return };
     let Ok(old) = call.get::<16>(address) else { return };
     if old == [0; 16] {
         return;

@@ -235,7 +235,7 @@ impl World {
         loop {
             match self.outcome(number, args) {
                 Outcome::Done(result) => return result,
-                Outcome::Again => continue,
+                Outcome::Again | Outcome::Expired => continue,
                 other => panic!("{other:?}"),
             }
         }

@@ -9,50 +9,50 @@ use crate::signal::SigSet;
 use abi::linux::nr;
 use abi::log::Event;
 
-const DEFAULT: u64 = 0;
-const IGNORE: u64 = 1;
+pub const DEFAULT: u64 = 0;
+pub const IGNORE: u64 = 1;
 /// Says "h" and returns; [`program`] puts it there.
-const HANDLER: u64 = TEXT + 4;
-const BLOCK: u64 = 0;
+pub const HANDLER: u64 = TEXT + 4;
+pub const BLOCK: u64 = 0;
 const UNBLOCK: u64 = 1;
-const USR1: u8 = 10;
-const USR2: u8 = 12;
+pub const USR1: u8 = 10;
+pub const USR2: u8 = 12;
 const CHLD: u8 = 17;
-const CONT: u8 = 18;
+pub const CONT: u8 = 18;
 const STOP: u8 = 19;
-const TSTP: u8 = 20;
-const WINCH: u8 = 28;
+pub const TSTP: u8 = 20;
+pub const WINCH: u8 = 28;
 /// Where programs keep the number of who is signalled.
-const SELF: usize = 5;
+pub const SELF: usize = 5;
 
 fn set_of(signals: &[u8]) -> u64 {
     signals.iter().fold(0, |set, s| set | SigSet::of(*s).0)
 }
 
-fn mask(c: &mut Code, how: u64, signals: &[u8]) {
+pub fn mask(c: &mut Code, how: u64, signals: &[u8]) {
     c.put(A, &set_of(signals).to_le_bytes()).call(nr::rt_sigprocmask, &[how, A, 0, 8]);
 }
 
-fn act(c: &mut Code, signal: u8, handler: u64) {
+pub fn act(c: &mut Code, signal: u8, handler: u64) {
     action(c, signal.into(), handler, 0);
 }
 
-fn kill(c: &mut Code, signal: u8) {
+pub fn kill(c: &mut Code, signal: u8) {
     c.with(nr::kill, &[Saved(SELF), Lit(signal.into())]);
 }
 
 /// Prints the 8 bytes of what is pending and blocked.
-fn show(c: &mut Code) {
+pub fn show(c: &mut Code) {
     c.call(nr::rt_sigpending, &[B, 8]).call(nr::write, &[1, B, 8]);
 }
 
 /// What [`show`] prints of `signals`.
-fn shown(signals: &[u8]) -> String {
+pub fn shown(signals: &[u8]) -> String {
     String::from_utf8(set_of(signals).to_le_bytes().to_vec()).unwrap()
 }
 
 /// A program whose process 2 does `body`, and knows itself as [`SELF`]; process 1 waits for it.
-fn program(body: impl FnOnce(&mut Code)) -> Case {
+pub fn program(body: impl FnOnce(&mut Code)) -> Case {
     let mut c = Code::default();
     c.op(Op::Jump(4)).say(b"h").op(Op::Return);
     c.fork(0, |c| {
@@ -65,7 +65,7 @@ fn program(body: impl FnOnce(&mut Code)) -> Case {
     case
 }
 
-fn said(case: &Case) -> String {
+pub fn said(case: &Case) -> String {
     let (said, _) = case.run(None, None, 20_000);
     assert!(said.effects.values().any(|e| e.contains("Exit")), "it ends: {:?}", said.effects);
     said.output

@@ -6,6 +6,7 @@ mod ignored;
 mod linux;
 mod machine;
 mod names;
+mod polls;
 mod rig;
 mod threads;
 
