@@ -94,7 +94,7 @@ pub(crate) enum Flow {
     Block { things: Vec<Thing>, deadline_us: Option<u64>, restart: Restart },
     /// It set the registers itself.
     Registers,
-    /// Its thread is gone.
+    /// Its thread is gone, or a signal has decided what becomes of it.
     Gone,
     /// It needs its turn (private calls only).
     NeedsTurn,
