@@ -16,6 +16,8 @@ mod snapshot;
 mod snapshot_test;
 mod speech;
 mod step;
+#[cfg(test)]
+mod sticky_test;
 mod sync;
 #[cfg(test)]
 mod test;

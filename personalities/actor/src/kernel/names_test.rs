@@ -16,18 +16,18 @@ const ENOTDIR: i64 = -20;
 const ENAMETOOLONG: i64 = -36;
 
 /// A path in memory; two of them have room.
-fn path(k: &mut Kernel<Fake>, which: u64, text: &str) -> i64 {
+pub(super) fn path(k: &mut Kernel<Fake>, which: u64, text: &str) -> i64 {
     let at = DATA + which * 0x400;
     k.put(at, &[text.as_bytes(), b"\0"].concat());
     at as i64
 }
 
-fn open(k: &mut Kernel<Fake>, text: &str, flags: i64) -> i64 {
+pub(super) fn open(k: &mut Kernel<Fake>, text: &str, flags: i64) -> i64 {
     let at = path(k, 0, text);
     answer(k, nr::openat, &[AT_CWD, at, flags, 0o700])
 }
 
-fn rename(k: &mut Kernel<Fake>, old: &str, new: &str) {
+pub(super) fn rename(k: &mut Kernel<Fake>, old: &str, new: &str) {
     let (old, new) = (path(k, 0, old), path(k, 1, new));
     assert_eq!(answer(k, nr::renameat2, &[AT_CWD, old, AT_CWD, new, 0]), 0);
 }
@@ -37,12 +37,12 @@ fn link(k: &mut Kernel<Fake>, old: &str, new: &str) {
     assert_eq!(answer(k, nr::linkat, &[AT_CWD, old, AT_CWD, new, 0]), 0);
 }
 
-fn mkdir(k: &mut Kernel<Fake>, text: &str) {
+pub(super) fn mkdir(k: &mut Kernel<Fake>, text: &str) {
     let at = path(k, 0, text);
     assert_eq!(answer(k, nr::mkdirat, &[AT_CWD, at, 0o755]), 0);
 }
 
-fn remove(k: &mut Kernel<Fake>, text: &str, flags: i64) {
+pub(super) fn remove(k: &mut Kernel<Fake>, text: &str, flags: i64) {
     let at = path(k, 0, text);
     assert_eq!(answer(k, nr::unlinkat, &[AT_CWD, at, flags]), 0);
 }
