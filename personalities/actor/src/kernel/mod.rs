@@ -1,6 +1,8 @@
 //! The kernel: all servers, the threads, and the loop that brings messages from one to the other.
 
 mod digest;
+#[cfg(test)]
+mod edges_test;
 mod end;
 #[cfg(test)]
 mod linux_test;
