@@ -7,3 +7,4 @@ mod names;
 mod pipes;
 #[path = "../program/mod.rs"]
 mod program;
+mod sticky;
