@@ -138,9 +138,22 @@ fn advice_is_looked_at_before_the_place_and_the_length() {
             (advise(at(0), u64::MAX, advice), EINVAL),
             (advise(at(0), at(0).wrapping_neg(), advice), EINVAL),
             (advise(NOWHERE, 0, advice), 0),
-            (advise(NOWHERE, 4096, advice), if advice == 4 { ENOMEM } else { 0 }),
-            (advise(NOWHERE, 4096, advice | 7 << 32), if advice == 4 { ENOMEM } else { 0 }),
+            (advise(NOWHERE, 4096, advice), ENOMEM),
+            (advise(NOWHERE, 4096, advice | 7 << 32), ENOMEM),
         ]);
+    }
+    // Holes at the beginning, in the middle and at the end; two neighbours are none.
+    script.extend([
+        (call(nr::munmap, &[at(10), 4096]), 0),
+        (call(nr::mprotect, &[at(20), 4096, 1]), 0),
+        (call(nr::munmap, &[at(0), 4096]), 0),
+    ]);
+    for advice in known() {
+        let over = |page: u64, pages: u64| advise(at(page), pages * 4096, advice);
+        let whole = [(over(1, 9), 0), (over(11, 53), 0), (over(9, 1), 0), (over(10, 0), 0)];
+        script.extend(whole.into_iter().chain(
+            [(0, 2), (8, 4), (9, 2), (10, 1), (10, 2), (60, 5), (1, 64)].map(|(p, n)| (over(p, n), ENOMEM)),
+        ));
     }
     check(vec![mapped(3)], script);
 }
