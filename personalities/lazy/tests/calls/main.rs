@@ -2,6 +2,7 @@
 
 mod answers;
 mod bytes;
+mod links;
 mod mappings;
 mod names;
 mod pipes;
