@@ -98,7 +98,8 @@ fn any_text_is_written_again_as_it_was() {
     let first = recorded(image, scripts.clone());
     let snapshots = whole(&first.outside.borrow().snapshot);
     let (_, bytes) = snapshots.values().last().unwrap();
-    let deep = format!("{}/x (deleted)", "/a".repeat(1000));
+    // Longer than a path may be, too.
+    let [deep, deepest] = [1000, 3000].map(|n| format!("{}/x (deleted)", "/a".repeat(n)));
     for path in [
         "/ (deleted)",
         "//c (deleted)",
@@ -108,6 +109,7 @@ fn any_text_is_written_again_as_it_was() {
         "/c/none/../y (deleted)",
         "/c/none/x (deleted)",
         &deep,
+        &deepest,
     ] {
         let mut count = 0;
         let bytes = changed(bytes, |record| match record {
