@@ -123,7 +123,7 @@ pub struct Clerk {
     pub(crate) skipping: Option<u64>,
     /// Promises of kernels that are gone: their answers are to be permitted no more.
     pub(crate) unanswered: heapless::Vec<u64, { 2 * DOMAINS_MAX }>,
-    /// The program has ended: nothing is ordered any more.
+    /// The program or the output has ended: nothing is ordered any more.
     pub(crate) ended: bool,
     /// Next of the last `Progress::Issued`.
     pub(crate) told: u64,
@@ -331,11 +331,6 @@ impl Clerk {
     /// The sync point that `voter`'s successor must begin not after, to execute again what it was lost in; `None`: it was not lost, or this replica does not know where.
     pub fn begins_not_after(&self, voter: u32) -> Option<u64> {
         self.places.bound(voter)
-    }
-
-    /// Nothing is ordered any more: the program, the output or the recording has ended.
-    pub fn ended(&self) -> bool {
-        self.ended
     }
 }
 

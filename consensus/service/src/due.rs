@@ -18,6 +18,10 @@ impl Clerk {
             return log.forbid_all();
         }
         let next = log.next();
+        if self.recording_ended(next) {
+            // Who is slower here than in the recording still waits for an answer, and what was recorded may need what it does then.
+            return self.decide_stuck(now_us, log, sink);
+        }
         if next == 0 {
             let Config { voters: set, quorum, seed, .. } = self.config;
             log.permit(Proposal::Voters(Voters { epoch: 1, set, quorum }), now_us);
@@ -101,14 +105,15 @@ impl Clerk {
         }
     }
 
+    /// Whether a recording is issued again, and its last Sync was before entry `next`.
+    fn recording_ended(&self, next: u64) -> bool {
+        self.config.recorded.is_some_and(|last| next > last)
+    }
+
     /// Permits the next Sync if (a) the voters have passed the sync point before the last, (b) what they put out before it has
     /// left the gate, (c) there is a reason.
     fn permit_next(&mut self, now_us: u64, log: &mut impl Agreed, sink: &mut impl Sink) {
         let next = log.next();
-        if self.config.recorded.is_some_and(|last| next > last) {
-            self.ended = true;
-            return;
-        }
         // Of a recording's part that lies before the snapshot with which the voters began nobody reports.
         let before = self.config.recorded.is_some() && self.quorum_passed(flow_point(next));
         let report = self.points.agreed(flow_point(next));
@@ -180,7 +185,7 @@ impl Clerk {
 
     /// When to call [`Clerk::poll`] again though nothing has arrived; `None`: not before something does. `next` is the log's.
     pub fn wake_at(&self, next: u64, now_us: u64) -> Option<u64> {
-        if self.ended {
+        if self.ended || self.recording_ended(next) {
             return None;
         }
         let flow_point = flow_point(next);

@@ -232,6 +232,10 @@ fn a_replay_issues_what_was_recorded_and_answers_who_is_slower_now() {
     all(&mut seq, 4..5, &passed(1, false, NO_DEADLINE), 3, &mut log);
     all(&mut seq, 4..5, &passed(2, false, NO_DEADLINE), 3, &mut log);
     assert_eq!(log.entries[5..], ["sync 3 3 0"]);
+    all(&mut seq, 4..5, &passed(3, true, NO_DEADLINE), 4, &mut log);
+    all(&mut seq, 4..5, &Vote::Stuck { call: 50 }, 5, &mut log);
+    seq.poll(1 << 40, &mut log);
+    assert_eq!(log.entries[6..], ["go 50"], "behind the last entry, too, and nothing else");
 }
 
 #[test]

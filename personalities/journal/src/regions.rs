@@ -212,14 +212,15 @@ impl Space {
         want
     }
 
-    /// Moves the pages and regions of a range to `to`, where nothing is.
+    /// Moves the pages and regions of a range to `to`, where nothing is. The heap's name is that of its place: what leaves that has none.
     fn shift(&mut self, start: u64, end: u64, to: u64) {
         self.split(start);
         self.split(end);
         for s in self.starts(start, end) {
             if let Some(r) = self.regions.get(&s).cloned() {
                 self.regions.remove_mut(&s);
-                self.regions.insert_mut(s - start + to, Region { end: r.end - start + to, ..r });
+                let label = r.label.filter(|_| !matches!(r.backing, Backing::Anonymous));
+                self.regions.insert_mut(s - start + to, Region { end: r.end - start + to, label, ..r });
             }
         }
         let pages: Vec<_> =

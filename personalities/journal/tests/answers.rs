@@ -57,6 +57,7 @@ const EXDEV: i64 = -18;
 const ENAMETOOLONG: i64 = -36;
 const EOVERFLOW: i64 = -75;
 const ESRCH: i64 = -3;
+const ENOMEM: i64 = -12;
 
 const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::setpgid, [-1i64 as u64, 0, 0, 0, 0, 0], EINVAL),
@@ -209,9 +210,10 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::mremap, [DATA, u64::MAX - 4095, 4096, 3, 0x7000_0000, 0], EINVAL),
     (nr::mremap, [DATA, 0, 4096, 3, 0x7000_0000, 0], EINVAL),
     (nr::mprotect, [DATA, 0, u64::MAX, 0, 0, 0], 0),
-    (nr::mprotect, [DATA, u64::MAX - 4095, u64::MAX, 0, 0, 0], -12),
+    (nr::mprotect, [DATA, u64::MAX - 4095, u64::MAX, 0, 0, 0], ENOMEM),
     (nr::mprotect, [DATA, 4096, u64::MAX, 0, 0, 0], EINVAL),
-    // The advice, of which 32 bits count, the start, the length, holes: 8 is FREE, 3 WILLNEED, 4 DONTNEED; 7 and 26 are none.
+    // The advice, of which 32 bits count, the start, the length, holes: 0 is NORMAL, 8 FREE, 3 WILLNEED, 4 DONTNEED; 7 and 26 are none. The
+    // program has three pages.
     (nr::madvise, [DATA + 8, 0x7000, 8, 0, 0, 0], EINVAL),
     (nr::madvise, [DATA + 8, 0x3000, 3, 0, 0, 0], EINVAL),
     (nr::madvise, [DATA + 8, 0, 4, 0, 0, 0], EINVAL),
@@ -224,8 +226,16 @@ const CALLS: &[(u64, [u64; 6], i64)] = &[
     (nr::madvise, [u64::MAX - 4095, 4096, 4, 0, 0, 0], EINVAL),
     (nr::madvise, [u64::MAX - 4095, 0, 4, 0, 0, 0], 0),
     (nr::madvise, [BAD, 0, 4, 0, 0, 0], 0),
-    (nr::madvise, [BAD, 4096, 8, 0, 0, 0], 0),
-    (nr::madvise, [BAD, 4096, 4, 0, 0, 0], -12),
+    (nr::madvise, [BAD, 0, 8, 0, 0, 0], 0),
+    (nr::madvise, [BAD, 4096, 4, 0, 0, 0], ENOMEM),
+    (nr::madvise, [BAD, 4096, 0, 0, 0, 0], ENOMEM),
+    (nr::madvise, [BAD, 4096, 8, 0, 0, 0], ENOMEM),
+    (nr::madvise, [BAD, 4096, 25, 0, 0, 0], ENOMEM),
+    (nr::madvise, [BAD, 4096, 100, 0, 0, 0], ENOMEM),
+    (nr::madvise, [DATA - 4096, 8192, 3, 0, 0, 0], ENOMEM),
+    (nr::madvise, [DATA, 0x3000, 3, 0, 0, 0], 0),
+    (nr::madvise, [DATA, 0x3001, 3, 0, 0, 0], ENOMEM),
+    (nr::madvise, [DATA, 1 << 60, 3, 0, 0, 0], ENOMEM),
     (nr::wait4, [-1i64 as u64, 0, 1 << 28, 0, 0, 0], EINVAL),
 ];
 const FORK: usize = CALLS.len();

@@ -147,20 +147,97 @@ fn it_wakes_nobody_and_ends_no_call() {
 
 #[test]
 fn a_mask_of_a_calls_own_drops_what_it_lets_through_when_the_call_waits() {
-    let poll = |ns| [words(AREA, &[0, ns, 0]), call(nr::ppoll, &[0, 0, AREA, AREA + 16, 8])];
     let child = [
         block(&[USR1]).to_vec(),
         action(USR1, IGNORE).to_vec(),
         vec![kill(2, USR1)],
-        poll(0).to_vec(),
-        vec![pending(0)],
-        poll(1_000_000).to_vec(),
-        vec![pending(1), kill(2, USR1), words(AREA, &[0]), call(nr::rt_sigsuspend, &[AREA, 8])],
+        poll(nr::ppoll, 1_000_000).to_vec(),
+        vec![pending(0), kill(2, USR1), words(AREA, &[0]), call(nr::rt_sigsuspend, &[AREA, 8])],
     ];
     let mut run = run(vec![[begin(&[1]), vec![rest()]].concat(), child.concat()]);
-    assert_eq!(given(&mut run, 2, 2), [bits(&[USR1]), 0]);
+    assert_eq!(given(&mut run, 2, 1), [0]);
     assert_eq!(run.kernel.threads[&2].place, Place::Waiting);
     assert_eq!(run.kernel.processes[&2].pending, 0, "what the state digest holds while it waits");
+}
+
+/// ppoll or pselect6 for so long under a mask that lets all through, for nothing that could be ready.
+fn poll(number: u64, ns: u64) -> [Step; 2] {
+    poll_for(number, ns, 0, true)
+}
+
+/// The same, for descriptor 4 to be written to if `count` is 1. `masked`: under that mask, or under none of its own.
+fn poll_for(number: u64, ns: u64, count: u64, masked: bool) -> [Step; 2] {
+    // A timespec, a mask, a pollfd, a set, and pselect6's last argument.
+    let own = [0, ns, 0, 4 << 32 | 4, 1 << 4, if masked { AREA + 16 } else { 0 }, 8];
+    let mask = if masked { AREA + 16 } else { 0 };
+    let made = match number {
+        nr::ppoll => call(number, &[AREA + 24, count, AREA, mask, 8]),
+        _ => call(number, &[5 * count, 0, AREA + 32, 0, AREA, AREA + 40]),
+    };
+    [words(AREA, &own), made]
+}
+
+#[test]
+fn a_look_without_waiting_handles_what_its_mask_lets_through_if_nothing_is_ready() {
+    for number in [nr::ppoll, nr::pselect6] {
+        let look = |count, masked| poll_for(number, 0, count, masked).to_vec();
+        let child = [
+            block(&[USR1, CHLD]).to_vec(),
+            vec![call(nr::pipe2, &[AREA + 0x100, 0])],
+            action(USR1, IGNORE).to_vec(),
+            vec![kill(2, USR1), kill(2, CHLD)],
+            look(0, false), // 0
+            vec![pending(0)],
+            look(1, true), // 1
+            vec![pending(1)],
+            look(0, true), // 0
+            vec![pending(2)],
+            action(USR1, HANDLER).to_vec(),
+            vec![kill(2, USR1)],
+            look(1, true),  // 1
+            look(0, false), // 0
+            vec![pending(3)],
+            look(0, true), // EINTR
+            vec![pending(4)],
+            look(0, true), // 0
+            vec![rest()],
+        ];
+        let mut run = run(vec![[begin(&[1]), vec![rest()]].concat(), child.concat()]);
+        let both = bits(&[USR1, CHLD]);
+        assert_eq!(given(&mut run, 2, 5), [both, both, 0, bits(&[USR1]), 0], "{number}");
+        assert_eq!(
+            results(&run, 1),
+            [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, EINTR, 0, 0],
+            "{number}"
+        );
+        assert_eq!(run.kernel.processes[&2].actions[USR1 as usize].handler, DEFAULT, "its handler has run");
+        assert_eq!(run.kernel.threads[&2].mask, both, "the mask is the one before");
+    }
+}
+
+#[test]
+fn a_look_without_waiting_stops_and_ends_by_what_its_mask_lets_through() {
+    const UNTRACED: u64 = 2;
+    for number in [nr::ppoll, nr::pselect6] {
+        let look = poll(number, 0).to_vec();
+        let wait = call(nr::wait4, &[2, AREA + 0x300, UNTRACED, 0]);
+        let first = [begin(&[1]), vec![wait.clone(), kill(2, CONT), wait, rest()]];
+        let child = [
+            // A group that is not orphaned stops.
+            vec![call(nr::setpgid, &[0, 0])],
+            block(&[TSTP, TERM]).to_vec(),
+            vec![kill(2, TSTP)],
+            look.clone(),
+            vec![kill(2, TERM)],
+            look,
+            vec![rest()],
+        ];
+        let mut run = run(vec![first.concat(), child.concat()]);
+        assert_eq!(results(&run, 1), [0, 0, 0, 0, 0], "{number}: it goes on after its stop, and ends");
+        assert_eq!(results(&run, 0), [AREA as i64, 2, 2, 0, 2], "{number}");
+        let space = run.kernel.processes[&1].space.expect("it lives");
+        assert_eq!(run.kernel.memory.read_u32(space, AREA + 0x300), Ok(TERM as u32), "{number}");
+    }
 }
 
 #[test]

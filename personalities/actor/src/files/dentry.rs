@@ -1,8 +1,9 @@
 //! Dentries, as on Linux: what is open has a name that is followed while directory entries are renamed and removed (`docs/linux-abi.md`, "Names of what is
 //! open"). Each directory has its own; any other entry has one as long as something that was opened by it holds it. Only this server changes one.
 
+use super::Files;
 use super::node::{Body, NodeId, ROOT, Realm, realm};
-use super::{Files, walk::Spot};
+use super::walk::{PATH_MAX, Spot};
 use crate::error::{Res, e};
 use abi::snapshot::RECORD_MAX;
 use abi::turn::INODES_MAX;
@@ -13,9 +14,6 @@ use core::cell::RefCell;
 
 /// What the text of an entry that was removed ends with.
 const DELETED: &[u8] = b" (deleted)";
-/// Longest text that is made, bytes.
-pub const TEXT_MAX: usize = 1 << 20;
-
 /// Removed entries that may hang below each other, as many as one tree has. Each removed tree may be below another, which is removed in its turn, so what
 /// lies at the end would hold, and its last close free, any number of them.
 const CHAIN_MAX: usize = INODES_MAX as usize;
@@ -164,10 +162,10 @@ impl Files {
         name.or_else(|| self.directory(node).ok().map(|d| &d.dentry))
     }
 
-    /// The path of a node that was opened by `name`, at most `TEXT_MAX` bytes (else ENAMETOOLONG).
+    /// The path of a node that was opened by `name`; ENAMETOOLONG: it is longer than `PATH_MAX`.
     pub fn path_of(&self, node: NodeId, name: Option<&Rc<Dentry>>) -> Res<Vec<u8>> {
         match realm(node) {
-            Realm::Root => self.dentry_of(node, name).ok_or(e::ENOENT)?.text(TEXT_MAX),
+            Realm::Root => self.dentry_of(node, name).ok_or(e::ENOENT)?.text(PATH_MAX),
             _ => Ok(self.virtual_path(node)),
         }
     }

@@ -10,6 +10,9 @@ use crate::pipes::PipeId;
 use crate::turns::Serial;
 use alloc::rc::Rc;
 
+/// Mode of a directory that all may write to, and where each keeps what is his (S_ISVTX and S_IWOTH).
+const STICKY_FOR_ALL: u32 = 0o1002;
+
 /// What a new handle is made of.
 pub struct Opened {
     pub target: Target,
@@ -86,8 +89,8 @@ impl Files {
         if exclusive {
             return Err(e::EEXIST);
         }
-        if creates && directory {
-            return Err(e::EISDIR);
+        if creates {
+            self.may_create_over(spot.directory, node)?;
         }
         if (flags & O_DIRECTORY != 0 || spot.slash) && !directory {
             return Err(e::ENOTDIR);
@@ -110,6 +113,19 @@ impl Files {
             self.truncate(node, 0)?;
         }
         Ok(Opening { what, node, name: self.opened_by(&spot, node) })
+    }
+
+    /// What is there when O_CREAT is given, found in `directory`. As Linux' `may_create_in_sticky` with its two settings at 0: regular files and FIFOs are
+    /// spared, anything else in a sticky directory that all may write to must be the directory's owner's, or the caller's, who is uid 0.
+    fn may_create_over(&self, directory: NodeId, node: NodeId) -> Res {
+        if self.is_directory(node) {
+            return Err(e::EISDIR);
+        }
+        // No directory but those of the root file system is like that.
+        let (Some(d), Some(n)) = (self.nodes.get(&directory), self.nodes.get(&node)) else { return Ok(()) };
+        let is_spared = matches!(n.body, Body::File(_) | Body::Fifo(_));
+        let is_open_to_all = d.mode & STICKY_FOR_ALL == STICKY_FOR_ALL;
+        if is_open_to_all && !is_spared && n.uid != d.uid && n.uid != 0 { Err(e::EACCES) } else { Ok(()) }
     }
 
     pub(super) fn what(&self, node: NodeId, writes: bool) -> Res<What> {

@@ -1,8 +1,8 @@
 //! `/dev` and `/proc`: nodes that are numbers only. What a text of /proc says is the proc server's business (`crate::proc`); here are names,
 //! numbers and where links lead.
 
-use super::dentry::TEXT_MAX;
 use super::node::{DEV, NodeId, PIPES, PROC, ROOT, Realm, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, realm};
+use super::walk::PATH_MAX;
 use super::{Dentry, Files};
 use crate::error::{Res, e};
 use crate::turns::Serial;
@@ -273,12 +273,12 @@ impl Files {
         Some(leads)
     }
 
-    /// What readlink says of a link of /dev or /proc.
+    /// What readlink says of a link of /dev or /proc; ENAMETOOLONG: it is longer than a path.
     pub(super) fn virtual_link_text(&self, node: NodeId) -> Res<Vec<u8>> {
         match kind(node).ok_or(e::ENOENT)? {
             Kind::Exe(pid) => {
                 let table = self.table_of(pid).ok_or(e::ENOENT)?;
-                table.exe.as_ref().ok_or(e::ENOENT)?.dentry.text(TEXT_MAX)
+                table.exe.as_ref().ok_or(e::ENOENT)?.dentry.text(PATH_MAX)
             }
             Kind::Cwd(pid) => self.path_of(self.table_of(pid).ok_or(e::ENOENT)?.cwd, None),
             Kind::Fd(pid, fd) => {

@@ -132,7 +132,7 @@ impl Files {
         if path.is_empty() {
             return Err(e::ENOENT);
         }
-        // A program's own path fits; the text of another's descriptor need not.
+        // A program's own path fits; what a link of the image says need not.
         if path.len() > PATH_MAX {
             return Err(e::ENAMETOOLONG);
         }
@@ -233,7 +233,7 @@ impl Files {
         Ok((node, self.opened_by(&spot, node)))
     }
 
-    /// getcwd(2).
+    /// getcwd(2). ENOENT: it was removed; ENAMETOOLONG: it is longer than `PATH_MAX`.
     pub fn cwd_path(&self, me: Serial) -> Res<Vec<u8>> {
         let cwd = self.cwd(me)?;
         if realm(cwd) == Realm::Root && self.node(cwd)?.links == 0 {

@@ -86,18 +86,18 @@ impl<M: Machine> Kernel<M> {
         Ok(())
     }
 
-    /// Nothing is ready: waits, or says that time is up (`None`).
+    /// Nothing is ready: waits, has been ended by a signal, or says that time is up (`None`).
     fn nothing_ready(&mut self, me: Serial, timeout: &Timeout, things: Vec<Thing>) -> Res<Option<Flow>> {
         let now = self.now_us();
-        let deadline_us = match (self.thread(me)?.again.deadline_us, timeout.us) {
-            (Some(d), _) => Some(d),
-            (None, us) => us.map(|us| now.saturating_add(us)),
-        };
-        if deadline_us.is_some_and(|d| d <= now) {
-            return Ok(None);
+        let again = &mut self.thread(me)?.again;
+        let deadline_us = again.deadline_us.or(timeout.us.map(|us| now.saturating_add(us)));
+        again.deadline_us = deadline_us;
+        if deadline_us.is_none_or(|d| d > now) {
+            return Ok(Some(Flow::Block { things, deadline_us, restart: Restart::Never }));
         }
-        self.thread(me)?.again.deadline_us = deadline_us;
-        Ok(Some(Flow::Block { things, deadline_us, restart: Restart::Never }))
+        // What the call's own mask lets through is handled as in a wait, though there is none.
+        (again.blocked, again.restart) = (true, Restart::Never);
+        Ok(self.is_disturbed(me).then_some(Flow::Gone))
     }
 
     /// The time left is written back with a result.

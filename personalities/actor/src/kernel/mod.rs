@@ -1,6 +1,8 @@
 //! The kernel: all servers, the threads, and the loop that brings messages from one to the other.
 
 mod digest;
+#[cfg(test)]
+mod edges_test;
 mod end;
 #[cfg(test)]
 mod linux_test;
@@ -16,6 +18,8 @@ mod snapshot;
 mod snapshot_test;
 mod speech;
 mod step;
+#[cfg(test)]
+mod sticky_test;
 mod sync;
 #[cfg(test)]
 mod test;
@@ -94,7 +98,7 @@ pub(crate) enum Flow {
     Block { things: Vec<Thing>, deadline_us: Option<u64>, restart: Restart },
     /// It set the registers itself.
     Registers,
-    /// Its thread is gone.
+    /// Its thread is gone, or a signal has decided what becomes of it.
     Gone,
     /// It needs its turn (private calls only).
     NeedsTurn,

@@ -20,7 +20,7 @@ const NOCLDWAIT: u64 = 2;
 
 impl Kernel<Fake> {
     /// A whole step of `me`: its call, and what signals make of it. What stands in x0 then.
-    fn makes(&mut self, me: Serial, number: u64, arguments: &[u64]) -> i64 {
+    pub(super) fn makes(&mut self, me: Serial, number: u64, arguments: &[u64]) -> i64 {
         let call = call(number, arguments);
         let t = self.threads.get_mut(&me).unwrap();
         t.want = Want::Call;
@@ -279,4 +279,92 @@ fn a_state_digest_and_a_snapshot_hold_what_is_ignored_and_blocked() {
     let again = Kernel::resume(Fake::default(), &module, super::test::root(), 50_000).unwrap();
     assert_eq!(again.pending(1), bit(SIGUSR1) | bit(sig::SIGURG));
     assert_eq!(again.processes.get(1).unwrap().signals.pending, k.processes.get(1).unwrap().signals.pending);
+}
+
+const PPOLL: u64 = nr::ppoll;
+const PSELECT: u64 = nr::pselect6;
+
+/// A poll of the terminal that is over at once, under a mask of its own; `out`: for writing, too, for which it is ready.
+fn polls(k: &mut Kernel<Fake>, me: Serial, number: u64, mask: u64, out: bool) -> i64 {
+    let [time, mask_at, pair, list, set] = [0x100, 0x110, 0x120, 0x130, 0x140].map(|at| DATA + at);
+    let ready = u64::from(out);
+    // A pollfd: descriptor 0, POLLIN, POLLOUT.
+    let values = [(time, 0), (time + 8, 0), (mask_at, mask), (pair, mask_at), (pair + 8, 8)];
+    for (at, value) in values.into_iter().chain([(list, (1 | ready << 2) << 32), (set, 1), (set + 8, ready)])
+    {
+        k.bytes_out(me, at, &value.to_le_bytes()).unwrap();
+    }
+    match number {
+        PPOLL => k.makes(me, number, &[list, 1, time, mask_at, 8]),
+        _ => k.makes(me, number, &[1, set, set + 8, 0, time, pair]),
+    }
+}
+
+/// A child in a group of its own, for which signals are pending that it blocks.
+fn with_pending(signals: &[u8], handler: u64) -> (Kernel<Fake>, Serial) {
+    let mut k = kernel();
+    let me = k.child();
+    assert_eq!(k.makes(me, nr::setpgid, &[0, 0]), 0);
+    signals.iter().for_each(|s| k.acts(me, *s, handler));
+    k.blocks(me, signals);
+    signals.iter().for_each(|s| _ = k.makes(1, nr::kill, &[me, (*s).into()]));
+    assert_eq!(k.pending(me), signals.iter().map(|s| bit(*s)).sum());
+    (k, me)
+}
+
+#[test]
+fn a_poll_that_is_over_at_once_drops_what_its_mask_lets_through_and_is_ignored() {
+    for number in [PPOLL, PSELECT] {
+        let (mut k, me) = with_pending(&[SIGUSR1, SIGUSR2], IGNORE);
+        assert_eq!(polls(&mut k, me, number, bit(SIGUSR2), false), 0);
+        assert!(!k.waits(me));
+        assert_eq!(k.pending(me), bit(SIGUSR2));
+        assert_eq!(k.processes.get(me).unwrap().signals.mask, bit(SIGUSR1) | bit(SIGUSR2));
+    }
+}
+
+#[test]
+fn a_poll_that_is_over_at_once_is_ended_by_a_handler_that_its_mask_lets_through() {
+    for number in [PPOLL, PSELECT] {
+        let (mut k, me) = with_pending(&[SIGUSR1, SIGUSR2], HANDLER);
+        polls(&mut k, me, number, bit(SIGUSR2), false);
+        assert!(k.is_in_handler(me));
+        assert_eq!(k.pending(me), bit(SIGUSR2));
+        let eintr = -4;
+        assert_eq!(k.makes(me, nr::rt_sigreturn, &[]), eintr);
+        assert_eq!(k.processes.get(me).unwrap().signals.mask, bit(SIGUSR1) | bit(SIGUSR2));
+        assert_eq!(k.pending(me), bit(SIGUSR2));
+    }
+}
+
+#[test]
+fn a_poll_that_is_over_at_once_ends_or_stops_by_what_its_mask_lets_through() {
+    for number in [PPOLL, PSELECT] {
+        let (mut k, me) = with_pending(&[SIGUSR1], DEFAULT);
+        polls(&mut k, me, number, 0, false);
+        assert_eq!(k.processes.get(me).unwrap().ended, Some(SIGUSR1.into()));
+        let (mut k, me) = with_pending(&[SIGTSTP], DEFAULT);
+        polls(&mut k, me, number, 0, false);
+        assert_eq!(k.turns.place(me), Some(&Place::Stopped));
+        k.makes(1, nr::kill, &[me, sig::SIGCONT.into()]);
+        k.step(me, false);
+        assert_eq!((k.threads[&me].user.x[0], k.pending(me)), (0, 0));
+        assert_eq!(k.processes.get(me).unwrap().signals.mask, bit(SIGTSTP));
+        // A group without a parent elsewhere in the session does not stop: the signal goes, and time is up.
+        let (mut k, me) = with_pending(&[SIGTSTP], DEFAULT);
+        assert_eq!(k.makes(1, nr::setpgid, &[me, 1]), 0);
+        assert_eq!(polls(&mut k, me, number, 0, false), 0);
+        assert_eq!((k.turns.place(me), k.pending(me)), (Some(&Place::Round), 0));
+    }
+}
+
+#[test]
+fn what_is_ready_is_told_before_what_a_poll_s_mask_lets_through() {
+    for (number, handler) in
+        [PPOLL, PSELECT].into_iter().flat_map(|n| [(n, IGNORE), (n, HANDLER), (n, DEFAULT)])
+    {
+        let (mut k, me) = with_pending(&[SIGUSR1], handler);
+        assert_eq!(polls(&mut k, me, number, 0, true), 1);
+        assert_eq!((k.pending(me), k.is_in_handler(me)), (bit(SIGUSR1), false));
+    }
 }

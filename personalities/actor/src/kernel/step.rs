@@ -72,20 +72,26 @@ impl<M: Machine> Kernel<M> {
                 t.again.blocked = true;
                 t.again.restart = restart;
                 t.again.deadline_us = deadline_us;
-                let vfork = t.again.vfork.is_some();
-                let disturbed = self.processes.get(me).is_ok_and(|p| p.is_disturbed());
                 // What disturbs lets it not wait: the signal ends the call in this same step.
-                if disturbed && !vfork && self.look(me, Moment::Before) {
+                if t.again.vfork.is_none() && self.is_disturbed(me) {
                     return;
-                }
-                if let Ok(p) = self.processes.get_mut(me)
-                    && !vfork
-                {
-                    p.drop_ignored();
                 }
                 self.turns.wait(me, things, deadline_us);
             }
         }
+    }
+
+    /// Of a call that blocks: looks at what is pending under the mask in force; whether a signal decided the step. If none did, those that are ignored and let
+    /// through have gone.
+    pub(crate) fn is_disturbed(&mut self, me: Serial) -> bool {
+        let disturbed = self.processes.get(me).is_ok_and(|p| p.is_disturbed());
+        if disturbed && self.look(me, Moment::Before) {
+            return true;
+        }
+        if let Ok(p) = self.processes.get_mut(me) {
+            p.drop_ignored();
+        }
+        false
     }
 
     /// A call's value, in its thread's x0. A mask that was for the call alone goes.

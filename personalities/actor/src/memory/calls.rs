@@ -216,18 +216,21 @@ impl Memory {
         if reached < end { Err(e::ENOMEM.into()) } else { Ok(()) }
     }
 
-    /// madvise(2), in the order of Linux 6.1: also for no length the advice must be known, and the start one of a page.
+    /// madvise(2), in the order of Linux 6.1: also for no length the advice must be known, and the start one of a page. ENOMEM: there are holes, whatever the
+    /// advice; what is mapped is dealt with all the same.
     pub fn madvise(&mut self, id: SpaceId, at: u64, length: u64, advice: u32) -> Res {
         if !is_known_advice(advice) || !at.is_multiple_of(PAGE) {
             return Err(e::EINVAL);
         }
         let end = page_up(length).and_then(|l| at.checked_add(l)).ok_or(e::EINVAL)?;
-        if advice != linux::MADV_DONTNEED || end == at {
+        if end == at {
             return Ok(());
         }
         let space = self.get(id)?;
         let mapped: u64 = space.over(at, end).map(|(s, r)| r.end.min(end) - s.max(at)).sum();
-        space.drop_pages(at, end);
+        if advice == linux::MADV_DONTNEED {
+            space.drop_pages(at, end);
+        }
         if mapped < end - at { Err(e::ENOMEM) } else { Ok(()) }
     }
 }

@@ -4,7 +4,7 @@ use super::{Args, Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::node::Node;
 use crate::fs::opened::Name;
-use crate::fs::path::{HERE, Last, Walked};
+use crate::fs::path::{HERE, Last, PATH_MAX, Walked};
 use crate::fs::{CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK, TYPE, device};
 use crate::state::{Leads, State};
 use alloc::vec::Vec;
@@ -57,6 +57,9 @@ impl State {
     /// getcwd.
     pub fn getcwd(&mut self, s: u64, at: u64, size: u64) -> Result<Outcome> {
         let mut path = self.path_of(self.process(s).cwd).ok_or(ENOENT)?;
+        if path.len() > PATH_MAX {
+            return Err(ENAMETOOLONG);
+        }
         path.push(0);
         if path.len() as u64 > size {
             return Err(ERANGE);

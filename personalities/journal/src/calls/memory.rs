@@ -219,18 +219,19 @@ impl State {
         Ok(0)
     }
 
-    /// madvise, in Linux' order of checks (mm/madvise.c, do_madvise): the advice, the start, the length. Holes are ENOMEM for DONTNEED alone.
+    /// madvise, in Linux' order of checks (mm/madvise.c, do_madvise): the advice, the start, the length. What is mapped is
+    /// advised on, and holes are ENOMEM then.
     pub fn madvise(&mut self, serial: u64, at: u64, bytes: u64, advice: u64) -> Result<u64> {
         let advice = advice & 0xffff_ffff;
         if !is_advice(advice) || !at.is_multiple_of(PAGE) {
             return Err(EINVAL);
         }
         let end = round_up(bytes).and_then(|l| at.checked_add(l)).ok_or(EINVAL)?;
-        if advice != DONTNEED || end == at {
+        if end == at {
             return Ok(0);
         }
         let space = self.space(serial);
-        if at < TASK_SIZE {
+        if advice == DONTNEED && at < TASK_SIZE {
             space.forget(at, end.min(TASK_SIZE));
         }
         if space.is_whole(at, end) { Ok(0) } else { Err(ENOMEM) }

@@ -176,7 +176,7 @@ impl State {
         } else {
             self.walk(s, dirfd, &text, Last::Keep)?.there()?
         };
-        let target = self.link_text(node, s).ok_or(EINVAL)?;
+        let target = self.read_link(node, s)?;
         let n = target.len().min(room as usize);
         self.space(s).put(at, &target[..n])?;
         done(n)

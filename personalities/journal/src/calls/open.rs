@@ -3,9 +3,9 @@
 use super::{Outcome, done};
 use crate::errno::*;
 use crate::fs::device::{self, Kind};
-use crate::fs::node::{Node, Proc};
+use crate::fs::node::{Node, Proc, Stat};
 use crate::fs::opened::Name;
-use crate::fs::path::{Last, Walked};
+use crate::fs::path::{Last, PATH_MAX, Walked};
 use crate::fs::{CHARACTER, DIRECTORY, FIFO, REGULAR, SYMLINK, TYPE};
 use crate::process::{Opening, Thing, Wait};
 use crate::state::{Leads, Open, State};
@@ -26,11 +26,15 @@ const TMPFILE: u32 = 0o20000000;
 /// What F_GETFL does not tell.
 const MOMENTARY: u32 = CREAT | EXCL | NOCTTY | TRUNC | CLOEXEC;
 const KNOWN: u32 = 0o37777777 & !0o74;
+/// Of a directory: S_ISVTX, and all may write.
+const STICKY_FOR_ALL: u32 = 0o1002;
+/// Who makes calls.
+const CALLER: u32 = 0;
 
 impl State {
     /// A path argument.
     pub fn path_argument(&mut self, s: u64, at: u64) -> Result<alloc::vec::Vec<u8>> {
-        self.space(s).string(at, 4095, ENAMETOOLONG)
+        self.space(s).string(at, PATH_MAX, ENAMETOOLONG)
     }
 
     /// openat.
@@ -68,7 +72,7 @@ impl State {
             }
         };
         let stat = self.stat(node)?;
-        self.may_open(&walked, stat.mode, flags, made)?;
+        self.may_open(&walked, &stat, flags, made)?;
         let name = self.name_of(&walked, node);
         let Some(leads) = self.leads(s, node, stat.mode, flags)? else { return self.wait_for_fifo(s, node) };
         if flags & TRUNC != 0
@@ -114,11 +118,27 @@ impl State {
         self.make_named(s, dir, &walked.name, REGULAR | mode & 0o7777).map(Node::File)
     }
 
-    fn may_open(&self, walked: &Walked, mode: u32, flags: u32, made: bool) -> Result<()> {
-        let writes = flags & ACCESS != 0;
+    /// Linux' may_create_in_sticky (fs/namei.c), with fs.protected_fifos and fs.protected_regular 0. What a link of /proc led to directly was not
+    /// looked up where it lies.
+    fn may_create_in_sticky(&self, walked: &Walked, stat: &Stat) -> Result<()> {
+        if matches!(stat.mode & TYPE, REGULAR | FIFO) || walked.led.is_some() {
+            return Ok(());
+        }
+        let dir = self.stat(walked.dir)?;
+        let owned = stat.uid == dir.uid || stat.uid == CALLER;
+        if dir.mode & STICKY_FOR_ALL == STICKY_FOR_ALL && !owned { Err(EACCES) } else { Ok(()) }
+    }
+
+    fn may_open(&self, walked: &Walked, stat: &Stat, flags: u32, made: bool) -> Result<()> {
+        let (mode, writes) = (stat.mode, flags & ACCESS != 0);
         // In the order of do_open and may_open (fs/namei.c): that it must be a directory comes before that it is a link.
+        if flags & CREAT != 0 && !made {
+            if mode & TYPE == DIRECTORY {
+                return Err(EISDIR);
+            }
+            self.may_create_in_sticky(walked, stat)?;
+        }
         match mode & TYPE {
-            DIRECTORY if flags & CREAT != 0 && !made => return Err(EISDIR),
             kind if kind != DIRECTORY && (flags & DIRECTORY_FLAG != 0 || walked.slash) => {
                 return Err(ENOTDIR);
             }

@@ -94,6 +94,28 @@ impl State {
         self.space(s).get_u64(at).map(Some)
     }
 
+    /// Nothing is ready: the call waits under `mask`. None: no time is left, so that its result is 0. As Linux' do_poll and core_sys_select it looks
+    /// for signals before it says so, and what is ignored is dropped as by a wait.
+    fn wait_or_end(
+        &mut self,
+        s: u64,
+        mask: Option<u64>,
+        things: Vec<Thing>,
+        deadline: u64,
+    ) -> Option<Outcome> {
+        if let Some(mask) = mask {
+            self.mask_while(s, mask);
+        }
+        if deadline > self.clock() {
+            return Some(Outcome::Wait(Wait { things, deadline }));
+        }
+        if self.is_interrupted(s) {
+            return Some(Outcome::Interrupted);
+        }
+        self.drop_ignored(s);
+        None
+    }
+
     /// Writes what is left of a timeout.
     fn put_left(&mut self, s: u64, at: u64, deadline: u64) {
         if at != 0 {
@@ -135,15 +157,14 @@ impl State {
             row[6..8].copy_from_slice(&got.to_le_bytes());
             ready += u64::from(got != 0);
         }
-        if ready > 0 || deadline <= self.clock() {
-            self.space(s).put(list, &bytes)?;
-            self.put_left(s, timeout, deadline);
-            return done(ready);
+        if ready == 0
+            && let Some(outcome) = self.wait_or_end(s, mask, things, deadline)
+        {
+            return Ok(outcome);
         }
-        if let Some(mask) = mask {
-            self.mask_while(s, mask);
-        }
-        Ok(Outcome::Wait(Wait { things, deadline }))
+        self.space(s).put(list, &bytes)?;
+        self.put_left(s, timeout, deadline);
+        done(ready)
     }
 
     /// pselect6.
@@ -189,18 +210,17 @@ impl State {
                 }
             }
         }
-        if ready > 0 || deadline <= self.clock() {
-            for (set, at) in out.iter().zip([reads, writes, excepts]) {
-                if at != 0 {
-                    self.space(s).put(at, set)?;
-                }
+        if ready == 0
+            && let Some(outcome) = self.wait_or_end(s, mask, things, deadline)
+        {
+            return Ok(outcome);
+        }
+        for (set, at) in out.iter().zip([reads, writes, excepts]) {
+            if at != 0 {
+                self.space(s).put(at, set)?;
             }
-            self.put_left(s, timeout, deadline);
-            return done(ready);
         }
-        if let Some(mask) = mask {
-            self.mask_while(s, mask);
-        }
-        Ok(Outcome::Wait(Wait { things, deadline }))
+        self.put_left(s, timeout, deadline);
+        done(ready)
     }
 }

@@ -2,9 +2,11 @@
 
 use super::device::{self, Kind};
 use super::opened::{Name, Texts};
+use super::path::PATH_MAX;
 use super::{CHARACTER, DIRECTORY, FIFO, ROOT, SYMLINK};
 use crate::errno::*;
 use crate::page::PAGE;
+use crate::process::Process;
 use crate::state::{Open, State};
 use alloc::format;
 use alloc::rc::Rc;
@@ -272,6 +274,20 @@ impl State {
         }
     }
 
+    fn alive(&self, pid: u32) -> Result<&Process> {
+        self.by_pid(pid).filter(|p| !p.is_zombie()).ok_or(ENOENT)
+    }
+
+    /// What readlink tells of a node. Linux makes the texts of /proc's links in one page.
+    pub fn read_link(&self, node: Node, serial: u64) -> Result<Vec<u8>> {
+        if let Node::Proc(Proc::Entry(pid, EXE | CWD)) = node {
+            self.alive(pid)?;
+        }
+        let text = self.link_text(node, serial).ok_or(EINVAL)?;
+        let made = matches!(node, Node::Proc(_));
+        if made && text.len() > PATH_MAX { Err(ENAMETOOLONG) } else { Ok(text) }
+    }
+
     /// What the link of a descriptor in /proc shows.
     pub fn open_text(&self, open: &Open, texts: &mut Texts<'_>) -> Option<Vec<u8>> {
         match open.node {
@@ -280,8 +296,8 @@ impl State {
         }
     }
 
-    /// The node to which a link of /proc leads directly, and the name that the link has; none: it leads where its text does. ENOENT: it leads to a
-    /// program whose file is gone.
+    /// The node to which a link of /proc leads directly, and the name that the link has; none: it leads where its text does. ENOENT: it is one
+    /// of a process that has ended, or leads to a program whose file is gone.
     pub fn magic(&self, node: Node, serial: u64) -> Result<Option<(Node, Name)>> {
         let own = self.process(serial).pid;
         Ok(match node {
@@ -289,9 +305,12 @@ impl State {
                 let fd = self.by_pid(pid).and_then(|p| p.fds.get(&fd));
                 fd.and_then(|fd| self.opens.get(&fd.open)).map(|open| (open.node, open.name.clone()))
             }
-            Node::Proc(Proc::Entry(pid, CWD)) => self.by_pid(pid).map(|p| (p.cwd, p.cwd_name.clone())),
+            Node::Proc(Proc::Entry(pid, CWD)) => {
+                let p = self.alive(pid)?;
+                Some((p.cwd, p.cwd_name.clone()))
+            }
             Node::Proc(Proc::Entry(pid, EXE)) => {
-                let exe = &self.by_pid(pid).ok_or(ENOENT)?.exe;
+                let exe = &self.alive(pid)?.exe;
                 self.files.inode(exe.inode).ok_or(ENOENT)?;
                 Some((Node::File(exe.inode), exe.name.clone()))
             }

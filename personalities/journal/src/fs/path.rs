@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 /// AT_FDCWD.
 pub const HERE: i32 = -100;
+/// Bytes of a path, without a zero at its end.
+pub const PATH_MAX: usize = 4095;
 const NAME_MAX: usize = 255;
 const LINKS_MAX: u32 = 40;
 

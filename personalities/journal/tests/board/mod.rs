@@ -19,6 +19,8 @@ macro_rules! encoded {
     }};
 }
 
+pub mod script;
+
 /// Where the program's data lies.
 pub const DATA: u64 = 0x41_0000;
 const SVC: u64 = 0x15 << 26;

@@ -1,4 +1,4 @@
-//! madvise: MADV_DONTNEED makes private pages zero, or the file's again; all other advice that Linux 6.1 knows is taken and has no effect.
+//! madvise: MADV_DONTNEED makes private pages zero, or the file's again; all other advice that Linux 6.1 knows is taken and has no effect. All finds holes.
 
 use super::memory::align;
 use super::*;
@@ -23,10 +23,13 @@ impl<H: Hardware> Kernel<H> {
             return Err(EINVAL);
         }
         let end = align(length).and_then(|l| start.checked_add(l)).ok_or(EINVAL)?;
-        if end == start || advice != DONTNEED {
+        if end == start {
             return done(0);
         }
         let id = self.space(serial)?;
+        if advice != DONTNEED {
+            return if self.space_of(id)?.map.is_whole(start, end) { done(0) } else { Err(ENOMEM) };
+        }
         let within = self.space_of(id)?.map.within(start, end).map(|m| m.object);
         let users = self.memory.users_in(id, within.collect());
         let (mut at, mut hole) = (start, false);

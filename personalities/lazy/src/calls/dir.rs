@@ -186,6 +186,9 @@ impl<H: Hardware> Kernel<H> {
             Ok(d) => d.entry.path()?,
             Err(_) => self.path_of_mounted(cwd).ok_or(ENOENT)?,
         };
+        if path.len() > PATH_LONGEST {
+            return Err(ENAMETOOLONG);
+        }
         path.push(0);
         if (path.len() as u64) > a[1] {
             return Err(ERANGE);

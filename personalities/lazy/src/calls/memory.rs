@@ -333,7 +333,8 @@ impl<H: Hardware> Kernel<H> {
         for piece in &mut moved {
             piece.end = to.0 + (piece.end - from.0);
             piece.start = to.0 + (piece.start - from.0);
-            if piece.kind == MapKind::Stack {
+            let leaves_heap = piece.kind == MapKind::Heap && from.0 != to.0;
+            if leaves_heap || piece.kind == MapKind::Stack {
                 piece.kind = MapKind::Anonymous;
             }
         }
@@ -341,7 +342,7 @@ impl<H: Hardware> Kernel<H> {
         let mut grows = (to.0 + kept, to.1);
         // A file's mapping grows into the file; zeros grow as zeros, unless the object holds something there.
         let index = last.offset + last.pages();
-        let mut used = matches!(m.kind, MapKind::Stack);
+        let (mut used, kind) = (matches!(m.kind, MapKind::Stack), last.kind.clone());
         if let Some(o) = self.memory.objects.get(last.object) {
             used |= o.refs > 1 || matches!(o.source, Source::Shadow(_));
             o.pages.visit(index, index + (grows.1 - grows.0) / PAGE, &mut |_, _, _| used = true);
@@ -361,7 +362,7 @@ impl<H: Hardware> Kernel<H> {
                     object,
                     offset: 0,
                     needs_copy: false,
-                    kind: MapKind::Anonymous,
+                    kind,
                     ..m.clone()
                 },
             );

@@ -53,6 +53,9 @@ pub enum Outcome {
     Replaced,
 }
 
+/// Bytes of a path at most that a call takes or tells: Linux' PATH_MAX without the byte that ends it.
+const PATH_LONGEST: usize = 4095;
+
 /// See [`Outcome`].
 pub type CallResult = Result<Outcome>;
 
@@ -127,7 +130,7 @@ impl<H: Hardware> Kernel<H> {
     /// A path argument.
     pub fn path(&mut self, serial: u64, address: u64) -> Result<Vec<u8>> {
         let space = self.space(serial)?;
-        self.memory.read_string(space, address, 4096)?.ok_or(ENAMETOOLONG)
+        self.memory.read_string(space, address, PATH_LONGEST + 1)?.ok_or(ENAMETOOLONG)
     }
 
     /// Writes a struct to the program.

@@ -97,6 +97,10 @@ impl<H: Hardware> Kernel<H> {
         };
         let missing = if path.is_empty() { ENOENT } else { EINVAL };
         let text = self.link_text(serial, inode)?.ok_or(missing)?;
+        // Only the text of a link of /proc can be.
+        if text.len() > PATH_LONGEST {
+            return Err(ENAMETOOLONG);
+        }
         let n = text.len().min(a[3] as u32 as usize);
         self.put(serial, a[2], text.get(..n).unwrap_or(&[]))?;
         done(n as u64)

@@ -3,7 +3,7 @@
 use super::*;
 use crate::files::procfs::PROC;
 use crate::files::walk::{Node, Walked};
-use crate::files::{Body, S_IFDIR, S_IFLNK, S_IFMT, device, procfs};
+use crate::files::{Body, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, device, procfs};
 use crate::open::*;
 use crate::pipe::Pipe;
 use crate::process::Descriptor;
@@ -98,6 +98,10 @@ impl<H: Hardware> Kernel<H> {
         let w = self.walk(serial, dirfd, path, follow)?;
         let (node, made) = match w.node {
             Some(_) if exclusive => return Err(EEXIST),
+            Some(n) if create => {
+                self.may_create_in_sticky(w.dir, n)?;
+                (n, false)
+            }
             Some(n) => (n, false),
             None if !create => return Err(ENOENT),
             None if w.slash => return Err(EISDIR),
@@ -106,7 +110,7 @@ impl<H: Hardware> Kernel<H> {
                 if w.dir >= device::DEV {
                     return Err(EROFS);
                 }
-                let mode = crate::files::S_IFREG | mode as u32 & 0o7777 & !self.process(serial)?.umask;
+                let mode = S_IFREG | mode as u32 & 0o7777 & !self.process(serial)?.umask;
                 let now = self.now();
                 (Node::Inode(self.files.make(w.dir, name, mode, Body::File(Default::default()), now)?), true)
             }
@@ -119,6 +123,20 @@ impl<H: Hardware> Kernel<H> {
         // As Linux keeps them: all but what concerned the opening itself.
         let status = flags & KEPT | O_LARGEFILE;
         self.open_node(serial, fd, node, flags, status, cloexec, name, made, create, from)
+    }
+
+    /// Linux' `may_create_in_sticky`: whether O_CREAT may be given for `node`, which is there already in directory `dir`. Who may write a sticky
+    /// directory could have put a device there in place of the file that is meant. (What is a directory is EISDIR later.)
+    fn may_create_in_sticky(&self, dir: u64, node: Node) -> Result<()> {
+        const STICKY_FOR_ALL: u32 = 0o1002;
+        let stat = self.stat_node(node)?;
+        if matches!(stat.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFIFO) {
+            return Ok(());
+        }
+        let dir = self.stat_inode(dir)?;
+        // Who calls is uid 0.
+        let foreign = stat.uid != dir.uid && stat.uid != 0;
+        if dir.mode & STICKY_FOR_ALL == STICKY_FOR_ALL && foreign { Err(EACCES) } else { Ok(()) }
     }
 
     /// O_PATH.

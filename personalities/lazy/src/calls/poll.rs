@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::open::{Kind, OpenFile};
+use crate::signal::{Looked, When};
 use abi::turn::PIPE_BUF;
 
 const POLLIN: u16 = 1;
@@ -124,6 +125,25 @@ impl<H: Hardware> Kernel<H> {
         timeout.map(|t| self.clock().saturating_add(t))
     }
 
+    /// Nothing is ready at the first making, and the time is over: whether the call gives way to a signal. What its mask lets through and is ignored
+    /// is dropped, as when it waits.
+    fn gives_way(&mut self, serial: u64, until: Option<u64>, from: Option<Continuation>) -> bool {
+        // When it is made again the thread has looked under this mask.
+        if from.is_some() {
+            return false;
+        }
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.continuation = Some(Continuation::Poll(until));
+        }
+        if self.look(serial, When::Before) == Looked::Decided {
+            return true;
+        }
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.continuation = None;
+        }
+        false
+    }
+
     /// Writes the time left back, as Linux does with a result.
     fn time_left(&mut self, serial: u64, address: u64, until: Option<u64>) {
         if let (true, Some(until)) = (address != 0, until) {
@@ -164,6 +184,9 @@ impl<H: Hardware> Kernel<H> {
         }
         if ready == 0 && until.is_none_or(|u| u > self.clock()) {
             return Ok(Outcome::Block(Wait { keys, deadline: until, next: Continuation::Poll(until) }));
+        }
+        if ready == 0 && self.gives_way(serial, until, from) {
+            return Ok(Outcome::Replaced);
         }
         let result = self.put(serial, a[0], &list);
         self.time_left(serial, a[2], until);
@@ -214,6 +237,9 @@ impl<H: Hardware> Kernel<H> {
         }
         if ready == 0 && until.is_none_or(|u| u > self.clock()) {
             return Ok(Outcome::Block(Wait { keys, deadline: until, next: Continuation::Poll(until) }));
+        }
+        if ready == 0 && self.gives_way(serial, until, from) {
+            return Ok(Outcome::Replaced);
         }
         self.time_left(serial, a[4], until);
         for (set, address) in out.iter().zip([a[1], a[2], a[3]]) {

@@ -90,6 +90,11 @@ impl<H: Hardware> Kernel<H> {
         self.processes.values().find(|p| p.pid == pid)
     }
 
+    /// The process with `pid`, if it has not ended.
+    pub fn living(&self, pid: u32) -> Option<&Process> {
+        self.by_pid(pid).filter(|p| !p.zombie)
+    }
+
     /// `name` in directory `dir` of /proc.
     pub fn proc_lookup(&self, dir: u64, name: &[u8]) -> Option<u64> {
         match node(dir)? {
@@ -144,11 +149,10 @@ impl<H: Hardware> Kernel<H> {
 
     /// Where a link of /proc leads, as text.
     pub fn proc_link(&self, serial: u64, n: Node) -> Result<Option<Vec<u8>>> {
-        let living = |pid| self.by_pid(pid).filter(|p| !p.zombie);
         match n {
             Node::Own => Ok(self.process_of(serial).map(|p| format!("{}", p.pid).into_bytes())),
-            Node::Entry(pid, b"exe") => living(pid).map_or(Ok(None), |p| shown_entry(&p.exe.1)),
-            Node::Entry(pid, b"cwd") => living(pid).map_or(Ok(None), |p| self.shown_directory(p.cwd)),
+            Node::Entry(pid, b"exe") => self.living(pid).map_or(Ok(None), |p| shown_entry(&p.exe.1)),
+            Node::Entry(pid, b"cwd") => self.living(pid).map_or(Ok(None), |p| self.shown_directory(p.cwd)),
             Node::Link(pid, fd) => {
                 let file = self.by_pid(pid).and_then(|p| self.open.get(p.descriptor(fd)?.file));
                 file.map_or(Ok(None), |f| self.shown(f))

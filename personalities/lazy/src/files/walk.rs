@@ -144,14 +144,15 @@ impl<H: Hardware> Kernel<H> {
         })
     }
 
-    /// A link of /proc that leads to a thing, not to a path. ENOENT: it leads to a program whose file is gone, and never where its text says.
+    /// A link of /proc that leads to a thing, not to a path. ENOENT: it leads to a program whose file is gone, and never where its text says; or its
+    /// process has ended.
     fn magic(&self, serial: u64, ino: u64) -> Result<Option<Node>> {
         let Some(p) = self.process_of(serial) else { return Ok(None) };
         Ok(match procfs::node(ino) {
             Some(procfs::Node::Link(pid, fd)) if pid == p.pid => p.descriptor(fd).map(|d| Node::Open(d.file)),
-            Some(procfs::Node::Entry(pid, b"cwd")) => self.by_pid(pid).map(|p| Node::Inode(p.cwd)),
+            Some(procfs::Node::Entry(pid, b"cwd")) => Some(Node::Inode(self.living(pid).ok_or(ENOENT)?.cwd)),
             Some(procfs::Node::Entry(pid, b"exe")) => {
-                let exe = self.by_pid(pid).ok_or(ENOENT)?.exe.0;
+                let exe = self.living(pid).ok_or(ENOENT)?.exe.0;
                 self.files.inode(exe)?;
                 Some(Node::Inode(exe))
             }

@@ -130,6 +130,18 @@ impl Map {
         self.next(start).is_none_or(|m| m.start >= end)
     }
 
+    /// Whether [start, end) has no hole.
+    pub fn is_whole(&self, start: u64, end: u64) -> bool {
+        let mut at = start;
+        for m in self.within(start, end) {
+            if m.start > at {
+                return false;
+            }
+            at = m.end;
+        }
+        at >= end
+    }
+
     /// The start of the highest gap of `length` bytes below `top`.
     pub fn gap(&self, length: u64, top: u64) -> Option<u64> {
         let mut end = top;

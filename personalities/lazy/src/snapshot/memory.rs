@@ -103,7 +103,7 @@ impl<H: Hardware> Kernel<H> {
             )?;
             let of_file = matches!(m.kind, Kind::File | Kind::Beyond);
             r.check(of_file || (m.inode, m.offset) == (0, 0) && m.path.is_empty(), "it is of no file")?;
-            r.check(m.rights <= 7 && m.offset < LARGEST && m.path.len() <= 4096, "a mapping that is none")?;
+            r.check(m.rights <= 7 && m.offset < LARGEST, "a mapping that is none")?;
             match last {
                 Some(before) if m.kind == Kind::Beyond && goes_on(&before, &m) => {
                     self.extend(id, &before, &m)

@@ -59,7 +59,7 @@ impl<H: Hardware> Kernel<H> {
             (p.serial == 1) == (p.pid == 1) && (p.serial == 1) == (p.parent == 0),
             "process 1 it is, or not",
         )?;
-        r.check(p.name.len() <= 15 && p.program.len() <= 4096, "a name that is too long")?;
+        r.check(p.name.len() <= 15, "a name that is too long")?;
         r.check((-20..=19).contains(&p.nice), "a nice value that is none")?;
         let counts = [p.started_us, p.calls, p.children_calls, p.interval_us];
         r.check(counts.iter().all(|n| *n < LARGEST), "a counter that no program reaches")?;

@@ -2,8 +2,10 @@
 
 mod answers;
 mod bytes;
+mod links;
 mod mappings;
 mod names;
 mod pipes;
 #[path = "../program/mod.rs"]
 mod program;
+mod sticky;

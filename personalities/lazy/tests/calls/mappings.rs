@@ -3,7 +3,9 @@
 use super::program::Step;
 use super::program::check::*;
 use super::program::run::{HERE, Run, call, text, words};
+use abi::layout::layout;
 use abi::linux::nr;
+use lazy::files::procfs::Node;
 
 /// 64 pages that are only read, and cost no charge.
 const PIECES: u64 = 0x4000_0000;
@@ -138,9 +140,69 @@ fn advice_is_looked_at_before_the_place_and_the_length() {
             (advise(at(0), u64::MAX, advice), EINVAL),
             (advise(at(0), at(0).wrapping_neg(), advice), EINVAL),
             (advise(NOWHERE, 0, advice), 0),
-            (advise(NOWHERE, 4096, advice), if advice == 4 { ENOMEM } else { 0 }),
-            (advise(NOWHERE, 4096, advice | 7 << 32), if advice == 4 { ENOMEM } else { 0 }),
+            (advise(NOWHERE, 4096, advice), ENOMEM),
+            (advise(NOWHERE, 4096, advice | 7 << 32), ENOMEM),
         ]);
     }
+    // Holes at the beginning, in the middle and at the end; two neighbours are none.
+    script.extend([
+        (call(nr::munmap, &[at(10), 4096]), 0),
+        (call(nr::mprotect, &[at(20), 4096, 1]), 0),
+        (call(nr::munmap, &[at(0), 4096]), 0),
+    ]);
+    for advice in known() {
+        let over = |page: u64, pages: u64| advise(at(page), pages * 4096, advice);
+        let whole = [(over(1, 9), 0), (over(11, 53), 0), (over(9, 1), 0), (over(10, 0), 0)];
+        script.extend(whole.into_iter().chain(
+            [(0, 2), (8, 4), (9, 2), (10, 1), (10, 2), (60, 5), (1, 64)].map(|(p, n)| (over(p, n), ENOMEM)),
+        ));
+    }
     check(vec![mapped(3)], script);
+}
+
+/// The lines of `maps` from `from` to `to`: place, and what stands behind it.
+fn lines(run: &Run, from: u64, to: u64) -> Vec<(u64, u64, String)> {
+    let maps = run.kernel.proc_text(Node::Entry(1, b"maps")).expect("there is room");
+    let line = |l: &str| {
+        let (start, rest) = l.split_once('-')?;
+        let (end, _) = rest.split_once(' ')?;
+        let [start, end] = [start, end].map(|n| u64::from_str_radix(n, 16).expect("a number"));
+        Some((start, end, l.split_whitespace().nth(5).unwrap_or_default().to_string()))
+    };
+    let lines = String::from_utf8(maps).expect("plain names");
+    lines.lines().filter_map(line).filter(|l| (from..to).contains(&l.0)).collect()
+}
+
+#[test]
+fn what_leaves_the_heap_has_no_name_and_what_stays_or_grows_in_place_keeps_it() {
+    let heap = |page: u64| 0x13000 + layout(&[7; 32], 0).brk_gap + 4096 * page;
+    let moves = |from: u64, old: u64, new: u64, to: u64| {
+        (call(nr::mremap, &[from, old * 4096, new * 4096, 3, to]), to as i64)
+    };
+    let anonymous =
+        |page: u64, n: u64| (call(nr::mmap, &[at(page), n * 4096, 3, 0x32, u64::MAX, 0]), at(page) as i64);
+    let run = check(
+        vec![],
+        vec![
+            (call(nr::brk, &[heap(8)]), heap(8) as i64),
+            (words(heap(2), &[7]), 0),
+            moves(heap(2), 2, 2, at(0)),
+            // It is one with such neighbours, above and below.
+            anonymous(2, 1),
+            moves(at(0), 3, 3, at(16)),
+            anonymous(15, 1),
+            moves(at(15), 4, 4, at(24)),
+            moves(heap(4), 1, 3, at(32)),
+            moves(heap(5), 2, 1, at(40)),
+            (call(nr::mremap, &[heap(7), 4096, 2 * 4096, 1]), heap(7) as i64),
+        ],
+    );
+    let line = |start: u64, end: u64, name: &str| (start, end, name.to_string());
+    assert_eq!(
+        lines(&run, heap(0), heap(20)),
+        [line(heap(0), heap(2), "[heap]"), line(heap(7), heap(9), "[heap]")]
+    );
+    let moved = [line(at(24), at(28), ""), line(at(32), at(35), ""), line(at(40), at(41), "")];
+    assert_eq!(lines(&run, at(0), at(PAGES)), moved);
+    assert_eq!(bytes_at(run, at(25), 1), [7]);
 }

@@ -9,19 +9,21 @@ use lazy::files::procfs::Node;
 use std::collections::BTreeSet;
 
 /// Where texts are put that the script reads, and where it has its paths.
-const GIVEN: u64 = AREA + 0x4000;
+pub const GIVEN: u64 = AREA + 0x4000;
+/// In a call it stands for the place of the next path.
+pub const PATH: u64 = PATHS - 1;
 const PATHS: u64 = AREA + 0x1000;
-const O_PATH: u64 = 0o10000000;
+pub const O_PATH: u64 = 0o10000000;
 
 /// A script that names files by their paths; each look at a link has the text that it must have.
 #[derive(Default)]
-struct Script {
-    steps: Vec<(Step, i64)>,
+pub struct Script {
+    pub steps: Vec<(Step, i64)>,
     looks: Vec<String>,
 }
 
 impl Script {
-    fn on(&mut self, number: u64, a: &[u64], paths: &[&str], result: i64) -> &mut Self {
+    pub fn on(&mut self, number: u64, a: &[u64], paths: &[&str], result: i64) -> &mut Self {
         let (mut a, mut at) = (a.to_vec(), PATHS);
         for path in paths {
             self.steps.push((text(at, path), 0));
@@ -33,38 +35,38 @@ impl Script {
         self
     }
 
-    fn mkdir(&mut self, path: &str) -> &mut Self {
+    pub fn mkdir(&mut self, path: &str) -> &mut Self {
         self.on(nr::mkdirat, &[HERE, PATHS - 1, 0o755], &[path], 0)
     }
 
-    fn open(&mut self, path: &str, flags: u64, fd: i64) -> &mut Self {
+    pub fn open(&mut self, path: &str, flags: u64, fd: i64) -> &mut Self {
         self.on(nr::openat, &[HERE, PATHS - 1, flags, 0o700], &[path], fd)
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> &mut Self {
+    pub fn rename(&mut self, from: &str, to: &str) -> &mut Self {
         self.on(nr::renameat, &[HERE, PATHS - 1, HERE, PATHS - 1], &[from, to], 0)
     }
 
-    fn link(&mut self, from: &str, to: &str) -> &mut Self {
+    pub fn link(&mut self, from: &str, to: &str) -> &mut Self {
         self.on(nr::linkat, &[HERE, PATHS - 1, HERE, PATHS - 1, 0], &[from, to], 0)
     }
 
-    fn unlink(&mut self, path: &str) -> &mut Self {
+    pub fn unlink(&mut self, path: &str) -> &mut Self {
         self.on(nr::unlinkat, &[HERE, PATHS - 1, 0], &[path], 0)
     }
 
-    fn rmdir(&mut self, path: &str) -> &mut Self {
+    pub fn rmdir(&mut self, path: &str) -> &mut Self {
         self.on(nr::unlinkat, &[HERE, PATHS - 1, 0x200], &[path], 0)
     }
 
     /// The link `link` shows `shown` now.
-    fn look(&mut self, link: &str, shown: &str) -> &mut Self {
+    pub fn look(&mut self, link: &str, shown: &str) -> &mut Self {
         let at = GIVEN + 0x80 * self.looks.len() as u64;
         self.looks.push(shown.into());
         self.on(nr::readlinkat, &[HERE, PATHS - 1, at, 0x80], &[link], shown.len() as i64)
     }
 
-    fn run(&mut self) -> Run {
+    pub fn run(&mut self) -> Run {
         // The child waits for ever.
         let child = vec![call(nr::ppoll, &[0, 0, 0, 0, 8])];
         let mut run = check_all(vec![], core::mem::take(&mut self.steps), child);
@@ -79,7 +81,7 @@ impl Script {
 }
 
 /// The files that `maps` of process `pid` names, each once.
-fn mapped(run: &Run, pid: u32) -> BTreeSet<String> {
+pub fn mapped(run: &Run, pid: u32) -> BTreeSet<String> {
     let node = Node::Entry(pid, b"maps");
     let maps = String::from_utf8(run.kernel.proc_text(node).expect("there is room")).expect("plain names");
     maps.lines().filter_map(|l| Some(l[l.find(" /")?..].trim().to_string())).collect()

@@ -2,7 +2,7 @@
 
 use super::program::Step;
 use super::program::run::{HERE, Run, call, text, words};
-use super::{AREA, check_each, recorded, root_image, whole};
+use super::{AREA, FORK, SYNCS, boot_entry, check_each, log, recorded, root_image, sleep, whole};
 use abi::linux::nr;
 use abi::snapshot::{Kind, Record, records};
 
@@ -98,7 +98,8 @@ fn any_text_is_written_again_as_it_was() {
     let first = recorded(image, scripts.clone());
     let snapshots = whole(&first.outside.borrow().snapshot);
     let (_, bytes) = snapshots.values().last().unwrap();
-    let deep = format!("{}/x (deleted)", "/a".repeat(1000));
+    // Longer than a path may be, too.
+    let [deep, deepest] = [1000, 3000].map(|n| format!("{}/x (deleted)", "/a".repeat(n)));
     for path in [
         "/ (deleted)",
         "//c (deleted)",
@@ -108,6 +109,7 @@ fn any_text_is_written_again_as_it_was() {
         "/c/none/../y (deleted)",
         "/c/none/x (deleted)",
         &deep,
+        &deepest,
     ] {
         let mut count = 0;
         let bytes = changed(bytes, |record| match record {
@@ -138,4 +140,49 @@ fn a_removed_program_is_known_by_its_mapping() {
     let exe = |run: &Run| (run.kernel.processes[&1].exe.0, run.kernel.processes[&1].exe.1.text());
     assert_eq!(exe(&first), exe(&again));
     assert_eq!(exe(&first).1.unwrap(), b"/c/i (deleted)");
+}
+
+/// Its links are there and lead nowhere, here and behind each snapshot.
+#[test]
+fn a_zombie_has_no_program_and_no_directory() {
+    const ENOENT: i64 = -2;
+    let (exe, cwd, given) = (AREA + 0x1000, AREA + 0x1040, AREA + 0x2000);
+    let mut steps = vec![
+        call(nr::mmap, &[AREA, 0x20000, 3, 0x32, u64::MAX, 0]),
+        text(exe, "/proc/2/exe"),
+        text(cwd, "/proc/2/cwd"),
+        Step::Fork(FORK, 1),
+    ];
+    steps.extend(sleep(40));
+    for link in [exe, cwd] {
+        for (number, a) in [
+            (nr::readlinkat, [HERE, link, given, 40]),
+            (nr::newfstatat, [HERE, link, given, 0]),
+            (nr::newfstatat, [HERE, link, given, 0x100]),
+            (nr::openat, [HERE, link, 0, 0]),
+            (nr::chdir, [link, 0, 0, 0]),
+            (nr::execve, [link, 0, 0, 0]),
+        ] {
+            steps.push(call(number, &a));
+        }
+        steps.extend(sleep(40));
+    }
+    steps.push(call(nr::ppoll, &[0, 0, 0, 0, 8]));
+    let (image, scripts) = (root_image(), || vec![steps.clone(), vec![]]);
+    let first = recorded(image, scripts());
+    let results = |run: &Run| run.outside.borrow().results.iter().map(|r| r.1).collect::<Vec<_>>();
+    let (all, one) = (results(&first), [ENOENT, ENOENT, 0, ENOENT, ENOENT, ENOENT, 0]);
+    assert_eq!(all, [&[AREA as i64, 2, 0][..], &one, &one].concat());
+    let (mut most, snapshots) = (0, whole(&first.outside.borrow().snapshot));
+    for (s, (_, bytes)) in &snapshots {
+        let mut again = Run::new(image, scripts());
+        again.kernel.begin_with(bytes).unwrap_or_else(|e| panic!("at {s}: {e:?}"));
+        again.outside.borrow_mut().log.push_back(boot_entry());
+        again.outside.borrow_mut().log.extend(log(SYNCS));
+        again.cycles();
+        let later = results(&again);
+        assert!(all.ends_with(&later), "at {s}: {later:?}");
+        most = most.max(later.len());
+    }
+    assert!(most > one.len(), "{most} calls behind a snapshot");
 }
