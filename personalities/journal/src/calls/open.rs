@@ -56,11 +56,12 @@ impl State {
         if self.opens.size() >= abi::turn::OPEN_FILES_MAX {
             return Err(ENFILE);
         }
-        if flags & CREAT != 0 {
-            self.may_create_at(s, dirfd, &path)?;
-        }
-        let keep = flags & NOFOLLOW != 0 || flags & (CREAT | EXCL) == CREAT | EXCL;
-        let walked = self.walk(s, dirfd, &path, if keep { Last::Keep } else { Last::Follow })?;
+        let last = match flags & NOFOLLOW == 0 {
+            follows if flags & CREAT != 0 => Last::Create(follows && flags & EXCL == 0),
+            true => Last::Follow,
+            false => Last::Keep,
+        };
+        let walked = self.walk(s, dirfd, &path, last)?;
         let mut made = false;
         let node = match walked.node {
             Some(_) if flags & (CREAT | EXCL) == CREAT | EXCL => return Err(EEXIST),
@@ -100,20 +101,7 @@ impl State {
         done(fd)
     }
 
-    /// As Linux: with O_CREAT a name that ends in a slash is EISDIR before anybody looks whether it is there, or where it leads.
-    fn may_create_at(&self, s: u64, dirfd: u64, path: &[u8]) -> Result<()> {
-        let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
-        if end == 0 || end == path.len() {
-            return Ok(());
-        }
-        let walked = self.walk(s, dirfd, &path[..end], Last::Keep)?;
-        if matches!(&walked.name[..], b"" | b"." | b"..") { Ok(()) } else { Err(EISDIR) }
-    }
-
     fn create(&mut self, s: u64, walked: &Walked, mode: u32) -> Result<Node> {
-        if walked.slash {
-            return Err(EISDIR);
-        }
         let dir = self.place_for(walked)?;
         self.make_named(s, dir, &walked.name, REGULAR | mode & 0o7777).map(Node::File)
     }

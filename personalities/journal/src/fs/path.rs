@@ -23,6 +23,15 @@ pub enum Last {
     Keep,
     /// Likewise, and it is looked up later: an overlong name is one that is not there ([`Walked::there`]).
     Later,
+    /// For O_CREAT: as `Follow` (true) or `Keep`, and as Linux' open_last_lookups a name with a slash behind it is EISDIR before anybody looks whether it is
+    /// there; of a link that is followed, the last name of its text.
+    Create(bool),
+}
+
+impl Last {
+    fn follows(self) -> bool {
+        matches!(self, Last::Follow | Last::Create(true))
+    }
 }
 
 /// Where a path led.
@@ -95,15 +104,19 @@ impl State {
         if !self.is_directory(dir) {
             return Err(ENOTDIR);
         }
+        if slash && matches!(last, Last::Create(_)) && !matches!(*name, b"." | b"..") {
+            return Err(EISDIR);
+        }
         if last != Last::Later {
             self.fits_in(dir, name)?;
         }
         let node = self.child(dir, name, serial);
         if let Some(n) = node
-            && (last == Last::Follow || slash)
+            && (last.follows() || slash)
             && self.is_link(n)
         {
-            let mut walked = self.follow(serial, dir, n, links)?;
+            let last = if last.follows() { last } else { Last::Follow };
+            let mut walked = self.follow(serial, dir, n, last, links)?;
             walked.slash |= slash;
             if walked.slash && walked.node.is_some_and(|n| !self.is_directory(n)) {
                 return Err(ENOTDIR);
@@ -136,10 +149,14 @@ impl State {
         }
         self.fits_in(dir, name)?;
         let node = self.child(dir, name, serial).ok_or(ENOENT)?;
-        if self.is_link(node) { self.follow(serial, dir, node, links)?.there() } else { Ok(node) }
+        if self.is_link(node) {
+            self.follow(serial, dir, node, Last::Follow, links)?.there()
+        } else {
+            Ok(node)
+        }
     }
 
-    fn follow(&self, serial: u64, dir: Node, link: Node, links: &mut u32) -> Result<Walked> {
+    fn follow(&self, serial: u64, dir: Node, link: Node, last: Last, links: &mut u32) -> Result<Walked> {
         *links += 1;
         if *links > LINKS_MAX {
             return Err(ELOOP);
@@ -152,7 +169,7 @@ impl State {
         if text.is_empty() {
             return Err(ENOENT);
         }
-        self.walk_from(serial, dir, &text, Last::Follow, links)
+        self.walk_from(serial, dir, &text, last, links)
     }
 
     /// For calls that make a name: its directory, if the name is new and may be made.
