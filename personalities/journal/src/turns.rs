@@ -28,7 +28,7 @@ impl State {
             Wanted::Call { number, .. } => *number as u16,
             _ => u16::MAX,
         };
-        let looked = if self.in_vfork(head) { Looked::Nothing } else { self.look(head) };
+        let looked = if self.in_vfork(head) { Looked::Nothing } else { self.look_in_call(head) };
         if looked == Looked::Nothing {
             self.make(head);
         }
@@ -63,12 +63,12 @@ impl State {
             Ok(Outcome::Again) => self.mark_begun(head),
             Ok(Outcome::Interrupted) => {
                 self.mark_begun(head);
-                self.look(head);
+                self.look_in_call(head);
             }
             Ok(Outcome::Wait(wait)) => {
                 self.mark_begun(head);
                 if self.is_interrupted(head) {
-                    self.look(head);
+                    self.look_in_call(head);
                 } else {
                     self.drop_ignored(head);
                     self.block(head, wait);
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    fn done(&mut self, head: u64, value: u64) {
+    pub(crate) fn done(&mut self, head: u64, value: u64) {
         let p = self.process_mut(head);
         p.user.x[0] = value;
         p.wanted = Wanted::Nothing;

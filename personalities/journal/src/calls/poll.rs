@@ -2,9 +2,11 @@
 
 use super::{Args, Outcome, done};
 use crate::errno::*;
-use crate::process::{Thing, Wait};
+use crate::process::{Progress, Thing, Wait, Wanted};
 use crate::signals::UNBLOCKABLE;
+use crate::space::WRITE;
 use crate::state::{Leads, Open, State};
+use abi::linux::nr;
 use abi::turn::FDS_MAX;
 use abi::vote::NO_DEADLINE;
 use alloc::vec::Vec;
@@ -17,6 +19,11 @@ const NVAL: u16 = 0x20;
 /// POLLRDNORM and POLLWRNORM come with them.
 const READ_NORMAL: u16 = 0x40;
 const WRITE_NORMAL: u16 = 0x100;
+
+/// Bytes of so many rows of ppoll.
+fn rows_size(count: u64) -> usize {
+    (count & 0xffff_ffff).min(FDS_MAX as u64) as usize * 8
+}
 
 impl State {
     /// What a descriptor is ready for, and what it may become ready for.
@@ -131,11 +138,10 @@ impl State {
         let [list, count, timeout, mask, size, _] = *a;
         let deadline = self.deadline_at(s, timeout)?;
         let mask = self.mask_argument(s, mask, size)?;
-        let count = count & 0xffff_ffff;
-        if count > FDS_MAX as u64 {
+        if count & 0xffff_ffff > FDS_MAX as u64 {
             return Err(EINVAL);
         }
-        let mut bytes = alloc::vec![0; count as usize * 8];
+        let mut bytes = alloc::vec![0; rows_size(count)];
         self.space(s).get(list, &mut bytes)?;
         let (mut ready, mut things) = (0u64, Vec::new());
         for row in bytes.chunks_exact_mut(8) {
@@ -165,6 +171,26 @@ impl State {
         self.space(s).put(list, &bytes)?;
         self.put_left(s, timeout, deadline);
         done(ready)
+    }
+
+    /// A signal ends ppoll: as Linux' do_sys_poll it writes the revents of all rows even then, and they are 0.
+    pub fn clear_revents(&mut self, s: u64, list: u64, count: u64) -> Result<()> {
+        let mut bytes = alloc::vec![0; rows_size(count)];
+        self.space(s).get(list, &mut bytes)?;
+        bytes.chunks_exact_mut(8).for_each(|row| row[6..].fill(0));
+        self.space(s).put(list, &bytes)
+    }
+
+    /// Whether a thread is in a ppoll that has no result, since its rows cannot be written any more: EFAULT, also if a signal would end it. Linux lets
+    /// through by the process' own mask then what it does.
+    pub fn lacks_revents(&mut self, s: u64) -> bool {
+        let Wanted::Call { number: nr::ppoll, args, progress: Progress { begun: true, .. } } =
+            self.process(s).wanted
+        else {
+            return false;
+        };
+        let size = rows_size(args[1]) as u64;
+        self.space(s).reach(args[0], size, WRITE) < size
     }
 
     /// pselect6.

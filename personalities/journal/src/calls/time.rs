@@ -2,7 +2,7 @@
 
 use super::{Args, Outcome, done, ok};
 use crate::errno::*;
-use crate::process::{Thing, Wait, Wanted};
+use crate::process::{Thing, Wait};
 use crate::state::State;
 use abi::linux::nr;
 use abi::vote::NO_DEADLINE;
@@ -103,19 +103,17 @@ impl State {
     }
 
     /// The time left of a sleep that a signal ends.
-    pub fn write_remaining(&mut self, s: u64, wanted: &Wanted, deadline: u64) {
-        let Wanted::Call { number, args, .. } = wanted else { return };
-        let at = match *number {
+    pub fn write_remaining(&mut self, s: u64, number: u64, args: &Args, deadline: u64) -> Result<()> {
+        let at = match number {
             nr::nanosleep => args[1],
             nr::clock_nanosleep if args[1] & ABSOLUTE == 0 => args[3],
-            _ => return,
+            _ => 0,
         };
-        if at != 0 {
-            let left = deadline.saturating_sub(self.clock());
-            if self.space(s).put(at, &timespec(left)).is_err() {
-                self.process_mut(s).user.x[0] = -i64::from(EFAULT.0) as u64;
-            }
+        if at == 0 {
+            return Ok(());
         }
+        let left = deadline.saturating_sub(self.clock());
+        self.space(s).put(at, &timespec(left))
     }
 
     fn times(&mut self, s: u64, at: u64) -> Result<Outcome> {

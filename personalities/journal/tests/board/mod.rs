@@ -122,6 +122,7 @@ struct Outside {
     log: VecDeque<Vec<u8>>,
     votes: Vec<Vec<u8>>,
     written: Vec<Vec<u8>>,
+    told: Vec<String>,
     sleeps: u32,
     time: u64,
 }
@@ -169,6 +170,11 @@ impl Board {
             }
         }
         (said, exit)
+    }
+
+    /// What the operator was told.
+    pub fn told(&self) -> Vec<String> {
+        self.outside.borrow().told.clone()
     }
 
     /// The whole snapshots that were written, as modules.
@@ -234,7 +240,9 @@ impl Machine for Board {
         self.outside.borrow_mut().time += 1;
         self.outside.borrow().time
     }
-    fn say(&mut self, _: core::fmt::Arguments<'_>) {}
+    fn say(&mut self, text: core::fmt::Arguments<'_>) {
+        self.outside.borrow_mut().told.push(text.to_string());
+    }
     fn monitor(&mut self) -> Option<abi::monitor::Monitor<'_>> {
         None
     }

@@ -93,15 +93,21 @@ fn snapshots(count: u64) -> Vec<Vec<u8>> {
 }
 
 /// What was shown on the terminal by a program that came to its end.
-fn shown(board: &Board) -> Vec<String> {
+fn shown(board: &Board) -> Vec<Vec<u8>> {
     let (said, exit) = board.put_out();
     assert_eq!(exit.as_deref(), Some(&(7i32 << 8).to_le_bytes()[..]), "{said:?}");
+    said
+}
+
+/// What the program shows, as texts.
+pub fn shows(data: &[u8], snapshots_above: usize, program: fn(&mut User) -> bool) -> Vec<String> {
+    let said = shows_bytes(data, snapshots_above, program);
     said.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect()
 }
 
 /// What the program shows, from the beginning and the rest of it from each snapshot, which is written again as it was; there
 /// must be more than so many.
-pub fn shows(data: &[u8], snapshots_above: usize, program: fn(&mut User) -> bool) -> Vec<String> {
+pub fn shows_bytes(data: &[u8], snapshots_above: usize, program: fn(&mut User) -> bool) -> Vec<Vec<u8>> {
     let root = image(data);
     let board = Board::new(snapshots(30), program);
     let mut first = kernel(&board, &root);
@@ -118,4 +124,36 @@ pub fn shows(data: &[u8], snapshots_above: usize, program: fn(&mut User) -> bool
         assert!(said.ends_with(&shown(&board)), "{i}: {:?}", shown(&board));
     }
     said
+}
+
+/// What is posted with memory digests at each sync point, from the beginning and from each snapshot.
+pub fn votes(data: &[u8], program: fn(&mut User) -> bool) -> Vec<Vec<Vec<u8>>> {
+    let root = image(data);
+    let log = || {
+        let mut log = snapshots(30);
+        let Ok(Entry::Boot(boot)) = postcard::from_bytes(&log[0]) else { panic!("it begins with Boot") };
+        log[0] = encoded!(&Entry::Boot(abi::log::Boot { digest_interval: 1, ..boot }));
+        log
+    };
+    let board = Board::new(log(), program);
+    let mut first = kernel(&board, &root);
+    (0..2000).for_each(|_| first.step());
+    let mut all = vec![board.votes()];
+    for snapshot in board.snapshots() {
+        let board = Board::new(log(), program);
+        let mut kernel = kernel(&board, &root);
+        kernel.begin(&snapshot).unwrap_or_else(|r| panic!("record {}: {}", r.record, r.why));
+        (0..2000).for_each(|_| kernel.step());
+        all.push(board.votes());
+    }
+    all
+}
+
+/// The snapshots that are taken of it, and what the operator is told.
+pub fn taken(data: &[u8], program: fn(&mut User) -> bool) -> (Vec<Vec<u8>>, Vec<String>) {
+    let board = Board::new(snapshots(30), program);
+    let mut kernel = kernel(&board, &image(data));
+    (0..2000).for_each(|_| kernel.step());
+    shown(&board);
+    (board.snapshots(), board.told())
 }
