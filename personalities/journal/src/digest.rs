@@ -134,9 +134,7 @@ impl State {
         e.u64(p.user.fpsr).u64(p.user.fpcr);
         let mut runs: Vec<(u64, u64, u8, bool, bool)> = Vec::new();
         for (start, r) in space.regions.iter() {
-            let stack = matches!(r.backing, Backing::Stack);
-            // The stack begins where it was touched; what lies below is room for it.
-            let start = if stack { space.touched.max(*start) } else { *start };
+            let (stack, start) = (matches!(r.backing, Backing::Stack), space.begins(*start, r));
             match runs.last_mut() {
                 Some(last)
                     if last.1 == start && last.2 == r.rights && last.3 == r.charged && !stack && !last.4 =>

@@ -79,7 +79,7 @@ impl State {
         let mut loaded = self.load(serial, &exe)?;
         let sp = self.fill_stack(serial, &mut loaded, path, &a)?;
         let old = self.process(serial).space;
-        let stack = (loaded.places.stack_top - loaded.space.touched) / PAGE;
+        let stack = loaded.places.stack_top.saturating_sub(loaded.space.touched) / PAGE;
         let least = loaded.space.charged_pages() + STACK_PAGES.saturating_sub(stack);
         if (self.chunks() + least.div_ceil(CHARGE_PAGES)) * CHARGE_PAGES > MEMORY_PAGES {
             return Err(ENOMEM);

@@ -63,6 +63,12 @@ impl Space {
         self.regions.range(..end).next_back().is_none_or(|(_, r)| r.end <= start)
     }
 
+    /// Whether nothing is mapped in the range: the stack's room is free to mremap.
+    fn is_hole(&self, start: u64, end: u64) -> bool {
+        let mut below = self.regions.range(..end).rev();
+        below.find(|(k, r)| self.begins(**k, r) < end).is_none_or(|(_, r)| r.end <= start)
+    }
+
     /// Makes the regions that end and begin at `at` one if they are alike: neighbours are never one mapping in two pieces, whatever made them.
     fn join(&mut self, at: u64) {
         let Some((start, low)) = self.regions.range(..at).next_back() else { return };
@@ -90,6 +96,33 @@ impl Space {
 
     /// Unmaps the range (pages).
     pub fn remove(&mut self, start: u64, end: u64) {
+        self.clear(start, end);
+        self.settle_room();
+    }
+
+    /// What the stack may grow into is one region with its lowest piece, as on Linux, where that grows: down to what is mapped below.
+    fn settle_room(&mut self) {
+        let pieces = self.regions.range(self.deepest..).filter(|(_, r)| matches!(r.backing, Backing::Stack));
+        let (room, pieces): (Vec<_>, Vec<_>) =
+            pieces.map(|(start, r)| (*start, r.end)).partition(|(_, end)| *end <= self.touched);
+        for (start, _) in room {
+            self.regions.remove_mut(&start);
+        }
+        let lowest = pieces.first().and_then(|(start, _)| Some((*start, self.regions.get(start)?.clone())));
+        let Some((start, piece)) = lowest else {
+            self.touched = u64::MAX;
+            return;
+        };
+        self.touched = self.touched.max(start);
+        let below = self.regions.range(..start).next_back().map_or(0, |(_, r)| r.end);
+        let low = below.max(self.deepest).min(start);
+        if low != start {
+            self.regions.remove_mut(&start);
+            self.regions.insert_mut(low, piece);
+        }
+    }
+
+    fn clear(&mut self, start: u64, end: u64) {
         self.split(start);
         self.split(end);
         for s in self.starts(start, end) {
@@ -162,11 +195,12 @@ impl Space {
         label: Option<Label>,
     ) {
         let end = at + length;
-        self.remove(at, end);
+        self.clear(at, end);
         self.regions
             .insert_mut(at, Region { end, rights, charged: rights & WRITE != 0, shared, backing, label });
         self.join(at);
         self.join(end);
+        self.settle_room();
     }
 
     /// mprotect: changes up to the first hole, which is ENOMEM.
@@ -175,7 +209,7 @@ impl Space {
         self.split(end);
         let (starts, mut at) = (self.starts(start, end), start);
         for s in &starts {
-            if *s != at {
+            if self.regions.get(s).is_none_or(|r| self.begins(*s, r) != at) {
                 break;
             }
             let Some(r) = self.regions.get_mut(s) else { break };
@@ -188,6 +222,7 @@ impl Space {
             self.join(s);
         }
         self.join(end);
+        self.settle_room();
         self.stale.push((start, end));
         if at < end { Err(ENOMEM) } else { Ok(()) }
     }
@@ -212,15 +247,20 @@ impl Space {
         want
     }
 
-    /// Moves the pages and regions of a range to `to`, where nothing is. The heap's name is that of its place: what leaves that has none.
+    /// Moves the pages and regions of a range to `to`, where nothing is. The names of heap and stack are those of their places: what leaves these has
+    /// none, and does not grow.
     fn shift(&mut self, start: u64, end: u64, to: u64) {
         self.split(start);
         self.split(end);
         for s in self.starts(start, end) {
             if let Some(r) = self.regions.get(&s).cloned() {
                 self.regions.remove_mut(&s);
-                let label = r.label.filter(|_| !matches!(r.backing, Backing::Anonymous));
-                self.regions.insert_mut(s - start + to, Region { end: r.end - start + to, label, ..r });
+                let (backing, label) = match r.backing {
+                    Backing::Anonymous | Backing::Stack => (Backing::Anonymous, None),
+                    file => (file, r.label),
+                };
+                let end = r.end - start + to;
+                self.regions.insert_mut(s - start + to, Region { end, backing, label, ..r });
             }
         }
         let pages: Vec<_> =
@@ -264,8 +304,7 @@ impl Space {
             }
             return Ok(at);
         }
-        let (_, r) = self.region(at).ok_or(EFAULT)?;
-        let r = r.clone();
+        let r = self.mapped(at).ok_or(EFAULT)?.clone();
         if old == 0 {
             return Err(EINVAL);
         }
@@ -275,9 +314,10 @@ impl Space {
         if to.is_none()
             && at + old == r.end
             && at.checked_add(new).is_some_and(|e| e <= MAP_END)
-            && self.is_free(r.end, at + new)
+            && self.is_hole(r.end, at + new)
         {
             self.extend(at, at + new);
+            self.settle_room();
             return Ok(at);
         }
         if to.is_none() && !may_move {
@@ -291,13 +331,15 @@ impl Space {
         if new > old {
             self.extend(target, target + new);
         }
+        self.settle_room();
         Ok(target)
     }
 
-    /// The region that holds `at` grows to `end`.
+    /// The region that holds `at` grows to `end`, where nothing is but room for the stack.
     fn extend(&mut self, at: u64, end: u64) {
         if let Some((start, r)) = self.region(at) {
-            let r = Region { end, ..r.clone() };
+            let (before, r) = (r.end, Region { end, ..r.clone() });
+            self.clear(before, end);
             self.regions.insert_mut(start, r);
         }
         self.join(end);
@@ -312,8 +354,8 @@ impl Space {
     pub fn is_whole(&self, start: u64, end: u64) -> bool {
         let mut at = start;
         while at < end {
-            match self.region(at) {
-                Some((_, r)) => at = r.end,
+            match self.mapped(at) {
+                Some(r) => at = r.end,
                 None => return false,
             }
         }

@@ -106,6 +106,8 @@ pub struct Space {
     pub exec: u64,
     /// Lowest touched address of the stack, page-aligned.
     pub touched: u64,
+    /// The stack grows no deeper, and no piece of it lies there.
+    pub deepest: u64,
     /// Chunks that are charged.
     pub chunks: u64,
     /// Ranges whose translations may be wrong now.
@@ -123,6 +125,7 @@ impl Space {
             mmap_top: 0,
             exec: 0,
             touched: u64::MAX,
+            deepest: 0,
             chunks: 0,
             stale: Vec::new(),
             pool,
@@ -140,14 +143,20 @@ impl Space {
         (va < r.end).then_some((*start, r))
     }
 
+    /// Where a region begins as a mapping: room for the stack below its lowest touched page is none.
+    pub fn begins(&self, start: u64, r: &Region) -> u64 {
+        if matches!(r.backing, Backing::Stack) { self.touched.max(start).min(r.end) } else { start }
+    }
+
+    /// The mapping with `va` in it.
+    pub fn mapped(&self, va: u64) -> Option<&Region> {
+        self.region(va).filter(|(start, r)| self.begins(*start, r) <= va).map(|(_, r)| r)
+    }
+
     /// Pages that the charge rule counts.
     pub fn charged_pages(&self) -> u64 {
-        let one = |(start, r): (&u64, &Region)| match (r.charged, &r.backing) {
-            (false, _) => 0,
-            (true, Backing::Stack) => r.end.saturating_sub(self.touched.max(*start)) / PAGE,
-            (true, _) => (r.end - start) / PAGE,
-        };
-        self.regions.iter().map(one).sum()
+        let charged = self.regions.iter().filter(|(_, r)| r.charged);
+        charged.map(|(start, r)| (r.end - self.begins(*start, r)) / PAGE).sum()
     }
 
     /// Chunks that are needed now.
@@ -334,7 +343,7 @@ impl Space {
         }
     }
 
-    /// The stack below `top`.
+    /// The stack below `top`; its first page is touched at once.
     pub fn add_stack(&mut self, top: u64) {
         let region = Region {
             end: top,
@@ -345,6 +354,6 @@ impl Space {
             label: Some(Label { inode: 0, name: Name::fixed(b"[stack]") }),
         };
         self.regions.insert_mut(top - STACK_MAX, region);
-        self.touched = top;
+        (self.touched, self.deepest) = (top - PAGE, top - STACK_MAX);
     }
 }

@@ -360,7 +360,7 @@ fn neighbours_that_are_alike_are_one_mapping() {
     assert_eq!(regions(&space, BASE), [(30, 37, BOTH, false)]);
 }
 
-/// The stack, cut by mprotect and made whole again above and below what was touched, and one that fails behind a hole.
+/// The stack, cut by mprotect and made whole again, and one that fails in its room or behind a hole.
 #[test]
 fn a_stack_that_was_protected_and_is_as_before_is_whole() {
     const TOP: u64 = 1 << 30;
@@ -368,13 +368,18 @@ fn a_stack_that_was_protected_and_is_as_before_is_whole() {
     space.add_stack(TOP);
     space.touch(TOP - 3 * PAGE);
     let whole = regions(&space, 0);
-    for (start, end) in [(2, 1), (9, 2), (9, 8)] {
+    // With the lowest page goes the room below it.
+    for (start, end, pieces) in [(2, 1, 3), (3, 1, 2), (3, 2, 2)] {
         let (start, end) = (TOP - start * PAGE, TOP - end * PAGE);
         space.protect(start, end, READ).unwrap();
-        assert_eq!(regions(&space, 0).len(), 3);
+        assert_eq!(regions(&space, 0).len(), pieces);
         assert_eq!(space.charged_pages(), 3);
         space.protect(start, end, READ | WRITE).unwrap();
         assert_eq!((regions(&space, 0), space.charged_pages()), (whole.clone(), 3));
+    }
+    for (start, end) in [(9, 2), (9, 8)] {
+        assert!(space.protect(TOP - start * PAGE, TOP - end * PAGE, READ).is_err());
+        assert_eq!(regions(&space, 0), whole);
     }
     let below = TOP - abi::layout::STACK_MAX - PAGE;
     assert!(space.protect(below, below + 2 * PAGE, READ).is_err());

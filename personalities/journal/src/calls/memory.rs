@@ -100,7 +100,7 @@ fn remap(space: &mut Space, a: &Args) -> Result<u64> {
     if new == 0 {
         return Err(EINVAL);
     }
-    space.region(at).ok_or(EFAULT)?;
+    space.mapped(at).ok_or(EFAULT)?;
     space.remap(at, old, new, flags & MAY_MOVE != 0, (flags & TO_FIXED != 0).then_some(to))
 }
 
@@ -211,7 +211,7 @@ impl State {
         let space = self.space(serial);
         let before = space.regions.size();
         // Out of the middle of a mapping: two are left of it.
-        let splits = space.region(at).is_some_and(|(start, r)| start < at && r.end > end);
+        let splits = space.region(at).is_some_and(|(start, r)| space.begins(start, r) < at && r.end > end);
         if splits && self.has_too_many(before, before + 1) {
             return Err(ENOMEM);
         }

@@ -124,8 +124,7 @@ impl State {
         let mut texts = self.files.texts();
         let Some(space) = self.spaces.get(&p.space) else { return Some(text) };
         for (start, r) in space.regions.iter() {
-            let stack = matches!(r.backing, crate::space::Backing::Stack);
-            let start = if stack { space.touched.max(*start).min(r.end) } else { *start };
+            let start = space.begins(*start, r);
             if start == r.end {
                 continue;
             }

@@ -56,7 +56,7 @@ fn each_mapping(space: &Space, texts: &mut Texts<'_>, out: &mut dyn FnMut(&Mappi
                 add(piece, &[]);
             }
             Backing::Stack => {
-                (piece.kind, piece.start) = (Kind::Stack, space.touched.max(*start));
+                (piece.kind, piece.start) = (Kind::Stack, space.begins(*start, r));
                 add(piece, &[]);
             }
             Backing::File(shot, first) => {

@@ -59,6 +59,7 @@ impl State {
         let places = layout(&self.birth.seed, r.layout);
         let mut space = Space::new(self.pool.clone());
         (space.brk, space.mmap_top, space.exec) = ((r.break_start, r.break_end), places.mmap_top, r.layout);
+        space.deepest = places.stack_top - STACK_MAX;
         let mut shots: Vec<(u64, Rc<Shot>)> = Vec::new();
         let mut last = 0;
         for (at, m, pages) in &own.mappings {
@@ -73,12 +74,10 @@ impl State {
             let mut start = m.start;
             let region = self.region_of(m, own, &mut shots);
             let Some(region) = region else { return refuse(*at, "there are too few frames") };
-            if m.kind == Kind::Stack {
-                check(*at, m.end <= places.stack_top, "a stack above its place")?;
-                if space.touched == u64::MAX {
-                    space.touched = m.start;
-                    start = (places.stack_top - STACK_MAX).max(last).min(m.start);
-                }
+            // mremap may have made it longer, so that it ends above its place.
+            if m.kind == Kind::Stack && space.touched == u64::MAX {
+                (space.touched, space.deepest) = (m.start, space.deepest.min(m.start));
+                start = space.deepest.max(last);
             }
             space.regions.insert_mut(start, region);
             self.restore_memory(&mut space, *at, m, pages)?;
