@@ -18,17 +18,38 @@ pub(super) struct Taking {
     missing: VecDeque<u64>,
 }
 
-/// What writes the next records.
+/// What writes the next records, up to one that does not fit, of which it tells the operator.
 fn sink<'a, M: Machine>(machine: &'a mut M, taking: &'a mut Taking) -> impl FnMut(&Record<'_>) + use<'a, M> {
     let mut buffer = alloc::vec![0; RECORD_MAX];
     move |record| {
-        taking.fits &= match postcard::to_slice(record, &mut buffer) {
-            Ok(bytes) if taking.fits => {
+        if !taking.fits {
+            return;
+        }
+        taking.fits = match postcard::to_slice(record, &mut buffer) {
+            Ok(bytes) => {
                 taking.root.push(bytes);
                 machine.snapshot(bytes)
             }
-            _ => false,
+            Err(_) => {
+                let (s, what) = (taking.s, name(record));
+                machine.say(format_args!(
+                    "no snapshot of sync point {s}: {what} is longer than a record may be, {RECORD_MAX} bytes"
+                ));
+                false
+            }
         };
+    }
+}
+
+/// What a record is of that texts, a queue or a round make long.
+fn name(record: &Record<'_>) -> &'static str {
+    match record {
+        Record::Head(_) => "the head, with Boot,",
+        Record::Terminal(_) => "the terminal's queue",
+        Record::Process(_) => "a process, with its program's path,",
+        Record::OpenFile(_) => "an open file, with its path,",
+        Record::Mapping(_) => "a mapping, with its path,",
+        _ => "a piece",
     }
 }
 
