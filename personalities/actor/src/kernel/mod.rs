@@ -13,6 +13,8 @@ mod resume;
 mod run;
 #[cfg(test)]
 mod signal_test;
+#[cfg(test)]
+mod slash_test;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_test;
