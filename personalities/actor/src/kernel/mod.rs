@@ -9,6 +9,8 @@ mod linux_test;
 #[cfg(test)]
 mod names_test;
 mod outside;
+#[cfg(test)]
+mod poll_test;
 mod resume;
 mod run;
 #[cfg(test)]
@@ -64,6 +66,8 @@ pub(crate) enum Restart {
     Never,
     /// EINTR, and the time left is written there.
     Remaining(u64),
+    /// EINTR, and that none of so many entries of the list there is ready.
+    Unready(u64, usize),
 }
 
 /// An end of a FIFO that a blocked open holds.
