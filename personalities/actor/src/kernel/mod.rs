@@ -27,6 +27,8 @@ mod sticky_test;
 mod sync;
 #[cfg(test)]
 mod test;
+#[cfg(test)]
+mod text_test;
 mod watch;
 
 use crate::error::{Res, e};
