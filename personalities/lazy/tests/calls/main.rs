@@ -8,4 +8,5 @@ mod names;
 mod pipes;
 #[path = "../program/mod.rs"]
 mod program;
+mod slashes;
 mod sticky;
