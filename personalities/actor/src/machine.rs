@@ -158,4 +158,11 @@ pub enum Event {
         /// Who.
         pid: u32,
     },
+    /// A snapshot is given up: something does not fit its record.
+    NoSnapshot {
+        /// The sync point.
+        s: u64,
+        /// What it is.
+        what: &'static str,
+    },
 }

@@ -1,7 +1,7 @@
 //! Signals: generated, looked at, handled.
 
-use crate::errno::EINTR;
-use crate::fs::{Fs, Progress};
+use crate::errno::{EFAULT, EINTR};
+use crate::fs::{Fs, Progress, write_no_revents};
 use crate::kernel::Kernel;
 use crate::machine::{Machine, Trace};
 use crate::process::{Effect, Life, News};
@@ -252,8 +252,14 @@ impl<M: Machine> Kernel<M> {
         } else if !repeated || restarts && !never_restarts(number, &progress) {
             t.registers.pc = t.registers.pc.wrapping_sub(4);
         } else {
-            t.registers.x[0] = EINTR.to_result() as u64;
-            self.write_remaining(serial, number, &args, progress.deadline_us);
+            let written = if number == nr::ppoll {
+                self.view(serial).map_or(Err(EFAULT), |mut view| write_no_revents(&mut view, &args))
+            } else {
+                self.write_remaining(serial, number, &args, progress.deadline_us)
+            };
+            if let Some(t) = self.threads.get_mut(&serial) {
+                t.registers.x[0] = written.err().unwrap_or(EINTR).to_result() as u64;
+            }
         }
     }
 

@@ -141,8 +141,14 @@ impl<H: Hardware> Kernel<H> {
     pub fn look(&mut self, serial: u64, when: When) -> Looked {
         let mut looked = Looked::Nothing;
         while let Some((signal, own)) = self.next_signal(serial, true) {
+            let disposition = self.disposition(serial, signal);
+            if disposition == Disposition::Handle && when != When::After && self.end_poll(serial) {
+                // What is pending is looked at anew, under the mask that holds now.
+                looked = Looked::Decided;
+                continue;
+            }
             let info = self.take_signal(serial, signal, own);
-            match self.disposition(serial, signal) {
+            match disposition {
                 Disposition::Ignore => {}
                 Disposition::End => {
                     self.end_process(serial, signal as i32);

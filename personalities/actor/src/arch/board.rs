@@ -232,6 +232,10 @@ impl Machine for Board {
                 defmt::error!("no page is left for pid {=u32}", pid);
                 runtime::say!("no page is left for pid {pid}: it is killed");
             }
+            Event::NoSnapshot { s, what } => {
+                defmt::warn!("no snapshot of sync point {=u64}: {=str} fits no record", s, what);
+                runtime::say!("no snapshot of sync point {s}: {what} fits no record");
+            }
         }
     }
 }

@@ -62,21 +62,12 @@ impl Files {
     pub fn open(&mut self, me: Serial, start: NodeId, path: &[u8], flags: u32, mode: u32) -> Res<Opening> {
         let creates = flags & O_CREAT != 0;
         let exclusive = creates && flags & O_EXCL != 0;
-        if creates {
-            let parent = self.parent(me, start, path)?;
-            if parent.slash && matches!(parent.last, Last::Name(_)) {
-                return Err(e::EISDIR);
-            }
-        }
         let follow = if flags & O_NOFOLLOW != 0 || exclusive { Follow::No } else { Follow::Yes };
-        let spot = self.walk(me, start, path, follow)?;
+        let spot = self.walk_to(me, start, path, follow, creates)?;
         let Some(node) = spot.node else {
             let Last::Name(last) = &spot.last else { return Err(e::ENOENT) };
             if !creates {
                 return Err(e::ENOENT);
-            }
-            if spot.slash {
-                return Err(e::EISDIR);
             }
             let mode = mode & 0o7777 & !self.table(me)?.umask;
             let node = self.make(spot.directory, last, S_IFREG | mode, Body::File(Default::default()))?;

@@ -183,16 +183,33 @@ impl Files {
 
     /// Walks a path to its end. What the last name leads to may be missing.
     pub fn walk(&self, me: Serial, start: NodeId, path: &[u8], follow: Follow) -> Res<Spot> {
+        self.walk_to(me, start, path, follow, false)
+    }
+
+    /// As [`Files::walk`]; `creates`: to a file that is made if it is missing. EISDIR: a slash stands behind a name that is the last, of the path or of a link's
+    /// text, whatever is there.
+    pub(super) fn walk_to(
+        &self,
+        me: Serial,
+        start: NodeId,
+        path: &[u8],
+        follow: Follow,
+        creates: bool,
+    ) -> Res<Spot> {
         let mut parent = self.parent(me, start, path)?;
-        let slash = parent.slash;
+        let mut slash = false;
         loop {
+            if creates && parent.slash && matches!(parent.last, Last::Name(_)) {
+                return Err(e::EISDIR);
+            }
+            // Behind a link it asks for a directory, too, wherever that leads.
+            slash |= parent.slash;
             let Parent { directory, last, links, .. } = parent;
             let node = match &last {
                 Last::Here => Some(directory),
                 Last::Up => Some(self.up(directory)),
                 Last::Name(name) => self.find(directory, name)?,
             };
-            let slash = slash || parent.slash;
             let spot = Spot { directory, last, slash, node, dentry: None };
             let Some(to) = node.and_then(|n| self.leads(me, n)) else { return Ok(spot) };
             if follow == Follow::No && !slash {

@@ -87,16 +87,22 @@ impl<M: Machine> Kernel<M> {
     }
 
     /// Nothing is ready: waits, has been ended by a signal, or says that time is up (`None`).
-    fn nothing_ready(&mut self, me: Serial, timeout: &Timeout, things: Vec<Thing>) -> Res<Option<Flow>> {
+    fn nothing_ready(
+        &mut self,
+        me: Serial,
+        timeout: &Timeout,
+        things: Vec<Thing>,
+        restart: Restart,
+    ) -> Res<Option<Flow>> {
         let now = self.now_us();
         let again = &mut self.thread(me)?.again;
         let deadline_us = again.deadline_us.or(timeout.us.map(|us| now.saturating_add(us)));
         again.deadline_us = deadline_us;
         if deadline_us.is_none_or(|d| d > now) {
-            return Ok(Some(Flow::Block { things, deadline_us, restart: Restart::Never }));
+            return Ok(Some(Flow::Block { things, deadline_us, restart }));
         }
         // What the call's own mask lets through is handled as in a wait, though there is none.
-        (again.blocked, again.restart) = (true, Restart::Never);
+        (again.blocked, again.restart) = (true, restart);
         Ok(self.is_disturbed(me).then_some(Flow::Gone))
     }
 
@@ -122,29 +128,38 @@ impl<M: Machine> Kernel<M> {
             return Err(e::EINVAL);
         }
         let list = self.bytes_in(me, at, count * 8)?;
-        let (mut out, mut ready, mut things) = (list.clone(), 0, Vec::new());
-        for (entry, to) in list.chunks(8).zip(out.chunks_mut(8)) {
+        let (mut revents, mut ready, mut things) = (Vec::with_capacity(count), 0, Vec::new());
+        for entry in list.chunks(8) {
             let (fd, events) = (u32_at(entry, 0), u16_at(entry, 4));
             let bits = match (fd as i32) < 0 {
                 true => 0,
                 false => self.ready(me, fd).map_or(NVAL, |bits| bits & (events | ALWAYS)),
             };
-            to[6..8].copy_from_slice(&bits.to_le_bytes());
+            revents.push(bits);
             ready += u64::from(bits != 0);
             if (fd as i32) >= 0 {
                 self.things(me, fd, &mut things);
             }
         }
         if ready == 0
-            && let Some(flow) = self.nothing_ready(me, &timeout, things)?
+            && let Some(flow) = self.nothing_ready(me, &timeout, things, Restart::Unready(at, count))?
         {
             return Ok(flow);
         }
-        for (i, to) in out.chunks(8).enumerate() {
-            self.bytes_out(me, at + i as u64 * 8 + 6, &to[6..8])?;
-        }
+        self.write_revents(me, at, revents)?;
         self.write_left(me, &timeout);
         Ok(Flow::Done(ready))
+    }
+
+    /// What ppoll's entries at `at` are ready for, one after the other.
+    pub(crate) fn write_revents(
+        &mut self,
+        me: Serial,
+        at: u64,
+        revents: impl IntoIterator<Item = u16>,
+    ) -> Res {
+        let mut entries = revents.into_iter().zip((0u64..).map(|i| at + 8 * i));
+        entries.try_for_each(|(bits, entry)| self.bytes_out(me, entry + 6, &bits.to_le_bytes()))
     }
 
     pub(super) fn pselect(&mut self, me: Serial, a: Arguments) -> Out {
@@ -179,7 +194,7 @@ impl<M: Machine> Kernel<M> {
             }
         }
         if ready == 0
-            && let Some(flow) = self.nothing_ready(me, &timeout, things)?
+            && let Some(flow) = self.nothing_ready(me, &timeout, things, Restart::Never)?
         {
             return Ok(flow);
         }

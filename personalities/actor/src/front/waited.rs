@@ -41,7 +41,11 @@ impl<M: Machine> Kernel<M> {
             nr::nanosleep => Some((Vec::new(), Restart::Remaining(a.0[1]))),
             nr::clock_nanosleep if a.uint(1) & TIMER_ABSTIME != 0 => Some((Vec::new(), Restart::Never)),
             nr::clock_nanosleep => Some((Vec::new(), Restart::Remaining(a.0[3]))),
-            nr::ppoll | nr::pselect6 => Some((self.polled(me, number, a)?, Restart::Never)),
+            nr::ppoll => {
+                let count = (a.uint(1) as usize).min(FDS_MAX);
+                Some((self.polled(me, number, a)?, Restart::Unready(a.0[0], count)))
+            }
+            nr::pselect6 => Some((self.polled(me, number, a)?, Restart::Never)),
             _ => None,
         }
     }

@@ -9,10 +9,14 @@ mod linux_test;
 #[cfg(test)]
 mod names_test;
 mod outside;
+#[cfg(test)]
+mod poll_test;
 mod resume;
 mod run;
 #[cfg(test)]
 mod signal_test;
+#[cfg(test)]
+mod slash_test;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_test;
@@ -23,6 +27,8 @@ mod sticky_test;
 mod sync;
 #[cfg(test)]
 mod test;
+#[cfg(test)]
+mod text_test;
 mod watch;
 
 use crate::error::{Res, e};
@@ -62,6 +68,8 @@ pub(crate) enum Restart {
     Never,
     /// EINTR, and the time left is written there.
     Remaining(u64),
+    /// EINTR, and that none of so many entries of the list there is ready.
+    Unready(u64, usize),
 }
 
 /// An end of a FIFO that a blocked open holds.

@@ -9,12 +9,12 @@ use abi::log::Event;
 
 const SIGHUP: u8 = 1;
 const SIGINT: u8 = 2;
-const SIGUSR1: u8 = 10;
+pub(super) const SIGUSR1: u8 = 10;
 const SIGUSR2: u8 = 12;
 const SIGTSTP: u8 = 20;
 const DEFAULT: u64 = 0;
 const IGNORE: u64 = 1;
-const HANDLER: u64 = 0x1234;
+pub(super) const HANDLER: u64 = 0x1234;
 const NOCLDSTOP: u64 = 1;
 const NOCLDWAIT: u64 = 2;
 
@@ -32,13 +32,13 @@ impl Kernel<Fake> {
     }
 
     /// A child of process 1; its serial, which is its pid.
-    fn child(&mut self) -> Serial {
+    pub(super) fn child(&mut self) -> Serial {
         let pid = self.makes(1, nr::clone, &[17]);
         assert!(pid > 1);
         pid as Serial
     }
 
-    fn acts(&mut self, me: Serial, signal: u8, handler: u64) {
+    pub(super) fn acts(&mut self, me: Serial, signal: u8, handler: u64) {
         self.acts_so(me, signal, Action { handler, ..Action::default() });
     }
 
@@ -58,12 +58,12 @@ impl Kernel<Fake> {
         self.processes.get(me).unwrap().signals.pending_set()
     }
 
-    fn waits(&self, me: Serial) -> bool {
+    pub(super) fn waits(&self, me: Serial) -> bool {
         matches!(self.turns.place(me), Some(Place::Waiting { .. }))
     }
 
     /// Whether the next instruction of `me` is its handler's.
-    fn is_in_handler(&self, me: Serial) -> bool {
+    pub(super) fn is_in_handler(&self, me: Serial) -> bool {
         self.threads[&me].user.pc == HANDLER
     }
 }
@@ -301,7 +301,7 @@ fn polls(k: &mut Kernel<Fake>, me: Serial, number: u64, mask: u64, out: bool) ->
 }
 
 /// A child in a group of its own, for which signals are pending that it blocks.
-fn with_pending(signals: &[u8], handler: u64) -> (Kernel<Fake>, Serial) {
+pub(super) fn with_pending(signals: &[u8], handler: u64) -> (Kernel<Fake>, Serial) {
     let mut k = kernel();
     let me = k.child();
     assert_eq!(k.makes(me, nr::setpgid, &[0, 0]), 0);

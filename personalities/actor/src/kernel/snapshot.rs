@@ -1,7 +1,7 @@
 //! Snapshots are taken here (`docs/snapshot.md`): what the kernel holds at the sync point, a process' own part where it waits or at its next call.
 
 use super::Kernel;
-use crate::machine::Machine;
+use crate::machine::{Event, Machine};
 use crate::snapshot::{Out, Taking, View};
 use crate::turns::Serial;
 use abi::vote::Vote;
@@ -60,7 +60,9 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn go_on_taking(&mut self, taking: Taking) {
-        if taking.left.is_empty() {
+        if let Some(what) = taking.spoilt() {
+            self.machine.tell(Event::NoSnapshot { s: taking.s, what });
+        } else if taking.left.is_empty() {
             self.end_taking(taking);
         } else {
             self.machine.ring_snapshot();
@@ -69,7 +71,7 @@ impl<M: Machine> Kernel<M> {
     }
 
     fn end_taking(&mut self, mut taking: Taking) {
-        let Some(root) = taking.end(&mut self.machine) else { return };
+        let root = taking.end(&mut self.machine);
         self.machine.ring_snapshot();
         let Taking { s, calls: call, effects, .. } = taking;
         self.machine.post(&Vote::Snapshot { s, call, effects, root });
@@ -92,6 +94,6 @@ impl<M: Machine> Kernel<M> {
             let standing: Vec<Serial> = view.standing().collect();
             standing.into_iter().chain(view.turns.round()).for_each(|serial| view.private(serial, out));
         });
-        self.end_taking(taking);
+        self.go_on_taking(taking);
     }
 }

@@ -1,7 +1,7 @@
 //! One call of the head, as one step ("Turns", 2, and "Signals" in the turn rule).
 
 use super::{Again, Flow, Kernel, Out, Restart, Want};
-use crate::error::{Errno, e};
+use crate::error::{Errno, Res, e};
 use crate::machine::{Event, Fault, Machine};
 use crate::memory::{Growth, Trouble};
 use crate::process::{Delivery, Info, Payload, SA_RESTART, sig};
@@ -113,6 +113,10 @@ impl<M: Machine> Kernel<M> {
         while let Some(delivery) = self.processes.take(me) {
             match delivery {
                 Delivery::Handler(info, action) => {
+                    if self.end_poll(me).is_err() && self.processes.take_back(me, info, action) {
+                        decided = true;
+                        continue;
+                    }
                     self.interrupt_call(me, action.flags);
                     self.push_handler(me, info, action);
                 }
@@ -122,6 +126,8 @@ impl<M: Machine> Kernel<M> {
                     return true;
                 }
                 Delivery::End(status) => {
+                    // Who lent it its memory (vfork) sees that.
+                    let _ = self.end_poll(me);
                     self.release_open_end(me);
                     self.end(me, status);
                     return true;
@@ -131,6 +137,17 @@ impl<M: Machine> Kernel<M> {
         }
         debug_assert!(moment == Moment::Before || !decided || self.threads.contains_key(&me));
         decided
+    }
+
+    /// Of a ppoll that a signal ends: that nothing was ready is written. What cannot be written is the call's result, with which its mask goes.
+    fn end_poll(&mut self, me: Serial) -> Res {
+        let again = self.threads.get(&me).map(|t| &t.again).filter(|a| a.blocked);
+        let Some(Restart::Unready(at, count)) = again.map(|a| a.restart) else { return Ok(()) };
+        let written = self.write_revents(me, at, core::iter::repeat_n(0, count));
+        if let Err(errno) = written {
+            self.answer(me, errno.result());
+        }
+        written
     }
 
     /// A handler comes in place of a call: it is made again afterwards, or ends now.

@@ -25,6 +25,7 @@ pub struct Fake {
     pub output: Vec<u8>,
     pub snapshot: Vec<u8>,
     pub heap_is_full: bool,
+    pub told: Vec<Event>,
 }
 
 impl Machine for Fake {
@@ -47,7 +48,6 @@ impl Machine for Fake {
     }
 
     fn save_fp(&mut self, _: &mut Fp) {}
-
     fn load_fp(&mut self, _: &Fp) {}
 
     fn map(&mut self, _: SpaceId, _: u64, page: u64, rights: Rights) {
@@ -109,7 +109,9 @@ impl Machine for Fake {
         if self.heap_is_full { 0 } else { usize::MAX }
     }
 
-    fn tell(&mut self, _: Event) {}
+    fn tell(&mut self, event: Event) {
+        self.told.push(event);
+    }
 }
 
 pub const START: u64 = 5_000_000;

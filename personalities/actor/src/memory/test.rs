@@ -311,3 +311,32 @@ fn a_further_chunk_of_charge_takes_a_turn() {
     assert_eq!(memory.mmap(id, &all, None, Growth::Turn), Err(Refusal::Errno(e::ENOMEM)));
     assert_eq!(memory.charged(), CHARGE_PAGES);
 }
+
+#[test]
+fn room_for_the_stack_below_its_lowest_touched_page_is_a_hole() {
+    let mut memory = Memory::default();
+    let loaded = load(small_elf(0x40_0000, 0x204, 0x2800)).unwrap();
+    let id = memory.admit(loaded.space, 0).unwrap();
+    let stack = |memory: &Memory| memory.space(id).unwrap().stack().unwrap();
+    let (limit, start) = stack(&memory);
+    let known = (0..=4).chain(8..=25).chain([100, 101]);
+    let hole = Err(e::ENOMEM);
+    for (at, pages) in [(start - PAGE, 1), (start - PAGE, 2), (start - 9 * PAGE, 3), (limit, 1)] {
+        for advice in known.clone() {
+            assert_eq!(memory.madvise(id, at, pages * PAGE, advice), hole, "{at:#x} {pages} {advice}");
+        }
+        for prot in [0, 1, 3] {
+            let done = memory.mprotect(id, at, pages * PAGE, prot, Growth::Turn);
+            assert_eq!(done, Err(Refusal::Errno(e::ENOMEM)), "{at:#x} {pages} {prot}");
+        }
+    }
+    // None of this touches it; what is touched is none, and what is between is mapped with it.
+    assert_eq!(stack(&memory), (limit, start));
+    memory.write(id, start - 4 * PAGE, &[7]).unwrap();
+    assert_eq!(stack(&memory), (limit, start - 4 * PAGE));
+    for advice in known {
+        assert_eq!(memory.madvise(id, start - 4 * PAGE, 4 * PAGE, advice), Ok(()), "{advice}");
+        assert_eq!(memory.madvise(id, start - 5 * PAGE, 5 * PAGE, advice), hole, "{advice}");
+    }
+    assert_eq!(memory.mprotect(id, start - 4 * PAGE, 5 * PAGE, 3, Growth::Turn), Ok(()));
+}

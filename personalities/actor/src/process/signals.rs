@@ -333,6 +333,17 @@ impl Processes {
         }
     }
 
+    /// A signal that was taken for its handler stays pending after all, if the mask in force holds it back; whether it does.
+    pub fn take_back(&mut self, serial: Serial, info: Info, action: Action) -> bool {
+        let Some(s) = self.all.get_mut(&serial).map(|p| &mut p.signals) else { return false };
+        let is_blocked = s.blocks(info.signal);
+        if is_blocked {
+            s.actions[usize::from(info.signal - 1)] = action;
+            s.pending.insert(info.signal, info);
+        }
+        is_blocked
+    }
+
     /// A fault's signal: it is taken whatever the mask says, and kills if it is blocked or ignored.
     pub fn force(&mut self, serial: Serial, info: Info) {
         if let Some(p) = self.all.get_mut(&serial) {

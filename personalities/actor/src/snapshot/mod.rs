@@ -43,32 +43,52 @@ pub struct Taking {
     pub left: VecDeque<Serial>,
     root: Root,
     buffer: Box<[u8]>,
-    /// A record did not fit.
-    spoilt: bool,
+    /// What did not fit its record.
+    spoilt: Option<&'static str>,
 }
 
 impl Taking {
     /// Of sync point `s`, with the counters as they are there.
     pub fn new(s: u64, calls: u64, effects: u64, left: VecDeque<Serial>) -> Taking {
         let buffer = alloc::vec![0; RECORD_MAX].into_boxed_slice();
-        Taking { s, calls, effects, left, root: Root::default(), buffer, spoilt: false }
+        Taking { s, calls, effects, left, root: Root::default(), buffer, spoilt: None }
     }
 
     /// Writes a record.
     pub fn put<M: Machine>(&mut self, machine: &mut M, record: &Record<'_>) {
+        if self.spoilt.is_some() {
+            return;
+        }
         match postcard::to_slice(record, &mut self.buffer) {
-            Ok(bytes) if !self.spoilt => {
+            Ok(bytes) => {
                 self.root.push(bytes);
                 machine.write_snapshot(bytes);
             }
-            _ => self.spoilt = true,
+            Err(_) => self.spoilt = Some(what_is(record)),
         }
     }
 
-    /// Writes the last record; the root of all. `None`: a record was too long, and there is no snapshot.
-    pub fn end<M: Machine>(&mut self, machine: &mut M) -> Option<Digest> {
+    /// What is too long for a record, so that there is no snapshot.
+    pub fn spoilt(&self) -> Option<&'static str> {
+        self.spoilt
+    }
+
+    /// Writes the last record; the root of all.
+    pub fn end<M: Machine>(&mut self, machine: &mut M) -> Digest {
         self.put(machine, &Record::End(self.root.records()));
-        (!self.spoilt).then(|| self.root.digest())
+        self.root.digest()
+    }
+}
+
+/// What a record speaks of. Those that are named have a text or a list that may be too long for one.
+fn what_is(record: &Record<'_>) -> &'static str {
+    match record {
+        Record::Head(_) => "the head",
+        Record::Terminal(_) => "the terminal",
+        Record::Process(_) => "a process",
+        Record::OpenFile(_) => "an open file",
+        Record::Mapping(_) => "a mapping",
+        _ => "a record of another kind",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Clocks and sleeps: all time is the turn rule's.
 
 use super::{Call, Ended};
-use crate::errno::{EFAULT, EINVAL, ESRCH, Errno};
+use crate::errno::{EINVAL, ESRCH, Errno};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::turns::Serial;
@@ -84,28 +84,24 @@ impl<M: Machine> Kernel<M> {
         Ok(deadline.min(NO_DEADLINE - 1))
     }
 
-    /// A sleep that a handler ended writes the time that is left, if it was relative and somebody wants to know.
+    /// A sleep that a handler ended writes the time that is left, if it was relative and somebody wants to know. EFAULT: it cannot be written.
     pub(crate) fn write_remaining(
         &mut self,
         serial: Serial,
         number: u64,
         args: &[u64; 6],
         deadline_us: Option<u64>,
-    ) {
+    ) -> Result<(), Errno> {
         let at = match number {
             nr::nanosleep => args[1],
             nr::clock_nanosleep if args[1] & TIMER_ABSTIME == 0 => args[3],
             _ => 0,
         };
         if at == 0 {
-            return;
+            return Ok(());
         }
         let left = deadline_us.unwrap_or(0).saturating_sub(self.turns.clock_us());
-        if self.write_user(serial, at, &time_bytes(left, 1000)).is_err()
-            && let Some(t) = self.threads.get_mut(&serial)
-        {
-            t.registers.x[0] = EFAULT.to_result() as u64;
-        }
+        self.write_user(serial, at, &time_bytes(left, 1000))
     }
 
     fn sleep(&mut self, c: &Call, at: u64, absolute: bool, realtime: bool) -> Result<Ended, Errno> {

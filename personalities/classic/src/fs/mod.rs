@@ -39,6 +39,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use entry::Entry;
+pub(crate) use poll::write_no_revents;
 
 use crate::errno::Errno;
 use crate::user::UserMemory;

@@ -5,6 +5,7 @@ use super::linux::*;
 use super::syscalls::{Answer, Call, Stop};
 use super::{Fs, Outcome, WaitKey};
 use crate::errno::*;
+use crate::user::UserMemory;
 use abi::turn::{FDS_MAX, PIPE_BUF};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -169,6 +170,21 @@ fn wait(
         Some(d) if d.us <= call.caller.now_us => Err(Stop::Out(Outcome::Expired)),
         _ => Err(Stop::Out(Outcome::Block { on, deadline_us: deadline.map(|d| d.us) })),
     }
+}
+
+/// A signal ends a ppoll that waits: nothing is ready, and its list says so. An error: the list is not there any more.
+pub(crate) fn write_no_revents(user: &mut dyn UserMemory, args: &[u64; 6]) -> Result<(), Errno> {
+    let count = args[1] as u32 as usize;
+    // A snapshot may tell of a ppoll that no kernel lets wait.
+    if count > FDS_MAX {
+        return Err(EINVAL);
+    }
+    let mut list = vec![0; count * 8];
+    user.read(args[0], &mut list)?;
+    for [.., low, high] in list.as_chunks_mut::<8>().0 {
+        (*low, *high) = (0, 0);
+    }
+    user.write(args[0], &list)
 }
 
 /// Writes the time that is left over the timeout, where that can be written.

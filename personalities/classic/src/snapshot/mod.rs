@@ -32,8 +32,8 @@ pub(crate) struct Writer {
     ring: Option<BroadcastWriter<'static>>,
     buffer: Vec<u8>,
     root: Root,
-    /// A record did not fit: this snapshot is none.
-    failed: bool,
+    /// Why a record could not be written: this snapshot is none.
+    failed: Option<Wrong>,
     /// An entry asks for a snapshot at the sync point at hand.
     pub asked: bool,
     /// The one being written.
@@ -67,7 +67,7 @@ impl Writer {
     /// Begins one; what was not finished is given up.
     pub fn begin(&mut self, current: Current) {
         self.root = Root::default();
-        self.failed = false;
+        self.failed = None;
         self.current = Some(current);
     }
 
@@ -81,17 +81,26 @@ impl Writer {
         self.current.as_mut()
     }
 
-    /// Writes a record. One that is too long for any reader ends the snapshot.
+    /// Writes a record. One that is too long for any reader makes the snapshot none.
     pub fn put(&mut self, record: &Record<'_>) {
-        if self.failed {
+        if self.failed.is_some() {
             return;
         }
         let Ok(bytes) = postcard::to_slice(record, &mut self.buffer) else {
-            self.failed = true;
+            self.failed = Some(too_long(record));
             return;
         };
         self.root.push(bytes);
-        self.failed = self.ring.as_mut().is_some_and(|ring| ring.write(bytes).is_err());
+        if self.ring.as_mut().is_some_and(|ring| ring.write(bytes).is_err()) {
+            self.failed = Some("a record does not fit into the channel");
+        }
+    }
+
+    /// Why there will be no snapshot, told once: it is given up.
+    pub fn refused(&mut self) -> Option<Wrong> {
+        let why = self.failed.take()?;
+        self.give_up();
+        Some(why)
     }
 
     /// Writes bytes in pieces as `piece` makes records of them.
@@ -106,7 +115,19 @@ impl Writer {
         let current = self.current.take()?;
         let records = self.root.records();
         self.put(&Record::End(records));
-        (!self.failed).then(|| (current, self.root.digest()))
+        self.failed.is_none().then(|| (current, self.root.digest()))
+    }
+}
+
+/// What the operator is told of a record longer than [`RECORD_MAX`].
+fn too_long(record: &Record<'_>) -> Wrong {
+    match record {
+        Record::Head(_) => "the log's first entry fits no record",
+        Record::Terminal(_) => "the terminal's queue fits no record",
+        Record::Process(_) => "a program's path fits no record",
+        Record::OpenFile(_) => "an open file's path fits no record",
+        Record::Mapping(_) => "a mapping's path fits no record",
+        _ => "a record is too long",
     }
 }
 

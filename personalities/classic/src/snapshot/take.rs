@@ -9,6 +9,7 @@ use crate::turns::Serial;
 use abi::snapshot as form;
 use abi::snapshot::{Record, State, VERSION};
 use abi::vote::{NO_DEADLINE, Vote};
+use alloc::format;
 use alloc::vec::Vec;
 
 impl<M: Machine> Kernel<M> {
@@ -88,13 +89,16 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// The end, when nothing is left to come.
+    /// The end, when nothing is left to come, or when it is known that there is none.
     fn finish_snapshot(&mut self) {
-        if self.snapshots.current().is_none_or(|c| !c.left.is_empty()) {
-            return;
-        }
-        if let Some((Current { s, call, effects, .. }, root)) = self.snapshots.end() {
+        let Some(&mut Current { s, ref left, .. }) = self.snapshots.current() else { return };
+        if left.is_empty()
+            && let Some((Current { s, call, effects, .. }, root)) = self.snapshots.end()
+        {
             self.post(&Vote::Snapshot { s, call, effects, root });
+        }
+        if let Some(why) = self.snapshots.refused() {
+            self.m.text(&format!("no snapshot of sync point {s}: {why}"));
         }
     }
 

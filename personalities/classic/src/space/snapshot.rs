@@ -5,7 +5,7 @@ use super::{Area, Kind, MAP_END, Page, Space, check_heap};
 use crate::fs::{Entry, Fs, Ino};
 use crate::machine::{Machine, PAGE_BYTES, Rights};
 use crate::snapshot::{Reader, Writer, Wrong, trimmed};
-use abi::layout::{PAGE, STACK_MAX};
+use abi::layout::PAGE;
 use abi::snapshot as form;
 use abi::snapshot::Record;
 use alloc::vec;
@@ -194,9 +194,6 @@ fn check(r: &form::Mapping<'_>, after: u64) -> Result<(), Wrong> {
     let file = matches!(r.kind, form::Kind::File | form::Kind::Beyond);
     if !fits || !file && (r.offset, r.inode) != (0, 0) {
         return Err("a mapping's inode or offset cannot be that");
-    }
-    if r.kind == form::Kind::Stack && r.end - r.start > STACK_MAX {
-        return Err("a stack that is larger than any");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::files::procfs::PROC;
-use crate::files::walk::{Node, Walked};
+use crate::files::walk::{End, Node, Walked};
 use crate::files::{Body, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, device, procfs};
 use crate::open::*;
 use crate::pipe::Pipe;
@@ -91,11 +91,7 @@ impl<H: Hardware> Kernel<H> {
         let create = flags & O_CREAT != 0 && flags & O_PATH == 0;
         let exclusive = create && flags & O_EXCL != 0;
         let follow = flags & O_NOFOLLOW == 0 && !exclusive;
-        if create && path.last() == Some(&b'/') && self.walk_to_parent(serial, dirfd, path)?.name().is_some()
-        {
-            return Err(EISDIR);
-        }
-        let w = self.walk(serial, dirfd, path, follow)?;
+        let w = self.walk_to(serial, dirfd, path, End { follow, create })?;
         let (node, made) = match w.node {
             Some(_) if exclusive => return Err(EEXIST),
             Some(n) if create => {
@@ -104,7 +100,6 @@ impl<H: Hardware> Kernel<H> {
             }
             Some(n) => (n, false),
             None if !create => return Err(ENOENT),
-            None if w.slash => return Err(EISDIR),
             None => {
                 let Some(name) = w.name() else { return Err(EISDIR) };
                 if w.dir >= device::DEV {

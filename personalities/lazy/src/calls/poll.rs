@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::open::{Kind, OpenFile};
+use crate::process::Stand;
 use crate::signal::{Looked, When};
 use abi::turn::PIPE_BUF;
 
@@ -192,6 +193,35 @@ impl<H: Hardware> Kernel<H> {
         self.time_left(serial, a[2], until);
         result?;
         done(ready)
+    }
+
+    /// A handler is about to end the call in which thread `serial` waits. If that is a ppoll, all its revents are written, 0; if they cannot be, the
+    /// call has failed by that, under the mask before it: whether this is so.
+    pub fn end_poll(&mut self, serial: u64) -> bool {
+        let Some(t) = self.threads.get(&serial) else { return false };
+        let Some(Continuation::Poll(until)) = t.continuation else { return false };
+        if t.stand != Stand::Call || t.registers.x[8] != nr::ppoll {
+            return false;
+        }
+        let a = arguments(&t.registers);
+        let Err(error) = self.clear_revents(serial, &a) else { return false };
+        self.time_left(serial, a[2], until);
+        if let Some(t) = self.threads.get_mut(&serial) {
+            t.continuation = None;
+            t.registers.x[0] = error.value();
+            t.stand = Stand::User;
+            t.mask = t.saved_mask.take().unwrap_or(t.mask);
+        }
+        true
+    }
+
+    fn clear_revents(&mut self, serial: u64, a: &[u64; 6]) -> Result<()> {
+        let space = self.space(serial)?;
+        // More the call has not been let wait for.
+        let mut list = alloc::vec![0; (a[1] as u32).min(256) as usize * 8];
+        self.memory.read(space, a[0], &mut list)?;
+        list.chunks_exact_mut(8).for_each(|entry| entry[6..8].fill(0));
+        self.put(serial, a[0], &list)
     }
 
     pub(super) fn sys_pselect6(

@@ -35,6 +35,16 @@ pub enum Last {
     Root,
 }
 
+/// What a walk does at its last name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// A link is followed.
+    pub follow: bool,
+    /// What is not there is to be made, as a file: a slash behind the last name, be it the path's or that of the link followed last, is EISDIR,
+    /// whatever is there.
+    pub create: bool,
+}
+
 /// Where a walk ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walked {
@@ -175,13 +185,17 @@ impl<H: Hardware> Kernel<H> {
 
     /// Walks `path`. `follow`: a link at its end is followed.
     pub fn walk(&self, serial: u64, dirfd: u64, path: &[u8], follow: bool) -> Result<Walked> {
+        self.walk_to(serial, dirfd, path, End { follow, create: false })
+    }
+
+    /// Walks `path` to such an end.
+    pub fn walk_to(&self, serial: u64, dirfd: u64, path: &[u8], end: End) -> Result<Walked> {
         // The order of errors is Linux': an empty path before the descriptor.
         if path.is_empty() {
             return Err(ENOENT);
         }
         let mut dir = self.base(serial, dirfd, path)?;
-        let mut todo: VecDeque<Vec<u8>> = VecDeque::new();
-        todo.extend(parts(path));
+        let mut todo = VecDeque::from(parts(path));
         let mut slash = path.last() == Some(&b'/');
         let mut links = 0;
         let mut last = Last::Root;
@@ -199,12 +213,13 @@ impl<H: Hardware> Kernel<H> {
             last = Last::Name(name.clone());
             let at_end = todo.is_empty();
             let ino = match self.lookup(dir, &name) {
+                _ if end.create && at_end && slash => return Err(EISDIR),
                 Ok(ino) => ino,
                 Err(ENOENT) if at_end => return Ok(Walked { dir, last, node: None, slash }),
                 Err(e) => return Err(e),
             };
             let is_link = self.mode_of(ino)? & S_IFMT == S_IFLNK;
-            if !is_link || at_end && !follow && !slash {
+            if !is_link || at_end && !end.follow && !slash {
                 if at_end {
                     let wrong = slash && !self.is_directory(ino);
                     let end = Walked { dir, last, node: Some(Node::Inode(ino)), slash };

@@ -6,6 +6,8 @@ mod links;
 mod mappings;
 mod names;
 mod pipes;
+mod polls;
 #[path = "../program/mod.rs"]
 mod program;
+mod slashes;
 mod sticky;

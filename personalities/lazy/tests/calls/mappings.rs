@@ -160,6 +160,32 @@ fn advice_is_looked_at_before_the_place_and_the_length() {
     check(vec![mapped(3)], script);
 }
 
+#[test]
+fn room_for_the_stack_below_its_lowest_touched_page_is_a_hole() {
+    let stack = |page: u64| layout(&[7; 32], 0).stack_top - page * 4096;
+    let mut script = vec![];
+    // What exec puts there takes a page; a program then touches one further down.
+    for lowest in [1, 4] {
+        script.push((words(stack(lowest), &[7]), 0));
+        for advice in (0..=4).chain(8..=25).chain([100, 101]) {
+            let over = |page, pages: u64| call(nr::madvise, &[stack(page), pages * 4096, advice]);
+            script.extend([(over(lowest, lowest), 0), (over(lowest + 1, 1), ENOMEM)]);
+            script.extend([(over(lowest + 1, 2), ENOMEM), (over(lowest + 100, 101), ENOMEM)]);
+        }
+        let protect = |page, pages: u64, rights| call(nr::mprotect, &[stack(page), pages * 4096, rights]);
+        script.extend([
+            (protect(lowest + 1, 1, 3), ENOMEM),
+            // What lies behind the hole keeps its rights.
+            (protect(lowest + 1, 2, 1), ENOMEM),
+            (words(stack(lowest), &[8]), 0),
+            (protect(lowest, lowest, 3), 0),
+            (call(nr::mremap, &[stack(lowest + 1), 4096, 4096, 1]), EFAULT),
+        ]);
+    }
+    let run = check(vec![], script);
+    assert_eq!(lines(&run, stack(100), stack(0)), [(stack(4), stack(0), "[stack]".to_string())]);
+}
+
 /// The lines of `maps` from `from` to `to`: place, and what stands behind it.
 fn lines(run: &Run, from: u64, to: u64) -> Vec<(u64, u64, String)> {
     let maps = run.kernel.proc_text(Node::Entry(1, b"maps")).expect("there is room");

@@ -2,8 +2,9 @@
 
 use super::answers::{answer, last_of, of_call};
 use super::machine::{Arg::Lit, Arg::Saved, Code, DATA, Op};
-use super::rig::Case;
+use super::rig::{Case, SEED};
 use super::{A, B, BIG, HERE, idle, seen, sleep};
+use abi::layout::{STACK_MAX, layout};
 use abi::linux::nr;
 
 const ENOENT: i8 = -2;
@@ -63,6 +64,32 @@ fn madvise_finds_holes_with_all_advice() {
             [0; 2],
             "{advice}"
         );
+    }
+}
+
+/// Room for the stack below its lowest page touched is a hole, until it is touched.
+#[test]
+fn room_for_the_stack_is_a_hole() {
+    let top = layout(&SEED, 0).stack_top;
+    let (lowest, room) = (top - STACK_MAX, STACK_MAX - 0x10_0000);
+    let answers = |touched: Option<u64>, call: (u64, [u64; 3])| {
+        answer(|c| {
+            if let Some(at) = touched {
+                c.put(at, b"x");
+            }
+            c.call(call.0, &call.1);
+        })
+        .0
+    };
+    let advice = [0, 1, 2, 3, DONTNEED, 8, 9, 14, 20, 25].map(|advice| (nr::madvise, advice));
+    for (call, last) in advice.into_iter().chain([0, 1, 3].map(|rights| (nr::mprotect, rights))) {
+        // All that has none of its pages, then its whole room.
+        for (start, len) in [(lowest, 1), (lowest, room), (lowest + room / 2, 0x3000), (lowest, STACK_MAX)] {
+            assert_eq!(answers(None, (call, [start, len, last])), ENOMEM, "{start:x} {len:x} {call} {last}");
+        }
+        let at = lowest + room;
+        assert_eq!(answers(Some(at), (call, [at, 0x1000, last])), 0, "{call} {last}");
+        assert_eq!(answers(Some(at), (call, [at - 0x1000, 0x2000, last])), ENOMEM, "{call} {last}");
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Host {
     pub waits: u32,
     /// Bytes of heap that are free.
     pub heap: usize,
+    /// Lines for the operator.
+    pub texts: Vec<String>,
 }
 
 const FRAMES: usize = 12_000;
@@ -113,6 +115,7 @@ impl Host {
             fp: FpRegisters::default(),
             waits: 0,
             heap: usize::MAX,
+            texts: Vec::new(),
         }
     }
 
@@ -256,7 +259,9 @@ impl Machine for Host {
         self.waits += 1;
     }
     fn ring(&mut self, _: u32) {}
-    fn text(&mut self, _: &str) {}
+    fn text(&mut self, line: &str) {
+        self.texts.push(line.to_owned());
+    }
     fn crash(&mut self, why: &str) -> ! {
         std::panic::panic_any(Crash(why.to_owned()))
     }

@@ -4,6 +4,7 @@ mod answers;
 mod hostile;
 mod ignored;
 mod linux;
+mod long;
 mod machine;
 mod names;
 mod polls;

@@ -1,15 +1,17 @@
-//! ppoll and pselect6 with no time to wait: what is pending and let through by their own mask is handled as in a wait, unless something is ready. As
-//! Linux 6.1.
+//! ppoll and pselect6 with no time to wait: what is pending and let through by their own mask is handled as in a wait, unless something is ready. And
+//! what they write when a signal ends them. As Linux 6.1.
 
-use super::answers::answer;
+use super::answers::{answer, last_of};
 use super::ignored::{BLOCK, CONT, TSTP, USR1, USR2, WINCH};
 use super::ignored::{DEFAULT, HANDLER, IGNORE, SELF, act, kill, mask, program, said, show, shown};
 use super::machine::{Arg::Lit, Arg::Saved, Code, Op};
 use super::rig::Case;
-use super::{A, B, FDS, HERE, idle, seen, timespec};
+use super::threads::thread;
+use super::{A, B, BIG, FDS, HERE, idle, seen, sleep, timespec};
 use abi::linux::nr;
 
 const EINTR: i8 = -4;
+const ALRM: u8 = 14;
 
 /// One of the two calls, on a pipe's read end, where nothing is, and perhaps on its write end, which is ready.
 #[derive(Clone, Copy, Debug)]
@@ -194,4 +196,69 @@ fn a_stop_that_is_not_heeded_is_dropped() {
         });
         assert_eq!(said(&case), shown(&[]), "{poll:?}");
     }
+}
+
+/// Two entries of a list, and what stands behind them; "UU" in revents. Nothing can be read of descriptor 3, and -1 is none.
+const ENTRIES: &[u8; 24] = b"\x03\0\0\0\x01\0UU\xff\xff\xff\xff\x01\0UU\x03\0\0\0\x01\0UU";
+/// What a ppoll of the two writes there.
+const WRITTEN: &[u8; 24] = b"\x03\0\0\0\x01\0\0\0\xff\xff\xff\xff\x01\0\0\0\x03\0\0\0\x01\0UU";
+
+/// A signal that ends ppoll leaves no old revents; sets stay. With no time, with some and with all there is; a signal that was pending, and one that comes.
+#[test]
+fn a_signal_that_ends_them_writes_revents_and_leaves_sets() {
+    for (ms, pending) in [(Some(0), true), (Some(20), true), (None, true), (Some(5000), false), (None, false)]
+    {
+        for select in [false, true] {
+            let mut c = Code::default();
+            wait_with(&mut c, if pending { &[USR1] } else { &[] }, HANDLER);
+            c.call(nr::pipe2, &[FDS, 0]).put(LIST, ENTRIES).put(SETS, &(1u64 << 3).to_le_bytes());
+            c.put(MASK, &[0, MASK, 8].map(u64::to_le_bytes).concat()).put(TIME, &timespec(ms.unwrap_or(0)));
+            if !pending {
+                act(&mut c, ALRM, HANDLER);
+                c.put(A, &[0u64, 0, 0, 30_000].map(u64::to_le_bytes).concat())
+                    .call(nr::setitimer, &[0, A, 0]);
+            }
+            let time = if ms.is_some() { TIME } else { 0 };
+            match select {
+                true => c.call(nr::pselect6, &[5, SETS, 0, 0, time, MASK + 8]),
+                false => c.call(nr::ppoll, &[LIST, 2, time, MASK, 8]),
+            };
+            c.save(6).call(nr::write, &[1, LIST, 24]).call(nr::write, &[1, SETS, 8]);
+            c.with(nr::exit_group, &[Saved(6)]);
+            let list = if select { ENTRIES } else { WRITTEN };
+            let output = String::from_utf8_lossy(list).into_owned() + "\x08\0\0\0\0\0\0\0";
+            let told = last_of(&Case::new(c, 0));
+            assert_eq!(told, (EINTR, "h".to_owned() + &output), "{ms:?} {pending} {select}");
+        }
+    }
+}
+
+/// Revents that cannot be written when a signal comes are as those of a result: EFAULT. Another thread takes the memory away.
+#[test]
+fn a_signal_that_ends_ppoll_whose_list_is_gone_says_so() {
+    const EFAULT: i8 = -14;
+    let list = BIG << 4;
+    let ended = |rights: u64| {
+        let mut c = Code::default();
+        wait_with(&mut c, &[], DEFAULT);
+        act(&mut c, USR1, HANDLER);
+        c.call(nr::pipe2, &[FDS, 0]).call(nr::mmap, &[list, 0x2000, 3, 0x32, u64::MAX, 0]);
+        c.put(list + 0x1000 - 8, &ENTRIES[..16]);
+        thread(&mut c, 0, |c| {
+            sleep(c, 100);
+            c.call(nr::mprotect, &[list + 0x1000, 0x1000, rights]);
+            c.with(nr::tgkill, &[Saved(SELF), Saved(SELF), Lit(USR1.into())]);
+            sleep(c, 100);
+        });
+        c.call(nr::ppoll, &[list + 0x1000 - 8, 2, 0, 0, 8])
+            .save(6)
+            .call(nr::write, &[1, list + 0x1000 - 8, 8]);
+        c.with(nr::exit_group, &[Saved(6)]);
+        let mut case = Case::new(c, 0);
+        case.tier = 3;
+        last_of(&case)
+    };
+    let text = |list: &[u8]| "h".to_owned() + &String::from_utf8_lossy(&list[..8]);
+    assert_eq!(ended(3), (EINTR, text(WRITTEN)));
+    assert_eq!([ended(1), ended(0)], [(EFAULT, text(ENTRIES)), (EFAULT, text(ENTRIES))]);
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
 
+pub const SEED: [u8; 32] = [3; 32];
 pub const BOOT_US: u64 = 1_700_000_000_000_000;
 /// Sync points that the log has.
 const SYNCS: u64 = 120;
@@ -41,6 +42,8 @@ pub struct Said {
     pub first: String,
     /// What the terminal showed.
     pub output: String,
+    /// What the operator was told.
+    pub texts: Vec<String>,
 }
 
 macro_rules! encoded {
@@ -126,7 +129,7 @@ impl Case {
         let program = encoded!(&program);
         let boot = Boot {
             version: VERSION,
-            seed: [3; 32],
+            seed: SEED,
             time_us: BOOT_US,
             digest_interval: 1,
             rows: 24,
@@ -186,6 +189,7 @@ impl Case {
                 break;
             }
         }
+        said.texts = k.m.texts;
         (said, taken)
     }
 
