@@ -42,17 +42,20 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
-    /// ppoll and pselect6 replace the mask while they wait.
+    /// ppoll and pselect6 replace the mask while they wait. In Linux' order: where pselect6's mask is, the time to wait, the mask's size, the mask.
     fn take_poll_mask(&mut self, call: &Call) -> Result<(), Errno> {
         let repeated = self.threads.get(&call.serial).is_none_or(|t| t.repeated);
-        let (address, size) = match call.number {
-            nr::ppoll if !repeated => (call.args[3], call.args[4]),
+        let (address, size, timeout) = match call.number {
+            nr::ppoll if !repeated => (call.args[3], call.args[4], call.args[2]),
             nr::pselect6 if !repeated && call.args[5] != 0 => {
                 let [address, size] = self.read_words(call.serial, call.args[5])?;
-                (address, size)
+                (address, size, call.args[4])
             }
             _ => return Ok(()),
         };
+        if timeout != 0 {
+            self.read_timespec(call.serial, timeout)?;
+        }
         if address == 0 {
             return Ok(());
         }

@@ -259,6 +259,7 @@ const RLIMIT_NOFILE: usize = 7;
 pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, Errno> {
     let resource = c.args[1] as u32 as usize;
     let (new_at, old_at) = (c.args[2], c.args[3]);
+    let new = if new_at != 0 { Some(k.read_words::<2>(c.serial, new_at)?) } else { None };
     let target = match c.int(0) {
         0 => c.process,
         pid => k.serial_of(pid).ok_or(ESRCH)?,
@@ -266,7 +267,6 @@ pub(super) fn prlimit64<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<i64, 
     if resource >= LIMITS {
         return Err(EINVAL);
     }
-    let new = if new_at != 0 { Some(k.read_words::<2>(c.serial, new_at)?) } else { None };
     let room = k.room_for_old(c.serial, old_at, 16)?;
     let slot = k.procs.get_mut(&target).and_then(|p| p.limits.get_mut(resource)).ok_or(ESRCH)?;
     let old = *slot;

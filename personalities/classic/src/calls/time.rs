@@ -1,7 +1,7 @@
 //! Clocks and sleeps: all time is the turn rule's.
 
 use super::{Call, Ended};
-use crate::errno::{EINVAL, ESRCH, Errno};
+use crate::errno::{EINVAL, EOPNOTSUPP, ESRCH, Errno};
 use crate::kernel::Kernel;
 use crate::machine::Machine;
 use crate::turns::Serial;
@@ -11,6 +11,10 @@ use alloc::vec::Vec;
 
 const SECOND_US: u64 = 1_000_000;
 const TIMER_ABSTIME: u64 = 1;
+const CLOCK_THREAD_CPUTIME_ID: i32 = 3;
+const CLOCK_MONOTONIC_COARSE: i32 = 6;
+const CLOCK_REALTIME_ALARM: i32 = 8;
+const CLOCK_BOOTTIME_ALARM: i32 = 9;
 
 /// What a clock id shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,11 @@ impl<M: Machine> Kernel<M> {
         }
     }
 
+    /// The microseconds of the timespec at `address`, rounded up. EFAULT, EINVAL.
+    pub(crate) fn read_timespec(&mut self, serial: Serial, address: u64) -> Result<u64, Errno> {
+        micros(self.read_words(serial, address)?, 1_000_000_000)
+    }
+
     /// The deadline that the timespec at `address` means: from now, or absolute on the real or the monotonic clock.
     pub(crate) fn read_deadline(
         &mut self,
@@ -75,7 +84,7 @@ impl<M: Machine> Kernel<M> {
         absolute: bool,
         realtime: bool,
     ) -> Result<u64, Errno> {
-        let us = micros(self.read_words(serial, address)?, 1_000_000_000)?;
+        let us = self.read_timespec(serial, address)?;
         let deadline = match (absolute, realtime) {
             (false, _) => us.saturating_add(self.turns.clock_us()),
             (true, true) => us,
@@ -152,11 +161,24 @@ pub(super) fn nanosleep<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended
 }
 
 pub(super) fn clock_nanosleep<M: Machine>(k: &mut Kernel<M>, c: &Call) -> Result<Ended, Errno> {
-    let realtime = match clock_of(c.int(0))? {
+    let id = c.int(0);
+    if matches!(id, CLOCK_THREAD_CPUTIME_ID..=CLOCK_MONOTONIC_COARSE) {
+        return Err(EOPNOTSUPP);
+    }
+    if id < 0 {
+        // A process' CPU clock by its number: Linux looks at the time before it looks for the process.
+        k.read_timespec(c.serial, c.args[2])?;
+    }
+    let realtime = match clock_of(id)? {
         Clock::Real => true,
         Clock::Monotonic => false,
         Clock::Process | Clock::Thread => return Err(EINVAL),
     };
+    let other_flags = c.int(1) & !(TIMER_ABSTIME as i32) != 0;
+    if other_flags && matches!(id, CLOCK_REALTIME_ALARM | CLOCK_BOOTTIME_ALARM) {
+        k.read_timespec(c.serial, c.args[2])?;
+        return Err(EINVAL);
+    }
     k.sleep(c, c.args[2], c.args[1] & TIMER_ABSTIME != 0, realtime)
 }
 

@@ -146,22 +146,21 @@ impl Fs {
         self.set_size(call, open.node, size)
     }
 
-    /// As ramfs: the arguments are looked at, then EOPNOTSUPP.
+    /// As Linux on a file system without it: the arguments are looked at, then EOPNOTSUPP.
     pub(super) fn fallocate(&mut self, call: &mut Call<'_, '_>) -> Answer {
         let (_, open) = self.real_file(call.caller.fds, call.fd(0))?;
         let (offset, len) = (call.args[2] as i64, call.args[3] as i64);
         if offset < 0 || len <= 0 {
             return Err(EINVAL.into());
         }
-        if call.u32(1) & !0x7f != 0 {
-            return Err(EOPNOTSUPP.into());
-        }
+        check_fallocate_mode(call.u32(1))?;
         if !open.writable() {
             return Err(EBADF.into());
         }
         let beyond = offset.checked_add(len).is_none_or(|end| end as u64 > FILE_SIZE_MAX);
         Err(match open.kind {
             Kind::Pipe { .. } => ESPIPE,
+            Kind::Directory => EISDIR,
             Kind::Regular if beyond => EFBIG,
             Kind::Regular => EOPNOTSUPP,
             _ => ENODEV,
@@ -221,4 +220,24 @@ impl Fs {
         self.real_file(call.caller.fds, call.fd(0))?;
         Err(ENOTSOCK.into())
     }
+}
+
+/// fallocate's modes that Linux knows, and together with which others: EOPNOTSUPP, EINVAL.
+fn check_fallocate_mode(mode: u32) -> Result<(), Errno> {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
+    const COLLAPSE_RANGE: u32 = 8;
+    const ZERO_RANGE: u32 = 0x10;
+    const INSERT_RANGE: u32 = 0x20;
+    const UNSHARE_RANGE: u32 = 0x40;
+    const KNOWN: u32 = KEEP_SIZE | PUNCH_HOLE | COLLAPSE_RANGE | ZERO_RANGE | INSERT_RANGE | UNSHARE_RANGE;
+    let has = |bit: u32| mode & bit != 0;
+    if has(!KNOWN) || has(PUNCH_HOLE) && (has(ZERO_RANGE) || !has(KEEP_SIZE)) {
+        return Err(EOPNOTSUPP);
+    }
+    let mixed = |bit: u32, with: u32| has(bit) && has(!(bit | with));
+    if mixed(COLLAPSE_RANGE, 0) || mixed(INSERT_RANGE, 0) || mixed(UNSHARE_RANGE, KEEP_SIZE) {
+        return Err(EINVAL);
+    }
+    Ok(())
 }

@@ -87,9 +87,21 @@ impl Fs {
     }
 
     pub(super) fn flock(&mut self, call: &mut Call<'_, '_>) -> Answer {
-        self.real_file(call.caller.fds, call.fd(0))?;
-        // LOCK_SH, LOCK_EX or LOCK_UN, with LOCK_NB or not: granted always.
-        if matches!(call.u32(1) & !4, 1 | 2 | 8) { Ok(0) } else { Err(EINVAL.into()) }
+        const SHARED: u32 = 1;
+        const EXCLUSIVE: u32 = 2;
+        const NONBLOCKING: u32 = 4;
+        const UNLOCK: u32 = 8;
+        const MANDATORY: u32 = 32;
+        // Granted always; as on Linux 6.1 what asks for a mandatory lock is not even looked at.
+        let operation = call.u32(1) & !NONBLOCKING;
+        if operation & MANDATORY != 0 {
+            return Ok(0);
+        }
+        if !matches!(operation, SHARED | EXCLUSIVE | UNLOCK) {
+            return Err(EINVAL.into());
+        }
+        let (_, open) = self.real_file(call.caller.fds, call.fd(0))?;
+        if operation == UNLOCK || open.readable() || open.writable() { Ok(0) } else { Err(EBADF.into()) }
     }
 
     pub(super) fn lseek(&mut self, call: &mut Call<'_, '_>) -> Answer {

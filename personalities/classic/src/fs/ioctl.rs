@@ -52,6 +52,8 @@ impl Fs {
                     Kind::Regular => (self.size(node) as i64).wrapping_sub(offset as i64) as u32,
                     Kind::Pipe { pipe, .. } => self.pipes.get(&pipe).map_or(0, |p| p.bytes.len() as u32),
                     Kind::Tty => self.tty.available() as u32,
+                    // A text of /proc is a regular file of size 0.
+                    Kind::Text(_) => 0u64.wrapping_sub(offset) as u32,
                     _ => return Err(ENOTTY.into()),
                 };
                 call.put(2, &n.to_le_bytes())

@@ -83,10 +83,6 @@ impl Fs {
         let node = self.resolve(call.caller, call.fd(0), &old, flags & AT_EMPTY_PATH | follow)?;
         let path = read_nonempty(call.user, call.args[3])?;
         let (dir, name) = self.new_name(call, call.fd(2), &path, false)?;
-        // A removed directory is found to have no names before it is asked what shall have one.
-        if self.tree.get(dir).is_none_or(|dir| dir.links == 0) {
-            return Err(ENOENT.into());
-        }
         if mount(node) != mount(dir) {
             return Err(EXDEV.into());
         }
@@ -174,10 +170,6 @@ impl Fs {
     /// What forbids a rename, in Linux' order.
     fn may_rename(&self, from: &Found, to: &Found, node: Ino) -> Result<(), Errno> {
         let is_dir = self.is_dir(node);
-        // A removed directory is found to have no names before it is asked what a slash behind one means.
-        if to.node.is_none() && self.tree.get(to.dir).is_none_or(|dir| dir.links == 0) {
-            return Err(ENOENT);
-        }
         if !is_dir && (from.slash || to.slash) {
             return Err(ENOTDIR);
         }
@@ -237,7 +229,7 @@ impl Fs {
         if self.lists_what_is_missing(call.caller, node) {
             return Err(ENOENT.into());
         }
-        let count = call.u32(2) as usize;
+        let count = i32::try_from(call.u32(2)).map_err(|_| EINVAL)? as usize;
         let room = call.user.writable(call.args[1], count);
         let mut out = Vec::new();
         let mut last = position;

@@ -52,13 +52,20 @@ pub struct Found {
     pub node: Option<Ino>,
     /// Where a link of /proc led straight to the file: the entry that it has.
     pub entry: Option<Entry>,
+    /// Whether the directory was removed: it has no names, and none can be made.
+    pub removed: bool,
 }
 
 impl Found {
-    /// The file, if there is one; ENAMETOOLONG. With [`Last::Name`] the name was not looked at before, as in Linux, where errors of a
-    /// second path come first.
+    /// A directory that has no name in the path.
+    fn directory(dir: Ino, ending: Ending, slash: bool) -> Found {
+        Found { dir, ending, slash, node: Some(dir), entry: None, removed: false }
+    }
+    /// The file, if there is one; ENOENT of a removed directory, ENAMETOOLONG. With [`Last::Name`] the name was not looked at before, as in Linux,
+    /// where errors of a second path come first.
     pub fn checked(&self) -> Result<Option<Ino>, Errno> {
         match &self.ending {
+            Ending::Name(_) if self.removed => Err(ENOENT),
             Ending::Name(name) if name.len() > NAME_MAX => Err(ENAMETOOLONG),
             _ => Ok(self.node),
         }
@@ -120,13 +127,15 @@ impl<'a> Part<'a> {
         self.rest.is_empty()
     }
 
-    /// ENAMETOOLONG, and EISDIR for a name with a slash that O_CREAT would make.
-    fn check(&self, last: Last) -> Result<(), Errno> {
-        if self.name.len() > NAME_MAX && !(self.is_last() && last == Last::Name) {
-            return Err(ENAMETOOLONG);
+    /// In Linux' order: EISDIR for a name with a slash that O_CREAT would make, ENOENT in a removed directory, ENAMETOOLONG.
+    fn check(&self, last: Last, removed: bool) -> Result<(), Errno> {
+        match last {
+            Last::Create { .. } if self.is_last() && self.slash => Err(EISDIR),
+            Last::Name if self.is_last() => Ok(()),
+            _ if removed => Err(ENOENT),
+            _ if self.name.len() > NAME_MAX => Err(ENAMETOOLONG),
+            _ => Ok(()),
         }
-        let makes = self.is_last() && matches!(last, Last::Create { .. });
-        if makes && self.slash { Err(EISDIR) } else { Ok(()) }
     }
 
     /// Whether a symbolic link here is followed.
@@ -183,7 +192,7 @@ impl Fs {
         let mut links = 0;
         loop {
             let Some(part) = Part::first(&text) else {
-                return Ok(Found { dir, ending: Ending::Root, slash: true, node: Some(dir), entry: None });
+                return Ok(Found::directory(dir, Ending::Root, true));
             };
             if !self.is_dir(dir) {
                 return Err(ENOTDIR);
@@ -192,15 +201,16 @@ impl Fs {
                 let ending = if part.name == b"." { Ending::Dot } else { Ending::DotDot };
                 dir = if part.name == b"." { dir } else { self.parent(dir)? };
                 if part.is_last() {
-                    return Ok(Found { dir, ending, slash: part.slash, node: Some(dir), entry: None });
+                    return Ok(Found::directory(dir, ending, part.slash));
                 }
                 text = part.rest.to_vec();
                 continue;
             }
-            part.check(last)?;
+            let removed = self.tree.get(dir).is_some_and(|dir| dir.links == 0);
+            part.check(last, removed)?;
             let node = self.lookup(caller, dir, part.name);
             let ending = Ending::Name(part.name.to_vec());
-            let found = Found { dir, ending, slash: part.slash, node, entry: None };
+            let found = Found { dir, ending, slash: part.slash, node, entry: None, removed };
             let Some(node) = node else {
                 return if part.is_last() { Ok(found) } else { Err(ENOENT) };
             };

@@ -2,6 +2,7 @@
 
 mod basic;
 mod copy;
+mod grid;
 mod host;
 mod limits;
 mod long;

@@ -1,6 +1,7 @@
 //! Take, begin, take again, go on: at every sync point of programs that stand in the middle of everything there is.
 
 mod answers;
+mod grid;
 mod hostile;
 mod ignored;
 mod linux;
