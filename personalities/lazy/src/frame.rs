@@ -1,9 +1,10 @@
 //! The signal frame: `struct rt_sigframe` of arm64 Linux, then a frame record. "Signals" in `docs/linux-abi.md`.
 
+use crate::errno::*;
 use crate::hw::{FpState, Hardware};
 use crate::kernel::Kernel;
 use crate::memory::space::TRAMPOLINE;
-use crate::process::{Action, Info, Stand};
+use crate::process::{Action, AltStack, Info, Stand, Thread};
 use crate::signal::*;
 use alloc::vec;
 
@@ -57,9 +58,7 @@ impl<H: Hardware> Kernel<H> {
         }
         let Some(space) = self.process_of(serial).and_then(|p| p.space) else { return false };
         let Some(t) = self.threads.get(&serial) else { return false };
-        let on_alt = t.registers.sp > t.alt.base && t.registers.sp - t.alt.base <= t.alt.size;
-        let use_alt =
-            action.flags & SA_ONSTACK != 0 && t.alt.size > 0 && t.alt.flags & SS_DISABLE == 0 && !on_alt;
+        let use_alt = action.flags & SA_ONSTACK != 0 && t.alt.size > 0 && !t.alt.holds(t.registers.sp);
         let top = if use_alt { t.alt.base.wrapping_add(t.alt.size) } else { t.registers.sp };
         let record = top.wrapping_sub(RECORD) & !15;
         let base = record.wrapping_sub(SIZE as u64);
@@ -100,6 +99,9 @@ impl<H: Hardware> Kernel<H> {
         t.mask = (t.mask | action.mask | if action.flags & SA_NODEFER == 0 { bit(signal) } else { 0 })
             & !UNBLOCKABLE;
         t.saved_mask = None;
+        if t.alt.flags & SS_AUTODISARM != 0 {
+            t.alt = AltStack::OFF;
+        }
         t.stand = Stand::User;
         if action.flags & SA_RESETHAND != 0
             && let Some(a) = self.process_of_mut(serial).and_then(|p| p.actions.get_mut(signal as usize))
@@ -138,10 +140,45 @@ impl<H: Hardware> Kernel<H> {
         t.registers.pc = get(&f, OFFSET_PC);
         t.registers.pstate = get(&f, OFFSET_PSTATE) & NZCV;
         t.mask = get(&f, OFFSET_MASK) & !UNBLOCKABLE;
+        let [base, flags, size] = [0, 8, 16].map(|at| get(&f, OFFSET_STACK + at));
+        // As Linux: one that cannot be had leaves that of now.
+        let _ = t.set_alternate_stack(AltStack { base, flags: flags as u32, size });
         t.stand = Stand::User;
         true
     }
 }
 
+impl AltStack {
+    /// None.
+    const OFF: AltStack = AltStack { base: 0, flags: SS_DISABLE, size: 0 };
+
+    /// Whether a program with this stack pointer is on it. One that each handler has anew (SS_AUTODISARM) never counts as such.
+    pub fn holds(&self, sp: u64) -> bool {
+        self.flags & SS_AUTODISARM == 0 && sp > self.base && sp - self.base <= self.size
+    }
+}
+
+impl Thread {
+    /// Makes `new` the alternate stack, as sigaltstack does: EPERM on the present one, EINVAL for flags, ENOMEM for too small a one.
+    pub fn set_alternate_stack(&mut self, new: AltStack) -> Result<()> {
+        if self.alt.holds(self.registers.sp) {
+            return Err(EPERM);
+        }
+        self.alt = match new.flags & !SS_AUTODISARM {
+            SS_DISABLE => AltStack { flags: new.flags, ..AltStack::OFF },
+            // As Linux, which looks at no size if nothing changes: who has none yet may set none in these words, too.
+            0 | SS_ONSTACK if new.size < STACK_LEAST && new != self.alt => return Err(ENOMEM),
+            0 | SS_ONSTACK => new,
+            _ => return Err(EINVAL),
+        };
+        Ok(())
+    }
+}
+
+/// MINSIGSTKSZ of arm64.
+const STACK_LEAST: u64 = 5120;
+const SS_ONSTACK: u32 = 1;
 /// The alternate stack is off.
 pub const SS_DISABLE: u32 = 2;
+/// It is off while a handler runs, wherever that runs.
+pub const SS_AUTODISARM: u32 = 1 << 31;

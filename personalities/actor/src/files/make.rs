@@ -32,15 +32,12 @@ impl Files {
         Ok(NewPlace { directory: parent.directory, name })
     }
 
-    /// A new node under a name that is known to be new.
+    /// A new node under a name that was looked up (so the directory is still there) and is new.
     pub(super) fn make(&mut self, directory: NodeId, name: &[u8], mode: u32, body: Body) -> Res<NodeId> {
         if realm(directory) != Realm::Root {
             return Err(e::EROFS);
         }
         let above = self.node(directory)?;
-        if above.links == 0 {
-            return Err(e::ENOENT);
-        }
         let (group, inherits) = (above.gid, above.mode & S_ISGID != 0);
         if self.made >= INODES_MAX {
             return Err(e::ENOSPC);
@@ -147,9 +144,6 @@ impl Files {
         }
         if realm(node) != Realm::Root {
             return Err(e::EXDEV);
-        }
-        if self.node(place.directory)?.links == 0 {
-            return Err(e::ENOENT);
         }
         if self.is_directory(node) {
             return Err(e::EPERM);

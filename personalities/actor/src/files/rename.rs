@@ -38,10 +38,6 @@ impl Files {
         }
         let node = self.find(old.directory, &old_name)?.ok_or(e::ENOENT)?;
         let target = self.find(new.directory, &new_name)?;
-        // In a directory that was removed nothing is looked up.
-        if self.node(new.directory)?.links == 0 {
-            return Err(e::ENOENT);
-        }
         if noreplace && target.is_some() {
             return Err(e::EEXIST);
         }

@@ -88,8 +88,11 @@ impl Files {
         }
     }
 
-    /// What `name` is in `directory`.
+    /// What `name` is in `directory`. ENOENT: that was removed, so nothing is looked up there, however long its name is.
     pub fn find(&self, directory: NodeId, name: &[u8]) -> Res<Option<NodeId>> {
+        if realm(directory) == Realm::Root && self.node(directory)?.links == 0 {
+            return Err(e::ENOENT);
+        }
         if name.len() > NAME_MAX {
             return Err(e::ENAMETOOLONG);
         }

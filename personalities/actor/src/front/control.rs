@@ -126,6 +126,11 @@ impl<M: Machine> Kernel<M> {
 
     pub(super) fn flock(&mut self, me: Serial, a: Arguments) -> Out {
         const LOCK_NB: u32 = 4;
+        const LOCK_MAND: u32 = 32;
+        // As Linux, which has no such locks any more.
+        if a.uint(1) & LOCK_MAND != 0 {
+            return DONE;
+        }
         let known = matches!(a.uint(1) & !LOCK_NB, 1 | 2 | 8);
         let handle = self.files.active(me, a.fd(0));
         if !known {

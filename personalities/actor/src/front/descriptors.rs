@@ -1,7 +1,8 @@
 //! Calls on descriptors that move no bytes.
 
 use super::Arguments;
-use crate::error::e;
+use crate::error::{Res, e};
+use crate::files::data::SIZE_MAX;
 use crate::files::flags::{O_CLOEXEC, O_NONBLOCK, O_WRONLY};
 use crate::files::node::{PIPES, Stamp};
 use crate::files::table::Closed;
@@ -13,6 +14,34 @@ use abi::linux::nr;
 
 const CLOSE_RANGE_UNSHARE: u32 = 2;
 const CLOSE_RANGE_CLOEXEC: u32 = 4;
+const FALLOC_KEEP_SIZE: u32 = 1;
+const FALLOC_PUNCH_HOLE: u32 = 2;
+const FALLOC_COLLAPSE_RANGE: u32 = 8;
+const FALLOC_ZERO_RANGE: u32 = 0x10;
+const FALLOC_INSERT_RANGE: u32 = 0x20;
+const FALLOC_UNSHARE_RANGE: u32 = 0x40;
+
+/// Whether a mode of fallocate(2) is one that Linux 6.1 knows (EOPNOTSUPP) and makes sense (EINVAL), in the order of `vfs_fallocate`.
+fn allocates(mode: u32) -> Res {
+    let known = FALLOC_KEEP_SIZE
+        | FALLOC_PUNCH_HOLE
+        | FALLOC_COLLAPSE_RANGE
+        | FALLOC_ZERO_RANGE
+        | FALLOC_INSERT_RANGE
+        | FALLOC_UNSHARE_RANGE;
+    let has = |bits| mode & bits == bits;
+    if mode & !known != 0
+        || has(FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)
+        || has(FALLOC_PUNCH_HOLE) && !has(FALLOC_KEEP_SIZE)
+    {
+        return Err(e::EOPNOTSUPP);
+    }
+    let more_than = |one: u32, with: u32| has(one) && mode & !(one | with) != 0;
+    let is_mixed = more_than(FALLOC_COLLAPSE_RANGE, 0)
+        || more_than(FALLOC_INSERT_RANGE, 0)
+        || more_than(FALLOC_UNSHARE_RANGE, FALLOC_KEEP_SIZE);
+    if is_mixed { Err(e::EINVAL) } else { Ok(()) }
+}
 
 impl<M: Machine> Kernel<M> {
     pub(super) fn descriptor_call(&mut self, me: Serial, number: u64, a: Arguments) -> Option<Out> {
@@ -128,12 +157,15 @@ impl<M: Machine> Kernel<M> {
         if (a.0[2] as i64) < 0 || (a.0[3] as i64) <= 0 {
             return Err(e::EINVAL);
         }
+        allocates(a.uint(1))?;
         if !handle.writes() {
             return Err(e::EBADF);
         }
         match handle.target {
+            Target::File if a.0[2] + a.0[3] > SIZE_MAX => Err(e::EFBIG),
             Target::File => Err(e::EOPNOTSUPP),
             Target::Pipe { .. } => Err(e::ESPIPE),
+            Target::Directory => Err(e::EISDIR),
             _ => Err(e::ENODEV),
         }
     }

@@ -26,7 +26,7 @@ pub struct Transfer {
 }
 
 impl<M: Machine> Kernel<M> {
-    /// Decodes read and write calls, in the order of Linux' checks; `may` says whether the descriptor is open for it.
+    /// Decodes read and write calls, in the order of Linux' checks, but for what only some kinds of files look at.
     pub(super) fn transfer(&mut self, me: Serial, number: u64, a: Arguments) -> Res<Transfer> {
         let fd = a.fd(0);
         let places = matches!(number, nr::pread64 | nr::pwrite64 | nr::preadv | nr::pwritev);
@@ -46,6 +46,12 @@ impl<M: Machine> Kernel<M> {
         }
         if !vector {
             addressable(a.0[1], a.0[2])?;
+        }
+        let has_position = !matches!(handle.target, Target::Pipe { .. } | Target::Terminal);
+        let position = if places { a.0[3] } else { handle.offset };
+        let length = if vector { buffers.count() } else { a.0[2] };
+        if has_position && position.saturating_add(length) > i64::MAX as u64 {
+            return Err(e::EINVAL);
         }
         Ok(Transfer { fd, buffers, at: places.then_some(a.0[3]) })
     }

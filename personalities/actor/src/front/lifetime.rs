@@ -39,7 +39,9 @@ impl<M: Machine> Kernel<M> {
                 p.pid
             })),
             nr::getppid => id(self.processes.get(me).map(|p| self.parent_pid(p.parent))),
-            nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => DONE,
+            nr::getuid | nr::geteuid | nr::getgid | nr::getegid => DONE,
+            nr::getgroups if a.int(0) < 0 => Err(e::EINVAL),
+            nr::getgroups => DONE,
             nr::getpgid => id(self.of_pid(me, a.int(0)).and_then(|s| Ok(self.processes.get(s)?.pgid))),
             nr::getsid => id(self.of_pid(me, a.int(0)).and_then(|s| Ok(self.processes.get(s)?.sid))),
             nr::setpgid => self.processes.set_group(me, a.int(0), a.int(1)).map(|()| Flow::Done(0)),
@@ -227,6 +229,10 @@ impl<M: Machine> Kernel<M> {
             pr::PR_SET_PDEATHSIG => {
                 self.processes.get_mut(me)?.death_signal = at;
                 DONE
+            }
+            pr::PR_GET_PDEATHSIG => {
+                let signal = self.processes.get(me)?.death_signal as u32;
+                self.give(me, at, &signal.to_le_bytes())
             }
             pr::PR_GET_DUMPABLE => Ok(Flow::Done(self.processes.get(me)?.dumpable)),
             pr::PR_SET_DUMPABLE if at > 1 => Err(e::EINVAL),

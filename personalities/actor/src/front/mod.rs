@@ -118,7 +118,8 @@ impl<M: Machine> Kernel<M> {
 
     fn getdents(&mut self, me: Serial, a: Arguments) -> Out {
         let (fd, at) = (a.fd(0), a.0[1]);
-        let room = a.0[2] as u32 as usize;
+        // As Linux, to which 2^31 and more are negative: no entry fits.
+        let room = a.int(2).max(0) as usize;
         let (bytes, position) = self.files.list(me, fd, room)?;
         if !bytes.is_empty() {
             self.bytes_out(me, at, &bytes)?;

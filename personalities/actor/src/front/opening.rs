@@ -19,11 +19,13 @@ enum Ready {
 impl<M: Machine> Kernel<M> {
     pub(super) fn openat(&mut self, me: Serial, a: Arguments) -> Out {
         let given = a.uint(2);
-        if given & O_TMPFILE != 0 && given & O_PATH == 0 {
-            return Err(e::EOPNOTSUPP);
-        }
         if given & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY && given & O_PATH == 0 {
             return Err(e::EINVAL);
+        }
+        // A file without a name is asked for with a directory, to be written.
+        if given & O_TMPFILE != 0 && given & O_PATH == 0 {
+            let asks = given & O_DIRECTORY != 0 && given & O_ACCMODE != 0;
+            return Err(if asks { e::EOPNOTSUPP } else { e::EINVAL });
         }
         let flags = match given & O_PATH {
             0 => given | O_LARGEFILE,

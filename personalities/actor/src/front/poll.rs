@@ -163,9 +163,10 @@ impl<M: Machine> Kernel<M> {
     }
 
     pub(super) fn pselect(&mut self, me: Serial, a: Arguments) -> Out {
+        // As Linux: where the mask stands is read before the timeout, the mask itself behind it.
+        let mask = if a.0[5] == 0 { None } else { Some(self.bytes_in(me, a.0[5], 16)?) };
         let timeout = self.timeout(me, a.0[4])?;
-        if a.0[5] != 0 {
-            let pair = self.bytes_in(me, a.0[5], 16)?;
+        if let Some(pair) = mask {
             self.take_mask(me, u64_at(&pair, 0), u64_at(&pair, 8))?;
         }
         if a.int(0) < 0 {

@@ -11,6 +11,9 @@ use linux_raw_sys::general as linux;
 
 const SECOND: u64 = 1_000_000;
 const TIMER_ABSTIME: u32 = 1;
+/// What a negative clock is of, as Linux takes it apart.
+const CLOCK_KIND: u32 = 7;
+const CLOCK_OF_DESCRIPTOR: u32 = 3;
 
 /// `struct timespec` or, with `per_us` 1, `struct timeval`.
 fn time(us: u64, per_us: u64) -> Bytes {
@@ -41,11 +44,15 @@ impl<M: Machine> Kernel<M> {
 
     fn clock_us(&self, me: Serial, clock: u32) -> Res<u64> {
         match clock {
-            linux::CLOCK_REALTIME | linux::CLOCK_REALTIME_COARSE | linux::CLOCK_TAI => Ok(self.now_us()),
+            linux::CLOCK_REALTIME
+            | linux::CLOCK_REALTIME_COARSE
+            | linux::CLOCK_REALTIME_ALARM
+            | linux::CLOCK_TAI => Ok(self.now_us()),
             linux::CLOCK_MONOTONIC
             | linux::CLOCK_MONOTONIC_RAW
             | linux::CLOCK_MONOTONIC_COARSE
-            | linux::CLOCK_BOOTTIME => Ok(self.monotonic_us()),
+            | linux::CLOCK_BOOTTIME
+            | linux::CLOCK_BOOTTIME_ALARM => Ok(self.monotonic_us()),
             linux::CLOCK_PROCESS_CPUTIME_ID | linux::CLOCK_THREAD_CPUTIME_ID => {
                 Ok(self.processes.get(me)?.calls)
             }
@@ -112,14 +119,28 @@ impl<M: Machine> Kernel<M> {
 
     fn clock_nanosleep(&mut self, me: Serial, a: Arguments) -> Out {
         let (clock, flags) = (a.uint(0), a.uint(1));
-        let realtime = matches!(clock, linux::CLOCK_REALTIME | linux::CLOCK_TAI);
+        let alarm = matches!(clock, linux::CLOCK_REALTIME_ALARM | linux::CLOCK_BOOTTIME_ALARM);
+        let realtime =
+            matches!(clock, linux::CLOCK_REALTIME | linux::CLOCK_TAI | linux::CLOCK_REALTIME_ALARM);
         match clock {
-            linux::CLOCK_REALTIME | linux::CLOCK_TAI | linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {}
-            linux::CLOCK_THREAD_CPUTIME_ID => return Err(e::EINVAL),
+            _ if realtime || alarm => {}
+            linux::CLOCK_MONOTONIC | linux::CLOCK_BOOTTIME => {}
+            // By its bits a clock of a descriptor, or one of a process: neither is there, but a sleep by the latter is looked at first.
+            _ if (clock as i32) < 0 && clock & CLOCK_KIND == CLOCK_OF_DESCRIPTOR => {
+                return Err(e::EOPNOTSUPP);
+            }
+            _ if (clock as i32) < 0 => {
+                self.timespec_us(me, a.0[2])?;
+                return Err(e::EINVAL);
+            }
             _ => {
                 self.clock_us(me, clock)?;
                 return Err(e::EOPNOTSUPP);
             }
+        }
+        if alarm && flags & !TIMER_ABSTIME != 0 {
+            self.timespec_us(me, a.0[2])?;
+            return Err(e::EINVAL);
         }
         let until: Option<fn(&Kernel<M>, u64) -> u64> = match (flags & TIMER_ABSTIME != 0, realtime) {
             (false, _) => None,

@@ -23,15 +23,18 @@ const TCFLSH: u32 = 0x540b;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
+const TIOCOUTQ: u32 = 0x5411;
 const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
 const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
 const TIOCNOTTY: u32 = 0x5422;
+const TIOCGETD: u32 = 0x5424;
 const TCSBRKP: u32 = 0x5425;
 const TIOCGSID: u32 = 0x5429;
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
+const TIOCGEXCL: u32 = 0x8004_5440;
 const FICLONE: u32 = 0x4004_9409;
 
 impl<M: Machine> Kernel<M> {
@@ -58,6 +61,10 @@ impl<M: Machine> Kernel<M> {
             Target::File if command == FIONREAD => {
                 let left = self.files.size(node) as i64 - offset as i64;
                 self.give(me, at, &(left as i32).to_le_bytes())
+            }
+            // A regular file whose size is 0.
+            Target::Text(_) if command == FIONREAD => {
+                self.give(me, at, &(offset as i32).wrapping_neg().to_le_bytes())
             }
             Target::Pipe { pipe, .. } if command == FIONREAD => {
                 let held = self.pipes.held(pipe) as u32;
@@ -95,6 +102,8 @@ impl<M: Machine> Kernel<M> {
                 let held = t.held() as u32;
                 self.give(me, at, &held.to_le_bytes())
             }
+            // Nothing waits to be put out, there is one line discipline, and nobody has the terminal to himself.
+            TIOCOUTQ | TIOCGETD | TIOCGEXCL => self.give(me, at, &[0; 4]),
             TCFLSH => {
                 match at {
                     0 | 2 => {

@@ -5,6 +5,8 @@ mod digest;
 mod edges_test;
 mod end;
 #[cfg(test)]
+mod grid_test;
+#[cfg(test)]
 mod linux_test;
 #[cfg(test)]
 mod names_test;

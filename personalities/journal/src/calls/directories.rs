@@ -23,7 +23,8 @@ impl State {
         if let Node::File(n) = dir {
             self.files.lives(n)?;
         }
-        let room = room & 0xffff_ffff;
+        // Linux' room is an int: nothing fits into 2^31 bytes or more.
+        let room = (room as i32).max(0) as u64;
         let (mut out, mut position) = (Vec::new(), open.offset);
         let own = self.stat(dir)?.inode;
         let above = self.stat(self.above(dir))?.inode;
@@ -174,7 +175,7 @@ impl State {
         let last = if flags & SYMLINK_FOLLOW != 0 { Last::Follow } else { Last::Keep };
         let path = self.path_argument(s, from)?;
         let node = if path.is_empty() && flags & EMPTY_PATH != 0 {
-            self.open_of(s, from_fd & 0xffff_ffff)?.1.node
+            self.start(s, from_fd, &path)?
         } else {
             self.walk(s, from_fd, &path, last)?.there()?
         };

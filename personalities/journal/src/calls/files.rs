@@ -1,16 +1,19 @@
 //! Descriptors: positions, copies, flags; pipes; sizes.
 
+use super::locks::Owner;
 use super::{Outcome, done, ok};
 use crate::errno::*;
 use crate::fs::node::Node;
 use crate::fs::opened::Name;
 use crate::fs::path::{HERE, Last};
-use crate::fs::{DIRECTORY, REGULAR, TYPE};
+use crate::fs::{DIRECTORY, REGULAR, SIZE_MAX, TYPE};
 use crate::state::{Leads, Open, State};
-use abi::turn::{FDS_MAX, PIPE_CAPACITY};
+use abi::turn::PIPE_CAPACITY;
 
 const CLOEXEC: u32 = 0o2000000;
 const NONBLOCK: u32 = 0o4000;
+/// What F_SETSIG may name.
+const LAST_SIGNAL: u64 = 64;
 /// O_APPEND, O_NONBLOCK, O_DIRECT, O_NOATIME, FASYNC.
 const SETTABLE: u32 = 0o2000 | NONBLOCK | 0o1000000;
 
@@ -36,7 +39,8 @@ impl State {
             3 => 0,
             _ => size - offset,
         };
-        let to = base.checked_add(offset).filter(|t| *t >= 0).ok_or(EINVAL)?;
+        let most = if matches!(open.leads, Leads::File(_)) { SIZE_MAX as i64 } else { i64::MAX };
+        let to = base.checked_add(offset).filter(|t| (0..=most).contains(t)).ok_or(EINVAL)?;
         if let Some(o) = self.opens.get_mut(&number) {
             o.offset = to as u64;
         }
@@ -57,8 +61,7 @@ impl State {
         if flags & !CLOEXEC != 0 || old == u64::from(new) {
             return Err(EINVAL);
         }
-        let limit = self.process(s).limits.get(&super::limits::NOFILE).map_or(FDS_MAX as u64, |l| l.0);
-        if u64::from(new) >= limit.min(FDS_MAX as u64) {
+        if u64::from(new) >= self.fd_limit(s) {
             return Err(EBADF);
         }
         let (open, _) = self.open_of(s, old)?;
@@ -102,12 +105,11 @@ impl State {
         }
         match command {
             0 | 1030 => {
-                let limit =
-                    self.process(s).limits.get(&super::limits::NOFILE).map_or(FDS_MAX as u64, |l| l.0);
-                if argument >= limit.min(FDS_MAX as u64) {
+                let from = argument as u32;
+                if u64::from(from) >= self.fd_limit(s) {
                     return Err(EINVAL);
                 }
-                let new = self.free_fd(s, argument as u32)?;
+                let new = self.free_fd(s, from)?;
                 self.set_fd(s, new, number, command == 1030);
                 done(new)
             }
@@ -128,10 +130,12 @@ impl State {
                 }
                 ok()
             }
-            5 => self.get_lock(s, &open, argument),
-            6 | 7 => self.set_lock(s, &open, argument),
-            8 | 10 => ok(),
-            9 | 11 => ok(),
+            5 => self.get_lock(s, &open, argument, Owner::Process),
+            6 | 7 => self.set_lock(s, &open, argument, Owner::Process),
+            10 if argument > LAST_SIGNAL => Err(EINVAL),
+            8..=11 => ok(),
+            36 => self.get_lock(s, &open, argument, Owner::Open),
+            37 | 38 => self.set_lock(s, &open, argument, Owner::Open),
             1031 | 1032 => match open.leads {
                 Leads::Pipe(..) if command == 1031 && (argument == 0 || argument > 1 << 31) => Err(EINVAL),
                 Leads::Pipe(..) => done(PIPE_CAPACITY),

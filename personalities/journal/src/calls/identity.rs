@@ -11,7 +11,9 @@ impl State {
     pub fn private(&mut self, s: u64, number: u64, a: &Args) -> Result<u64> {
         match number {
             nr::getpid | nr::gettid => Ok(self.process(s).pid.into()),
-            nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => Ok(0),
+            nr::getuid | nr::geteuid | nr::getgid | nr::getegid => Ok(0),
+            nr::getgroups if (a[0] as i32) < 0 => Err(EINVAL),
+            nr::getgroups => Ok(0),
             nr::set_tid_address => {
                 self.process_mut(s).clear_tid = a[0];
                 Ok(self.process(s).pid.into())
@@ -70,10 +72,9 @@ impl State {
     }
 
     fn getaffinity(&mut self, s: u64, pid: i32, size: u64, at: u64) -> Result<u64> {
-        if size < 8 || !size.is_multiple_of(8) {
-            return Err(EINVAL);
-        }
-        if pid < 0 {
+        // Linux counts the bits in 32 bits.
+        let size = size as u32;
+        if size.wrapping_mul(8) == 0 || !size.is_multiple_of(8) {
             return Err(EINVAL);
         }
         if pid != 0 && pid as u32 != self.process(s).pid && self.by_pid(pid as u32).is_none() {

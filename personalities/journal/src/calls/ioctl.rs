@@ -15,6 +15,9 @@ const TCSETSF: u32 = 0x5404;
 const TCSBRK: u32 = 0x5409;
 const TCXONC: u32 = 0x540a;
 const TCFLSH: u32 = 0x540b;
+const TIOCOUTQ: u32 = 0x5411;
+const TIOCGETD: u32 = 0x5424;
+const TIOCGEXCL: u32 = 0x8004_5440;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
@@ -60,6 +63,12 @@ impl State {
             Leads::File(inode) if request == FIONREAD => {
                 let size = self.files.inode(*inode).map_or(0, |i| i.size);
                 let left = (size as i64 - open.offset as i64) as i32;
+                self.space(s).put(at, &left.to_le_bytes())?;
+                ok()
+            }
+            // As Linux: such a file has no size to it.
+            Leads::Text(_) if request == FIONREAD => {
+                let left = (open.offset as i64).wrapping_neg() as i32;
                 self.space(s).put(at, &left.to_le_bytes())?;
                 ok()
             }
@@ -130,6 +139,11 @@ impl State {
                 _ => Err(EINVAL),
             },
             TCXONC | TCSBRK => ok(),
+            // Nothing is left to put out; the line discipline is N_TTY; the terminal is nobody's alone.
+            TIOCOUTQ | TIOCGETD | TIOCGEXCL => {
+                self.space(s).put(at, &0u32.to_le_bytes())?;
+                ok()
+            }
             _ => Err(ENOTTY),
         }
     }

@@ -3,7 +3,7 @@
 use super::{Outcome, ok};
 use crate::errno::*;
 use crate::state::State;
-use abi::turn::{CHARGE_PAGES, MEMORY_PAGES};
+use abi::turn::{CHARGE_PAGES, FDS_MAX, MEMORY_PAGES};
 use alloc::vec::Vec;
 
 /// RLIMIT_NOFILE.
@@ -22,16 +22,22 @@ pub fn default(resource: u32) -> (u64, u64) {
 }
 
 impl State {
+    /// Descriptors of a process are below it.
+    pub fn fd_limit(&self, s: u64) -> u64 {
+        let most = FDS_MAX as u64;
+        self.process(s).limits.get(&NOFILE).map_or(most, |l| l.0.min(most))
+    }
+
     /// prlimit64.
     pub fn prlimit(&mut self, s: u64, pid: u32, resource: u32, new: u64, old: u64) -> Result<Outcome> {
+        let mut wanted = None;
+        if new != 0 {
+            wanted = Some((self.space(s).get_u64(new)?, self.space(s).get_u64(new.wrapping_add(8))?));
+        }
+        let who = if pid == 0 { s } else { self.by_pid(pid).ok_or(ESRCH)?.serial };
         if resource >= 16 {
             return Err(EINVAL);
         }
-        let mut wanted = None;
-        if new != 0 {
-            wanted = Some((self.space(s).get_u64(new)?, self.space(s).get_u64(new + 8)?));
-        }
-        let who = if pid == 0 { s } else { self.by_pid(pid).ok_or(ESRCH)?.serial };
         let now = self.process(who).limits.get(&resource).copied().unwrap_or(default(resource));
         if let Some((soft, hard)) = wanted {
             if soft > hard {

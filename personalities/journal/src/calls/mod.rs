@@ -1,6 +1,7 @@
 //! System calls: from a number to what it does to the state. A call's outcome is a value; one that blocks says what it waits for.
 
 pub mod directories;
+pub mod extents;
 pub mod files;
 pub mod fork;
 pub mod identity;
@@ -122,8 +123,9 @@ impl State {
             nr::getdents64 => self.getdents(s, a[0], a[1], a[2]),
             nr::ftruncate => self.ftruncate(s, a[0], a[1] as i64),
             nr::truncate => self.truncate(s, a[0], a[1] as i64),
-            nr::fsync | nr::fdatasync => self.usable(s, a[0]).map(|_| Outcome::Done(0)),
-            nr::fadvise64 => self.usable(s, a[0]).map(|_| Outcome::Done(0)),
+            nr::fsync | nr::fdatasync => self.fsync(s, a[0]),
+            nr::fadvise64 => self.fadvise(s, a[0], a[2] as i64, a[3] as u32),
+            nr::fallocate => self.fallocate(s, a),
             nr::sync => ok(),
             nr::mmap => self.map_file(s, a),
             nr::ppoll => self.ppoll(s, a),
@@ -161,7 +163,7 @@ impl State {
                 Err(EOPNOTSUPP)
             }
             nr::listxattr | nr::llistxattr | nr::flistxattr | nr::removexattr => Err(EOPNOTSUPP),
-            nr::lremovexattr | nr::fremovexattr | nr::fallocate => Err(EOPNOTSUPP),
+            nr::lremovexattr | nr::fremovexattr => Err(EOPNOTSUPP),
             _ => return None,
         })
     }

@@ -43,8 +43,9 @@ impl State {
         if flags & PATH != 0 {
             flags &= PATH | DIRECTORY_FLAG | NOFOLLOW | CLOEXEC;
         }
-        if flags & TMPFILE != 0 && flags & PATH == 0 {
-            return Err(EOPNOTSUPP);
+        if flags & TMPFILE != 0 {
+            let whole = flags & (CREAT | DIRECTORY_FLAG) == DIRECTORY_FLAG && flags & ACCESS != 0;
+            return Err(if whole { EOPNOTSUPP } else { EINVAL });
         }
         if flags & (CREAT | DIRECTORY_FLAG) == CREAT | DIRECTORY_FLAG
             || flags & DIRECT != 0 && flags & PATH == 0

@@ -138,7 +138,8 @@ impl State {
         let [list, count, timeout, mask, size, _] = *a;
         let deadline = self.deadline_at(s, timeout)?;
         let mask = self.mask_argument(s, mask, size)?;
-        if count & 0xffff_ffff > FDS_MAX as u64 {
+        // Who waits already was let in by the limit of then.
+        if !self.progress(s).begun && count & 0xffff_ffff > self.fd_limit(s) {
             return Err(EINVAL);
         }
         let mut bytes = alloc::vec![0; rows_size(count)];
@@ -196,14 +197,12 @@ impl State {
     /// pselect6.
     pub fn pselect(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         let [count, reads, writes, excepts, timeout, mask] = *a;
-        let deadline = self.deadline_at(s, timeout)?;
-        let mask = match mask {
-            0 => None,
-            at => {
-                let (set, size) = (self.space(s).get_u64(at)?, self.space(s).get_u64(at + 8)?);
-                self.mask_argument(s, set, size)?
-            }
+        let (set, size) = match mask {
+            0 => (0, 0),
+            at => (self.space(s).get_u64(at)?, self.space(s).get_u64(at.wrapping_add(8))?),
         };
+        let deadline = self.deadline_at(s, timeout)?;
+        let mask = self.mask_argument(s, set, size)?;
         if (count as i32) < 0 {
             return Err(EINVAL);
         }

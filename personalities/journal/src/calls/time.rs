@@ -26,12 +26,7 @@ impl State {
             nr::clock_getres => self.clock_getres(s, a[0] as i32, a[1]),
             nr::gettimeofday => self.gettimeofday(s, a[0], a[1]),
             nr::nanosleep => self.sleep(s, a[0], false, false),
-            nr::clock_nanosleep => match a[0] as i32 {
-                id @ (0 | 1 | 7 | 11) => self.sleep(s, a[2], a[1] & ABSOLUTE != 0, id == 1 || id == 7),
-                3 => Err(EINVAL),
-                2 => Err(EOPNOTSUPP),
-                _ => Err(EINVAL),
-            },
+            nr::clock_nanosleep => self.clock_nanosleep(s, a),
             nr::times => self.times(s, a[0]),
             nr::setitimer => self.setitimer(s, a[0], a[1], a[2]),
             nr::getitimer => self.getitimer(s, a[0], a[1]),
@@ -79,6 +74,24 @@ impl State {
             return Err(EINVAL);
         }
         Ok((seconds as u64).saturating_mul(1_000_000).saturating_add((ns as u64).div_ceil(1000)))
+    }
+
+    fn clock_nanosleep(&mut self, s: u64, a: &Args) -> Result<Outcome> {
+        let (id, flags) = (a[0] as i32, a[1] as u32);
+        match id {
+            0 | 1 | 7 | 8 | 9 | 11 => {}
+            2..=6 => return Err(EOPNOTSUPP),
+            // Linux looks at the time before it asks whose clock that would be.
+            ..0 => return self.get_timespec(s, a[2]).and(Err(EINVAL)),
+            _ => return Err(EINVAL),
+        }
+        if matches!(id, 8 | 9) {
+            self.get_timespec(s, a[2])?;
+            if flags & !(ABSOLUTE as u32) != 0 {
+                return Err(EINVAL);
+            }
+        }
+        self.sleep(s, a[2], flags & ABSOLUTE as u32 != 0, matches!(id, 1 | 7 | 9))
     }
 
     fn sleep(&mut self, s: u64, at: u64, absolute: bool, monotonic: bool) -> Result<Outcome> {
@@ -148,20 +161,22 @@ impl State {
     }
 
     fn setitimer(&mut self, s: u64, which: u64, new: u64, old: u64) -> Result<Outcome> {
-        if which as u32 > 2 {
-            return Err(EINVAL);
-        }
         let mut values = [0; 2];
         if new != 0 {
-            for (i, v) in values.iter_mut().enumerate() {
-                let at = new + 16 * i as u64;
-                let (seconds, us) =
-                    (self.space(s).get_u64(at)? as i64, self.space(s).get_u64(at + 8)? as i64);
+            let mut words = [0; 4];
+            for (i, word) in words.iter_mut().enumerate() {
+                *word = self.space(s).get_u64(new.wrapping_add(8 * i as u64))? as i64;
+            }
+            for (v, pair) in values.iter_mut().zip(words.chunks_exact(2)) {
+                let (seconds, us) = (pair[0], pair[1]);
                 if seconds < 0 || !(0..1_000_000).contains(&us) {
                     return Err(EINVAL);
                 }
                 *v = (seconds as u64).saturating_mul(1_000_000).saturating_add(us as u64);
             }
+        }
+        if which as u32 > 2 {
+            return Err(EINVAL);
         }
         let before = if which as u32 == 0 { self.timer_words(s) } else { alloc::vec![0; 32] };
         if which as u32 == 0 {

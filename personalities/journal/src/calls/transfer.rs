@@ -323,6 +323,11 @@ impl State {
         Info { signal, code: 0, fields: [u64::from(self.process(s).pid), 0], far: 0 }
     }
 
+    /// Linux' rw_verify_area: what would end beyond 2^63 - 1 is EINVAL, whatever the file is.
+    fn verify_area(offset: u64, count: u64) -> Result<()> {
+        offset.checked_add(count).filter(|end| *end <= i64::MAX as u64).map(|_| ()).ok_or(EINVAL)
+    }
+
     /// pread64.
     pub fn pread(&mut self, s: u64, a: &Args) -> Result<Outcome> {
         if (a[3] as i64) < 0 {
@@ -332,10 +337,13 @@ impl State {
         match open.leads {
             Leads::Pipe(..) | Leads::Terminal => return Err(ESPIPE),
             _ if !open.reads() => return Err(EBADF),
-            Leads::File(_) | Leads::Text(_) => {}
-            _ => return self.read(s, a[0], a[1], a[2]),
+            _ => {}
         }
         let parts = State::one(a[1], a[2])?;
+        State::verify_area(a[3], a[2])?;
+        if !matches!(open.leads, Leads::File(_) | Leads::Text(_)) {
+            return self.read(s, a[0], a[1], a[2]);
+        }
         self.read_at(s, &open, &parts, a[3]).and_then(done)
     }
 
@@ -350,8 +358,9 @@ impl State {
             _ if !open.writes() => return Err(EBADF),
             _ => {}
         }
-        let Leads::File(inode) = open.leads else { return self.write(s, a[0], a[1], a[2]) };
         let parts = State::one(a[1], a[2])?;
+        State::verify_area(a[3], a[2])?;
+        let Leads::File(inode) = open.leads else { return self.write(s, a[0], a[1], a[2]) };
         if total(&parts) == 0 {
             return ok();
         }

@@ -144,7 +144,8 @@ impl<H: Hardware> Kernel<H> {
         if self.stat_inode(dir)?.nlink == 0 {
             return Err(ENOENT);
         }
-        let room = u64::from(a[2] as u32);
+        // An int to Linux' readers: in what is less than nothing no entry has room.
+        let room = i64::from(a[2] as i32);
         let mut out = Vec::new();
         let mut more = true;
         while more {
@@ -152,7 +153,7 @@ impl<H: Hardware> Kernel<H> {
             more = !entries.is_empty();
             for (offset, name, ino) in entries {
                 let length = (19 + name.len() + 1).next_multiple_of(8);
-                if (out.len() + length) as u64 > room {
+                if (out.len() + length) as i64 > room {
                     if out.is_empty() {
                         return Err(EINVAL);
                     }

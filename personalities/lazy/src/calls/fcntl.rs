@@ -63,16 +63,17 @@ impl<H: Hardware> Kernel<H> {
         let fd = u64::from(a[0] as u32) as usize;
         let f = self.open.get(id).ok_or(EBADF)?;
         let path_only = f.kind.is_path();
-        if path_only && !matches!(a[1], 0..=3 | 1030) {
+        let command = a[1] as u32;
+        if path_only && !matches!(command, 0..=3 | 1030) {
             return Err(EBADF);
         }
-        match a[1] {
+        match command {
             0 | 1030 => {
-                let max = self.descriptors_max(serial)? as u64;
-                if a[2] >= max {
+                let from = a[2] as u32 as usize;
+                if from >= self.descriptors_max(serial)? {
                     return Err(EINVAL);
                 }
-                self.duplicate(serial, id, a[2] as usize, a[1] == 1030)
+                self.duplicate(serial, id, from, command == 1030)
             }
             1 => done(self.process(serial)?.descriptor(fd as u64).is_some_and(|d| d.cloexec).into()),
             2 => {
@@ -92,8 +93,9 @@ impl<H: Hardware> Kernel<H> {
                 done(0)
             }
             5..=7 | 36..=38 => self.record_lock(serial, a, id),
-            8 | 10 => done(0),
-            9 | 11 => done(0),
+            // The largest number of a signal.
+            10 if a[2] > 64 => Err(EINVAL),
+            8..=11 => done(0),
             1031 => {
                 if f.pipe().is_none() {
                     return Err(EBADF);
@@ -121,7 +123,7 @@ impl<H: Hardware> Kernel<H> {
             |at: usize| lock.get(at..at + 8).map_or(0, |w| w.iter().rfold(0, |n, b| n << 8 | i64::from(*b)));
         let (start, length) = (word(8), word(16));
         let f = self.open.get(id).ok_or(EBADF)?;
-        let asks = matches!(a[1], 5 | 36);
+        let asks = matches!(a[1] as u32, 5 | 36);
         if asks && !matches!(kind, 0 | 1) {
             return Err(EINVAL);
         }
@@ -148,8 +150,20 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_flock(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        self.file(serial, a[0])?;
-        if matches!(a[1] & !4, 1 | 2 | 8) { done(0) } else { Err(EINVAL) }
+        const NONBLOCKING: u32 = 4;
+        const UNLOCK: u32 = 8;
+        /// Locks of this kind were never kept by Linux, and are not even looked at since 5.18.
+        const MANDATORY: u32 = 32;
+        let operation = a[1] as u32;
+        if operation & MANDATORY != 0 {
+            return done(0);
+        }
+        let operation = operation & !NONBLOCKING;
+        if !matches!(operation, 1 | 2 | UNLOCK) {
+            return Err(EINVAL);
+        }
+        let f = self.open.get(self.file(serial, a[0])?).ok_or(EBADF)?;
+        if operation == UNLOCK || f.readable() || f.writable() { done(0) } else { Err(EBADF) }
     }
 }
 

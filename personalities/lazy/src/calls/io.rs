@@ -150,6 +150,7 @@ impl<H: Hardware> Kernel<H> {
         if !parts.iter().all(in_user_half) {
             return Err(EFAULT);
         }
+        check_end(at.unwrap_or(offset), parts)?;
         let pipe = f.pipe();
         let space = self.space(serial)?;
         let count = parts.iter().map(|p| p.1).sum::<u64>().min(COUNT_MAX);
@@ -306,8 +307,8 @@ impl<H: Hardware> Kernel<H> {
         };
         let new = match (whence, size) {
             (0, _) => offset,
-            (1, _) => (f.offset as i64).checked_add(offset).ok_or(EOVERFLOW)?,
-            (2, Some(size)) => size.checked_add(offset).ok_or(EOVERFLOW)?,
+            (1, _) => (f.offset as i64).checked_add(offset).ok_or(EINVAL)?,
+            (2, Some(size)) => size.checked_add(offset).ok_or(EINVAL)?,
             (3 | 4, Some(size)) if offset < 0 || offset >= size => return Err(ENXIO),
             (3, Some(_)) => offset,
             (4, Some(size)) => size,
@@ -326,6 +327,12 @@ impl<H: Hardware> Kernel<H> {
 /// A negative position fails before the descriptor is looked at, as in Linux.
 pub(super) fn check_offset(at: Option<u64>) -> Result<()> {
     if at.is_some_and(|at| (at as i64) < 0) { Err(EINVAL) } else { Ok(()) }
+}
+
+/// Linux' `rw_verify_area`: what would end beyond the largest position fails, whatever the file is, before it is asked for its kind.
+pub(super) fn check_end(start: u64, parts: &[Part]) -> Result<()> {
+    let length = parts.iter().map(|p| p.1).sum();
+    if (start as i64).checked_add_unsigned(length).is_none() { Err(EINVAL) } else { Ok(()) }
 }
 
 /// Linux' `access_ok`: a buffer that reaches beyond the programs' half fails whether or not there are bytes to move.

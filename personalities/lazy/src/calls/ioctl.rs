@@ -19,16 +19,19 @@ mod requests {
     pub const TIOCSCTTY: u32 = 0x540e;
     pub const TIOCGPGRP: u32 = 0x540f;
     pub const TIOCSPGRP: u32 = 0x5410;
+    pub const TIOCOUTQ: u32 = 0x5411;
     pub const TIOCGWINSZ: u32 = 0x5413;
     pub const TIOCSWINSZ: u32 = 0x5414;
     pub const FIONREAD: u32 = 0x541b;
     pub const FIONBIO: u32 = 0x5421;
     pub const TIOCNOTTY: u32 = 0x5422;
+    pub const TIOCGETD: u32 = 0x5424;
     pub const TCSBRKP: u32 = 0x5425;
     pub const TIOCGSID: u32 = 0x5429;
     pub const FIONCLEX: u32 = 0x5450;
     pub const FIOCLEX: u32 = 0x5451;
     pub const FICLONE: u32 = 0x4004_9409;
+    pub const TIOCGEXCL: u32 = 0x8004_5440;
 }
 use requests::*;
 
@@ -69,6 +72,12 @@ impl<H: Hardware> Kernel<H> {
                     _ => 0,
                 };
                 let left = (size as i64 - f.offset as i64) as u32;
+                self.put(serial, argument, &left.to_le_bytes())?;
+                done(0)
+            }
+            // A regular file of no size.
+            (Kind::Text(_), FIONREAD) => {
+                let left = f.offset.wrapping_neg() as u32;
                 self.put(serial, argument, &left.to_le_bytes())?;
                 done(0)
             }
@@ -127,6 +136,8 @@ impl<H: Hardware> Kernel<H> {
                 let n = self.terminal.available() as u32;
                 self.put(serial, argument, &n.to_le_bytes())?;
             }
+            // What was written is on its way, the line discipline is N_TTY, and nobody has the terminal alone.
+            TIOCOUTQ | TIOCGETD | TIOCGEXCL => self.put(serial, argument, &0u32.to_le_bytes())?,
             _ => return self.terminal_owner(serial, request, argument),
         }
         done(0)

@@ -117,10 +117,6 @@ impl<H: Hardware> Kernel<H> {
 
     pub(super) fn sys_prlimit64(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
         let [pid, resource, new, old, ..] = *a;
-        if resource as u32 >= 16 {
-            return Err(EINVAL);
-        }
-        let resource = u64::from(resource as u32);
         let space = self.space(serial)?;
         let mut set = None;
         if new != 0 {
@@ -128,6 +124,10 @@ impl<H: Hardware> Kernel<H> {
                 Some((self.memory.read_u64(space, new)?, self.memory.read_u64(space, new.wrapping_add(8))?));
         }
         let target = self.named(serial, pid)?.serial;
+        let resource = u64::from(resource as u32);
+        if resource >= 16 {
+            return Err(EINVAL);
+        }
         let set_before = self.process(target)?.limits.get(&resource).copied();
         let before = set_before.unwrap_or_else(|| crate::process::limit_at_start(resource));
         if let Some((soft, hard)) = set {

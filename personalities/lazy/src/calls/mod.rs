@@ -19,6 +19,7 @@ mod process;
 mod rename;
 mod send;
 mod signals;
+mod storage;
 mod thread;
 mod time;
 mod write;
@@ -223,8 +224,9 @@ impl<H: Hardware> Kernel<H> {
             nr::ftruncate => self.sys_ftruncate(serial, a),
             nr::truncate => self.sys_truncate(serial, a),
             nr::sync | nr::syslog | nr::sched_yield => done(0),
-            nr::fsync | nr::fdatasync | nr::fadvise64 => self.file(serial, a[0]).and(done(0)),
-            nr::fallocate => self.file(serial, a[0]).and(Err(EOPNOTSUPP)),
+            nr::fsync | nr::fdatasync => self.sys_fsync(serial, a[0]),
+            nr::fadvise64 => self.sys_fadvise64(serial, a),
+            nr::fallocate => self.sys_fallocate(serial, a),
             nr::setxattr..=nr::fremovexattr => Err(EOPNOTSUPP),
             nr::umask => self.sys_umask(serial, a[0]),
             _ => self.dispatch_processes(serial, number, a, from),
@@ -248,7 +250,8 @@ impl<H: Hardware> Kernel<H> {
             nr::gettid => done(self.threads.get(&serial).ok_or(ESRCH)?.tid.into()),
             nr::get_robust_list => self.sys_get_robust_list(serial, a),
             nr::getppid => self.sys_getppid(serial),
-            nr::getuid | nr::geteuid | nr::getgid | nr::getegid | nr::getgroups => done(0),
+            nr::getuid | nr::geteuid | nr::getgid | nr::getegid => done(0),
+            nr::getgroups => self.sys_getgroups(a[0]),
             nr::setresuid | nr::setresgid => self.sys_set_ids(&a[..3]),
             nr::getresuid | nr::getresgid => self.sys_get_ids(serial, &a[..3]),
             nr::getpgid => self.sys_getpgid(serial, a[0]),
@@ -299,8 +302,8 @@ impl<H: Hardware> Kernel<H> {
             nr::clock_gettime => self.sys_clock_gettime(serial, a),
             nr::clock_getres => self.sys_clock_getres(serial, a),
             nr::gettimeofday => self.sys_gettimeofday(serial, a),
-            nr::nanosleep => self.sys_sleep(serial, 1, false, a[0], from),
-            nr::clock_nanosleep => self.sys_sleep(serial, a[0], a[1] & 1 != 0, a[2], from),
+            nr::nanosleep => self.sys_sleep(serial, 1, 0, a[0], from),
+            nr::clock_nanosleep => self.sys_sleep(serial, a[0], a[1] as u32, a[2], from),
             nr::setitimer => self.sys_setitimer(serial, a),
             nr::getitimer => self.sys_getitimer(serial, a),
             _ => Err(ENOSYS),

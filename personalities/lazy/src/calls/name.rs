@@ -211,12 +211,12 @@ impl<H: Hardware> Kernel<H> {
         let node = self.node_at(serial, a[0], a[1], a[4], a[4] & AT_SYMLINK_FOLLOW != 0)?;
         let stat = self.stat_node(node)?;
         let (w, name) = self.place_for(serial, a[2], a[3], false)?;
-        if stat.dev != 1 {
-            return Err(EXDEV);
-        }
-        // A directory that was removed takes no entries.
+        // A directory that was removed takes no entries: Linux finds this when it looks the name up.
         if self.files.inode(w.dir)?.nlink == 0 {
             return Err(ENOENT);
+        }
+        if stat.dev != 1 {
+            return Err(EXDEV);
         }
         if stat.mode & S_IFMT == S_IFDIR {
             return Err(EPERM);

@@ -26,7 +26,7 @@ impl<H: Hardware> Kernel<H> {
         let flags = a[2] & 0xffff_ffff;
         // Flags that exclude each other come before the path.
         let excluded = flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY
-            || flags & O_TMPFILE != 0 && flags & O_DIRECTORY == 0;
+            || flags & O_TMPFILE != 0 && (flags & O_DIRECTORY == 0 || flags & O_ACCMODE == 0);
         if flags & O_PATH == 0 && excluded {
             return Err(EINVAL);
         }

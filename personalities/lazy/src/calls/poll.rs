@@ -80,12 +80,12 @@ impl<H: Hardware> Kernel<H> {
             return Ok(fds.filter(|fd| *fd >= 0).map(|fd| fd as u64).collect());
         }
         let sets = self.sets(space, a)?;
-        Ok(wanted(&sets, (a[0] as usize).min(256)).into_iter().map(|fd| fd as u64).collect())
+        Ok(wanted(&sets, (a[0] as u32 as usize).min(256)).into_iter().map(|fd| fd as u64).collect())
     }
 
     /// The three sets of a pselect6.
     fn sets(&mut self, space: u32, a: &[u64; 6]) -> Result<[Vec<u8>; 3]> {
-        let bytes = (a[0] as usize).min(256).div_ceil(64) * 8;
+        let bytes = (a[0] as u32 as usize).min(256).div_ceil(64) * 8;
         let mut sets = [alloc::vec![0u8; bytes], alloc::vec![0; bytes], alloc::vec![0; bytes]];
         for (set, address) in sets.iter_mut().zip([a[1], a[2], a[3]]) {
             if address != 0 {
@@ -241,7 +241,7 @@ impl<H: Hardware> Kernel<H> {
         if (a[0] as i32) < 0 {
             return Err(EINVAL);
         }
-        let n = (a[0] as usize).min(256);
+        let n = (a[0] as u32 as usize).min(256);
         let bytes = n.div_ceil(64) * 8;
         let sets = self.sets(space, a)?;
         let wanted = wanted(&sets, n);

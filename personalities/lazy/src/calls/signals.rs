@@ -1,12 +1,9 @@
 //! Signal calls.
 
 use super::*;
-use crate::frame::SS_DISABLE;
+use crate::frame::{SS_AUTODISARM, SS_DISABLE};
 use crate::process::{Action, AltStack, Info};
 use crate::signal::{SIGPIPE, SIGSEGV, UNBLOCKABLE, bit, ignores};
-
-/// MINSIGSTKSZ of arm64.
-const STACK_LEAST: u64 = 5120;
 
 impl<H: Hardware> Kernel<H> {
     fn user_info(&self, serial: u64, code: i32) -> Info {
@@ -190,29 +187,14 @@ impl<H: Hardware> Kernel<H> {
         if a[1] != 0 && self.memory.accessible(space, a[1], 24, true) < 24 && self.memory.wants_turn {
             return Err(EFAULT);
         }
-        let t = self.threads.get(&serial).ok_or(ESRCH)?;
+        let t = self.threads.get_mut(&serial).ok_or(ESRCH)?;
         let (alt, sp) = (t.alt, t.registers.sp);
-        let on = alt.size > 0 && sp > alt.base && sp - alt.base <= alt.size;
         if let Some(new) = new {
-            if on {
-                return Err(EPERM);
-            }
-            // SS_ONSTACK and 0 mean the same here; SS_AUTODISARM is not offered.
-            let mode = new.flags;
-            if !matches!(mode, 0 | 1 | SS_DISABLE) {
-                return Err(EINVAL);
-            }
-            let set = if mode & SS_DISABLE != 0 {
-                AltStack { base: 0, flags: SS_DISABLE, size: 0 }
-            } else if new.size < STACK_LEAST {
-                return Err(ENOMEM);
-            } else {
-                AltStack { flags: 0, ..new }
-            };
-            self.threads.get_mut(&serial).ok_or(ESRCH)?.alt = set;
+            t.set_alternate_stack(new)?;
         }
         if a[1] != 0 {
-            let flags = if alt.size == 0 { SS_DISABLE } else { u32::from(on) };
+            let place = if alt.size == 0 { SS_DISABLE } else { alt.holds(sp).into() };
+            let flags = place | alt.flags & SS_AUTODISARM;
             let bytes =
                 [alt.base.to_le_bytes(), u64::from(flags).to_le_bytes(), alt.size.to_le_bytes()].concat();
             self.put(serial, a[1], &bytes)?;

@@ -73,36 +73,53 @@ impl<H: Hardware> Kernel<H> {
         &mut self,
         serial: u64,
         clock: u64,
-        absolute: bool,
+        flags: u32,
         address: u64,
         from: Option<Continuation>,
     ) -> CallResult {
-        let offset = match clock as i32 {
-            0 | 8 | 11 => 0,
+        const ABSOLUTE: u32 = 1;
+        let clock = clock as i32;
+        let offset = match clock {
+            0 | 2 | 8 | 11 => 0,
             1 | 7 | 9 => self.boot_us.saturating_sub(SECOND),
-            2 => 0,
-            4..=6 => return Err(EOPNOTSUPP),
+            3..=6 => return Err(EOPNOTSUPP),
+            // Linux would look for a process or a file that keeps such a clock once it has the time.
+            ..0 => {
+                self.sleep_argument(serial, address)?;
+                return Err(EINVAL);
+            }
             _ => return Err(EINVAL),
         };
         let until = match from {
             Some(Continuation::Until(until)) => until,
             _ => {
-                let space = self.space(serial)?;
-                let (s, ns) = (
-                    self.memory.read_u64(space, address)?,
-                    self.memory.read_u64(space, address.wrapping_add(8))?,
-                );
-                if (s as i64) < 0 || ns >= 1_000_000_000 {
+                let us = self.sleep_argument(serial, address)?;
+                // The ALARM clocks know no other flag.
+                if matches!(clock, 8 | 9) && flags & !ABSOLUTE != 0 {
                     return Err(EINVAL);
                 }
-                let us = s.saturating_mul(SECOND).saturating_add(ns.div_ceil(1000)).min(1 << 62);
-                if absolute { us.saturating_add(offset) } else { self.clock().saturating_add(us) }
+                if flags & ABSOLUTE != 0 {
+                    us.saturating_add(offset)
+                } else {
+                    self.clock().saturating_add(us)
+                }
             }
         };
         if until <= self.clock() {
             return done(0);
         }
         Ok(Outcome::Block(Wait { keys: Vec::new(), deadline: Some(until), next: Continuation::Until(until) }))
+    }
+
+    /// A timespec as µs, rounded up.
+    fn sleep_argument(&mut self, serial: u64, address: u64) -> Result<u64> {
+        let space = self.space(serial)?;
+        let s = self.memory.read_u64(space, address)?;
+        let ns = self.memory.read_u64(space, address.wrapping_add(8))?;
+        if (s as i64) < 0 || ns >= 1_000_000_000 {
+            return Err(EINVAL);
+        }
+        Ok(s.saturating_mul(SECOND).saturating_add(ns.div_ceil(1000)).min(1 << 62))
     }
 
     /// A sleep that a handler ends tells what was left.
@@ -121,9 +138,6 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_setitimer(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        if a[0] != 0 {
-            return Err(if matches!(a[0], 1 | 2) { ENOSYS } else { EINVAL });
-        }
         let space = self.space(serial)?;
         let mut words = [0; 4];
         if a[1] != 0 {
@@ -135,6 +149,12 @@ impl<H: Hardware> Kernel<H> {
         if interval_us >= SECOND || value_us >= SECOND || (interval_s as i64) < 0 || (value_s as i64) < 0 {
             return Err(EINVAL);
         }
+        // Which timer is looked at last.
+        match a[0] as u32 {
+            0 => {}
+            1 | 2 => return Err(ENOSYS),
+            _ => return Err(EINVAL),
+        }
         let total = |s: u64, us: u64| s.saturating_mul(SECOND).saturating_add(us).min(1 << 62);
         let (value, interval) = (total(value_s, value_us), total(interval_s, interval_us));
         let clock = self.clock();
@@ -144,7 +164,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     pub(super) fn sys_getitimer(&mut self, serial: u64, a: &[u64; 6]) -> CallResult {
-        let timer = match a[0] {
+        let timer = match a[0] as u32 {
             0 => self.process(serial)?.timer,
             1 | 2 => None,
             _ => return Err(EINVAL),

@@ -1,6 +1,6 @@
 //! write and its kin.
 
-use super::io::{CHUNK, COUNT_MAX, Part, check_offset, check_position, in_user_half};
+use super::io::{CHUNK, COUNT_MAX, Part, check_end, check_offset, check_position, in_user_half};
 use super::*;
 use crate::files::{SIZE_MAX, Time, device};
 use crate::open::{Kind, O_APPEND};
@@ -29,6 +29,7 @@ impl<H: Hardware> Kernel<H> {
         if !parts.iter().all(in_user_half) {
             return Err(EFAULT);
         }
+        check_end(at.unwrap_or(f.offset), parts)?;
         let pipe = f.pipe();
         let space = self.space(serial)?;
         let count = parts.iter().map(|p| p.1).sum::<u64>().min(COUNT_MAX);

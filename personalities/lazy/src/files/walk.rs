@@ -92,7 +92,9 @@ impl<H: Hardware> Kernel<H> {
     /// `name` in directory `dir`.
     pub fn lookup(&self, dir: u64, name: &[u8]) -> Result<u64> {
         if name.len() > NAME_MAX {
-            return Err(ENAMETOOLONG);
+            // A directory that was removed is asked for no name, however long.
+            let removed = self.stat_inode(dir).is_ok_and(|s| s.nlink == 0);
+            return Err(if removed { ENOENT } else { ENAMETOOLONG });
         }
         match dir {
             ROOT if name == b"dev" => Ok(device::DEV),

@@ -5,6 +5,7 @@ mod bytes;
 mod links;
 mod mappings;
 mod names;
+mod orders;
 mod pipes;
 mod polls;
 #[path = "../program/mod.rs"]
