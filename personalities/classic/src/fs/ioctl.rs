@@ -16,14 +16,17 @@ const TCFLSH: u32 = 0x540b;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCGPGRP: u32 = 0x540f;
 const TIOCSPGRP: u32 = 0x5410;
+const TIOCOUTQ: u32 = 0x5411;
 const TIOCGWINSZ: u32 = 0x5413;
 const TIOCSWINSZ: u32 = 0x5414;
 const FIONREAD: u32 = 0x541b;
 const FIONBIO: u32 = 0x5421;
 const TIOCNOTTY: u32 = 0x5422;
+const TIOCGETD: u32 = 0x5424;
 const TIOCGSID: u32 = 0x5429;
 const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
+const TIOCGEXCL: u32 = 0x8004_5440;
 const FICLONE: u32 = 0x4004_9409;
 
 impl Fs {
@@ -113,6 +116,8 @@ impl Fs {
                 let id = if request == TIOCGPGRP { self.tty.foreground } else { call.caller.sid };
                 call.put(2, &id.to_le_bytes())
             }
+            // No output waits in the kernel, the line discipline is N_TTY, and TIOCEXCL is not known.
+            TIOCOUTQ | TIOCGETD | TIOCGEXCL => call.put(2, &0i32.to_le_bytes()),
             TIOCSPGRP => self.set_foreground(call),
             TIOCSCTTY => self.take_terminal(call),
             TIOCNOTTY => self.leave_terminal(call),

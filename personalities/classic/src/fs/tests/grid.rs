@@ -106,6 +106,23 @@ fn a_listing_takes_no_room_of_two_gibibytes() {
 }
 
 #[test]
+fn the_end_of_a_listing_is_found_before_its_room() {
+    let mut w = World::new();
+    for path in ["/etc", "/dev", "/proc"] {
+        let dir = w.open(path, 0) as u64;
+        for len in [0, 1 << 31, u64::from(u32::MAX)] {
+            assert_eq!(w.call(nr::getdents64, &[dir, OUT, len]), EINVAL, "{path} {len}");
+        }
+        while w.call(nr::getdents64, &[dir, OUT, 64]) > 0 {}
+        for len in [0, 1 << 31, u64::from(u32::MAX)] {
+            for address in [OUT, NOWHERE] {
+                assert_eq!(w.call(nr::getdents64, &[dir, address, len]), 0, "{path} {len}");
+            }
+        }
+    }
+}
+
+#[test]
 fn texts_of_proc_say_how_much_is_left_of_a_file_of_no_size() {
     const FIONREAD: u64 = 0x541b;
     let mut w = World::new();

@@ -109,6 +109,31 @@ fn typed_signals_and_sizes_reach_the_foreground() {
 }
 
 #[test]
+fn output_is_never_pending_and_discipline_and_exclusion_are_none() {
+    const NOWHERE: u64 = 8;
+    const ENOTTY: i64 = -25;
+    let mut w = World::new();
+    let file = w.open("/etc/passwd", 0) as u64;
+    let tty = w.open("/dev/tty", O_RDWR) as u64;
+    w.write(1, b"text");
+    w.drain();
+    // TIOCOUTQ, TIOCGETD, TIOCGEXCL: also from the background, as they change nothing.
+    for group in [1, 2] {
+        w.p.pgid = group;
+        for request in [0x5411, 0x5424, 0x8004_5440] {
+            for fd in [0, tty] {
+                w.memory.write(OUT, &[0xff; 5]).unwrap();
+                assert_eq!(w.call(nr::ioctl, &[fd, request, OUT]), 0, "{request:#x}");
+                assert_eq!(w.out(5), [0, 0, 0, 0, 0xff], "{request:#x}");
+                assert_eq!(w.call(nr::ioctl, &[fd, request, NOWHERE]), -14, "{request:#x}");
+            }
+            assert_eq!(w.call(nr::ioctl, &[file, request, OUT]), ENOTTY, "{request:#x}");
+        }
+    }
+    assert!(w.drain().1.is_empty());
+}
+
+#[test]
 fn a_full_queue_loses_the_rest() {
     let mut w = World::new();
     w.fs.tty_event(Event::TtyLine(&[b'x'; 5000]));
