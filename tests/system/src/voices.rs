@@ -145,7 +145,38 @@ fn all(found: &BTreeMap<u64, Outcome>, seeds: &Range<u64>) -> bool {
     seeds.clone().all(|seed| found.contains_key(&seed))
 }
 
-/// The same of all `voices`, in as many boots as it takes, one for each core of the host at a time.
+/// Does `work` for each of `boots`, one for each core of the host at a time.
+fn side_by_side<B, T: Send>(
+    boots: impl Iterator<Item = B> + Send,
+    work: impl Fn(B) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let (boots, found) = (Mutex::new(boots), Mutex::new(Vec::new()));
+    let next = || boots.lock().unwrap_or_else(|e| e.into_inner()).next();
+    let works = || {
+        while let Some(boot) = next() {
+            let own = work(boot)?;
+            found.lock().unwrap_or_else(|e| e.into_inner()).push(own);
+        }
+        Ok(())
+    };
+    images();
+    linux()?;
+    let _turn = turn();
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(works)).collect();
+        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| bail!("a boot's thread panicked")))
+    })?;
+    Ok(found.into_inner().unwrap_or_else(|e| e.into_inner()))
+}
+
+/// What the console of each of `voices` showed of a command, each for at most `limit`.
+pub fn said_by_all(voices: &[&str], command: &str, limit: Duration) -> Result<BTreeMap<String, String>> {
+    let said = |voice: &str| Ok((voice.to_owned(), shown(voice, command, limit)?));
+    Ok(side_by_side(voices.iter().copied(), said)?.into_iter().collect())
+}
+
+/// The outcomes of all `voices`, in as many boots as it takes.
 fn all_sums(
     voices: &[&str],
     seeds: Range<u64>,
@@ -160,25 +191,13 @@ fn all_sums(
     let boots = seeds.clone().step_by(size as usize).map(|at| at..(at + size).min(seeds.end));
     let boots =
         boots.flat_map(|seeds| kept.iter().map(move |(voice, kept)| (*voice, kept.as_ref(), seeds.clone())));
-    let (boots, found) = (Mutex::new(boots), Mutex::new(BTreeMap::<_, BTreeMap<_, _>>::new()));
-    let next = || boots.lock().unwrap_or_else(|e| e.into_inner()).next();
-    let work = || {
-        while let Some((voice, kept, seeds)) = next() {
-            let own = sums(voice, seeds, manner, kept)?;
-            let mut found = found.lock().unwrap_or_else(|e| e.into_inner());
-            found.entry(voice.to_owned()).or_default().extend(own);
-        }
-        Ok(())
-    };
-    images();
-    linux()?;
-    let _turn = turn();
-    std::thread::scope(|scope| {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| bail!("a boot's thread panicked")))
-    })?;
-    Ok(found.into_inner().unwrap_or_else(|e| e.into_inner()))
+    let outcomes =
+        side_by_side(boots, |(voice, kept, seeds)| Ok((voice, sums(voice, seeds, manner, kept)?)))?;
+    let mut found = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (voice, own) in outcomes {
+        found.entry(voice.to_owned()).or_default().extend(own);
+    }
+    Ok(found)
 }
 
 /// The differences between each of `kernels` and Linux; of a group the first, which may make those behind it differ. `keeps`: what each boot showed
