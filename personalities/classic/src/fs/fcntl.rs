@@ -43,7 +43,6 @@ impl Fs {
             // No owner, no signal for input, no lease was ever set.
             8 | 9 | 11 => Ok(0),
             10 if argument <= 64 => Ok(0),
-            1025 => Ok(2),
             1031 | 1032 => match open.kind {
                 Kind::Pipe { .. } if command == 1032 => Ok(PIPE_CAPACITY as i64),
                 Kind::Pipe { .. } if argument as u32 == 0 || argument as u32 > 1 << 31 => Err(EINVAL.into()),
