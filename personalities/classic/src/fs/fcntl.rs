@@ -40,7 +40,7 @@ impl Fs {
                 Ok(0)
             }
             5..=7 | 36..=38 => self.record_lock(call),
-            // No owner, no signal for input, no lease was ever set.
+            // No owner and no signal for input was ever set; leases are EINVAL, with all that is not offered.
             8 | 9 | 11 => Ok(0),
             10 if argument <= 64 => Ok(0),
             1031 | 1032 => match open.kind {
