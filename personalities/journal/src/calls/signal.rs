@@ -177,15 +177,15 @@ impl State {
         flags & AUTODISARM == 0 && p.user.sp > base && p.user.sp - base <= size
     }
 
-    /// Sets the alternate stack: base, flags, size.
+    /// Sets the alternate stack: base, flags, size. The flags are kept as they are given, for frames to hold.
     pub fn set_alternate(&mut self, s: u64, (base, flags, size): (u64, u32, u64)) -> Result<()> {
         if self.is_on_alternate(s) {
             return Err(EPERM);
         }
         self.process_mut(s).signals.alternate = match flags & !AUTODISARM {
-            DISABLE => (0, DISABLE, 0),
+            DISABLE => (0, flags, 0),
             0 | 1 if size < ALTERNATE_MIN => return Err(ENOMEM),
-            0 | 1 => (base, flags & AUTODISARM, size),
+            0 | 1 => (base, flags, size),
             _ => return Err(EINVAL),
         };
         Ok(())
@@ -201,11 +201,12 @@ impl State {
             self.set_alternate(s, wanted)?;
         }
         if old != 0 {
-            let shown = match (on_it, size) {
+            let place = match (on_it, size) {
                 (true, _) => 1,
                 (false, 0) => DISABLE,
-                _ => flags & AUTODISARM,
+                _ => 0,
             };
+            let shown = place | flags & AUTODISARM;
             let mut out = [0; 24];
             out[..8].copy_from_slice(&base.to_le_bytes());
             out[8..12].copy_from_slice(&shown.to_le_bytes());
