@@ -1,6 +1,6 @@
 //! Signal frames as arm64 Linux makes them (`struct rt_sigframe`), and the way back.
 
-use super::signals::on_stack;
+use super::signals::{SS_AUTODISARM, SS_DISABLE, on_stack};
 use crate::bytes::{Out as Bytes, u32_at, u64_at};
 use crate::kernel::{Flow, Kernel, Out};
 use crate::machine::Machine;
@@ -57,6 +57,11 @@ impl<M: Machine> Kernel<M> {
         (u.x[29], u.x[30]) =
             (record, if action.flags & SA_RESTORER != 0 { action.restorer } else { TRAMPOLINE });
         (u.sp, u.pc) = (frame, action.handler);
+        if stack.flags & SS_AUTODISARM != 0
+            && let Ok(p) = self.processes.get_mut(me)
+        {
+            p.signals.stack = AltStack { sp: 0, flags: SS_DISABLE, size: 0 };
+        }
     }
 
     /// siginfo and ucontext.

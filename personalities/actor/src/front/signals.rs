@@ -15,12 +15,12 @@ const SIG_SETMASK: u32 = 2;
 const SI_TKILL: i32 = -6;
 pub const SS_ONSTACK: u32 = 1;
 pub const SS_DISABLE: u32 = 2;
-const SS_AUTODISARM: u32 = 1 << 31;
+pub const SS_AUTODISARM: u32 = 1 << 31;
 const MINSIGSTKSZ: u64 = 5120;
 
-/// Whether a stack pointer stands on an alternate stack.
+/// Whether a stack pointer stands on an alternate stack; never on one that a handler's entry turns off (SS_AUTODISARM).
 pub fn on_stack(stack: &AltStack, sp: u64) -> bool {
-    sp > stack.sp && sp - stack.sp <= stack.size
+    stack.flags & SS_AUTODISARM == 0 && sp > stack.sp && sp - stack.sp <= stack.size
 }
 
 impl<M: Machine> Kernel<M> {

@@ -1,5 +1,7 @@
 //! The kernel: all servers, the threads, and the loop that brings messages from one to the other.
 
+#[cfg(test)]
+mod altstack_test;
 mod digest;
 #[cfg(test)]
 mod edges_test;
