@@ -5,6 +5,7 @@
 mod board;
 
 use abi::linux::nr;
+use board::script::bits;
 use board::{Board, DATA, image, kernel, quiet_log};
 use journal::machine::User;
 
@@ -171,10 +172,6 @@ fn program(u: &mut User) -> bool {
     u.x[..6].copy_from_slice(&args);
     u.pc += 4;
     true
-}
-
-fn bits(signals: &[u64]) -> u64 {
-    signals.iter().fold(0, |set, n| set | 1 << (n - 1))
 }
 
 fn data() -> Vec<u8> {

@@ -6,6 +6,7 @@ mod board;
 
 use abi::linux::nr;
 use abi::log::{Entry, Event, Sync};
+use board::script::place;
 use board::{Board, DATA, image, kernel, quiet_log};
 use journal::machine::User;
 
@@ -81,20 +82,7 @@ const PATHS: &[&str] = &[
 
 /// Where a path stands.
 const fn at(path: &str) -> u64 {
-    let mut i = 0;
-    while !same(PATHS[i], path) {
-        i += 1;
-    }
-    DATA + 32 * i as u64
-}
-
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut i = 0;
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
+    place(PATHS, path)
 }
 
 const fn call(number: u64, args: [u64; 6], x0: i64) -> Step {

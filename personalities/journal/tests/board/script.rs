@@ -33,6 +33,11 @@ pub const fn place(paths: &[&str], path: &str) -> u64 {
     DATA + 32 * i as u64
 }
 
+/// The set of these signals.
+pub fn bits(signals: &[u64]) -> u64 {
+    signals.iter().fold(0, |set, n| set | 1 << (n - 1))
+}
+
 const fn same(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut i = 0;
