@@ -82,7 +82,7 @@ impl<H: Hardware> Kernel<H> {
     }
 
     /// Zeros, or the file's.
-    fn fresh_object(&mut self, object: u32) -> u32 {
+    pub(super) fn fresh_object(&mut self, object: u32) -> u32 {
         let mut at = object;
         loop {
             match self.memory.objects.get(at).map(|o| &o.source) {

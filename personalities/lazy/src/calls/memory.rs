@@ -301,6 +301,9 @@ impl<H: Hardware> Kernel<H> {
             }
             return Err(EFAULT);
         }
+        if new > kept && !self.has_room_for_file(s.map.find(start + kept - 1)) {
+            return Err(ENOMEM);
+        }
         let more = if m.charged { (new - kept) / PAGE } else { 0 };
         let fewer = s.map.charged_within(start + kept, old_end);
         let replaced = if fixed { s.map.charged_within(target, target + new) } else { 0 };
@@ -324,6 +327,12 @@ impl<H: Hardware> Kernel<H> {
         done(to)
     }
 
+    /// Whether the heap holds the file behind a mapping once more: what grows may need it.
+    fn has_room_for_file(&self, mapping: Option<&Mapping>) -> bool {
+        let weight = mapping.map_or(0, |m| self.memory.file_weight(m.object));
+        weight <= self.memory.physical.hw.heap_room()
+    }
+
     fn move_mapping(&mut self, id: u32, from: (u64, u64), to: (u64, u64), m: &Mapping) {
         let kept = (from.1 - from.0).min(to.1 - to.0);
         if from.0 + kept < from.1 {
@@ -340,28 +349,30 @@ impl<H: Hardware> Kernel<H> {
         }
         let Some(last) = moved.last_mut() else { return };
         let mut grows = (to.0 + kept, to.1);
-        // A file's mapping grows into the file; zeros grow as zeros, unless the object holds something there.
+        // A file's mapping grows into the file, zeros as zeros: with their object if that holds nothing there and nobody else uses it, which could see
+        // what is written there, or lose it.
         let index = last.offset + last.pages();
-        let (mut used, kind) = (matches!(m.kind, MapKind::Stack), last.kind.clone());
+        let (mut used, kind, behind) = (matches!(m.kind, MapKind::Stack), last.kind.clone(), last.object);
         if let Some(o) = self.memory.objects.get(last.object) {
             used |= o.refs > 1 || matches!(o.source, Source::Shadow(_));
             o.pages.visit(index, index + (grows.1 - grows.0) / PAGE, &mut |_, _, _| used = true);
         }
-        if !used || matches!(m.kind, MapKind::File(..)) {
+        if !used {
             last.end = to.1;
             grows.0 = to.1;
         }
         moved.into_iter().for_each(|piece| self.memory.insert(id, piece));
         if grows.0 < grows.1 {
-            let object = self.memory.object(Source::Zero);
+            let of_file = matches!(kind, MapKind::File(..));
+            let object = if of_file { self.fresh_object(behind) } else { self.memory.object(Source::Zero) };
             self.memory.insert(
                 id,
                 Mapping {
                     start: grows.0,
                     end: grows.1,
                     object,
-                    offset: 0,
-                    needs_copy: false,
+                    offset: if of_file { index } else { 0 },
+                    needs_copy: of_file,
                     kind,
                     ..m.clone()
                 },

@@ -232,3 +232,25 @@ fn what_leaves_the_heap_has_no_name_and_what_stays_or_grows_in_place_keeps_it() 
     assert_eq!(lines(&run, at(0), at(PAGES)), moved);
     assert_eq!(bytes_at(run, at(25), 1), [7]);
 }
+
+/// What is written to a part of a file's mapping is neither seen nor lost by another part that grows to those pages.
+#[test]
+fn a_part_of_a_files_mapping_grows_into_the_file_alone() {
+    let moves = |pages: u64, to| (call(nr::mremap, &[at(0), 4096, pages * 4096, 3, to]), to as i64);
+    let begin = || {
+        vec![
+            (call(nr::pwrite64, &[4, AREA, 1, 0x3fff]), 1),
+            (call(nr::mmap, &[at(0), 4 * 4096, 3, 0x12, 4, 0]), at(0) as i64),
+            (words(at(3), &[7]), 0),
+            moves(4, at(16)),
+        ]
+    };
+    let then = |step: Step, result: i64| {
+        let mut script = begin();
+        script.push((step, result));
+        check(files(), script)
+    };
+    assert_eq!(bytes_at(then(call(nr::munmap, &[at(16), 4 * 4096]), 0), at(3), 1), [7]);
+    assert_eq!(bytes_at(then(words(at(19), &[9]), 0), at(3), 1), [7]);
+    assert_eq!(bytes_at(then(words(at(17), &[9]), 0), at(19), 1), [0]);
+}
